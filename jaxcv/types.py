@@ -1,0 +1,46 @@
+"""Array aliases, and THE page of conventions.
+
+* **Images** are NHWC: float32 in [0, 1] on the device, uint8 on the host. `normalize` is a step of its own.
+* **Boxes** are absolute-pixel `xyxy`: `(x1, y1, x2, y2)`, `x2` and `y2` exclusive.
+* **Labels** are int32. Disparity is positive pixels, flow is `(dx, dy)`.
+* **Optional things** are arrays plus a boolean `valid` mask: a shape never depends on a value.
+* **A batch** is a dict of arrays that share their first axis. `valid` (bool) is False for padding and for images
+  that could not be read; `index` (int32) is the example's place in its data set, -1 for padding.
+* **Randomness**: a function that draws takes `key` first. The same key gives the same result.
+* **Arguments**: arrays are positional, options keyword-only.
+* **Losses** are per example (anchor, pixel). The task reduces them once, to a sum and its weight.
+* **Precision**: parameters, batch-norm statistics and losses are float32; `dtype` sets the compute type only.
+* **Shapes** stand in the signature, in jaxtyping's words: `Float[Array, 'n h w c']`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
+
+Batch = Mapping[str, Any]
+"""Arrays that share their first axis, on the host (NumPy) or on the device (jax.Array)."""
+
+Variables = Mapping[str, Any]
+"""What a Linen module's `apply` takes: `{'params': ..., 'batch_stats': ...}`."""
+
+PyTree = Any
+Scalar = Float[Array, '']
+Images = Float[Array, 'n h w c']
+Schedule = Callable[[Any], Any]
+"""The update count to the value of a hyper-parameter, as optax has it."""
+
+__all__ = [
+    'Array',
+    'Batch',
+    'Bool',
+    'Float',
+    'Images',
+    'Int',
+    'PRNGKeyArray',
+    'PyTree',
+    'Scalar',
+    'Schedule',
+    'UInt8',
+    'Variables',
+]
