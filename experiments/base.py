@@ -1,0 +1,43 @@
+"""The fields that every config has, with their defaults. A config starts from `base()` and says what differs."""
+
+from ml_collections import ConfigDict
+
+
+def base() -> ConfigDict:
+    """All fields of a config. What has a `name` is a call on a package, see `experiments/experiment.py`."""
+    return ConfigDict(
+        {
+            'seed': 0,
+            'data': {
+                'name': '',  # 'digits', 'folder', or any tfds name: 'cifar10', 'imagenet2012', ...
+                'data_dir': None,  # None: tfds' own default, ~/tensorflow_datasets
+                'train_split': 'train',
+                'eval_split': 'test',
+                'train_transforms': [{'name': 'decode'}],  # jaxcv.data.transforms, on the host, an example at a time
+                'eval_transforms': [{'name': 'decode'}],
+                'batch_size': 128,  # over all devices of all hosts
+                'eval_batch_size': 256,
+                'on_broken': 'error',  # an image that can't be read: 'error' names it, 'skip' counts it
+                'threads': 16,
+            },
+            'model': {},  # jaxcv.models
+            'loss': {'name': 'softmax_cross_entropy'},  # jaxcv.losses
+            'augment': [],  # jaxcv.augment, on the device, a batch at a time
+            'task': {'name': 'classification'},  # jaxcv.tasks
+            'optimizer': {},  # jaxcv.optim
+            'training': {
+                'epochs': 1.0,
+                'accumulate': 1,  # micro-batches a step
+                'mode': 'jit',  # or 'pmap'
+                'sharding': 'replicate',  # or 'fsdp'
+                'on_non_finite': 'stop',  # or 'skip'
+                'log_every': 50,  # steps
+                'eval_every': 0,  # steps; 0: at the end only
+                'save_every': 0,  # steps, beside those after an evaluation; 0: none
+                'keep_last': 2,  # checkpoints
+                'keep_best': 1,
+                'best_metric': 'top1',
+                'best_mode': 'max',
+            },
+        }
+    )

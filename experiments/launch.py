@@ -1,0 +1,148 @@
+"""What the launchers share: flags, one clear message for an error, and exit codes.
+
+    exit code  meaning
+    0          done
+    1          a fault in the program, with its stack trace
+    2          the input does not fit: flags, config, data, workdir
+    3          the loss was not finite
+    75         interrupted and saved: the same command resumes
+"""
+
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+import experiments
+import jaxcv
+from jaxcv import config, training
+from jaxcv.training.checkpoint import CheckpointError
+from jaxcv.training.hooks import NonFiniteLoss
+
+BAD_INPUT, NOT_FINITE, RESUME_ME = 2, 3, 75
+
+CONFIG = config_flags.DEFINE_config_file(
+    'config', None, 'The config, a Python file; any field is set as --config.field=value.', lock_config=False,
+    accept_new_attributes=True,
+)
+WORKDIR = flags.DEFINE_string('workdir', None, 'Where the run keeps its checkpoints, logs and pictures.', required=True)
+CHECKPOINT = flags.DEFINE_string('checkpoint', 'last', "Which checkpoint to evaluate: 'last', 'best' or a step.")
+COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, to train on several hosts.')
+PROCESSES = flags.DEFINE_integer('processes', None, 'Processes in all; 0 lets JAX find out (TPU pods, Slurm, MPI).')
+PROCESS = flags.DEFINE_integer('process', None, 'The number of this process, from 0.')
+TRACEBACK = flags.DEFINE_bool('traceback', False, 'Show the stack trace of every error.')
+
+
+def launch(main: Callable[[], int | None]) -> None:
+    """Parses the flags, joins the other processes, runs `main`, and ends with an exit code."""
+
+    def run(argv: list[str]) -> int | None:
+        if argv[1:]:
+            raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
+        training.initialize_processes(COORDINATOR.value, PROCESSES.value, PROCESS.value)
+        return main()
+
+    def guarded(argv: list[str]) -> int | None:
+        try:
+            return run(argv)
+        except Exception as error:
+            code = _exit_code(error)
+            if TRACEBACK.value or code == 1:
+                raise
+            return _say(error, code)
+
+    app.run(guarded, flags_parser=_parse_flags)
+
+
+def settings(workdir: Path) -> ConfigDict:
+    """The config of --config, or, without it, that of the workdir."""
+    if CONFIG.value is not None:
+        return CONFIG.value
+    if not (workdir / 'config.json').exists():
+        raise config.ConfigError(f'give --config=FILE: {workdir} holds no config.json of an earlier run')
+    return config.load(workdir / 'config.json')
+
+
+def trained_settings(workdir: Path) -> ConfigDict:
+    """The config of a trained workdir; fields of --config's `data` that differ replace it, the model must be the same."""
+    trained = config.load(workdir / 'config.json')
+    if CONFIG.value is None:
+        return trained
+    given = CONFIG.value
+    other = [d for name in ('model', 'task') for d in config.differences(trained.get(name, {}), given.get(name, {}))]
+    if other:
+        raise config.ConfigError(
+            f'--config is not what {workdir} was trained with (leave it out, the workdir knows its own): '
+            + '; '.join(other)
+        )
+    given = given.copy_and_resolve_references().unlock()
+    for name in ('class_names', 'train_size'):
+        given.data[name] = trained.data[name]
+    return given
+
+
+def which_checkpoint() -> int | str:
+    """The value of --checkpoint."""
+    value = CHECKPOINT.value
+    if value in ('last', 'best'):
+        return value
+    if not value.isdigit():
+        raise config.ConfigError(f"--checkpoint must be 'last', 'best' or a step, got {value!r}")
+    return int(value)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        sys.exit(_say(error, BAD_INPUT))
+    except Exception as error:  # the config file is a program: whatever it raises
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        print(f'{last.filename}, line {last.lineno}: {type(error).__name__}', file=sys.stderr)
+        sys.exit(_say(error, BAD_INPUT))
+
+
+def _exit_code(error: Exception) -> int:
+    """Bad input is what our own code raises on purpose; what comes from deeper is a fault."""
+    if isinstance(error, NonFiniteLoss):
+        return NOT_FINITE
+    if isinstance(error, config.ConfigError | CheckpointError | app.UsageError):
+        return BAD_INPUT
+    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
+    ours = [Path(str(package.__file__)).resolve().parent for package in (jaxcv, experiments)]
+    deliberate = isinstance(error, ValueError | TypeError | OSError) and any(raised_in.is_relative_to(p) for p in ours)
+    return BAD_INPUT if deliberate or isinstance(error, OSError) else 1
+
+
+def _say(error: Exception, code: int) -> int:
+    print(f'Error: {error}', file=sys.stderr)
+    return code
+
+
+def table(rows: dict[str, object]) -> str:
+    """Two aligned columns.
+
+    Example:
+        >>> print(table({'top1': 0.9933, 'images': 597}))
+        top1    0.9933
+        images  597
+    """
+    width = max(map(len, rows))
+    return '\n'.join(f'{name:<{width}}  {value}' for name, value in rows.items())
+
+
+def write_json(path: Path, content: object) -> None:
+    """Writes JSON atomically."""
+    unfinished = path.with_suffix('.tmp')
+    unfinished.write_text(json.dumps(content, indent=2) + '\n')
+    unfinished.replace(path)
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes files and prints."""
+    return jax.process_index() == 0

@@ -1,0 +1,213 @@
+"""Where raw examples come from: a folder of images, or any data set of tfds."""
+
+import contextlib
+import difflib
+import io
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = ['Source', 'describe', 'source']
+
+_IMAGE_SUFFIXES = frozenset(['.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.gif', '.pgm', '.ppm'])
+
+
+class Source(NamedTuple):
+    """A data set as functions of an index: read at random, from several threads at once."""
+
+    size: int
+    """Number of examples."""
+    read: Callable[[int], dict[str, Any]]
+    """index -> the raw example: `image` (encoded bytes, or a uint8 array), `label` (int), and what else there is."""
+    where: Callable[[int], str]
+    """index -> what to call the example in a message: 'photos/train/cat/7.jpg', 'cifar10/test[17]'."""
+    class_names: tuple[str, ...]
+    """The names of the labels, in order; empty where the data set has no classes."""
+
+
+def source(name: str, *, split: str, data_dir: str | os.PathLike | None = None) -> Source:
+    """Opens a split of a data set.
+
+    Args:
+        name: 'folder' for images of your own, in `data_dir/<split>/<class>/*.jpg` (JPEG, PNG, BMP, WebP, TIFF, GIF or
+            PNM); or a data set of tfds, with its config and version if need be ('cifar10', 'imagenet2012:5.1.0').
+            'digits' is bundled and prepared on its first use. Others are prepared by
+            `python -m jaxcv.data.prepare NAME`.
+        split: The split: 'train'. A part of it for tfds: 'train[:90%]'.
+        data_dir: The folder's root; or where tfds keeps its data, by default `TFDS_DATA_DIR` or
+            `~/tensorflow_datasets`.
+
+    Returns:
+        The source. Classes of a folder are numbered by name, as in its `train` split where there is one.
+
+    Raises:
+        FileNotFoundError: The folder or the prepared data set is missing.
+        ValueError: The data set or split is unknown, empty, or in a format without random access.
+
+    Example:
+        >>> import tempfile
+        >>> digits = source('digits', split='test', data_dir=tempfile.mkdtemp())
+        >>> digits.size, digits.class_names[:3], digits.where(5)
+        (597, ('0', '1', '2'), 'digits/test[5]')
+    """
+    if name == 'folder':
+        return _folder(split, data_dir)
+    return _tfds(name, split, None if data_dir is None else os.path.expanduser(data_dir))
+
+
+def describe(source: Source) -> str:
+    """A line for the log.
+
+    Args:
+        source: The data set.
+
+    Returns:
+        Its number of examples and its classes.
+
+    Example:
+        >>> describe(Source(1200, lambda index: {}, lambda index: f'pets/train[{index}]', ('cat', 'dog')))
+        '1,200 examples from pets/train[0] on, 2 classes: cat, dog'
+    """
+    names = source.class_names
+    classes = f', {len(names)} classes: {", ".join(names[:5])}{", ..." if len(names) > 5 else ""}' if names else ''
+    return f'{source.size:,} examples from {source.where(0)} on{classes}'
+
+
+def _folder(split: str, data_dir: str | os.PathLike | None) -> Source:
+    if data_dir is None:
+        raise ValueError("the data set 'folder' needs data_dir: the folder that holds <split>/<class>/*.jpg")
+    root = Path(data_dir).expanduser()
+    if not root.is_dir():
+        raise FileNotFoundError(f'there is no folder {root}; it should hold {split}/<class>/*.jpg')
+    if not (root / split).is_dir():
+        raise FileNotFoundError(f'{root} has no folder {split!r}; there are: {_join(_folders(root))}')
+
+    present = _folders(root / split)
+    # The training split says which number a class has, or another split without one of its classes would shift them.
+    names = _folders(root / 'train') or present
+    if not present:
+        raise ValueError(f'{root / split} has no class folders; it should hold {root / split}/<class>/*.jpg')
+    if unknown := sorted(set(present) - set(names)):
+        raise ValueError(f'{root / split} has classes that {root / "train"} lacks: {_join(unknown)}')
+
+    paths: list[str] = []
+    labels: list[int] = []
+    for name in present:
+        with os.scandir(root / split / name) as entries:
+            images = sorted(e.path for e in entries if os.path.splitext(e.name)[1].lower() in _IMAGE_SUFFIXES)
+        if not images:
+            raise ValueError(f'{root / split / name} has no images ({_join(sorted(_IMAGE_SUFFIXES))})')
+        paths += images
+        labels += [names.index(name)] * len(images)
+
+    def read(index: int) -> dict[str, Any]:
+        return {'image': Path(paths[index]).read_bytes(), 'label': labels[index]}
+
+    return Source(len(paths), read, paths.__getitem__, tuple(names))
+
+
+def _tfds(name: str, split: str, data_dir: str | None) -> Source:
+    import tensorflow_datasets as tfds
+
+    builder = _builder(name, data_dir)
+    try:
+        data = builder.as_data_source(split)
+    except Exception as error:
+        raise _explain(error, builder, name, split, data_dir) from None
+    if not len(data):
+        raise ValueError(f'{name}/{split} is empty')
+
+    features = dict(builder.info.features.items())
+    if 'image' not in features:
+        raise ValueError(f"{name} has no feature 'image'; there are: {_join(features)}")
+    image = features['image']
+    if isinstance(image, tfds.features.Image) and image.np_dtype == 'uint8' and hasattr(data, 'decoders'):
+        # Our `decode` gets the bytes. Set here and not in `as_data_source`, because tfds.testing.mock_data would then
+        # encode its made-up images, for which it needs TensorFlow.
+        data.decoders = {'image': tfds.decode.SkipDecoding()}
+    label = features.get('label')
+    names = tuple(label.names) if isinstance(label, tfds.features.ClassLabel) else ()
+    return Source(len(data), data.__getitem__, lambda index: f'{name}/{split}[{index}]', names)
+
+
+def _builder(name: str, data_dir: str | None) -> Any:
+    """The tfds builder: from the prepared files, which needs no code of the data set's own, else from its code."""
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core import read_only_builder
+
+    not_found = tfds.core.DatasetNotFoundError
+    with contextlib.suppress(not_found):
+        return read_only_builder.builder_from_files(name, data_dir=data_dir)
+    if name == 'digits':
+        _prepare_digits(data_dir)
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except not_found:
+        raise unknown_name(name) from None
+    except ImportError:  # the code of a few data sets needs TensorFlow
+        raise FileNotFoundError(_how_to_prepare(name, data_dir)) from None
+
+
+def _prepare_digits(data_dir: str | None) -> None:
+    import tensorflow_datasets as tfds
+
+    import jaxcv.data.digits.digits_dataset_builder  # noqa: F401  (registers it)
+
+    builder = tfds.builder('digits', data_dir=data_dir)
+    tfds.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # 'Downloading...', which it does not do
+            builder.download_and_prepare(file_format='array_record')
+    except OSError:
+        # tfds writes beside and renames: another process that prepared it at the same time has won.
+        if not builder.data_path.exists():
+            raise
+    finally:
+        tfds.enable_progress_bar()
+
+
+def _explain(error: Exception, builder: Any, name: str, split: str, data_dir: str | None) -> Exception:
+    """Why `as_data_source` failed, and what to do."""
+    folder, splits = builder.data_path, list(builder.info.splits)
+    if not folder.exists():
+        return FileNotFoundError(_how_to_prepare(name, data_dir))
+    if isinstance(error, NotImplementedError):
+        return ValueError(
+            f'{folder} is stored as {builder.info.file_format.value}, which cannot be read at random. Convert it once '
+            f'(TensorFlow is not needed):\n  {_prepare_command(name, data_dir)}'
+        )
+    if splits and split.partition('[')[0] not in splits:
+        return ValueError(f'{name} has no split {split!r}; there are: {_join(splits)}')
+    return ValueError(f'{name}/{split} cannot be opened: {error}')
+
+
+def unknown_name(name: str) -> ValueError:
+    """The error for a name that tfds does not have, with the nearest ones."""
+    import tensorflow_datasets as tfds
+
+    base = name.partition(':')[0].partition('/')[0]
+    near = difflib.get_close_matches(base, ['folder', 'digits', *tfds.list_builders(with_community_datasets=False)])
+    hint = f'the nearest names are {_join(near)}' if near else "images of your own are name='folder'"
+    return ValueError(f'tfds has no data set {base!r}; {hint}')
+
+
+def _how_to_prepare(name: str, data_dir: str | None) -> str:
+    import tensorflow_datasets as tfds
+
+    return (
+        f'{name} is not prepared in {data_dir or tfds.core.constants.DATA_DIR}. Prepare it once:\n'
+        f"  pip install 'jaxcv[prepare]'\n  {_prepare_command(name, data_dir)}"
+    )
+
+
+def _prepare_command(name: str, data_dir: str | None) -> str:
+    return f'python -m jaxcv.data.prepare {name}' + (f' --data_dir={data_dir}' if data_dir else '')
+
+
+def _folders(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith('.'))
+
+
+def _join(names: Iterable[str]) -> str:
+    return ', '.join(names) or 'none'

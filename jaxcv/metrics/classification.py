@@ -1,0 +1,222 @@
+"""Metrics of classifiers.
+
+All read `predictions = {'logits': [n, classes], 'valid': bool [n]}` and `batch = {'label': int [n] or [n, classes]}`;
+where the label is a distribution over the classes, its mode is the true class. A row that is not valid counts for
+nothing, even if it holds NaN. With no valid row at all, a mean is NaN.
+
+Counts are int32, exact up to 2^31 examples. Sums of floats carry their rounding error along (compensated summation),
+so that they stay as accurate as one batch's sum, however many batches follow.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxcv.task import Metric
+from jaxcv.types import Array
+
+
+class _Sum(NamedTuple):
+    """A sum, and beside it the sum of its rounding errors."""
+
+    total: Array
+    error: Array
+
+
+class _Mean(NamedTuple):
+    total: Array | _Sum
+    number: Array
+
+
+class _Bins(NamedTuple):
+    confidence: _Sum
+    right: Array
+    number: Array
+
+
+def top_k_accuracy(*, k: int = 1) -> Metric:
+    """The share of examples whose true class is among the k highest scores.
+
+    `1/n Σ_i [rank of y_i in s_i < k]`; of equal scores the smaller class index ranks first.
+
+    Args:
+        k: how many guesses are allowed, at least 1. With no fewer guesses than classes every label is among them.
+
+    Returns:
+        A Metric whose value is a float32 scalar in [0, 1]. An example with NaN for a score or with a label that is no
+        class is never right.
+
+    Raises:
+        ValueError: k is less than 1.
+
+    Example:
+        >>> metric = top_k_accuracy(k=2)
+        >>> logits = jnp.array([[0.1, 0.2, 0.7], [0.5, 0.4, 0.1]])
+        >>> predictions = {'logits': logits, 'valid': jnp.array([True, True])}
+        >>> print(metric.compute(metric.update(metric.init(), predictions, {'label': jnp.array([0, 1])})))
+        0.5
+    """
+    if k < 1:
+        raise ValueError(f'top_k_accuracy needs k of at least 1, got {k}')
+
+    def measure(logits: Array, label: Array, valid: Array) -> _Mean:
+        classes = logits.shape[-1]
+        true = _true_class(label)[:, None]
+        score = jnp.take_along_axis(logits, jnp.clip(true, 0, classes - 1), axis=-1)
+        better = (logits > score) | ((logits == score) & (jnp.arange(classes) < true))
+        sound = (true[:, 0] >= 0) & (true[:, 0] < classes) & ~jnp.isnan(logits).any(axis=-1)
+        right = (jnp.sum(better, axis=-1) < k) & sound
+        return _Mean(_count(right & valid), _count(valid))
+
+    return _metric(measure, empty=lambda: _Mean(jnp.int32(0), jnp.int32(0)), compute=_mean)
+
+
+def mean_loss(*, loss: Callable[..., Array]) -> Metric:
+    """The mean of a loss over the examples, `1/n Σ_i loss(s_i, y_i)`.
+
+    Args:
+        loss: (logits, labels) -> one value per example, such as `jaxcv.losses.softmax_cross_entropy`.
+
+    Returns:
+        A Metric whose value is a float32 scalar, in the loss's unit.
+
+    Example:
+        >>> from jaxcv import losses
+        >>> metric = mean_loss(loss=losses.zero_one)
+        >>> predictions = {'logits': jnp.eye(3), 'valid': jnp.array([True, True, False])}
+        >>> print(metric.compute(metric.update(metric.init(), predictions, {'label': jnp.array([0, 0, 0])})))
+        0.5
+    """
+
+    def measure(logits: Array, label: Array, valid: Array) -> _Mean:
+        return _Mean(_sum(jnp.where(valid, loss(logits, label), 0)), _count(valid))
+
+    return _metric(measure, empty=lambda: _Mean(_sum(jnp.zeros(0)), jnp.int32(0)), compute=_mean)
+
+
+def confusion_matrix(*, num_classes: int) -> Metric:
+    """How often each class was taken for each other one.
+
+    `C_jk = Σ_i [y_i = j] [argmax s_i = k]`: rows are true classes, columns predicted ones.
+
+    Args:
+        num_classes: the number of rows and of columns.
+
+    Returns:
+        A Metric whose value is int32 `[num_classes, num_classes]`. An example whose label is no class is left out.
+
+    Example:
+        >>> metric = confusion_matrix(num_classes=2)
+        >>> predictions = {'logits': jnp.eye(2), 'valid': jnp.array([True, True])}
+        >>> print(metric.compute(metric.update(metric.init(), predictions, {'label': jnp.array([0, 0])})))
+        [[1 1]
+         [0 0]]
+    """
+
+    def measure(logits: Array, label: Array, valid: Array) -> Array:
+        true = _true_class(label)
+        # A negative index would count from the end; one past the end is dropped.
+        row = jnp.where(valid & (true >= 0), true, num_classes)
+        return empty().at[row, jnp.argmax(logits, axis=-1)].add(1, mode='drop')
+
+    def empty() -> Array:
+        return jnp.zeros((num_classes, num_classes), jnp.int32)
+
+    return _metric(measure, empty=empty, compute=lambda counts: counts)
+
+
+def expected_calibration_error(*, bins: int = 15) -> Metric:
+    """How far the classifier's confidence is from its accuracy.
+
+    `Σ_b n_b / n · |accuracy_b - confidence_b|`, where the confidence of an example is its highest softmax probability,
+    and bin b holds those in `(b / bins, (b + 1) / bins]`.
+
+    Args:
+        bins: the number of bins of equal width.
+
+    Returns:
+        A Metric whose value is a float32 scalar in [0, 1]; NaN if a valid example's score is NaN.
+
+    Raises:
+        ValueError: bins is less than 1.
+
+    Example:
+        >>> metric = expected_calibration_error(bins=10)
+        >>> predictions = {'logits': jnp.array([[0.0, 0.0], [0.0, 0.0]]), 'valid': jnp.array([True, True])}
+        >>> print(metric.compute(metric.update(metric.init(), predictions, {'label': jnp.array([0, 0])})))
+        0.5
+
+    Guo et al., "On Calibration of Modern Neural Networks", 2017.
+    """
+    if bins < 1:
+        raise ValueError(f'expected_calibration_error needs at least 1 bin, got {bins}')
+
+    def measure(logits: Array, label: Array, valid: Array) -> _Bins:
+        confidence = jax.nn.softmax(logits.astype(jnp.float32)).max(axis=-1)
+        index = jnp.clip(jnp.ceil(confidence * bins) - 1, 0, bins - 1)
+        member = (index[:, None] == jnp.arange(bins)) & valid[:, None]
+        # NaN falls into no bin by comparison: the first one takes it, and the value becomes NaN.
+        member = member.at[:, 0].set(member[:, 0] | (jnp.isnan(confidence) & valid))
+        right = jnp.argmax(logits, axis=-1) == _true_class(label)
+        return _Bins(
+            confidence=_sum(jnp.where(member, confidence[:, None], 0)),
+            right=_count(member & right[:, None]),
+            number=_count(member),
+        )
+
+    def compute(state: _Bins) -> Array:
+        return jnp.sum(jnp.abs(state.right - _total(state.confidence))) / jnp.sum(state.number)
+
+    def empty() -> _Bins:
+        return _Bins(_sum(jnp.zeros((0, bins))), jnp.zeros(bins, jnp.int32), jnp.zeros(bins, jnp.int32))
+
+    return _metric(measure, empty=empty, compute=compute)
+
+
+def _metric(measure: Callable[..., Any], *, empty: Callable[[], Any], compute: Callable[[Any], Array]) -> Metric:
+    """The Metric that adds up what `measure` finds in each batch; joining two states is the same addition."""
+    return Metric(
+        init=empty,
+        update=lambda state, predictions, batch: _merge(
+            state, measure(predictions['logits'], batch['label'], predictions['valid'])
+        ),
+        merge=_merge,
+        compute=compute,
+    )
+
+
+def _merge(left: Any, right: Any) -> Any:
+    return jax.tree.map(_add, left, right, is_leaf=lambda node: isinstance(node, _Sum))
+
+
+def _add(left: Any, right: Any) -> Any:
+    if not isinstance(left, _Sum):
+        return left + right
+    total = left.total + right.total
+    # Knuth's two-sum: exactly what rounding took from the addition.
+    gained = total - left.total
+    lost = (left.total - (total - gained)) + (right.total - gained)
+    return _Sum(total, left.error + right.error + lost)
+
+
+def _sum(values: Array) -> _Sum:
+    total = jnp.sum(values, axis=0, dtype=jnp.float32)
+    return _Sum(total, jnp.zeros_like(total))
+
+
+def _count(mask: Array) -> Array:
+    return jnp.sum(mask, axis=0, dtype=jnp.int32)
+
+
+def _total(value: Array | _Sum) -> Array:
+    return value.total + value.error if isinstance(value, _Sum) else value
+
+
+def _mean(state: _Mean) -> Array:
+    return _total(state.total) / state.number
+
+
+def _true_class(label: Array) -> Array:
+    return label if jnp.issubdtype(label.dtype, jnp.integer) else jnp.argmax(label, axis=-1)

@@ -1,0 +1,336 @@
+"""Residual networks (He et al. 2016, https://arxiv.org/abs/1512.03385).
+
+Two families: the paper's section 4.2 for small images (`cifar_resnet`), and ResNet-18 to -152 for large ones, equal to
+torchvision's: symmetric padding, the bottleneck's stride on its 3x3, batch norm with epsilon 1e-5 and momentum 0.9.
+"""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from jaxcv.nn.conv import Conv
+from jaxcv.nn.norm import BatchNorm
+from jaxcv.nn.pool import max_pool
+from jaxcv.nn.residual import BasicBlock, Bottleneck, Shortcut
+from jaxcv.types import Array, Float, Images
+
+
+class Stage(nn.Module):
+    """Blocks in a row at one resolution; the first one strides."""
+
+    block: type[BasicBlock] | type[Bottleneck]
+    depth: int
+    features: int
+    strides: int
+    shortcut: Shortcut
+    zero_init_residual: bool
+    dtype: DTypeLike
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
+        """Apply the blocks one after another."""
+        for i in range(self.depth):
+            x = self.block(
+                features=self.features,
+                strides=self.strides if i == 0 else 1,
+                shortcut=self.shortcut,
+                zero_init_residual=self.zero_init_residual,
+                dtype=self.dtype,
+                axis_name=self.axis_name,
+                name=f'block{i + 1}',
+            )(x, train=train)
+        return x
+
+
+class Stem(nn.Module):
+    """The first convolution, batch norm and ReLU."""
+
+    features: int
+    kernel_size: int
+    strides: int
+    dtype: DTypeLike
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x: Images, *, train: bool) -> Float[Array, 'n i j f']:
+        """Turn images into features."""
+        x = Conv(self.features, self.kernel_size, self.strides, dtype=self.dtype, name='conv')(x)
+        return nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn')(x, train=train))
+
+
+class ResNet(nn.Module):
+    """A residual network: the module behind `cifar_resnet` and `resnet18` to `resnet152`."""
+
+    block: type[BasicBlock] | type[Bottleneck]
+    depths: Sequence[int]
+    num_classes: int
+    width: int
+    small_images: bool = False
+    shortcut: Shortcut = 'projection'
+    zero_init_residual: bool = False
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+
+    def setup(self):
+        """Make the last layer; it is apart so that `features` does without it."""
+        uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
+        self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=uniform)
+
+    @nn.compact
+    def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
+        """Return the outputs of 'stem' (before its pooling) and of 'stage1', 'stage2', ... by name."""
+        kernel_size, strides = (3, 1) if self.small_images else (7, 2)
+        x = Stem(self.width, kernel_size, strides, self.dtype, self.axis_name, name='stem')(images, train=train)
+        stages = {'stem': x}
+        if not self.small_images:
+            x = max_pool(x, window=3, strides=2, padding=1)
+        for i, depth in enumerate(self.depths):
+            x = stages[f'stage{i + 1}'] = Stage(
+                block=self.block,
+                depth=depth,
+                features=self.width * 2**i,
+                strides=1 if i == 0 else 2,
+                shortcut=self.shortcut,
+                zero_init_residual=self.zero_init_residual,
+                dtype=self.dtype,
+                axis_name=self.axis_name,
+                name=f'stage{i + 1}',
+            )(x, train=train)
+        return stages
+
+    def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n classes']:
+        """Return float32 logits; `train` takes the batch's statistics and updates the running ones."""
+        last = self.features(images, train=train)[f'stage{len(self.depths)}']
+        return self.head(last.mean(axis=(1, 2))).astype(jnp.float32)
+
+
+def cifar_resnet(
+    *,
+    depth: int = 20,
+    num_classes: int = 10,
+    width: int = 16,
+    shortcut: Shortcut = 'identity',
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+) -> ResNet:
+    """Make a ResNet for small images, of depth 6n+2: a 3x3 stem, then 3 stages of n basic blocks.
+
+    Args:
+        depth: number of layers with weights, 6n+2: 20, 32, 44, 56 and 110 in the paper.
+        num_classes: number of logits.
+        width: channels of the stem and the first stage; the next two have twice and four times as many.
+        shortcut: 'identity' subsamples and pads with zero channels, as the paper does here; 'projection' is a 1x1
+            convolution.
+        dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
+        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
+            are those of the whole batch anyway.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
+        'stage3' at strides 1, 1, 2, 4.
+
+    Raises:
+        ValueError: depth is not 6n+2.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model, images = cifar_resnet(depth=8, width=4), jnp.ones((2, 8, 8, 1))
+        >>> variables = model.init(jax.random.key(0), images)
+        >>> model.apply(variables, images).shape
+        (2, 10)
+
+    He et al. 2016, Deep residual learning for image recognition, section 4.2 (https://arxiv.org/abs/1512.03385).
+    """
+    blocks, rest = divmod(depth - 2, 6)
+    if rest or blocks < 1:
+        nearest = [6 * n + 2 for n in (blocks, blocks + 1) if n >= 1]
+        raise ValueError(f'depth of a cifar_resnet is 6n+2, not {depth}; the nearest: {", ".join(map(str, nearest))}.')
+    return ResNet(
+        block=BasicBlock,
+        depths=(blocks,) * 3,
+        num_classes=num_classes,
+        width=width,
+        small_images=True,
+        shortcut=shortcut,
+        dtype=jnp.dtype(dtype),
+        axis_name=axis_name,
+    )
+
+
+def resnet18(
+    *,
+    num_classes: int = 1000,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    zero_init_residual: bool = False,
+) -> ResNet:
+    """Make a ResNet-18: basic blocks, 2 in each of 4 stages; torchvision's, 11,689,512 parameters.
+
+    Args:
+        num_classes: number of logits.
+        dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
+        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
+            are those of the whole batch anyway.
+        zero_init_residual: start the last batch norm of each block at 0, so that each block starts as the identity
+            (Goyal et al. 2017, https://arxiv.org/abs/1706.02677).
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
+        'stage4' at strides 2, 4, 8, 16, 32.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = resnet18(num_classes=5)
+        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes['params']['head']['kernel'].shape
+        (512, 5)
+
+    He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
+    """
+    return _resnet(BasicBlock, (2, 2, 2, 2), num_classes, dtype, axis_name, zero_init_residual)
+
+
+def resnet34(
+    *,
+    num_classes: int = 1000,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    zero_init_residual: bool = False,
+) -> ResNet:
+    """Make a ResNet-34: basic blocks, 3, 4, 6 and 3 in 4 stages; torchvision's, 21,797,672 parameters.
+
+    Args:
+        num_classes: number of logits.
+        dtype: compute type, as in `resnet18`.
+        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
+        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
+        'stage4' at strides 2, 4, 8, 16, 32.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = resnet34(num_classes=5)
+        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes['params']['head']['kernel'].shape
+        (512, 5)
+
+    He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
+    """
+    return _resnet(BasicBlock, (3, 4, 6, 3), num_classes, dtype, axis_name, zero_init_residual)
+
+
+def resnet50(
+    *,
+    num_classes: int = 1000,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    zero_init_residual: bool = False,
+) -> ResNet:
+    """Make a ResNet-50: bottlenecks, 3, 4, 6 and 3 in 4 stages; torchvision's, 25,557,032 parameters.
+
+    Args:
+        num_classes: number of logits.
+        dtype: compute type, as in `resnet18`.
+        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
+        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
+        'stage4' at strides 2, 4, 8, 16, 32.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = resnet50(num_classes=5)
+        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes['params']['head']['kernel'].shape
+        (2048, 5)
+
+    He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
+    """
+    return _resnet(Bottleneck, (3, 4, 6, 3), num_classes, dtype, axis_name, zero_init_residual)
+
+
+def resnet101(
+    *,
+    num_classes: int = 1000,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    zero_init_residual: bool = False,
+) -> ResNet:
+    """Make a ResNet-101: bottlenecks, 3, 4, 23 and 3 in 4 stages; torchvision's, 44,549,160 parameters.
+
+    Args:
+        num_classes: number of logits.
+        dtype: compute type, as in `resnet18`.
+        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
+        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
+        'stage4' at strides 2, 4, 8, 16, 32.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = resnet101(num_classes=5)
+        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes['params']['head']['kernel'].shape
+        (2048, 5)
+
+    He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
+    """
+    return _resnet(Bottleneck, (3, 4, 23, 3), num_classes, dtype, axis_name, zero_init_residual)
+
+
+def resnet152(
+    *,
+    num_classes: int = 1000,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    zero_init_residual: bool = False,
+) -> ResNet:
+    """Make a ResNet-152: bottlenecks, 3, 8, 36 and 3 in 4 stages; torchvision's, 60,192,808 parameters.
+
+    Args:
+        num_classes: number of logits.
+        dtype: compute type, as in `resnet18`.
+        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
+        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
+        'stage4' at strides 2, 4, 8, 16, 32.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = resnet152(num_classes=5)
+        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes['params']['head']['kernel'].shape
+        (2048, 5)
+
+    He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
+    """
+    return _resnet(Bottleneck, (3, 8, 36, 3), num_classes, dtype, axis_name, zero_init_residual)
+
+
+def _resnet(
+    block: type[BasicBlock] | type[Bottleneck],
+    depths: Sequence[int],
+    num_classes: int,
+    dtype: DTypeLike,
+    axis_name: str | None,
+    zero_init_residual: bool,
+) -> ResNet:
+    return ResNet(
+        block=block,
+        depths=depths,
+        num_classes=num_classes,
+        width=64,
+        dtype=jnp.dtype(dtype),
+        axis_name=axis_name,
+        zero_init_residual=zero_init_residual,
+    )

@@ -1,0 +1,63 @@
+"""Batch normalization."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from jaxcv.types import Array, Float
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization: `y = scale (x - mean) / sqrt(var + epsilon) + bias`, channel by channel.
+
+    In training, mean and (biased) variance are the batch's, and the running ones become
+    `momentum * running + (1 - momentum) * batch`; otherwise they are the running ones. Statistics are taken in float32.
+    Parameters 'scale' and 'bias' and statistics 'mean' and 'var' are named as in `flax.linen.BatchNorm`.
+
+    Attributes:
+        momentum: share of the running statistics that stays; PyTorch's momentum 0.1 is 0.9 here.
+        epsilon: added to the variance.
+        dtype: type of the result.
+        axis_name: the mapped axis over which statistics are taken too, under `pmap` or `shard_map`. Under `jit` over a
+            mesh they are those of the whole batch without it.
+        scale_init: first value of 'scale'.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> x = jnp.arange(8.0).reshape(2, 2, 2, 1)
+        >>> variables = BatchNorm().init(jax.random.key(0), x)
+        >>> y, updated = BatchNorm().apply(variables, x, train=True, mutable=['batch_stats'])
+        >>> y.mean().round(4).item(), y.var().round(4).item(), round(updated['batch_stats']['mean'].item(), 2)
+        (0.0, 1.0, 0.35)
+
+    Ioffe and Szegedy 2015, Batch normalization (https://arxiv.org/abs/1502.03167).
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+    scale_init: nn.initializers.Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w c']:
+        """Normalize x; `train` takes the batch's statistics and updates the running ones."""
+        shape = x.shape[-1:]
+        scale = self.param('scale', self.scale_init, shape)
+        bias = self.param('bias', nn.initializers.zeros, shape)
+        running_mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
+        running_var = self.variable('batch_stats', 'var', jnp.ones, shape)
+        x = x.astype(jnp.float32)
+        if train:
+            mean, mean_of_squares = x.mean(axis=(0, 1, 2)), jnp.square(x).mean(axis=(0, 1, 2))
+            if self.axis_name is not None and not self.is_initializing():
+                mean, mean_of_squares = jax.lax.pmean((mean, mean_of_squares), self.axis_name)
+            var = jnp.maximum(mean_of_squares - jnp.square(mean), 0)
+            if not self.is_initializing():
+                running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
+                running_var.value = self.momentum * running_var.value + (1 - self.momentum) * var
+        else:
+            mean, var = running_mean.value, running_var.value
+        slope = scale * jax.lax.rsqrt(var + self.epsilon)
+        return (x * slope + (bias - mean * slope)).astype(self.dtype)

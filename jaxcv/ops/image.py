@@ -1,0 +1,61 @@
+"""Values of pixels."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+
+from jaxcv.types import Array, Float, UInt8
+
+
+def to_float(images: UInt8[Array, '*n h w c'] | Float[Array, '*n h w c']) -> Float[Array, '*n h w c']:
+    """Bring 8-bit images to floats in [0, 1]: `x / 255`.
+
+    Args:
+        images: `[*n, h, w, c]`, uint8 in [0, 255], or floats, which pass through as they are.
+
+    Returns:
+        float32 `[*n, h, w, c]`, or the floats that came in.
+
+    Raises:
+        TypeError: the images are neither uint8 nor floats, so that their range is unknown.
+
+    Example:
+        >>> print(to_float(jnp.array([[[[0], [255]]]], jnp.uint8)).ravel())
+        [0. 1.]
+    """
+    if jnp.issubdtype(images.dtype, jnp.floating):
+        return images
+    if images.dtype != jnp.uint8:
+        raise TypeError(f'to_float takes uint8 or float images, got {images.dtype}; divide by its range first')
+    return images.astype(jnp.float32) / 255
+
+
+def normalize(
+    images: Float[Array, '*n h w c'], *, mean: Sequence[float], std: Sequence[float]
+) -> Float[Array, '*n h w c']:
+    """Shift and scale each channel: `(x - mean_c) / std_c`.
+
+    Args:
+        images: `[*n, h, w, c]`, floats, as a rule in [0, 1].
+        mean: one value per channel, in the images' unit.
+        std: one value per channel, in the images' unit, not zero.
+
+    Returns:
+        `[*n, h, w, c]` of the images' type.
+
+    Raises:
+        TypeError: the images are not floats.
+        ValueError: there is not one mean and one std per channel, or a std is zero.
+
+    Example:
+        >>> print(normalize(jnp.full((1, 1, 1, 2), 0.5), mean=(0.5, 0.25), std=(0.25, 0.25)).ravel())
+        [0. 1.]
+    """
+    channels = images.shape[-1]
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise TypeError(f'normalize takes float images, got {images.dtype}; call to_float first')
+    if len(mean) != channels or len(std) != channels:
+        raise ValueError(f'the images have {channels} channels, but mean has {len(mean)} values and std {len(std)}')
+    if 0 in tuple(std):
+        raise ValueError(f'std must not be zero, got {tuple(std)}')
+    return (images - jnp.asarray(mean, images.dtype)) / jnp.asarray(std, images.dtype)

@@ -1,0 +1,102 @@
+"""Learning-rate schedules: factories of functions from the update count to the learning rate.
+
+`total_steps` and `steps_per_epoch` are filled in by the launcher where the config does not give them.
+"""
+
+from collections.abc import Sequence
+
+import optax
+
+from jaxcv.types import Schedule
+
+
+def constant(*, value: float) -> Schedule:
+    """The same learning rate at every step.
+
+    Returns:
+        step -> value.
+
+    Example:
+        >>> constant(value=0.1)(7)
+        0.1
+    """
+    return optax.constant_schedule(value)
+
+
+def cosine(*, peak: float, total_steps: int, warmup_steps: int = 0, end: float = 0.0) -> Schedule:
+    """Linear warm-up from 0 to `peak`, then half a cosine down to `end`.
+
+    lr(t) = end + (peak - end) (1 + cos(π (t - warmup) / (total - warmup))) / 2
+
+    Args:
+        peak: the highest learning rate.
+        total_steps: updates in all, the warm-up included.
+        warmup_steps: updates of the warm-up.
+        end: the last learning rate.
+
+    Returns:
+        step -> learning rate.
+
+    Example:
+        >>> [round(float(cosine(peak=0.1, total_steps=10, warmup_steps=2)(t)), 3) for t in (0, 1, 2, 6, 10)]
+        [0.0, 0.05, 0.1, 0.05, 0.0]
+
+    Papers: Loshchilov and Hutter 2017 (SGDR); Goyal et al. 2017 (warm-up).
+    """
+    warmup_steps = min(warmup_steps, total_steps - 1)
+    decay = optax.cosine_decay_schedule(peak, total_steps - warmup_steps, alpha=end / peak)
+    if not warmup_steps:
+        return decay
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), decay], [warmup_steps])
+
+
+def multi_step(
+    *, peak: float, epochs: Sequence[float], steps_per_epoch: float, factor: float = 0.1, warmup_steps: int = 0
+) -> Schedule:
+    """Step decay: the learning rate is multiplied by `factor` after each of the given epochs.
+
+    Args:
+        peak: the first learning rate.
+        epochs: when to decay, in epochs.
+        steps_per_epoch: updates an epoch.
+        factor: what to multiply by.
+        warmup_steps: updates of a linear warm-up from 0.
+
+    Returns:
+        step -> learning rate.
+
+    Example:
+        >>> schedule = multi_step(peak=0.1, epochs=[2, 3], steps_per_epoch=10)
+        >>> [round(float(schedule(t)), 4) for t in (0, 19, 20, 30)]
+        [0.1, 0.1, 0.01, 0.001]
+    """
+    steps = [round(epoch * steps_per_epoch) - warmup_steps for epoch in epochs]
+    decay = optax.piecewise_constant_schedule(peak, {step: factor for step in steps})
+    if not warmup_steps:
+        return decay
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), decay], [warmup_steps])
+
+
+def one_cycle(
+    *, peak: float, total_steps: int, rise: float = 0.3, start_divisor: float = 25.0, end_divisor: float = 1e4
+) -> Schedule:
+    """One-cycle: a cosine from peak / start_divisor up to `peak`, and another down to its start / end_divisor.
+
+    Args:
+        peak: the highest learning rate, reached after `rise * total_steps`.
+        total_steps: updates in all.
+        rise: the share of the updates that go up.
+        start_divisor: peak over the first learning rate.
+        end_divisor: the first over the last learning rate.
+
+    Returns:
+        step -> learning rate.
+
+    Example:
+        >>> schedule = one_cycle(peak=1.0, total_steps=100)
+        >>> [round(float(schedule(t)), 3) for t in (0, 30, 100)]
+        [0.04, 1.0, 0.0]
+
+    Paper: Smith and Topin 2018, "Super-Convergence".
+    """
+    return optax.cosine_onecycle_schedule(total_steps, peak, rise, start_divisor, end_divisor)

@@ -1,0 +1,222 @@
+"""Checkpoints: nothing the user had is lost.
+
+Orbax writes them asynchronously and renames them into place when they are whole, so a killed run leaves either a whole
+checkpoint or none. Each holds the train state with its keys, the state of the data iterator, and a checksum: a damaged
+one is found out, set aside and the one before it is used, loudly.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jax.experimental import multihost_utils
+
+from jaxcv.training.state import TrainState
+from jaxcv.types import Array, PyTree
+
+Which = int | Literal['last', 'best']
+
+
+class Restored(NamedTuple):
+    """What a checkpoint holds."""
+
+    step: int
+    state: TrainState
+    data: Mapping[str, Any] | None
+    """The data iterator's state, for its `set_state`."""
+
+
+class Checkpoints(NamedTuple):
+    """The checkpoints of one run; functions over one Orbax manager."""
+
+    save: Callable[..., None]
+    """(step, state, data=None, metrics=None): returns when the state is copied; writing goes on behind."""
+    restore: Callable[..., Restored | None]
+    """(like, which='last') -> Restored, or None if there is no checkpoint. `like`: the state's shapes and shardings."""
+    steps: Callable[[], list[int]]
+    """() -> the steps there are, oldest first."""
+    close: Callable[[], None]
+    """Waits until all is written."""
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that was asked for is not there, or none can be read."""
+
+
+def checkpoints(
+    directory: Path,
+    *,
+    keep_last: int = 2,
+    keep_best: int = 1,
+    best_metric: str = 'top1',
+    best_mode: Literal['max', 'min'] = 'max',
+) -> Checkpoints:
+    """Opens (or starts) the checkpoints in a directory.
+
+    Args:
+        directory: one sub-directory a step.
+        keep_last: newest checkpoints to keep; with 2 or more, a damaged one has one before it.
+        keep_best: best ones to keep beside them, of those saved with metrics.
+        best_metric: the metric that decides.
+        best_mode: 'max' if more is better.
+
+    Returns:
+        Checkpoints.
+
+    Raises:
+        CheckpointError: from `restore`: the step asked for is not there, or no checkpoint can be read.
+
+    Example:
+        >>> import tempfile
+        >>> store = checkpoints(Path(tempfile.mkdtemp()))
+        >>> store.save(1, {'w': jnp.ones(3)}, data={'position': 1})
+        >>> restored = store.restore({'w': jnp.zeros(3)})
+        >>> restored.step, restored.state['w'].tolist(), restored.data
+        (1, [1.0, 1.0, 1.0], {'position': 1})
+        >>> store.close()
+    """
+    import orbax.checkpoint as ocp
+
+    policy = ocp.checkpoint_managers
+    manager = ocp.CheckpointManager(
+        directory.absolute(),
+        options=ocp.CheckpointManagerOptions(
+            preservation_policy=policy.AnyPreservationPolicy(
+                [
+                    policy.LatestN(keep_last),
+                    policy.BestN(
+                        get_metric_fn=lambda metrics: metrics[best_metric],
+                        reverse=best_mode == 'min',
+                        n=keep_best,
+                        keep_checkpoints_without_metrics=False,
+                    ),
+                ]
+            ),
+            cleanup_tmp_directories=True,  # what a killed run was writing
+        ),
+    )
+
+    def save(
+        step: int, state: PyTree, data: Mapping[str, Any] | None = None, metrics: Mapping[str, float] | None = None
+    ) -> None:
+        if step in manager.all_steps():
+            return
+        manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave({'state': state, 'checksum': checksum(state)}),
+                data=ocp.args.JsonSave({'iterator': data}),
+            ),
+            metrics=dict(metrics) if metrics else None,
+        )
+
+    def restore(like: PyTree, which: Which = 'last') -> Restored | None:
+        manager.wait_until_finished()
+        present = sorted(manager.all_steps(), reverse=True)
+        if not present:
+            return None
+        if which == 'last':
+            candidates = present
+        elif which == 'best':
+            candidates = [best_step(present)]
+        elif which in present:
+            candidates = [which]
+        else:
+            raise CheckpointError(f'no checkpoint of step {which} in {directory}; there are {sorted(present)}')
+        for step in candidates:
+            restored, reason = read(step, like)
+            if _all_processes(restored is not None):
+                return restored
+            logging.error('THE CHECKPOINT OF STEP %d IS DAMAGED (%s).', step, reason or 'on another host')
+            if which == 'last':
+                set_aside(step)
+        raise CheckpointError(
+            f'none of the checkpoints of steps {candidates} in {directory} can be read, see the log. '
+            f'They are kept; start again with another workdir.'
+        )
+
+    def best_step(present: list[int]) -> int:
+        scored = {step: manager.metrics(step) for step in present}
+        values = {step: metrics[best_metric] for step, metrics in scored.items() if metrics and best_metric in metrics}
+        if not values:
+            raise CheckpointError(f'no checkpoint in {directory} was saved with the metric {best_metric!r}')
+        return (max if best_mode == 'max' else min)(values, key=lambda step: values[step])
+
+    def read(step: int, like: PyTree) -> tuple[Restored | None, str]:
+        target = jax.tree.map(_abstract, {'state': like, 'checksum': jax.eval_shape(checksum, like)})
+        try:
+            stored = manager.restore(
+                step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target), data=ocp.args.JsonRestore())
+            )
+        # Damage shows as any of a dozen exceptions of Orbax, TensorStore and JSON; all mean the same here.
+        except Exception as error:
+            return None, f'{type(error).__name__}: {str(error)[:200]}'
+        tree = stored['state']
+        if int(checksum(tree['state'])) != int(tree['checksum']):
+            return None, 'its contents do not match their checksum'
+        return Restored(step, tree['state'], stored['data']['iterator']), ''
+
+    def set_aside(step: int) -> None:
+        aside = directory.with_name(directory.name + '_damaged') / str(step)
+        if jax.process_index() == 0:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.parent.mkdir(exist_ok=True)
+            shutil.move(directory / str(step), aside)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices('damaged checkpoint set aside')
+        manager.reload()
+        logging.error('It was moved to %s; going back to the checkpoint before it.', aside)
+
+    def close() -> None:
+        manager.wait_until_finished()
+        manager.close()
+
+    return Checkpoints(save, restore, lambda: sorted(manager.all_steps()), close)
+
+
+@jax.jit
+def checksum(state: PyTree) -> Array:
+    """A 32-bit checksum of all bits of a pytree of arrays, computed where they live.
+
+    Σ aᵢ bᵢ mod 2³² over the words bᵢ of each array with odd weights aᵢ: changes with any changed word, and with nearly
+    all exchanges of words. Integer sums are exact, so it does not depend on the sharding.
+
+    Example:
+        >>> int(checksum({'a': jnp.zeros(3)})) == int(checksum({'a': jnp.array([0.0, 0.0, 1e-30])}))
+        False
+    """
+    total = jnp.zeros((), jnp.uint32)
+    for i, leaf in enumerate(jax.tree.leaves(state)):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        if leaf.dtype == jnp.bool_:
+            leaf = leaf.astype(jnp.uint8)
+        words = jax.lax.bitcast_convert_type(leaf, jnp.dtype(f'uint{8 * min(leaf.dtype.itemsize, 4)}'))
+        words = words.astype(jnp.uint32)
+        weights = jnp.full(words.shape, 2 * i + 1, jnp.uint32)
+        for axis, factor in enumerate(range(1, 2 * words.ndim, 2)):
+            position = jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis)
+            weights = weights * (2 * (position * jnp.uint32(2654435761 + factor)) + 1)
+        total = total + jnp.sum(weights * words, dtype=jnp.uint32)
+    return total
+
+
+def needed_bytes(shapes: PyTree, keep: int) -> int:
+    """Disk space that `keep` checkpoints of such a state, and one being written, will take at most."""
+    return (keep + 1) * sum(
+        int(np.prod(x.shape)) * (x.dtype.itemsize if isinstance(x.dtype, np.dtype) else 8)
+        for x in jax.tree.leaves(shapes)
+    )
+
+
+def _abstract(x: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, 'sharding', None))
+
+
+def _all_processes(value: bool) -> bool:
+    return bool(np.all(multihost_utils.process_allgather(np.array(value)))) if jax.process_count() > 1 else value

@@ -1,0 +1,106 @@
+"""Where numbers go: metrics.jsonl, TensorBoard, and the terminal."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+
+class Writer(NamedTuple):
+    """One place where numbers go."""
+
+    write: Callable[[int, Mapping[str, float]], None]
+    """(step, name -> number)."""
+    close: Callable[[], None]
+
+
+def jsonl_writer(path: Path, *, step: int = 0) -> Writer:
+    """A line of JSON for each record, `{"step": 100, "train/loss": 0.31, ...}`.
+
+    Args:
+        path: the file; it is continued if it is there.
+        step: where the run resumes: records after it, and one that a kill cut short, are dropped first.
+
+    Returns:
+        A Writer.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / 'metrics.jsonl'
+        >>> writer = jsonl_writer(path)
+        >>> writer.write(10, {'train/loss': 0.5})
+        >>> writer.close()
+        >>> read_jsonl(path)
+        [{'step': 10, 'train/loss': 0.5}]
+    """
+    if path.exists():
+        kept = [record for record in read_jsonl(path) if record['step'] <= step]
+        unfinished = path.with_suffix('.tmp')
+        unfinished.write_text(''.join(json.dumps(record) + '\n' for record in kept))
+        os.replace(unfinished, path)
+    file = path.open('a', buffering=1)  # line by line, so that a kill loses at most one
+    return Writer(
+        lambda step, scalars: print(json.dumps({'step': step, **scalars}), file=file),
+        file.close,
+    )
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The records of a metrics file; a last line that was cut short is left out."""
+    records = []
+    for line in path.read_text().splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
+
+
+def tensorboard_writer(directory: Path, *, step: int = 0) -> Writer:
+    """TensorBoard events. `step`: where the run resumes; TensorBoard hides what an earlier run wrote after it."""
+    from tensorboardX import SummaryWriter
+
+    events = SummaryWriter(str(directory), purge_step=step + 1 if step else None, flush_secs=10)
+
+    def write(step: int, scalars: Mapping[str, float]) -> None:
+        for name, value in scalars.items():
+            events.add_scalar(name, value, step)
+
+    return Writer(write, events.close)
+
+
+def console_writer(num_steps: int, *, step: int = 0, stream: TextIO | None = None) -> Writer:
+    """A progress bar in a terminal, plain lines elsewhere.
+
+    Example:
+        >>> console_writer(100, stream=sys.stdout).write(50, {'train/loss': 0.25, 'images_per_second': 1234.0})
+        step     50/100  train/loss 0.25  images_per_second 1234
+    """
+    stream = stream or sys.stderr
+    if not stream.isatty():
+        width = len(str(num_steps))
+        return Writer(
+            lambda step, scalars: print(f'step {step:>{width + 3}}/{num_steps}  {_line(scalars)}', file=stream, flush=True),
+            lambda: None,
+        )
+    from tqdm import tqdm
+
+    bar = tqdm(total=num_steps, initial=step, unit='step', file=stream, dynamic_ncols=True)
+
+    def write(step: int, scalars: Mapping[str, float]) -> None:
+        if any(name.startswith('eval/') for name in scalars):
+            bar.write(f'step {step}/{num_steps}  {_line(scalars)}', file=stream)
+        else:
+            bar.set_postfix_str(_line({k: v for k, v in scalars.items() if k in _ON_THE_BAR}), refresh=False)
+        bar.update(step - bar.n)
+
+    return Writer(write, bar.close)
+
+
+_ON_THE_BAR = ('train/loss', 'train/top1', 'images_per_second')
+
+
+def _line(scalars: Mapping[str, float]) -> str:
+    return '  '.join(f'{name} {value:.4g}' if abs(value) < 1000 else f'{name} {value:.0f}' for name, value in scalars.items())

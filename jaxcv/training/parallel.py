@@ -1,0 +1,174 @@
+"""Devices and hosts: the mesh, where arrays live on it, and compiling a step for it.
+
+One axis, 'data', over all devices of all hosts. Every process runs the same program and feeds its own block of each
+global batch.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxcv.training.state import TrainState
+from jaxcv.training.step import Step
+from jaxcv.types import Batch, PyTree
+
+AXIS = 'data'
+Mode = Literal['jit', 'pmap']
+Rule = Literal['replicate', 'fsdp']
+
+
+def initialize_processes(coordinator: str | None, count: int | None, index: int | None) -> None:
+    """Joins this process to the others, through `jax.distributed`. Call it before anything else touches a device.
+
+    Args:
+        coordinator: 'host:port' of process 0. None: a single process, unless `count` is 0.
+        count: processes in all. 0: let JAX find all three out, as it can on a TPU pod, Slurm or MPI.
+        index: this process, from 0.
+
+    Raises:
+        ValueError: some of the three are given and others not.
+
+    Example:
+        >>> initialize_processes(None, None, None)
+    """
+    if count == 0:
+        jax.distributed.initialize()
+    elif coordinator is not None or count is not None or index is not None:
+        if coordinator is None or count is None or index is None:
+            raise ValueError('several processes need all of --coordinator=host:port, --processes and --process')
+        jax.distributed.initialize(coordinator, count, index)
+
+
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A one-axis mesh, 'data', over the devices (all of all hosts, unless given).
+
+    Example:
+        >>> make_mesh(jax.devices()[:1]).shape['data']
+        1
+    """
+    devices = jax.devices() if devices is None else devices
+    return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def put_batch(mesh: Mesh) -> Callable[[Mapping[str, np.ndarray]], Batch]:
+    """A function that puts this process's block of a batch on its devices, as part of the global batch.
+
+    Raises:
+        ValueError: (when called) the batch cannot be split evenly over the devices.
+
+    Example:
+        >>> batch = put_batch(make_mesh(jax.devices()[:1]))({'label': np.zeros(4, np.int32)})
+        >>> batch['label'].shape
+        (4,)
+    """
+    sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+    local = len(mesh.local_devices)
+
+    def put(batch: Mapping[str, np.ndarray]) -> Batch:
+        size = len(next(iter(batch.values())))
+        if size % local:
+            raise ValueError(
+                f'{size} examples do not split evenly over the {local} devices of this process: '
+                f'make the batch size a multiple of {mesh.size}, the number of devices'
+            )
+        return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
+
+    return put
+
+
+def state_sharding(shapes: PyTree, mesh: Mesh, *, rule: Rule = 'replicate', min_size: int = 1024) -> PyTree:
+    """Where each array of the state lives.
+
+    Args:
+        shapes: the state, or its `jax.eval_shape`.
+        mesh: from `make_mesh`.
+        rule: 'replicate' keeps all of it on each device; 'fsdp' also shards parameters and optimizer state: each array
+            of at least `min_size` elements along its largest axis that the mesh divides.
+        min_size: below it sharding costs more than it saves.
+
+    Returns:
+        A pytree of shardings, like `shapes`.
+
+    Example:
+        >>> mesh = make_mesh(jax.devices()[:1])
+        >>> sharding = state_sharding({'w': jax.ShapeDtypeStruct((64, 128), np.dtype('float32'))}, mesh, rule='fsdp')
+        >>> sharding['w'].spec == PartitionSpec(None, 'data')
+        True
+
+    Paper: Rajbhandari et al. 2020, "ZeRO"; Zhao et al. 2023, "PyTorch FSDP".
+    """
+
+    def place(x: Any) -> NamedSharding:
+        axes = [i for i, n in enumerate(x.shape) if n % mesh.size == 0 and n > 0]
+        if rule == 'replicate' or not axes or math.prod(x.shape) < min_size:
+            return NamedSharding(mesh, PartitionSpec())
+        largest = max(axes, key=lambda i: x.shape[i])
+        return NamedSharding(mesh, PartitionSpec(*[None] * largest, AXIS))
+
+    return jax.tree.map(place, shapes)
+
+
+def create_state(init: Callable[[], TrainState], mesh: Mesh, *, rule: Rule = 'replicate') -> TrainState:
+    """Makes the state where it will live; no device ever holds more than its share.
+
+    Args:
+        init: () -> TrainState, pure: a `partial` of `init_state`.
+        mesh: from `make_mesh`.
+        rule: see `state_sharding`.
+
+    Returns:
+        The state, sharded.
+    """
+    return jax.jit(init, out_shardings=state_sharding(jax.eval_shape(init), mesh, rule=rule))()
+
+
+def compile_step(step: Step, mesh: Mesh, *, mode: Mode = 'jit', rule: Rule = 'replicate') -> Any:
+    """The same function, compiled for the mesh. The train state is donated: use the one that is returned.
+
+    Args:
+        step: from `make_train_step`; for mode 'pmap' made with `axis_name='data'`.
+        mesh: from `make_mesh`.
+        mode: 'jit' partitions the step over the mesh. 'pmap' runs it on each device's part of the batch; one process
+            only, and 'replicate' only.
+        rule: where the state lives, as given to `create_state`.
+
+    Returns:
+        The compiled function (train state, global batch) -> (train state, logs), with `lower`, as jit's.
+
+    Raises:
+        ValueError: pmap with FSDP or with several processes.
+
+    Example:
+        >>> from jaxcv import models, optim, tasks
+        >>> from jaxcv.training import init_state, make_train_step
+        >>> task = tasks.classification(models.linear_classifier(num_classes=10), num_classes=10)
+        >>> optimizer, mesh = optim.sgd(learning_rate=0.1), make_mesh(jax.devices()[:1])
+        >>> batch = put_batch(mesh)({'image': np.ones((2, 8, 8, 1)), 'label': np.array([3, 1]), 'valid': np.ones(2, bool)})
+        >>> state = create_state(lambda: init_state(jax.random.key(0), task, optimizer, batch), mesh)
+        >>> step = compile_step(make_train_step(task, optimizer), mesh)
+        >>> state, logs = step(state, batch)
+        >>> sorted(logs)
+        ['finite', 'grad_norm', 'loss', 'top1']
+    """
+    if mode == 'jit':
+
+        def with_layout(train_state: TrainState, batch: Batch) -> tuple[TrainState, Any]:
+            train_state, logs = step(train_state, batch)
+            layout = state_sharding(train_state, mesh, rule=rule)
+            replicated = NamedSharding(mesh, PartitionSpec())
+            return jax.lax.with_sharding_constraint((train_state, logs), (layout, jax.tree.map(lambda _: replicated, logs)))
+
+        return jax.jit(with_layout, donate_argnums=0)
+    if rule != 'replicate' or jax.process_count() > 1:
+        raise ValueError("mode 'pmap' is for one process and rule 'replicate'; use mode 'jit' for FSDP and several hosts")
+    per_device = jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=(None, None), devices=list(mesh.devices))
+
+    def split(train_state: TrainState, batch: Batch) -> tuple[TrainState, Any]:
+        parts = jax.tree.map(lambda x: x.reshape(mesh.size, x.shape[0] // mesh.size, *x.shape[1:]), batch)
+        return per_device(train_state, parts)
+
+    return jax.jit(split, donate_argnums=0)

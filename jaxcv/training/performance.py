@@ -1,0 +1,66 @@
+"""What a step costs: compile time, FLOPs, and the share of the device's peak."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxcv.training.state import TrainState
+from jaxcv.types import Batch
+
+# Dense bfloat16 peak of one device, FLOP/s, from the makers' data sheets.
+PEAK_FLOPS = {
+    'NVIDIA V100': 125e12,
+    'NVIDIA A100': 312e12,
+    'NVIDIA L4': 121e12,
+    'NVIDIA H100': 989e12,
+    'NVIDIA H200': 989e12,
+    'NVIDIA B200': 2250e12,
+    'TPU v2': 22.5e12,
+    'TPU v3': 61.5e12,
+    'TPU v4': 275e12,
+    'TPU v5 lite': 197e12,
+    'TPU v5e': 197e12,
+    'TPU v5p': 459e12,
+    'TPU v5': 459e12,
+    'TPU v6 lite': 918e12,
+    'TPU v6e': 918e12,
+}
+
+
+class Cost(NamedTuple):
+    """The cost of one compiled step."""
+
+    compile_seconds: float
+    flops: float | None
+    """Of one device, from the compiler's cost analysis; None where it gives none."""
+
+
+def compile_ahead(step: Any, state: TrainState, batch: Batch) -> tuple[Callable, Cost]:
+    """Compiles a jitted step for these shapes, so that compile time is apart from training time.
+
+    Args:
+        step: from `compile_step`.
+        state: its first argument, or its shapes.
+        batch: its second.
+
+    Returns:
+        The executable, and its Cost.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> executable, cost = compile_ahead(jax.jit(lambda x, y: x @ y), jnp.ones((4, 8)), jnp.ones((8, 2)))
+        >>> cost.flops
+        128.0
+    """
+    began = time.perf_counter()
+    compiled = step.lower(state, batch).compile()
+    analysis = compiled.cost_analysis() or {}
+    return compiled, Cost(time.perf_counter() - began, analysis.get('flops'))
+
+
+def peak_flops(device: jax.Device) -> float | None:
+    """The device's bfloat16 peak, FLOP/s; None where it is not known."""
+    matches = [name for name in PEAK_FLOPS if device.device_kind.startswith(name)]
+    return PEAK_FLOPS[max(matches, key=len)] if matches else None

@@ -1,0 +1,58 @@
+"""The train state: a pytree of arrays only. Functions stay outside it."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxcv.task import Task
+from jaxcv.types import Array, Batch, PRNGKeyArray, PyTree, Variables
+
+
+class TrainState(NamedTuple):
+    """All that training changes, and the key it draws from."""
+
+    step: Array
+    """Updates so far, int32."""
+    params: PyTree
+    state: PyTree
+    """The mutable collections of the model, `{'batch_stats': ...}`."""
+    opt_state: PyTree
+    key: PRNGKeyArray
+    """Never changes: step t draws from fold_in(key, t), so a resumed run draws what it would have drawn."""
+    healthy: Array
+    """False once a step was not finite, where `make_train_step` is told to stop there; the state is frozen then."""
+
+    @property
+    def variables(self) -> Variables:
+        """What the model is applied to."""
+        return {'params': self.params, **self.state}
+
+
+def init_state(key: PRNGKeyArray, task: Task, optimizer: optax.GradientTransformation, batch: Batch) -> TrainState:
+    """The state before the first step. Pure: wrap it in `jax.eval_shape` for the shapes, in `jit` to make it on devices.
+
+    Args:
+        key: splits into the initialization's and the training's.
+        task: gives the variables.
+        optimizer: an optax transformation.
+        batch: one batch, for the shapes only.
+
+    Returns:
+        The TrainState at step 0.
+
+    Example:
+        >>> from jaxcv import models, optim, tasks
+        >>> task = tasks.classification(models.linear_classifier(num_classes=10), num_classes=10)
+        >>> batch = {'image': jnp.zeros((1, 8, 8, 1)), 'label': jnp.zeros(1, int), 'valid': jnp.ones(1, bool)}
+        >>> state = init_state(jax.random.key(0), task, optim.sgd(learning_rate=0.1), batch)
+        >>> int(state.step)
+        0
+    """
+    init_key, train_key = jax.random.split(key)
+    variables = dict(task.init(init_key, batch))
+    params = variables.pop('params')
+    return TrainState(
+        jnp.zeros((), jnp.int32), params, variables, optimizer.init(params), train_key, jnp.ones((), jnp.bool_)
+    )

@@ -1,0 +1,105 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial import distance
+from sklearn import datasets
+from sklearn.neighbors import KNeighborsClassifier
+
+from jaxcv.classical import knn
+
+
+@pytest.fixture(scope='module')
+def digits():
+    """The split of figures.md."""
+    features, labels = datasets.load_digits(return_X_y=True)
+    order = np.random.Generator(np.random.PCG64(0)).permutation(len(labels))
+    features, labels = features[order].astype(np.float32), labels[order].astype(np.int32)
+    return features[:1200], labels[:1200], features[1200:], labels[1200:]
+
+
+@pytest.mark.parametrize(('k', 'percent'), [(1, 98.83), (3, 98.83), (5, 98.32), (10, 97.65)])
+def test_digits_equal_scikit_learn(digits, k, percent):
+    train, labels, queries, truth = digits
+    model = knn.fit(jnp.asarray(train), jnp.asarray(labels))
+    for weights in ('uniform', 'distance'):
+        reference = KNeighborsClassifier(k, weights=weights).fit(train, labels)
+        predicted = knn.predict(model, jnp.asarray(queries), k=k, weights=weights)
+        np.testing.assert_array_equal(predicted, reference.predict(queries))
+        if weights == 'uniform':
+            assert round(100 * np.mean(np.asarray(predicted) == truth), 2) == percent
+
+
+@pytest.mark.parametrize('block_size', [7, 64, 1000])
+def test_neighbors_are_the_stable_sort(block_size):
+    """On a coarse grid nearly every distance is tied many times over; no block boundary shows."""
+    rng = np.random.default_rng(0)
+    train, queries = rng.integers(0, 3, (150, 4)), rng.integers(0, 3, (90, 4))
+    squared = distance.cdist(queries, train, 'sqeuclidean')
+    order = np.argsort(squared, axis=1, kind='stable')
+    model = knn.fit(jnp.asarray(train, jnp.float32), jnp.zeros(150, jnp.int32))
+    for k in (1, 10, 150):
+        distances, indices = knn.neighbors(model, jnp.asarray(queries, jnp.float32), k=k, block_size=block_size)
+        np.testing.assert_array_equal(indices, order[:, :k])
+        np.testing.assert_allclose(distances, np.sqrt(np.take_along_axis(squared, order[:, :k], 1)), rtol=1e-6)
+
+
+@pytest.mark.parametrize('weights', ['uniform', 'distance'])
+def test_votes_equal_scikit_learn(weights):
+    """Tied votes and neighbours at distance zero, wherever the set of neighbours itself is certain."""
+    rng = np.random.default_rng(0)
+    train, queries = rng.integers(0, 7, (200, 3)), rng.integers(0, 7, (300, 3))
+    labels = rng.integers(0, 4, 200).astype(np.int32)
+    model = knn.fit(jnp.asarray(train, jnp.float32), jnp.asarray(labels), num_classes=4)
+    squared = np.sort(distance.cdist(queries, train, 'sqeuclidean'), axis=1)
+    for k in (2, 4, 9):
+        certain = squared[:, k - 1] < squared[:, k]
+        assert certain.sum() > 15
+        rows = jnp.asarray(queries[certain], jnp.float32)
+        reference = KNeighborsClassifier(k, weights=weights).fit(train, labels)
+        shares = reference.predict_proba(queries[certain])
+        np.testing.assert_allclose(knn.predict_probabilities(model, rows, k=k, weights=weights), shares, atol=1e-6)
+        # Where two sums of 1/distance agree to the last digits, float32 and float64 may break the tie differently.
+        best = np.sort(shares, axis=1)
+        clear = (weights == 'uniform') | (best[:, -1] - best[:, -2] > 1e-6)
+        predicted = knn.predict(model, rows, k=k, weights=weights)
+        np.testing.assert_array_equal(predicted[clear], reference.predict(queries[certain])[clear])
+
+
+def test_jit_and_random_floats():
+    rng = np.random.default_rng(0)
+    train, queries = rng.normal(size=(120, 8)).astype(np.float32), rng.normal(size=(33, 8)).astype(np.float32)
+    labels = rng.integers(0, 3, 120).astype(np.int32)
+
+    @jax.jit
+    def run(train, labels, queries):
+        return knn.predict(knn.fit(train, labels, num_classes=3), queries, k=5, weights='distance', block_size=32)
+
+    reference = KNeighborsClassifier(5, weights='distance').fit(train, labels)
+    np.testing.assert_array_equal(run(train, labels, queries), reference.predict(queries))
+
+
+def test_memory_is_bounded_by_the_block():
+    """The compiled program's scratch does not grow with the square of the data."""
+    train, queries = jax.ShapeDtypeStruct((20000, 4), jnp.float32), jax.ShapeDtypeStruct((20000, 4), jnp.float32)
+    labels = jax.ShapeDtypeStruct((20000,), jnp.int32)
+
+    def run(train, labels, queries):
+        return knn.predict(knn.fit(train, labels, num_classes=2), queries, k=3, block_size=256)
+
+    scratch = jax.jit(run).lower(train, labels, queries).compile().memory_analysis().temp_size_in_bytes
+    assert scratch < 8e6 < 4 * 20000**2
+
+
+def test_bad_arguments():
+    model = knn.fit(jnp.zeros((4, 2)), jnp.zeros(4, jnp.int32))
+    with pytest.raises(ValueError, match='k must be from 1 to the 4 training examples, got 5'):
+        knn.predict(model, jnp.zeros((1, 2)), k=5)
+    with pytest.raises(ValueError, match=r'queries must be of shape \[m, 2\]'):
+        knn.predict(model, jnp.zeros((1, 3)), k=1)
+    with pytest.raises(ValueError, match='block_size'):
+        knn.neighbors(model, jnp.zeros((1, 2)), k=1, block_size=0)
+    with pytest.raises(ValueError, match='at least one example'):
+        knn.fit(jnp.zeros((0, 2)), jnp.zeros(0, jnp.int32))
+    with pytest.raises(ValueError, match="'uniform' or 'distance'"):
+        knn.predict.__wrapped__(model, jnp.zeros((1, 2)), k=1, weights='near')

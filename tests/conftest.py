@@ -1,0 +1,15 @@
+"""Every test runs on 8 simulated CPU devices, with the shapes and types of jaxcv's signatures checked at each call."""
+
+import os
+
+import beartype
+import jax
+import jaxtyping
+
+# Before JAX starts its backend. JAX_PLATFORMS=cuda runs the tests on a GPU instead.
+jax.config.update('jax_platforms', os.environ.get('JAX_PLATFORMS') or 'cpu')
+jax.config.update('jax_num_cpu_devices', 8)
+
+# An int is good where a float is asked for, as everywhere in Python.
+typecheck = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
+jaxtyping.install_import_hook('jaxcv', 'tests.conftest.typecheck')

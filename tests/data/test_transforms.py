@@ -1,0 +1,256 @@
+"""Host transforms against Pillow and NumPy."""
+
+import io
+import struct
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from jaxcv.data import transforms
+from jaxcv.data.seeds import mix, uniform
+
+
+@pytest.fixture(scope='module')
+def photo():
+    """A real photo, 120 x 90."""
+    return cv2.resize(load_sample_images().images[1], (120, 90), interpolation=cv2.INTER_AREA)
+
+
+def saved(image, kind, **options):
+    with io.BytesIO() as file:
+        image.save(file, kind, **options)
+        return file.getvalue()
+
+
+def by_pillow(data):
+    return np.asarray(Image.open(io.BytesIO(data)).convert('RGB'))
+
+
+def decoded(data, **options):
+    return transforms.decode(**options)({'image': data})['image']
+
+
+@pytest.mark.parametrize(
+    ('kind', 'mode', 'options', 'tolerance'),
+    [
+        ('JPEG', 'RGB', {'quality': 90}, 0),
+        ('JPEG', 'RGB', {'quality': 90, 'progressive': True}, 0),
+        ('JPEG', 'L', {}, 0),
+        ('JPEG', 'CMYK', {}, 1),
+        ('PNG', 'RGB', {}, 0),
+        ('PNG', 'RGBA', {}, 0),
+        ('PNG', 'LA', {}, 0),
+        ('PNG', 'P', {}, 0),
+        ('PNG', '1', {}, 0),
+        ('BMP', 'RGB', {}, 0),
+        ('WEBP', 'RGB', {'lossless': True}, 0),
+        ('TIFF', 'RGB', {}, 0),
+        ('GIF', 'P', {}, 0),
+        ('PPM', 'RGB', {}, 0),
+    ],
+)
+def test_decode_agrees_with_pillow(photo, kind, mode, options, tolerance):
+    data = saved(Image.fromarray(photo).convert(mode), kind, **options)
+    image = decoded(data)
+    assert image.shape == (90, 120, 3)
+    assert image.dtype == np.uint8
+    assert np.abs(image.astype(int) - by_pillow(data)).max() <= tolerance
+    assert np.array_equal(decoded(np.frombuffer(data, np.uint8)), image)
+    gray = decoded(data, channels=1)
+    luma = image @ np.array([0.299, 0.587, 0.114])
+    assert gray.shape == (90, 120, 1)
+    assert np.abs(gray[..., 0] - luma).max() <= 4  # a JPEG stores its own luma, rounded before the colours are
+
+
+def test_decode_takes_the_high_byte_of_16_bits():
+    image = np.random.default_rng(0).integers(0, 2**16, (7, 5, 3), dtype=np.uint16)
+    data = cv2.imencode('.png', image[..., ::-1])[1].tobytes()
+    assert np.array_equal(decoded(data), image >> 8)
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP', 'BMP'])
+def test_decode_a_single_pixel(kind):
+    assert decoded(saved(Image.new('RGB', (1, 1), (9, 9, 9)), kind)).shape == (1, 1, 3)
+
+
+def test_decode_turns_a_photo_upright(photo):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    turned = decoded(saved(Image.fromarray(photo), 'JPEG', exif=exif, quality=95))
+    assert turned.shape == (120, 90, 3)
+    assert np.array_equal(turned, np.rot90(decoded(saved(Image.fromarray(photo), 'JPEG', quality=95)), -1))
+
+
+def test_decode_converts_the_channels_of_an_array(photo):
+    gray = photo[..., :1]
+    assert np.array_equal(decoded(gray), np.repeat(gray, 3, axis=-1))
+    assert np.array_equal(decoded(gray[..., 0]), np.repeat(gray, 3, axis=-1))
+    assert np.array_equal(decoded(np.dstack([photo, gray])), photo)
+    assert np.array_equal(decoded(photo), photo)
+    assert np.abs(decoded(photo, channels=1)[..., 0] - photo @ np.array([0.299, 0.587, 0.114])).max() <= 1
+    for bad in (photo.astype(np.float32), photo[None], np.dstack([gray, gray])):
+        with pytest.raises(ValueError, match='must be uint8'):
+            decoded(bad)
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF'])
+@pytest.mark.parametrize('share', [0.0, 0.01, 0.1, 0.5, 0.9, 0.99])
+def test_decode_refuses_a_truncated_file(photo, kind, share):
+    data = saved(Image.fromarray(photo), kind)
+    with pytest.raises(ValueError, match='truncated'):
+        decoded(data[: int(share * len(data))])
+
+
+def test_decode_refuses_a_jpeg_padded_with_zeros(photo):
+    """What a broken download leaves: OpenCV alone would fill the rest with gray."""
+    # The thumbnail has an end marker of its own, which must not count.
+    thumbnail = saved(Image.fromarray(photo[:8, :8]), 'JPEG')
+    whole = saved(Image.fromarray(photo), 'JPEG')
+    app = b'\xff\xe1' + struct.pack('>H', len(thumbnail) + 2) + thumbnail
+    whole = whole[:2] + app + whole[2:]
+    assert decoded(whole).shape == photo.shape
+    assert decoded(whole + b'appended by a camera').shape == photo.shape
+    half = len(whole) // 2
+    with pytest.raises(ValueError, match='no end-of-image marker'):
+        decoded(whole[:half] + bytes(len(whole) - half))
+    for length in range(2, 40):
+        with pytest.raises(ValueError, match='truncated'):
+            decoded(whole[:length])
+
+
+@pytest.mark.parametrize('data', [b'', b'not an image', b'\xff\xd8\xff\xd9', bytes(100)])
+def test_decode_refuses_what_is_no_image(data):
+    with pytest.raises(ValueError, match='OpenCV'):
+        decoded(data)
+
+
+@pytest.mark.parametrize('size', [(45, 60), (30, 30), (17, 41)])
+def test_shrinking_averages_areas_as_pillows_box_filter_does(photo, size):
+    mine = transforms.resize(size=size)({'image': photo})['image']
+    assert mine.shape == (*size, 3)
+    exact = np.asarray(Image.fromarray(photo).resize(size[::-1], Image.Resampling.BOX, reducing_gap=None)).astype(int)
+    # Pillow's box counts a source pixel wholly or not at all; where sides divide, both are the plain mean.
+    assert np.abs(mine - exact).mean() < (0.51 if 90 % size[0] == 0 and 120 % size[1] == 0 else 6)
+
+
+def area_mean(image, height, width):
+    """The mean over the area of each result pixel, from the definition."""
+
+    def weights(n, m):
+        edges = np.arange(m + 1) * n / m
+        low, high = np.arange(n), np.arange(n) + 1
+        cover = np.minimum(edges[1:, None], high) - np.maximum(edges[:-1, None], low)
+        return np.clip(cover, 0, None) * m / n
+
+    return np.einsum('ah,bw,hwc->abc', weights(image.shape[0], height), weights(image.shape[1], width), image)
+
+
+def test_resizing_both_ways(photo):
+    shrunk = transforms.resize(size=(17, 41))({'image': photo})['image']
+    assert np.abs(shrunk - area_mean(photo.astype(float), 17, 41)).max() <= 0.51
+    # Shrunk one way and grown the other: the mean first, then bilinear as Pillow has it.
+    mixed = transforms.resize(size=(30, 200))({'image': photo})['image']
+    mean = area_mean(photo.astype(float), 30, 120).round().astype(np.uint8)
+    assert np.abs(mixed - np.asarray(Image.fromarray(mean).resize((200, 30), Image.Resampling.BILINEAR)).astype(int)).max() <= 2
+    grown = transforms.resize(size=(180, 200))({'image': photo})['image']
+    assert np.abs(grown - np.asarray(Image.fromarray(photo).resize((200, 180), Image.Resampling.BILINEAR)).astype(int)).max() <= 2
+    assert np.array_equal(transforms.resize(size=(90, 120))({'image': photo})['image'], photo)
+    assert transforms.resize(size=5)({'image': photo[..., :1]})['image'].shape == (5, 5, 1)
+
+
+@pytest.mark.parametrize(('shape', 'size', 'expected'), [((90, 120), 45, (45, 60)), ((120, 90), 45, (60, 45)),
+                                                         ((1, 7), 2, (2, 14)), ((5, 5), 9, (9, 9))])  # fmt: skip
+def test_resize_short_side_keeps_the_proportions(shape, size, expected):
+    image = np.zeros((*shape, 1), np.uint8)
+    assert transforms.resize_short_side(size=size)({'image': image})['image'].shape == (*expected, 1)
+
+
+def test_center_crop(photo):
+    assert np.array_equal(transforms.center_crop(size=(30, 60))({'image': photo})['image'], photo[30:60, 30:90])
+    padded = transforms.center_crop(size=(100, 60))({'image': photo})['image']
+    assert np.array_equal(padded[5:95], photo[:, 30:90])
+    assert not padded[:5].any()
+    assert not padded[95:].any()
+
+
+def test_random_resized_crop_cuts_what_its_seed_says():
+    """On an image of its own coordinates, the result tells which box was cut."""
+    rows, columns = np.mgrid[:200, :250].astype(np.uint8)
+    image = np.dstack([rows, columns, rows])
+    crop = transforms.random_resized_crop(size=(32, 48))
+    areas, ratios, tops = [], [], []
+    for seed in range(1000):
+        result = crop({'image': image, 'seed': mix(0, seed)})['image'].astype(float)
+        assert result.shape == (32, 48, 3)
+        height = (result[-1, 0, 0] - result[0, 0, 0]) * 32 / 31
+        width = (result[0, -1, 1] - result[0, 0, 1]) * 48 / 47
+        areas.append(height * width / 50_000)
+        ratios.append(width / height)
+        tops.append(result[0, 0, 0])
+    assert 0.07 < min(areas) < 0.12
+    assert 0.85 < max(areas) < 1.03
+    assert 0.48 < np.median(areas) < 0.56  # uniform on [0.08, 1], but for the boxes that do not fit
+    assert 0.7 < min(ratios) < 0.8
+    assert 1.25 < max(ratios) < 1.42
+    assert abs(np.median(np.log(ratios))) < 0.04
+    assert min(tops) <= 2
+    assert max(tops) > 100
+    example = {'image': image, 'seed': 5}
+    assert np.array_equal(crop(example)['image'], crop(example)['image'])
+    assert crop(example)['seed'] != 5
+    assert example.keys() == {'image', 'seed'}
+
+
+@pytest.mark.parametrize(('shape', 'box'), [((1, 1), (1, 1)), ((4, 400), (4, 5)), ((400, 4), (5, 4))])
+def test_random_resized_crop_of_an_image_that_fits_no_box(shape, box):
+    """The largest centred box whose ratio is allowed, as torchvision has it."""
+    image = np.zeros((*shape, 3), np.uint8)
+    top, left = (shape[0] - box[0]) // 2, (shape[1] - box[1]) // 2
+    image[top : top + box[0], left : left + box[1]] = 255
+    crop = transforms.random_resized_crop(size=8, scale=(1.0, 1.0))
+    assert crop({'image': image, 'seed': 0})['image'].min() == 255
+
+
+def test_random_flip_is_even_and_remembers_nothing(photo):
+    flip = transforms.random_flip()
+    flipped = [np.array_equal(flip({'image': photo, 'seed': mix(1, i)})['image'], photo[:, ::-1]) for i in range(400)]
+    assert 160 < sum(flipped) < 240
+    same = [np.array_equal(flip({'image': photo, 'seed': mix(1, i)})['image'], photo) for i in range(400)]
+    assert [not f for f in flipped] == same
+
+
+def test_keep_and_compose(photo):
+    chain = transforms.compose([transforms.keep(names=['image']), transforms.random_flip(), transforms.resize(size=3)])
+    result = chain({'image': photo, 'label': 1, 'seed': 2})
+    assert result.keys() == {'image', 'seed'}
+    assert result['image'].shape == (3, 3, 3)
+
+
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda: transforms.resize(size=0),
+        lambda: transforms.center_crop(size=(3, -1)),
+        lambda: transforms.random_resized_crop(size=8, scale=(0.5, 0.1)),
+        lambda: transforms.random_resized_crop(size=8, ratio=(0, 1)),
+    ],
+)
+def test_impossible_options_are_refused_at_once(make):
+    with pytest.raises(ValueError, match='must be'):
+        make()
+
+
+def test_seeds_are_even_and_independent():
+    draws = np.array([uniform(mix(seed, place))[0] for seed in range(20) for place in range(500)])
+    assert abs(draws.mean() - 0.5) < 0.01
+    assert abs(draws.std() - 12**-0.5) < 0.01
+    assert abs(np.corrcoef(draws[:-1], draws[1:])[0, 1]) < 0.03
+    chain, seed = [], mix(0, 0)
+    for _ in range(5000):
+        draw, seed = uniform(seed)
+        chain.append(draw)
+    assert abs(np.corrcoef(chain[:-1], chain[1:])[0, 1]) < 0.05
+    assert len(set(chain)) == 5000

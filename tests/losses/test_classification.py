@@ -1,0 +1,135 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from jaxcv import losses
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(scale=3, size=(12, 5)).astype(np.float32)
+LABELS = RNG.integers(0, 5, 12).astype(np.int32)
+SOFT = RNG.dirichlet(np.ones(5), 12).astype(np.float32)
+MULTI_HOT = RNG.integers(0, 2, (12, 5)).astype(np.float32)
+
+INTEGER_LOSSES = [losses.softmax_cross_entropy, losses.sigmoid_cross_entropy, losses.zero_one, losses.hinge]
+
+
+def one_hot(labels):
+    return np.eye(5)[labels]
+
+
+def reference_softmax(logits, targets, smoothing=0.0):
+    logits = logits.astype(np.float64)
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    targets = targets * (1 - smoothing) + smoothing / logits.shape[1]
+    return -(targets * log_p).sum(1)
+
+
+def reference_sigmoid(logits, targets, smoothing=0.0):
+    p = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    targets = targets * (1 - smoothing) + smoothing / 2
+    return -(targets * np.log(p) + (1 - targets) * np.log(1 - p)).sum(1)
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.1, 1.0])
+@pytest.mark.parametrize(
+    ('loss', 'reference', 'dense'),
+    [
+        (losses.softmax_cross_entropy, reference_softmax, SOFT),
+        (losses.sigmoid_cross_entropy, reference_sigmoid, MULTI_HOT),
+    ],
+)
+def test_cross_entropies(loss, reference, dense, smoothing):
+    by_index = jax.jit(loss, static_argnames='label_smoothing')(LOGITS, LABELS, label_smoothing=smoothing)
+    np.testing.assert_allclose(by_index, reference(LOGITS, one_hot(LABELS), smoothing), rtol=1e-5, atol=1e-6)
+    by_class = loss(jnp.asarray(LOGITS), jnp.asarray(dense), label_smoothing=smoothing)
+    np.testing.assert_allclose(by_class, reference(LOGITS, dense, smoothing), rtol=1e-5, atol=1e-6)
+
+
+def test_softmax_cross_entropy_is_scikit_learns_log_loss():
+    p = np.exp(LOGITS.astype(np.float64))
+    expected = sklearn_metrics.log_loss(LABELS, p / p.sum(1, keepdims=True), labels=range(5))
+    np.testing.assert_allclose(
+        losses.softmax_cross_entropy(jnp.asarray(LOGITS), jnp.asarray(LABELS)).mean(), expected, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize('dtype', [np.int32, bool])
+def test_sigmoid_takes_multi_hot_integers_and_booleans(dtype):
+    np.testing.assert_array_equal(
+        losses.sigmoid_cross_entropy(jnp.asarray(LOGITS), jnp.asarray(MULTI_HOT.astype(dtype))),
+        losses.sigmoid_cross_entropy(jnp.asarray(LOGITS), jnp.asarray(MULTI_HOT)),
+    )
+
+
+def test_zero_one():
+    logits, labels = jnp.asarray(LOGITS), jnp.asarray(LABELS)
+    np.testing.assert_array_equal(losses.zero_one(logits, labels), LOGITS.argmax(1) != LABELS)
+    np.testing.assert_array_equal(losses.zero_one(logits, jnp.asarray(SOFT)), LOGITS.argmax(1) != SOFT.argmax(1))
+    # A network that has blown up is not right about class 0.
+    np.testing.assert_array_equal(losses.zero_one(jnp.full((2, 3), jnp.nan), jnp.array([0, 1])), [1, 1])
+
+
+@pytest.mark.parametrize('margin', [1.0, 0.25])
+def test_hinge(margin):
+    expected = [
+        sum(max(0.0, s[j] - s[y] + margin) for j in range(5) if j != y) for s, y in zip(LOGITS, LABELS, strict=True)
+    ]
+    np.testing.assert_allclose(
+        losses.hinge(jnp.asarray(LOGITS), jnp.asarray(LABELS), margin=margin), expected, rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize('loss', INTEGER_LOSSES)
+def test_bfloat16_logits_give_float32(loss):
+    logits = jnp.asarray(LOGITS, jnp.bfloat16)
+    value = loss(logits, jnp.asarray(LABELS))
+    assert value.dtype == jnp.float32
+    np.testing.assert_array_equal(value, loss(logits.astype(jnp.float32), jnp.asarray(LABELS)))
+
+
+@pytest.mark.parametrize('loss', INTEGER_LOSSES)
+def test_a_label_that_is_no_class_is_nan_and_leaves_masked_gradients_alone(loss):
+    logits, labels = jnp.asarray(LOGITS), jnp.asarray(LABELS).at[:2].set(jnp.array([-1, 5]))
+    value = jax.jit(loss)(logits, labels)
+    np.testing.assert_array_equal(jnp.isnan(value), np.arange(12) < 2)
+    gradient = jax.grad(lambda s: jnp.sum(jnp.where(jnp.arange(12) < 2, 0, loss(s, labels))))(logits)
+    assert np.isfinite(gradient).all()
+    np.testing.assert_array_equal(gradient[:2], 0)
+
+
+@pytest.mark.parametrize('loss', INTEGER_LOSSES)
+def test_leading_axes_are_free(loss):
+    """One value per pixel as well as per example, and under vmap."""
+    logits, labels = jnp.asarray(LOGITS), jnp.asarray(LABELS)
+    pixels = loss(logits.reshape(2, 3, 2, 5), labels.reshape(2, 3, 2))
+    np.testing.assert_array_equal(pixels.reshape(12), loss(logits, labels))
+    np.testing.assert_array_equal(jax.vmap(loss)(logits, labels), loss(logits, labels))
+
+
+def test_extreme_logits_stay_finite():
+    logits, labels = jnp.array([[1e4, 0.0], [0.0, 1e4], [0.0, -jnp.inf]]), jnp.array([0, 0, 0])
+    np.testing.assert_allclose(losses.softmax_cross_entropy(logits, labels), [0, 1e4, 0])
+    np.testing.assert_allclose(losses.sigmoid_cross_entropy(logits[:2], labels[:2]), [np.log(2), 1e4 + np.log(2)])
+    gradient = jax.grad(lambda s: losses.softmax_cross_entropy(s, labels).sum())(logits)
+    np.testing.assert_allclose(gradient, [[0, 0], [-1, 1], [0, 0]], atol=1e-6)
+
+
+def test_gradient_of_softmax_cross_entropy_is_p_minus_y():
+    logits, labels = jnp.asarray(LOGITS), jnp.asarray(LABELS)
+    gradient = jax.grad(lambda s: losses.softmax_cross_entropy(s, labels).sum())(logits)
+    np.testing.assert_allclose(gradient, jax.nn.softmax(logits) - one_hot(LABELS), atol=1e-6)
+
+
+def test_bad_arguments():
+    logits = jnp.zeros((4, 3))
+    with pytest.raises(ValueError, match='label_smoothing'):
+        losses.softmax_cross_entropy(logits, jnp.zeros(4, jnp.int32), label_smoothing=1.5)
+    # Without the tests' shape checks these reach the functions' own.
+    plain = losses.softmax_cross_entropy.__wrapped__
+    for labels in [jnp.zeros(1, jnp.int32), jnp.zeros(4), jnp.zeros((4, 2))]:
+        with pytest.raises(ValueError, match='labels must be class indices'):
+            plain(logits, labels)
+    with pytest.raises(ValueError, match='hinge takes class indices'):
+        losses.hinge.__wrapped__(logits, logits)

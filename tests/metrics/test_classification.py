@@ -1,0 +1,145 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from jaxcv import losses, metrics
+
+RNG = np.random.default_rng(0)
+CLASSES, BATCH = 6, 16
+SIZES = [16, 5, 0, 11, 1]  # the valid rows of five batches
+LOGITS = RNG.normal(scale=2, size=(sum(SIZES), CLASSES)).astype(np.float32)
+LABELS = np.where(RNG.random(sum(SIZES)) < 0.5, LOGITS.argmax(1), RNG.integers(0, CLASSES, sum(SIZES))).astype(np.int32)
+PROBABILITIES = np.exp(LOGITS.astype(np.float64)) / np.exp(LOGITS.astype(np.float64)).sum(1, keepdims=True)
+
+
+def batches():
+    """Batches of one shape; padding is scattered among the rows and holds NaN and labels that are no class."""
+    starts = np.cumsum([0, *SIZES])
+    for start, size in zip(starts, SIZES, strict=False):
+        valid = RNG.permutation(np.arange(BATCH) < size)
+        logits = np.full((BATCH, CLASSES), np.nan, np.float32)
+        labels = np.full(BATCH, -1, np.int32)
+        logits[valid], labels[valid] = LOGITS[start : start + size], LABELS[start : start + size]
+        yield {'logits': jnp.asarray(logits), 'valid': jnp.asarray(valid)}, {'label': jnp.asarray(labels)}
+
+
+def reference_calibration_error(bins):
+    confidence, right = PROBABILITIES.max(1), LOGITS.argmax(1) == LABELS
+    error = 0.0
+    for low in np.arange(bins) / bins:
+        inside = (confidence > low) & (confidence <= low + 1 / bins)
+        if inside.any():
+            error += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    return error
+
+
+METRICS = {
+    'top1': (metrics.top_k_accuracy(), sklearn_metrics.accuracy_score(LABELS, LOGITS.argmax(1))),
+    'top3': (
+        metrics.top_k_accuracy(k=3),
+        sklearn_metrics.top_k_accuracy_score(LABELS, LOGITS, k=3, labels=range(CLASSES)),
+    ),
+    'all': (metrics.top_k_accuracy(k=9), 1.0),
+    'loss': (
+        metrics.mean_loss(loss=losses.softmax_cross_entropy),
+        sklearn_metrics.log_loss(LABELS, PROBABILITIES, labels=range(CLASSES)),
+    ),
+    'confusion': (
+        metrics.confusion_matrix(num_classes=CLASSES),
+        sklearn_metrics.confusion_matrix(LABELS, LOGITS.argmax(1), labels=range(CLASSES)),
+    ),
+    'calibration': (metrics.expected_calibration_error(), reference_calibration_error(15)),
+    'calibration_in_4_bins': (metrics.expected_calibration_error(bins=4), reference_calibration_error(4)),
+}
+
+
+@pytest.mark.parametrize('name', METRICS)
+def test_metric(name):
+    """Uneven masks, in one pass or merged in any order, give the reference's value."""
+    metric, expected = METRICS[name]
+    update = jax.jit(metric.update)
+    data = list(batches())
+    one_pass = functools.reduce(lambda state, pair: update(state, *pair), data, metric.init())
+    np.testing.assert_allclose(metric.compute(one_pass), expected, rtol=1e-5)
+
+    a, b, c, d, e = (update(metric.init(), *pair) for pair in data)
+    merge = jax.jit(metric.merge)
+    to_the_left = merge(merge(merge(merge(a, b), c), d), e)
+    to_the_right = merge(a, merge(b, merge(c, merge(d, e))))
+    shuffled = merge(merge(e, b), merge(metric.init(), merge(d, merge(a, c))))
+    for state in (to_the_left, to_the_right, shuffled):
+        jax.tree.map(np.testing.assert_array_equal, jax.tree.map(jnp.shape, state), jax.tree.map(jnp.shape, one_pass))
+        np.testing.assert_allclose(jax.jit(metric.compute)(state), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('name', METRICS)
+def test_soft_labels_count_as_their_mode(name):
+    if name == 'loss':
+        pytest.skip('a loss takes the distribution as it is')
+    metric, expected = METRICS[name]
+    soft = np.full((len(LABELS), CLASSES), 0.1, np.float32) + 0.4 * np.eye(CLASSES, dtype=np.float32)[LABELS]
+    predictions = {'logits': jnp.asarray(LOGITS), 'valid': jnp.ones(len(LABELS), bool)}
+    state = metric.update(metric.init(), predictions, {'label': jnp.asarray(soft)})
+    np.testing.assert_allclose(metric.compute(state), expected, rtol=1e-5)
+
+
+def test_top_k_is_not_fooled():
+    """Constant scores, NaN and labels that are no class earn nothing."""
+    logits = jnp.array([[1.0, 1, 1], [1, 1, 1], [jnp.nan] * 3, [0, jnp.nan, 0], [0, 0, 1], [1, 0, 0]])
+    labels = jnp.array([0, 1, 0, 1, 3, -1])
+    predictions = {'logits': logits, 'valid': jnp.ones(6, bool)}
+    for k, right in [(1, 1), (2, 2), (5, 2)]:
+        metric = metrics.top_k_accuracy(k=k)
+        state = metric.update(metric.init(), predictions, {'label': labels})
+        assert float(metric.compute(state)) == pytest.approx(right / 6)
+
+
+def test_labels_that_are_no_class():
+    predictions = {'logits': jnp.eye(3), 'valid': jnp.ones(3, bool)}
+    batch = {'label': jnp.array([0, -1, 3])}
+    confusion = metrics.confusion_matrix(num_classes=3)
+    assert confusion.update(confusion.init(), predictions, batch).sum() == 1
+    loss = metrics.mean_loss(loss=losses.softmax_cross_entropy)
+    assert np.isnan(loss.compute(loss.update(loss.init(), predictions, batch)))
+
+
+def test_calibration_of_nan_is_nan():
+    metric = metrics.expected_calibration_error()
+    predictions = {'logits': jnp.full((1, 3), jnp.nan), 'valid': jnp.ones(1, bool)}
+    assert np.isnan(metric.compute(metric.update(metric.init(), predictions, {'label': jnp.array([0])})))
+
+
+@pytest.mark.parametrize('name', ['top1', 'loss', 'calibration'])
+def test_nothing_counted_is_nan(name):
+    metric, _ = METRICS[name]
+    assert np.isnan(metric.compute(metric.init()))
+
+
+def test_counts_and_sums_are_exact_beyond_2_to_the_24():
+    """A float32 counter stands still at 2^24; doubling a state by merge reaches it in no time."""
+    predictions, batch = {'logits': jnp.zeros((1, 2)), 'valid': jnp.ones(1, bool)}, {'label': jnp.array([0])}
+    accuracy = metrics.top_k_accuracy()
+    mean = metrics.mean_loss(loss=losses.softmax_cross_entropy)
+    for metric in (accuracy, mean):
+        single = metric.update(metric.init(), predictions, batch)
+        merge = jax.jit(metric.merge)
+        state = single
+        for _ in range(25):
+            state = merge(state, state)
+        for _ in range(1000):
+            state = merge(state, single)
+        assert int(state.number) == 2**25 + 1000
+    assert int(accuracy.merge(state, state).number) == 2**26 + 2000
+    total = np.float64(state.total.total) + np.float64(state.total.error)
+    np.testing.assert_allclose(total, (2**25 + 1000) * np.float64(np.float32(np.log(2))), rtol=1e-9)
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match='k of at least 1'):
+        metrics.top_k_accuracy(k=0)
+    with pytest.raises(ValueError, match='at least 1 bin'):
+        metrics.expected_calibration_error(bins=0)

@@ -1,0 +1,38 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcv import ops
+
+RNG = np.random.default_rng(0)
+UINT8 = RNG.integers(0, 256, (2, 4, 5, 3)).astype(np.uint8)
+
+
+def test_to_float():
+    images = jax.jit(ops.to_float)(jnp.asarray(UINT8))
+    assert images.dtype == jnp.float32
+    np.testing.assert_allclose(images, UINT8 / 255, rtol=1e-6)
+    assert ops.to_float(images) is images
+    np.testing.assert_array_equal(jax.vmap(ops.to_float)(jnp.asarray(UINT8)), images)
+    assert ops.to_float(images.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+
+
+def test_normalize():
+    mean, std = (0.485, 0.456, 0.406), [0.229, 0.224, 0.225]
+    images = ops.to_float(jnp.asarray(UINT8))
+    out = jax.jit(lambda x: ops.normalize(x, mean=mean, std=std))(images)
+    np.testing.assert_allclose(out, (UINT8 / 255 - mean) / std, rtol=1e-5, atol=1e-6)
+    assert ops.normalize(images.astype(jnp.bfloat16), mean=mean, std=std).dtype == jnp.bfloat16
+
+
+def test_bad_arguments():
+    images = jnp.zeros((1, 2, 2, 3))
+    with pytest.raises(ValueError, match='3 channels, but mean has 1 values'):
+        ops.normalize(images, mean=[0.5], std=[0.5, 0.5, 0.5])
+    with pytest.raises(ValueError, match='std must not be zero'):
+        ops.normalize(images, mean=[0.5] * 3, std=[1, 0, 1])
+    with pytest.raises(TypeError, match='call to_float first'):
+        ops.normalize.__wrapped__(jnp.asarray(UINT8), mean=[0.5] * 3, std=[1.0] * 3)
+    with pytest.raises(TypeError, match='int32'):
+        ops.to_float.__wrapped__(jnp.zeros((1, 2, 2, 3), jnp.int32))
