@@ -1,6 +1,6 @@
 """The fields that every config has, with their defaults. A config starts from `base()` and says what differs."""
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 
 def base() -> ConfigDict:
@@ -10,7 +10,7 @@ def base() -> ConfigDict:
             'seed': 0,
             'data': {
                 'name': '',  # 'digits', 'folder', or any tfds name: 'cifar10', 'imagenet2012', ...
-                'data_dir': None,  # None: tfds' own default, ~/tensorflow_datasets
+                'data_dir': config_dict.placeholder(str),  # None: tfds' own default, ~/tensorflow_datasets
                 'train_split': 'train',
                 'eval_split': 'test',
                 'train_transforms': [{'name': 'decode'}],  # jaxcv.data.transforms, on the host, an example at a time
@@ -25,6 +25,7 @@ def base() -> ConfigDict:
             'augment': [],  # jaxcv.augment, on the device, a batch at a time
             'task': {'name': 'classification'},  # jaxcv.tasks
             'optimizer': {},  # jaxcv.optim
+            'schedule': {'name': 'constant'},  # jaxcv.optim; it peaks at optimizer.learning_rate
             'training': {
                 'epochs': 1.0,
                 'accumulate': 1,  # micro-batches a step

@@ -5,7 +5,8 @@
     loss               jaxcv.losses             options fixed
     augment            jaxcv.augment            a list, options fixed
     task               jaxcv.tasks              called with the model, the loss and the augmentations
-    optimizer          jaxcv.optim              called; its learning rate may be a schedule of the same package
+    schedule           jaxcv.optim              called; it peaks at the optimizer's learning rate
+    optimizer          jaxcv.optim              called with the schedule as its learning rate
     data.*_transforms  jaxcv.data.transforms    lists, called
 """
 
@@ -21,6 +22,7 @@ from ml_collections import ConfigDict
 from experiments.base import base
 from jaxcv import augment, config, data, losses, models, optim, tasks, training
 from jaxcv.task import Task
+from jaxcv.types import Schedule
 
 
 class Data(NamedTuple):
@@ -67,8 +69,8 @@ class Experiment(NamedTuple):
     data: Data
     training: Training
     num_steps: int
-    schedule: Any
-    """Update count -> learning rate, for the logs; None where it is a constant."""
+    schedule: Schedule
+    """Update count -> learning rate."""
 
 
 def check(settings: ConfigDict) -> None:
@@ -81,7 +83,7 @@ def check(settings: ConfigDict) -> None:
     found += config.call_problems(Data, settings.data, path='data')
     found += config.call_problems(Training, settings.training, path='training')
     for name, provided in _PROVIDED.items():
-        package = {'model': models, 'task': tasks, 'optimizer': optim}[name]
+        package = {'model': models, 'task': tasks}.get(name, optim)
         found += config.problems(settings[name], package, path=name, provided=dict.fromkeys(provided))
     found += config.problems(settings.loss, losses, path='loss', bound=True)
     for i, spec in enumerate(settings.augment):
@@ -91,6 +93,8 @@ def check(settings: ConfigDict) -> None:
             found += config.problems(spec, data.transforms, path=f'data.{which}[{i}]')
     if not isinstance(settings.seed, int):
         found.append(f'seed must be int, got {settings.seed!r}')
+    if not isinstance(settings.optimizer.get('learning_rate', 1.0), int | float):
+        found.append(f'optimizer.learning_rate must be float, got {settings.optimizer.learning_rate!r}')
     found += _out_of_range(settings)
     config.raise_for(found)
 
@@ -130,14 +134,16 @@ def assemble(settings: ConfigDict) -> Experiment:
         'loss': config.bind(settings.loss, losses, path='loss'),
         'augment': tuple(config.bind(spec, augment) for spec in settings.augment),
     }
-    rate = settings.optimizer.learning_rate
+    provided['peak'] = settings.optimizer.learning_rate
+    schedule = config.build(settings.schedule, optim, path='schedule', provided=provided)
+    optimizer = {**settings.optimizer, 'learning_rate': schedule}
     return Experiment(
         config.build(settings.task, tasks, path='task', provided={**provided, **pieces}),
-        config.build(settings.optimizer, optim, path='optimizer', provided=provided),
+        config.build(optimizer, optim, path='optimizer', provided=provided),
         fields,
         options,
         num_steps,
-        config.build(rate, optim, provided=provided) if isinstance(rate, ConfigDict) else None,
+        schedule,
     )
 
 
@@ -209,5 +215,6 @@ def _out_of_range(settings: ConfigDict) -> list[str]:
 _PROVIDED = {
     'model': ('num_classes', 'axis_name'),
     'task': ('model', 'num_classes', 'loss', 'augment'),
-    'optimizer': ('total_steps', 'steps_per_epoch'),
+    'schedule': ('peak', 'total_steps', 'steps_per_epoch'),
+    'optimizer': (),
 }

@@ -1,12 +1,12 @@
 """python -m experiments.knn --k=1,3,5,10
 
-k nearest neighbours on the bundled digits (1,200 to train, 597 to test), next to scikit-learn's. On 2 CPU cores:
-TIME, and all predictions are equal, at 98.83, 98.83, 98.32 and 97.65 % for k = 1, 3, 5 and 10.
+k nearest neighbours on the bundled digits (1,200 to train, 597 to test), next to scikit-learn's. On 2 CPU cores, in
+7 seconds with the imports: 98.83, 98.83, 98.32 and 97.65 % for k = 1, 3, 5 and 10, and every prediction is equal.
 """
 
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 from sklearn.neighbors import KNeighborsClassifier
 
 from jaxcv import data
@@ -35,6 +35,7 @@ def main(argv: list[str]) -> None:
     """Prints one line per k."""
     if len(argv) > 1:
         raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
+    logging.set_verbosity(logging.WARNING)  # tfds tells every file that it opens
     features, labels = read_digits('train', data_dir=_DATA_DIR.value)
     queries, truth = read_digits('test', data_dir=_DATA_DIR.value)
     if max(map(int, _K.value)) > len(features):

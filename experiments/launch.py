@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 import experiments
@@ -42,6 +42,8 @@ def launch(main: Callable[[], int | None]) -> None:
     """Parses the flags, joins the other processes, runs `main`, and ends with an exit code."""
 
     def run(argv: list[str]) -> int | None:
+        if not flags.FLAGS['verbosity'].present:
+            logging.set_verbosity(logging.WARNING)  # Orbax tells every detail of its work
         if argv[1:]:
             raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
         training.initialize_processes(COORDINATOR.value, PROCESSES.value, PROCESS.value)
@@ -120,7 +122,8 @@ def _exit_code(error: Exception) -> int:
 
 
 def _say(error: Exception, code: int) -> int:
-    print(f'Error: {error}', file=sys.stderr)
+    # str of a KeyError is the repr of its message
+    print(f'Error: {error.args[0] if isinstance(error, KeyError) and error.args else error}', file=sys.stderr)
     return code
 
 

@@ -1,12 +1,10 @@
 """Trains what a config describes; the same command resumes a run that was stopped.
 
     python -m experiments.train --config=experiments/classification/digits.py --workdir=runs/digits \
-        [--config.optimizer.learning_rate.peak=0.05 ...]
+        [--config.optimizer.learning_rate=0.05 ...]
 """
 
-import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -39,6 +37,11 @@ def train(settings: ConfigDict, workdir: Path) -> int:
     experiment = pieces.assemble(settings)
     options, fields = experiment.training, experiment.data
     _same_config(settings, workdir)
+    log_due, evaluate_due, save_due = (
+        hooks.every(steps, last=experiment.num_steps)
+        for steps in (options.log_every, options.eval_every, options.save_every)
+    )
+    interrupted = hooks.interruption(agree_at=log_due)  # from here on SIGTERM saves before it ends
 
     mesh = training.make_mesh()
     one = next(iter(pieces.train_batches(fields._replace(batch_size=jax.process_count(), threads=1), examples, seed=0)))
@@ -97,8 +100,7 @@ def train(settings: ConfigDict, workdir: Path) -> int:
         scalars = {f'train/{name}': float(values.mean()) for name, values in interval.logs.items() if name != 'finite'}
         speed = len(interval.ticks) / interval.seconds
         scalars['epoch'] = reached * fields.batch_size / fields.train_size
-        if experiment.schedule is not None:
-            scalars['learning_rate'] = float(experiment.schedule(reached - 1))
+        scalars['learning_rate'] = float(experiment.schedule(reached - 1))
         scalars['images_per_second'] = speed * fields.batch_size
         peak = performance.peak_flops(jax.devices()[0])
         if peak and cost.flops:
@@ -108,11 +110,6 @@ def train(settings: ConfigDict, workdir: Path) -> int:
         for writer in writers:
             writer.write(reached, scalars)
 
-    log_due, evaluate_due, save_due = (
-        hooks.every(steps, last=experiment.num_steps)
-        for steps in (options.log_every, options.eval_every, options.save_every)
-    )
-    interrupted = hooks.interruption(agree_at=log_due)
     guard = hooks.stop_if_not_finite(store) if options.on_non_finite == 'stop' else hooks.warn_of_skipped
     stopped = False
 
@@ -236,6 +233,4 @@ def _evaluator(
 
 
 if __name__ == '__main__':
-    if sys.stdout.isatty():
-        os.environ.setdefault('PYTHONUNBUFFERED', '1')
     launch.launch(main)

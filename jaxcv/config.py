@@ -11,7 +11,7 @@ import inspect
 import json
 import os
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,9 @@ __all__ = [
     'raise_for',
     'save',
 ]
+
+Spec = Mapping[str, Any] | ml_collections.ConfigDict
+"""`{'name': function, **arguments}`."""
 
 _AN_INT_IS_A_FLOAT = BeartypeConf(is_pep484_tower=True)
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -70,7 +73,7 @@ def nearest(word: str, names: Iterable[str]) -> str:
     return f'did you mean {" or ".join(close)}?' if close else f'there are: {", ".join(names)}'
 
 
-def build(spec: Mapping[str, Any], package: Any, *, path: str = '', provided: Mapping[str, Any] | None = None) -> Any:
+def build(spec: Spec, package: Any, *, path: str = '', provided: Mapping[str, Any] | None = None) -> Any:
     """Calls the public function of `package` that the spec names.
 
     An argument that is itself a spec, or a sequence of specs, is built first, from the same package: so a learning
@@ -103,7 +106,7 @@ def build(spec: Mapping[str, Any], package: Any, *, path: str = '', provided: Ma
     return _build(spec, package, provided)
 
 
-def bind(spec: Mapping[str, Any], package: Any, *, path: str = '') -> Callable[..., Any]:
+def bind(spec: Spec, package: Any, *, path: str = '') -> Callable[..., Any]:
     """Fixes the options of the public function that the spec names; its arrays (and key) are left to the caller.
 
     Example:
@@ -118,7 +121,7 @@ def bind(spec: Mapping[str, Any], package: Any, *, path: str = '') -> Callable[.
 
 
 def problems(
-    spec: Any, package: Any, *, path: str = '', provided: Mapping[str, Any] | None = None, bound: bool = False
+    spec: Any, package: Any, *, path: str = '', provided: Collection[str] | None = None, bound: bool = False
 ) -> list[str]:
     """What is wrong with a spec, a line each, without calling anything. `bound`: as `bind` will use it."""
     spec, where = _plain(spec), f'{path}: ' if path else ''
@@ -137,7 +140,7 @@ def problems(
 
 def call_problems(
     function: Callable[..., Any],
-    arguments: Mapping[str, Any],
+    arguments: Spec,
     *,
     path: str = '',
     provided: Collection[str] | None = None,
@@ -153,12 +156,12 @@ def call_problems(
     }
     name = getattr(function, '__name__', str(function))
     hints = _hints(function)
-    signature = f'{name}({", ".join(_describe(p, hints) for p in settable.values())})'
+    signature = f'{name}({", ".join(map(_describe, settable.values()))})'
     found = []
     for key, value in arguments.items():
         if key not in settable and not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
             close = difflib.get_close_matches(key, settable, n=1)
-            meant = f', did you mean {close[0]}?' if close else ''
+            meant = f', did you mean {close[0]}?' if close else '.'
             found.append(f'{where}{name} has no argument {key!r}{meant} It is {signature}')
         elif key in hints and not any(True for _ in _inner_specs(value)):
             if not is_bearable(value, hints[key], conf=_AN_INT_IS_A_FLOAT):
@@ -187,7 +190,7 @@ def load(path: Path) -> ml_collections.ConfigDict:
         raise ConfigError(f'{path} is no JSON: {error}') from None
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def differences(old: Spec, new: Spec) -> list[str]:
     """The fields in which two configs differ, `field: old -> new`.
 
     Example:
@@ -218,7 +221,7 @@ def _build_inside(value: Any, package: Any, provided: Mapping[str, Any]) -> Any:
     return value
 
 
-def _inner_specs(value: Any) -> typing.Iterator[tuple[str, Any]]:
+def _inner_specs(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and 'name' in value:
         yield '', value
     elif isinstance(value, list | tuple):
@@ -242,7 +245,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _leaves(tree: Any, path: str = '') -> typing.Iterator[tuple[str, Any]]:
+def _leaves(tree: Any, path: str = '') -> Iterator[tuple[str, Any]]:
     if isinstance(tree, Mapping) and tree:
         for key, value in tree.items():
             yield from _leaves(value, f'{path}.{key}'.lstrip('.'))
@@ -258,9 +261,11 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     return {k: v for k, v in typing.get_type_hints(target).items() if k != 'return'}
 
 
-def _describe(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> str:
-    text = parameter.name + (f': {_type_name(hints[parameter.name])}' if parameter.name in hints else '')
-    return text if parameter.default is inspect.Parameter.empty else f'{text} = {parameter.default!r}'
+def _describe(parameter: inspect.Parameter) -> str:
+    if parameter.default is inspect.Parameter.empty:
+        return parameter.name
+    default = getattr(parameter.default, '__name__', None) or repr(parameter.default)
+    return f'{parameter.name}={default}'
 
 
 def _type_name(hint: Any) -> str:

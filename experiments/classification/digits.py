@@ -19,10 +19,11 @@ def get_config() -> ConfigDict:
     config.task.update({'mean': [0.305], 'std': [0.376]})
     config.optimizer = {
         'name': 'momentum',
-        'learning_rate': {'name': 'one_cycle', 'peak': 0.1},
+        'learning_rate': 0.1,
         'decay': 0.9,
         'nesterov': True,
         'weight_decay': 5e-4,
     }
+    config.schedule = {'name': 'one_cycle'}
     config.training.update({'epochs': 30.0, 'log_every': 50, 'eval_every': 200})
     return config

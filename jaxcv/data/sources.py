@@ -179,7 +179,7 @@ def _explain(error: Exception, builder: Any, name: str, split: str, data_dir: st
         )
     if splits and split.partition('[')[0] not in splits:
         return ValueError(f'{name} has no split {split!r}; there are: {_join(splits)}')
-    return ValueError(f'{name}/{split} cannot be opened: {error}')
+    return ValueError(f'{name}/{split} is empty, or cannot be opened: {error}')
 
 
 def unknown_name(name: str) -> ValueError:

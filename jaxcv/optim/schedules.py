@@ -1,6 +1,6 @@
 """Learning-rate schedules: factories of functions from the update count to the learning rate.
 
-`total_steps` and `steps_per_epoch` are filled in by the launcher where the config does not give them.
+`peak`, the highest learning rate, `total_steps` and `steps_per_epoch` are filled in by the launcher.
 """
 
 from collections.abc import Sequence
@@ -10,17 +10,20 @@ import optax
 from jaxcv.types import Schedule
 
 
-def constant(*, value: float) -> Schedule:
+def constant(*, peak: float) -> Schedule:
     """The same learning rate at every step.
 
+    Args:
+        peak: the learning rate.
+
     Returns:
-        step -> value.
+        step -> peak.
 
     Example:
-        >>> constant(value=0.1)(7)
+        >>> constant(peak=0.1)(7)
         0.1
     """
-    return optax.constant_schedule(value)
+    return optax.constant_schedule(peak)
 
 
 def cosine(*, peak: float, total_steps: int, warmup_steps: int = 0, end: float = 0.0) -> Schedule:

@@ -46,7 +46,7 @@ def classification(
     """
 
     def normalized(images: Any) -> Images:
-        images = ops.to_float(images)
+        images = ops.to_float(jnp.asarray(images))
         return images if mean is None or std is None else ops.normalize(images, mean=mean, std=std)
 
     def init(key: PRNGKeyArray, batch: Batch) -> Variables:
@@ -54,7 +54,7 @@ def classification(
 
     def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
         dropout_key, *keys = jax.random.split(key, len(augment) + 1)
-        images = ops.to_float(batch['image'])
+        images = ops.to_float(jnp.asarray(batch['image']))
         for key, augmentation in zip(keys, augment, strict=True):
             images = augmentation(key, images)
         logits, state = model.apply(

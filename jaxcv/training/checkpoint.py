@@ -5,6 +5,7 @@ checkpoint or none. Each holds the train state with its keys, the state of the d
 one is found out, set aside and the one before it is used, loudly.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -55,6 +56,7 @@ def checkpoints(
     keep_best: int = 1,
     best_metric: str = 'top1',
     best_mode: Literal['max', 'min'] = 'max',
+    read_only: bool = False,
 ) -> Checkpoints:
     """Opens (or starts) the checkpoints in a directory.
 
@@ -64,6 +66,7 @@ def checkpoints(
         keep_best: best ones to keep beside them, of those saved with metrics.
         best_metric: the metric that decides.
         best_mode: 'max' if more is better.
+        read_only: nothing is written, deleted or moved: to evaluate beside a run that trains.
 
     Returns:
         Checkpoints.
@@ -83,6 +86,12 @@ def checkpoints(
     import orbax.checkpoint as ocp
 
     policy = ocp.checkpoint_managers
+    worst = float('-inf') if best_mode == 'max' else float('inf')
+
+    def score(metrics: Mapping[str, float]) -> float:
+        return metrics.get(best_metric, worst)
+
+    _set_aside_unreadable_metrics(directory)  # Orbax reads them all, and would end with the first bad one
     manager = ocp.CheckpointManager(
         directory.absolute(),
         options=ocp.CheckpointManagerOptions(
@@ -90,14 +99,15 @@ def checkpoints(
                 [
                     policy.LatestN(keep_last),
                     policy.BestN(
-                        get_metric_fn=lambda metrics: metrics[best_metric],
+                        get_metric_fn=score,
                         reverse=best_mode == 'min',
                         n=keep_best,
                         keep_checkpoints_without_metrics=False,
                     ),
                 ]
             ),
-            cleanup_tmp_directories=True,  # what a killed run was writing
+            best_fn=score,  # or Orbax does not write the metrics
+            cleanup_tmp_directories=not read_only,  # what a killed run was writing
         ),
     )
 
@@ -112,7 +122,7 @@ def checkpoints(
                 state=ocp.args.StandardSave({'state': state, 'checksum': checksum(state)}),
                 data=ocp.args.JsonSave({'iterator': data}),
             ),
-            metrics=dict(metrics) if metrics else None,
+            metrics=dict(metrics or {}),
         )
 
     def restore(like: PyTree, which: Which = 'last') -> Restored | None:
@@ -133,8 +143,9 @@ def checkpoints(
             if _all_processes(restored is not None):
                 return restored
             logging.error('THE CHECKPOINT OF STEP %d IS DAMAGED (%s).', step, reason or 'on another host')
-            if which == 'last':
-                set_aside(step)
+            if which == 'last' and not read_only:
+                _set_aside(directory, step)
+                manager.reload()
         raise CheckpointError(
             f'none of the checkpoints of steps {candidates} in {directory} can be read, see the log. '
             f'They are kept; start again with another workdir.'
@@ -160,17 +171,6 @@ def checkpoints(
         if int(checksum(tree['state'])) != int(tree['checksum']):
             return None, 'its contents do not match their checksum'
         return Restored(step, tree['state'], stored['data']['iterator']), ''
-
-    def set_aside(step: int) -> None:
-        aside = directory.with_name(directory.name + '_damaged') / str(step)
-        if jax.process_index() == 0:
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.parent.mkdir(exist_ok=True)
-            shutil.move(directory / str(step), aside)
-        if jax.process_count() > 1:
-            multihost_utils.sync_global_devices('damaged checkpoint set aside')
-        manager.reload()
-        logging.error('It was moved to %s; going back to the checkpoint before it.', aside)
 
     def close() -> None:
         manager.wait_until_finished()
@@ -212,6 +212,28 @@ def needed_bytes(shapes: PyTree, keep: int) -> int:
         int(np.prod(x.shape)) * (x.dtype.itemsize if isinstance(x.dtype, np.dtype) else 8)
         for x in jax.tree.leaves(shapes)
     )
+
+
+def _set_aside(directory: Path, step: int) -> None:
+    """Moves a damaged checkpoint out of the way: it is kept, for whoever can still use it."""
+    aside = directory.with_name(directory.name + '_damaged') / str(step)
+    if jax.process_index() == 0:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.parent.mkdir(exist_ok=True)
+        shutil.move(directory / str(step), aside)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices('damaged checkpoint set aside')
+    logging.error('It was moved to %s; going back to the checkpoint before it.', aside)
+
+
+def _set_aside_unreadable_metrics(directory: Path) -> None:
+    for path in sorted(directory.glob('*/metrics/metrics')):
+        try:
+            json.loads(path.read_text())
+        except ValueError as error:
+            step = path.parents[1].name
+            logging.error('THE CHECKPOINT OF STEP %s IS DAMAGED (%s: %s).', step, path, error)
+            _set_aside(directory, int(step))
 
 
 def _abstract(x: Any) -> jax.ShapeDtypeStruct:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 
 class Writer(NamedTuple):
@@ -71,7 +71,7 @@ def tensorboard_writer(directory: Path, *, step: int = 0) -> Writer:
     return Writer(write, events.close)
 
 
-def console_writer(num_steps: int, *, step: int = 0, stream: TextIO | None = None) -> Writer:
+def console_writer(num_steps: int, *, step: int = 0, stream: Any = None) -> Writer:
     """A progress bar in a terminal, plain lines elsewhere.
 
     Example:

@@ -4,19 +4,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
-
-from jaxcv.training.state import TrainState
-from jaxcv.types import Batch
-
 
 class Tick(NamedTuple):
     """What a hook sees after a step. Reading an array of it waits for the device; the next step donates `state`."""
 
     step: int
-    state: TrainState
-    logs: Mapping[str, jax.Array]
-    batch: Batch
+    state: Any
+    logs: Mapping[str, Any]
+    batch: Any
     data_before: Mapping[str, Any] | None
     """The data iterator's state before this step's batch was taken."""
     data: Mapping[str, Any] | None
@@ -30,18 +25,18 @@ Hook = Callable[[Tick], bool | None]
 
 
 def run(
-    step: Callable[[TrainState, Batch], tuple[TrainState, Mapping[str, jax.Array]]],
-    state: TrainState,
-    batches: Iterator[Batch],
+    step: Callable[[Any, Any], tuple[Any, Mapping[str, Any]]],
+    state: Any,
+    batches: Iterator[Any],
     hooks: Sequence[Hook] = (),
     *,
     num_steps: int,
-) -> TrainState:
+) -> Any:
     """Steps from `state.step` to `num_steps`, or until a hook returns True.
 
     Args:
         step: compiled, (train state, batch) -> (train state, logs).
-        state: where to start; a restored one goes on where it was. It is donated.
+        state: the TrainState to start from; a restored one goes on where it was. It is donated.
         batches: batches on the device. With `get_state` (Grain's protocol, and `jaxcv.data.prefetch`'s) the loop
             knows where the data stands at each step, so that checkpoints can hold it.
         hooks: called in order after each step.

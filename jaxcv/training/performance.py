@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxcv.training.state import TrainState
-from jaxcv.types import Batch
+from jaxcv.types import PyTree
 
 # Dense bfloat16 peak of one device, FLOP/s, from the makers' data sheets.
 PEAK_FLOPS = {
@@ -37,7 +36,7 @@ class Cost(NamedTuple):
     """Of one device, from the compiler's cost analysis; None where it gives none."""
 
 
-def compile_ahead(step: Any, state: TrainState, batch: Batch) -> tuple[Callable, Cost]:
+def compile_ahead(step: Any, state: PyTree, batch: PyTree) -> tuple[Callable, Cost]:
     """Compiles a jitted step for these shapes, so that compile time is apart from training time.
 
     Args:

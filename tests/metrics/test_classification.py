@@ -18,9 +18,9 @@ PROBABILITIES = np.exp(LOGITS.astype(np.float64)) / np.exp(LOGITS.astype(np.floa
 
 def batches():
     """Batches of one shape; padding is scattered among the rows and holds NaN and labels that are no class."""
-    starts = np.cumsum([0, *SIZES])
+    rng, starts = np.random.default_rng(1), np.cumsum([0, *SIZES])
     for start, size in zip(starts, SIZES, strict=False):
-        valid = RNG.permutation(np.arange(BATCH) < size)
+        valid = rng.permutation(np.arange(BATCH) < size)
         logits = np.full((BATCH, CLASSES), np.nan, np.float32)
         labels = np.full(BATCH, -1, np.int32)
         logits[valid], labels[valid] = LOGITS[start : start + size], LABELS[start : start + size]
@@ -83,7 +83,7 @@ def test_soft_labels_count_as_their_mode(name):
     metric, expected = METRICS[name]
     soft = np.full((len(LABELS), CLASSES), 0.1, np.float32) + 0.4 * np.eye(CLASSES, dtype=np.float32)[LABELS]
     predictions = {'logits': jnp.asarray(LOGITS), 'valid': jnp.ones(len(LABELS), bool)}
-    state = metric.update(metric.init(), predictions, {'label': jnp.asarray(soft)})
+    state = jax.jit(metric.update)(metric.init(), predictions, {'label': jnp.asarray(soft)})
     np.testing.assert_allclose(metric.compute(state), expected, rtol=1e-5)
 
 

@@ -1,0 +1,8 @@
+"""Drawings: functions that return a matplotlib `Figure` and touch no global state, and `save`, which writes one."""
+
+from jaxcv.viz.confusion import confusion_matrix
+from jaxcv.viz.curves import learning_curves
+from jaxcv.viz.figures import save
+from jaxcv.viz.grids import image_grid, prediction_grid
+
+__all__ = ['confusion_matrix', 'image_grid', 'learning_curves', 'prediction_grid', 'save']

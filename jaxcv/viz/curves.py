@@ -1,0 +1,121 @@
+"""The course of a training run."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import (
+    EngFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    PercentFormatter,
+    StrMethodFormatter,
+)
+
+from jaxcv.viz.figures import BLUE, BROWN, GREEN, INK, ORANGE, PURPLE, headline, style
+
+_TRAIN, _EVAL = ('-', ':', '--', '-.'), (ORANGE, GREEN, PURPLE, BROWN)
+
+
+def learning_curves(
+    records: Sequence[Mapping[str, Any]],
+    *,
+    scores: Sequence[str] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Draw loss, scores and learning rate over the steps, each in a panel of its own.
+
+    Args:
+        records: the lines of `metrics.jsonl`, `{'step': 100, 'train/loss': 0.3, ...}` or `{'step': 100, 'eval/top1':
+            0.98, ...}`. Of two values for one step, as a resumed run may leave, the later holds.
+        scores: the names in the middle panel, without `train/` and `eval/`; by default those that stay
+            between 0 and 1 and do not end in loss, error, norm or rate. They are shares, and shown in percent.
+        title: the headline.
+
+    Returns:
+        The figure. A panel without any value is left out.
+
+    Raises:
+        ValueError: there is nothing to draw.
+
+    Example:
+        >>> records = [{'step': s, 'train/loss': 1 / s, 'learning_rate': 0.1} for s in (1, 2, 3)]
+        >>> [axes.get_title(loc='left') for axes in learning_curves(records).axes]
+        ['Loss', 'Learning rate']
+    """
+    series = _series(records)
+    if scores is None:
+        shares = (name for name, points in series.items() if all(0 <= value <= 1 for value in points.values()))
+        names = (name.split('/', 1)[1] for name in shares if name.startswith(('train/', 'eval/')))
+        scores = [name for name in dict.fromkeys(names) if not name.endswith(('loss', 'error', 'norm', 'rate'))]
+    panels = {
+        'Loss': _lines(series, ['loss']),
+        'Score': _lines(series, scores),
+        'Learning rate': {name: series[name] for name in ('learning_rate', 'train/learning_rate') if series.get(name)},
+    }
+    panels = {name: lines for name, lines in panels.items() if lines}
+    if not panels:
+        raise ValueError(f'no losses, scores or learning rates in {len(records)} records: nothing to draw')
+
+    figure = Figure(figsize=(4.6 * len(panels), 3.6), layout='constrained')
+    for axes, (name, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        _draw(axes, lines, percent=name == 'Score', labelled=name != 'Learning rate')
+        axes.set_title(name, loc='left', fontsize=11, color=INK)
+    if title:
+        headline(figure, title)
+    return figure
+
+
+def _series(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
+    """Name -> {step: value}, in the order of the steps, finite values only."""
+    series: dict[str, dict[int, float]] = {}
+    for record in sorted(records, key=lambda record: record['step']):
+        for name, value in record.items():
+            if name != 'step' and isinstance(value, int | float) and math.isfinite(value):
+                series.setdefault(name, {})[record['step']] = value
+    return series
+
+
+def _lines(series: Mapping[str, dict[int, float]], names: Sequence[str]) -> dict[str, dict[int, float]]:
+    return {
+        f'{part}/{name}': series[f'{part}/{name}']
+        for name in names
+        for part in ('train', 'eval')
+        if series.get(f'{part}/{name}')
+    }
+
+
+def _draw(axes: Axes, lines: Mapping[str, dict[int, float]], *, percent: bool, labelled: bool) -> None:
+    names = list(dict.fromkeys(name.split('/')[-1] for name in lines))
+    for name, points in lines.items():
+        steps, values = list(points), list(points.values())
+        last = f'{100 * values[-1]:.2f} %' if percent else f'{values[-1]:.4g}'
+        order = names.index(name.split('/')[-1])
+        # Training is blue and thin, evaluation in a colour of its own with a dot wherever it took place.
+        look: dict[str, Any]
+        if name.startswith('eval/'):
+            look = {'color': _EVAL[order % len(_EVAL)], 'linewidth': 1.8, 'marker': 'o' if len(points) <= 40 else ''}
+        else:
+            look = {'color': BLUE, 'linewidth': 1.2, 'linestyle': _TRAIN[order % len(_TRAIN)]}
+            look['marker'] = '.' if len(points) == 1 else ''
+        axes.plot(steps, values, markersize=4, label=f'{name.replace("/", " ")}: {last}', **look)
+    style(axes)
+    low = min(value for points in lines.values() for value in points.values())
+    high = max(value for points in lines.values() for value in points.values())
+    if percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=' %'))
+    elif labelled and 0 < 20 * low < high:
+        axes.set_yscale('log')
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter('{x:g}'))
+        axes.yaxis.set_minor_locator(NullLocator())
+    elif not labelled:
+        axes.set_ylim(0, 1.05 * high or 1)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=''))
+    axes.set_xlabel('step', fontsize=9, color=INK)
+    if labelled:
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK)

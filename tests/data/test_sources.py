@@ -1,0 +1,211 @@
+"""Folders and tfds data sets: what they hold, and what is said when something is amiss."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from jaxcv.data import describe, source, transforms
+from jaxcv.data.prepare import main
+
+
+@pytest.fixture(scope='module')
+def prepared(tmp_path_factory):
+    """A tfds data folder with the digits in it."""
+    folder = tmp_path_factory.mktemp('tfds')
+    source('digits', split='train', data_dir=folder)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """data_dir/<split>/<class>/*: cats and dogs."""
+    for number, name in enumerate(
+        ['train/dog/2.png', 'train/dog/10.JPG', 'train/cat/b.jpeg', 'train/cat/a.webp', 'train/cat/.hidden.txt',
+         'val/cat/c.bmp', 'train/.cache/x.jpg', 'train/readme.txt']
+    ):  # fmt: skip
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        suffix = path.suffix.lower()
+        image = np.full((3, 4, 3), 10 * number, np.uint8)
+        path.write_bytes(b'' if suffix == '.txt' else cv2.imencode(suffix, image)[1].tobytes())
+    return tmp_path
+
+
+def run_python(code, *arguments):
+    return subprocess.run(
+        [sys.executable, '-W', 'error', '-c', code, *arguments], capture_output=True, text=True, timeout=100
+    )
+
+
+def test_a_folder_is_read_in_order(photos):
+    data = source('folder', split='train', data_dir=photos)
+    assert data.class_names == ('cat', 'dog')
+    assert [Path(data.where(i)).relative_to(photos).as_posix() for i in range(data.size)] == [
+        'train/cat/a.webp', 'train/cat/b.jpeg', 'train/dog/10.JPG', 'train/dog/2.png']  # fmt: skip
+    assert [data.read(i)['label'] for i in range(4)] == [0, 0, 1, 1]
+    assert np.array_equal(transforms.decode()(data.read(3))['image'], np.zeros((3, 4, 3)))
+    assert data.read(1)['image'] == (photos / 'train/cat/b.jpeg').read_bytes()
+    assert describe(data).startswith('4 examples from')
+    # A class that this split lacks keeps its number.
+    shutil.rmtree(photos / 'train/cat')
+    (photos / 'train/cat').mkdir()
+    shutil.copytree(photos / 'train/dog', photos / 'val/dog')
+    shutil.rmtree(photos / 'val/cat')
+    assert source('folder', split='val', data_dir=photos).read(0)['label'] == 1
+
+
+def test_a_folder_that_is_not_as_it_should_be(photos):
+    def message(kind, split='train', data_dir=photos):
+        with pytest.raises(kind) as error:
+            source('folder', split=split, data_dir=data_dir)
+        return str(error.value)
+
+    assert 'needs data_dir' in message(ValueError, data_dir=None)
+    assert 'there is no folder' in message(FileNotFoundError, data_dir=photos / 'nowhere')
+    assert message(FileNotFoundError, split='test').endswith("has no folder 'test'; there are: train, val")
+    (photos / 'test').mkdir()
+    assert 'has no class folders' in message(ValueError, split='test')
+    (photos / 'test/fox').mkdir()
+    assert 'lacks: fox' in message(ValueError, split='test')
+    (photos / 'train/fox').mkdir()
+    (photos / 'train/fox/notes.txt').touch()
+    assert 'train/fox has no images' in message(ValueError)
+    assert 'test/fox has no images' in message(ValueError, split='test')
+
+
+def test_digits_are_those_of_scikit_learn(prepared):
+    digits = load_digits()
+    order = np.random.Generator(np.random.PCG64(0)).permutation(1797)
+    for split, places in (('train', order[:1200]), ('test', order[1200:])):
+        data = source('digits', split=split, data_dir=prepared)
+        examples = [transforms.decode(channels=1)(data.read(i)) for i in range(data.size)]
+        expected = np.round(digits.images[places] * 255 / 16)
+        assert np.array_equal([e['image'][..., 0] for e in examples], expected)
+        assert np.array_equal([e['label'] for e in examples], digits.target[places])
+        assert isinstance(data.read(0)['image'], bytes)
+        assert data.class_names == tuple('0123456789')
+        assert data.where(17) == f'digits/{split}[17]'
+
+
+def test_splits(prepared):
+    assert source('digits', split='train[:90%]', data_dir=prepared).size == 1080
+    tail = source('digits', split='train[-20:]', data_dir=prepared)
+    assert tail.read(19) == source('digits:1.0.0', split='train', data_dir=prepared).read(1199)
+    for split, message in {
+        'val': "digits has no split 'val'; there are: train, test",
+        'val[:3]': "digits has no split 'val[:3]'; there are: train, test",
+        'train[': 'Unrecognized split format',
+        'train[:0]': 'digits/train[:0] is empty, or cannot be opened',
+    }.items():
+        with pytest.raises(ValueError, match=re.escape(message)):
+            source('digits', split=split, data_dir=prepared)
+
+
+def test_a_missing_data_set_says_how_to_prepare_it(tmp_path):
+    with pytest.raises(FileNotFoundError) as error:
+        source('cifar10', split='train', data_dir=tmp_path)
+    assert "pip install 'jaxcv[prepare]'" in str(error.value)
+    assert f'python -m jaxcv.data.prepare cifar10 --data_dir={tmp_path}' in str(error.value)
+    with pytest.raises(ValueError, match=r"no data set 'cifra10'; the nearest names are cifar10, cifar100"):
+        source('cifra10', split='train', data_dir=tmp_path)
+    with pytest.raises(ValueError, match='nearest names are digits'):
+        source('digit', split='train', data_dir=tmp_path)
+
+
+def as_tfrecord(path, folder):
+    """Turns prepared array_record files to TFRecord by hand: length, checksum (tfds reads it, we do not), data."""
+    from array_record.python.array_record_data_source import ArrayRecordDataSource
+
+    for file in list(folder.glob('*.array_record*')):
+        with ArrayRecordDataSource(str(file)) as records:
+            data = [records[i] for i in range(len(records))]
+        target = file.with_name(file.name.replace('array_record', 'tfrecord'))
+        target.write_bytes(b''.join(len(r).to_bytes(8, 'little') + bytes(4) + r + bytes(4) for r in data))
+        file.unlink()
+    info = folder / 'dataset_info.json'
+    info.write_text(json.dumps({**json.loads(info.read_text()), 'fileFormat': 'tfrecord'}))
+
+
+def test_tfrecord_files_are_converted(prepared, tmp_path, capsys):
+    shutil.copytree(prepared / 'digits', tmp_path / 'digits')
+    folder = tmp_path / 'digits/1.0.0'
+    as_tfrecord(tmp_path, folder)
+    with pytest.raises(ValueError, match='stored as tfrecord') as error:
+        source('digits', split='train', data_dir=tmp_path)
+    assert f'python -m jaxcv.data.prepare digits --data_dir={tmp_path}' in str(error.value)
+
+    whole = (folder / 'digits-test.tfrecord-00000-of-00001').read_bytes()
+    (folder / 'digits-test.tfrecord-00000-of-00001').write_bytes(whole[:-7])
+    assert main(['digits', f'--data_dir={tmp_path}']) == 1
+    assert 'is truncated' in capsys.readouterr().err
+    assert not list(folder.glob('*.array_record-00000-of-00001'))
+
+    (folder / 'digits-test.tfrecord-00000-of-00001').write_bytes(whole)
+    for _ in range(2):  # the second time, there is nothing to do
+        assert main(['digits', f'--data_dir={tmp_path}']) == 0
+        assert capsys.readouterr().out.startswith('train: 1,200 examples')
+    for split in ('train', 'test'):
+        old, new = (source('digits', split=split, data_dir=d) for d in (prepared, tmp_path))
+        assert old.size == new.size
+        assert all(old.read(i) == new.read(i) for i in range(old.size))
+
+
+def test_prepare_tells_what_is_missing(tmp_path, capsys):
+    assert main(['cifra10']) == 1
+    assert 'nearest names are cifar10' in capsys.readouterr().err
+    assert main(['imagenet2012', f'--data_dir={tmp_path}']) == 1  # it must be downloaded by hand
+    assert 'ILSVRC2012_img_train.tar' in capsys.readouterr().err
+
+
+MOCKED = """
+import sys
+import tensorflow_datasets as tfds
+from jaxcv import data
+cases = ('cifar10', (32, 32, 3), 10), ('imagenet2012', (16, 16, 3), 1000), ('digits', (8, 8, 1), 10)
+for name, shape, classes in cases:
+    with tfds.testing.mock_data(num_examples=7):
+        mocked = data.source(name, split='train', data_dir=sys.argv[1])
+    assert mocked.size == 7 and len(mocked.class_names) == classes
+    steps = [data.transforms.decode(channels=shape[-1]), data.transforms.resize(size=shape[:2])]
+    batch = next(data.train_batches(mocked, batch_size=4, transforms=steps, seed=0))
+    assert batch['image'].shape == (4, *shape), batch['image'].shape
+    (first, second) = data.eval_batches(mocked, batch_size=4, transforms=steps)
+    assert second['valid'].tolist() == [True, True, True, False]
+real = data.source('digits', split='test', data_dir=sys.argv[1])
+steps = [data.transforms.decode(channels=1)]
+assert sum(batch['valid'].sum() for batch in data.eval_batches(real, batch_size=64, transforms=steps)) == 597
+assert not any(name == 'tensorflow' or name.startswith('tensorflow.') for name in sys.modules)
+"""
+
+
+def test_mocked_and_real_data_without_tensorflow(prepared):
+    result = run_python(MOCKED, str(prepared))
+    assert result.returncode == 0, result.stderr
+
+
+def test_importing_jaxcv_needs_no_data_library():
+    code = (
+        'import sys, jaxcv, jaxcv.data; from jaxcv.data import transforms; '
+        "assert not {'tensorflow', 'tensorflow_datasets', 'grain', 'jax'} & set(sys.modules), sys.modules.keys()"
+    )
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+
+
+def test_digits_prepared_by_several_processes_at_once(tmp_path):
+    code = (
+        "import sys; from jaxcv.data import source; print(source('digits', split='train', data_dir=sys.argv[1]).size)"
+    )
+    with ThreadPoolExecutor() as pool:
+        results = list(pool.map(lambda _: run_python(code, str(tmp_path)), range(2)))
+    assert [r.stdout for r in results] == ['1200\n'] * 2, results[0].stderr
+    assert [p.name for p in (tmp_path / 'digits').iterdir()] == ['1.0.0']

@@ -1,0 +1,115 @@
+"""Imports go one way, and nothing heavy comes along with them."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+BASE = {'types', 'task'}
+BLOCKS = {'nn', 'losses', 'metrics', 'augment', 'classical'}
+MAY_IMPORT = {
+    '': set(),  # jaxcv/__init__.py
+    'types': set(),
+    'task': {'types'},
+    'config': set(),
+    'ops': BASE,
+    **{block: BASE | {'ops'} for block in BLOCKS},
+    'models': BASE | BLOCKS | {'ops'},
+    'tasks': BASE | BLOCKS | {'ops', 'models'},
+    'weights': BASE | BLOCKS | {'ops', 'models'},
+    **{apart: BASE | {'config'} for apart in ('data', 'optim', 'training', 'viz')},
+}
+CONFIG_IS_MADE_OF = {'beartype', 'ml_collections'}
+
+FILES = sorted(path for folder in ('jaxcv', 'experiments') for path in (ROOT / folder).rglob('*.py'))
+HEAVY = ('tensorflow', 'tensorflow_datasets', 'grain')
+# tfds finds a data set by importing its builder: it is never imported to read.
+BUILDERS = '*_dataset_builder.py'
+
+
+def imports(path, *, top_level=False):
+    """The absolute names of all modules that a file imports, `from a import b` as `a.b`."""
+    tree = ast.parse(path.read_text())
+    package = path.relative_to(ROOT).with_suffix('').parts[:-1]
+    inside = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            inside |= {id(child) for child in ast.walk(node)}
+    for node in ast.walk(tree):
+        if top_level and id(node) in inside:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = '.'.join((*above, *([node.module] if node.module else [])))
+            yield from (f'{module}.{alias.name}' for alias in node.names)
+
+
+def part(path):
+    """'losses' for jaxcv/losses/classification.py, 'types' for jaxcv/types.py."""
+    name = path.relative_to(ROOT / 'jaxcv').parts[0].removesuffix('.py')
+    return '' if name == '__init__' else name
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path):
+    if path.relative_to(ROOT).parts[0] == 'experiments':
+        assert not any(name.split('.')[0] in ('tests', 'tools', 'benchmarks') for name in imports(path))
+        return
+    own = part(path)
+    assert own in MAY_IMPORT, f'{own} is no part of the house: see DESIGN.md'
+    for name in imports(path):
+        first, *rest = name.split('.')
+        assert first not in ('experiments', 'tests', 'tools', 'benchmarks', 'torch', 'torchvision'), name
+        if first == 'jaxcv' and rest:
+            assert rest[0] in MAY_IMPORT[own] | {own, '__version__'}, f'{own} must not import {name}'
+        if own == 'config' and first != 'jaxcv':
+            assert first in sys.stdlib_module_names | CONFIG_IS_MADE_OF, f'config must not import {name}'
+        if own not in ('nn', 'models'):
+            assert not name.startswith('flax.linen'), 'Linen stays within nn and models'
+        assert not name.startswith('matplotlib.pyplot'), 'pyplot is global state: matplotlib.figure.Figure is not'
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_heavy_imports_are_inside_functions(path):
+    if path.match(BUILDERS):
+        return
+    heavy = {name for name in imports(path, top_level=True) if name.split('.')[0] in HEAVY}
+    assert not heavy, f'import {heavy} where it is used'
+
+
+ALONE = """
+import importlib, pkgutil, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in BLOCKED:
+            raise ImportError(f'{name} is blocked')
+
+BLOCKED = sys.argv[1].split(',')
+sys.meta_path.insert(0, Blocked())
+import jaxcv
+names = [m.name for m in pkgutil.walk_packages(jaxcv.__path__, 'jaxcv.') if not m.name.endswith('_dataset_builder')]
+assert len(names) > 5, names
+for name in names:  # each as the first of all: no import may rely on another before it
+    for loaded in [loaded for loaded in sys.modules if loaded.split('.')[0] == 'jaxcv']:
+        del sys.modules[loaded]
+    importlib.import_module(name)
+
+import jax
+jax.config.update('jax_num_cpu_devices', 3)  # an error once a backend runs: an import must not start one
+print(jax.device_count('cpu'))
+"""
+
+
+def test_each_module_imports_alone_without_tensorflow_tfds_and_grain():
+    """Not even `jaxcv.data` needs them to be imported, and no import starts a device."""
+    command = [sys.executable, '-W', 'error', '-c', ALONE, ','.join([*HEAVY, 'array_record', 'torch'])]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == '3'

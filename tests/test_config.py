@@ -1,0 +1,81 @@
+"""A spec becomes a call, and what does not fit is said at once and in full."""
+
+import re
+
+import pytest
+from ml_collections import ConfigDict
+
+from jaxcv import config, losses, models, optim
+
+
+def test_a_spec_becomes_a_call():
+    model = config.build(ConfigDict({'name': 'cifar_resnet', 'depth': 8}), models, provided={'num_classes': 7})
+    assert (model.depths, model.num_classes) == ((1, 1, 1), 7)
+
+
+def test_the_config_overrides_what_the_program_provides():
+    model = config.build({'name': 'linear_classifier', 'num_classes': 3}, models, provided={'num_classes': 7})
+    assert model.num_classes == 3
+
+
+def test_inner_specs_are_built_first():
+    spec = {'name': 'sgd', 'learning_rate': {'name': 'cosine', 'peak': 0.1}}
+    config.build(spec, optim, provided={'total_steps': 10})
+    with pytest.raises(config.ConfigError, match=r"optimizer.learning_rate: no 'cosin' in jaxcv.optim, did you mean"):
+        config.build({**spec, 'learning_rate': {'name': 'cosin'}}, optim, path='optimizer')
+
+
+def test_options_are_bound_and_arrays_left_out():
+    with pytest.raises(config.ConfigError, match="softmax_cross_entropy has no argument 'logits'"):
+        config.bind({'name': 'softmax_cross_entropy', 'logits': 1}, losses)
+
+
+@pytest.mark.parametrize(
+    ('spec', 'message'),
+    [
+        ({'name': 'resnet81'}, "model: no 'resnet81' in jaxcv.models, did you mean resnet18"),
+        ({'name': 'resnet18', 'num_clases': 3}, "has no argument 'num_clases', did you mean num_classes"),
+        ({'name': 'resnet18', 'num_classes': 'ten'}, "num_classes must be int, got 'ten'"),
+        ({'name': 'linear_classifier'}, "linear_classifier needs the argument 'num_classes'"),
+        ({'depth': 3}, 'expected {\'name\': function'),
+        ('resnet18', 'expected {\'name\': function'),
+    ],
+)
+def test_what_does_not_fit_is_said(spec, message):
+    found = config.problems(spec, models, path='model')
+    assert len(found) == 1
+    assert re.search(message, found[0])
+
+
+def test_all_problems_are_said_at_once():
+    spec = {'name': 'momentum', 'decay': 'x', 'nesterow': True}
+    found = config.problems(spec, optim, path='optimizer')
+    assert len(found) == 3  # learning_rate is missing, decay is no float, nesterow unknown
+    with pytest.raises(config.ConfigError, match='3 problems in the config'):
+        config.build(spec, optim, path='optimizer')
+
+
+def test_an_int_is_good_where_a_float_is_asked_for():
+    assert not config.problems({'name': 'sgd', 'learning_rate': 1}, optim)
+
+
+def test_private_and_imported_names_are_not_in_the_registry():
+    for name in ('optax', '_weights', '__doc__', 'optimizers'):
+        assert config.problems({'name': name, 'learning_rate': 1.0}, optim)
+
+
+def test_a_saved_config_is_data_and_comes_back(tmp_path):
+    settings = ConfigDict({'seed': 0, 'model': {'name': 'resnet18'}, 'augment': [{'name': 'random_flip'}], 'none': None})
+    config.save(settings, tmp_path / 'config.json')
+    assert config.differences(config.load(tmp_path / 'config.json'), settings) == []
+    with pytest.raises(config.ConfigError, match='does not exist'):
+        config.load(tmp_path / 'other.json')
+    (tmp_path / 'broken.json').write_text('{"seed": ')
+    with pytest.raises(config.ConfigError, match='is no JSON'):
+        config.load(tmp_path / 'broken.json')
+
+
+def test_differences_name_the_fields():
+    old = {'a': 1, 'transforms': [{'name': 'x', 'size': 2}]}
+    new = {'a': 1, 'transforms': [{'name': 'x', 'size': 3}], 'b': None}
+    assert config.differences(old, new) == ["b: '(not there)' -> None", 'transforms[0].size: 2 -> 3']

@@ -1,0 +1,142 @@
+"""The loop and its hooks: resuming, reporting, and stopping in time."""
+
+import os
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcv import data, models, optim, tasks, training
+from jaxcv.training import hooks, performance
+from tests.training import problem
+
+
+@pytest.fixture(scope='module')
+def setup():
+    """(compiled step, () -> fresh state, how to put batches)."""
+    task = tasks.classification(models.linear_classifier(num_classes=10), num_classes=10)
+    optimizer, mesh = optim.momentum(learning_rate=0.1), training.make_mesh()
+    example = {name: value[:1] for name, value in problem.batches(1)[0].items()}
+
+    def fresh():
+        return training.create_state(lambda: training.init_state(jax.random.key(0), task, optimizer, example), mesh)
+
+    return training.compile_step(training.make_train_step(task, optimizer), mesh), fresh, training.put_batch(mesh)
+
+
+class Batches:
+    """A data iterator with Grain's protocol, over a list."""
+
+    def __init__(self, made):
+        self.made, self.position = made, 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.position += 1
+        return self.made[self.position - 1]
+
+    def get_state(self):
+        return {'position': self.position}
+
+    def set_state(self, state):
+        self.position = state['position']
+
+
+def test_a_resumed_run_ends_bit_identical(setup, tmp_path):
+    step, fresh, put = setup
+    store = training.checkpoints(tmp_path)
+    made = problem.batches(12)
+    expected = training.run(step, fresh(), data.prefetch(Batches(made), put), num_steps=12)
+
+    def stop_at_5(tick):
+        if tick.step == 5:
+            store.save(tick.step, tick.state, tick.data)
+        return tick.step == 5
+
+    training.run(step, fresh(), data.prefetch(Batches(made), put), [stop_at_5], num_steps=12)
+    restored = store.restore(fresh())
+    assert restored.data['position'] == 5  # of the batches used, not of those fetched ahead
+    again = data.prefetch(Batches(made), put)
+    again.set_state(restored.data)
+    resumed = training.run(step, restored.state, again, num_steps=12)
+    jax.tree.map(np.testing.assert_array_equal, resumed._replace(key=None), expected._replace(key=None))
+    store.close()
+
+
+def test_the_device_is_waited_for_once_an_interval(setup, monkeypatch):
+    step, fresh, put = setup
+    waits = []
+    original = jax.device_get
+    monkeypatch.setattr(jax, 'device_get', lambda x: waits.append(1) or original(x))
+    intervals = []
+    hook = hooks.report(hooks.every(5, last=20), [intervals.append])
+    training.run(step, fresh(), map(put, problem.batches(20)), [hook], num_steps=20)
+    assert len(waits) == len(intervals) == 4
+    assert [len(interval.logs['loss']) for interval in intervals] == [5] * 4
+
+
+def test_a_nan_image_stops_the_run_with_all_that_is_needed(setup, tmp_path):
+    step, fresh, put = setup
+    made = problem.batches(10)
+    made[6]['image'][np.flatnonzero(made[6]['valid'])[0]] = np.nan
+    store = training.checkpoints(tmp_path)
+    hook = hooks.report(hooks.every(10, last=10), [hooks.stop_if_not_finite(store)])
+    with pytest.raises(hooks.NonFiniteLoss, match=r'at step 7 ') as stopped:
+        training.run(step, fresh(), data.prefetch(Batches(made), put), [hook], num_steps=10)
+    assert str(made[6]['index'].tolist()) in str(stopped.value)
+    assert "on_non_finite='skip'" in str(stopped.value)
+
+    before = training.run(step, fresh(), map(put, made), num_steps=6)
+    restored = training.checkpoints(tmp_path).restore(fresh())
+    assert (restored.step, restored.data['position']) == (6, 6)
+    jax.tree.map(np.testing.assert_array_equal, restored.state.params, before.params)
+
+
+@pytest.fixture
+def handlers():
+    """Puts the signal handlers back."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_ends(setup, tmp_path, handlers, number):
+    step, fresh, put = setup
+    store = training.checkpoints(tmp_path)
+    interrupted = hooks.interruption(agree_at=lambda step: True)
+    never = hooks.every(0, last=-1)
+    save = hooks.evaluate_and_save(
+        store, evaluate_due=never, save_due=never, evaluate=lambda state: None, interrupted=interrupted
+    )
+    raise_at_3 = lambda tick: os.kill(os.getpid(), number) if tick.step == 3 else None  # noqa: E731
+    state = training.run(step, fresh(), map(put, problem.batches(10)), [raise_at_3, save], num_steps=10)
+    assert int(state.step) == 3
+    assert store.steps() == [3]
+    store.close()
+
+
+def test_every_batch_of_evaluation_counts(setup):
+    task = tasks.classification(models.linear_classifier(num_classes=10), num_classes=10)
+    _, fresh, put = setup
+    variables = fresh().variables
+    made = problem.batches(4)
+    found = training.evaluate(jax.jit(training.make_eval_step(task)), task, variables, map(put, made))
+    joined = {name: np.concatenate([batch[name] for batch in made]) for name in made[0]}
+    guesses = np.asarray(task.predict(variables, jax.tree.map(jnp.asarray, joined))['label'])
+    right = (guesses == joined['label'])[joined['valid']]
+    np.testing.assert_allclose(found['top1'], right.mean(), rtol=1e-6)
+    assert found['confusion'].sum() == joined['valid'].sum()
+
+
+def test_flops_of_a_matrix_product_are_known():
+    _, cost = performance.compile_ahead(jax.jit(jnp.matmul), jnp.ones((16, 32)), jnp.ones((32, 8)))
+    assert cost.flops == 2 * 16 * 32 * 8
+    assert cost.compile_seconds > 0
+    assert performance.peak_flops(jax.devices('cpu')[0]) is None

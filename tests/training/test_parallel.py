@@ -1,0 +1,76 @@
+"""However a step is spread over devices and processes, the same global batches give the same parameters."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxcv import training
+from tests.training import problem
+
+ROOT = Path(__file__).parents[2]
+TOLERANCE = 5e-6  # float32 rounding, over 20 steps; parameters are up to 1
+
+
+@pytest.fixture(scope='module')
+def one_device():
+    return problem.flat(problem.train(training.make_mesh(jax.devices()[:1])))
+
+
+def compare(found, expected):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=TOLERANCE, rtol=TOLERANCE, err_msg=name)
+
+
+@pytest.mark.parametrize(('mode', 'rule'), [('jit', 'replicate'), ('pmap', 'replicate'), ('jit', 'fsdp')])
+def test_eight_devices_equal_one(one_device, mode, rule):
+    state = problem.train(training.make_mesh(), mode=mode, rule=rule)
+    compare(problem.flat(state), one_device)
+    kernel = state.params['stage3']['block1']['conv2']['kernel']
+    velocities = [x for x in jax.tree.leaves(state.opt_state) if x.shape == kernel.shape]
+    for x in (kernel, *velocities):
+        assert x.addressable_shards[0].data.size == x.size // (8 if rule == 'fsdp' else 1)
+
+
+def test_two_processes_of_four_devices_equal_one(one_device, tmp_path):
+    with socket.socket() as free:
+        free.bind(('localhost', 0))
+        address = f'localhost:{free.getsockname()[1]}'
+    environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '4', 'PYTHONPATH': str(ROOT)}
+    environment.pop('XLA_FLAGS', None)
+    output = tmp_path / 'state.npz'
+    running = [
+        subprocess.Popen(
+            [sys.executable, '-m', 'tests.training.one_process', address, str(index), str(output)],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    said = [process.communicate(timeout=300)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0], '\n'.join(said)
+    compare(dict(np.load(output)), one_device)
+
+
+def test_pmap_is_for_one_process_and_replicated_state():
+    with pytest.raises(ValueError, match="use mode 'jit'"):
+        training.compile_step(lambda state, batch: (state, {}), training.make_mesh(), mode='pmap', rule='fsdp')
+
+
+def test_a_batch_that_does_not_divide_is_told():
+    with pytest.raises(ValueError, match='multiple of 8, the number of devices'):
+        training.put_batch(training.make_mesh())({'label': np.zeros(12, np.int32)})
+
+
+def test_several_processes_need_all_three_flags():
+    with pytest.raises(ValueError, match='--coordinator=host:port, --processes and --process'):
+        training.initialize_processes('localhost:1', None, 0)

@@ -1,0 +1,121 @@
+"""The figures hold what they were given; how they look was checked by eye."""
+
+import os
+
+import cv2
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.colors import same_color
+
+from jaxcv import viz
+from jaxcv.viz import figures
+
+RED = figures.WRONG
+
+
+def series(axes):
+    return {line.get_label().split(':')[0]: (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines}
+
+
+def test_learning_curves():
+    records = [
+        {'step': 10, 'train/loss': 2.0, 'train/top1': 0.5, 'train/grad_norm': 0.3, 'learning_rate': 0.1, 'epoch': 0.1},
+        {'step': 30, 'train/loss': 0.7, 'train/top1': 0.9, 'train/grad_norm': 0.2, 'learning_rate': 0.0},
+        {'step': 20, 'train/loss': 9.0, 'learning_rate': 0.05},
+        {'step': 20, 'train/loss': float('nan'), 'train/top1': None},
+        {'step': 20, 'train/loss': 1.0},
+        {'step': 30, 'eval/loss': 0.5, 'eval/top1': 0.95, 'eval/top5': 1.0, 'eval/calibration_error': 0.1},
+    ]
+    figure = viz.learning_curves(records, title='digits')
+    loss, score, rate = figure.axes
+    assert figure.get_suptitle() == 'digits'
+    assert series(loss) == {'train loss': ([10, 20, 30], [2, 1, 0.7]), 'eval loss': ([30], [0.5])}
+    assert series(score) == {
+        'train top1': ([10, 30], [0.5, 0.9]),
+        'eval top1': ([30], [0.95]),
+        'eval top5': ([30], [1]),
+    }
+    assert list(series(rate).values()) == [([10, 20, 30], [0.1, 0.05, 0])]
+    assert [text.get_text() for text in score.get_legend().get_texts()][1] == 'eval top1: 95.00 %'
+    assert list(series(viz.learning_curves(records, scores=['top5']).axes[1])) == ['eval top5']
+    with pytest.raises(ValueError, match='nothing to draw'):
+        viz.learning_curves([{'step': 1, 'images_per_second': 3.0}])
+
+
+def test_confusion_matrix():
+    counts = np.array([[58, 2, 0], [0, 1000, 0], [0, 0, 0]])
+    figure = viz.confusion_matrix(counts, ['cat', 'd$g', 'n$ne'])
+    cells, bars = figure.axes
+    assert [text.get_text() for text in cells.texts] == ['58', '2', '1,000']
+    assert [text.get_text() for text in bars.texts] == ['96.7 %', '100.0 %', 'none']
+    np.testing.assert_allclose([bar.get_width() for bar in bars.patches], [58 / 60, 1, 0])
+    np.testing.assert_allclose(cells.images[0].get_array(), [[58 / 60, 2 / 60, 0], [0, 1, 0], [0, 0, 0]])
+    assert [label.get_text() for label in cells.get_yticklabels()] == ['cat', 'd$g', 'n$ne']
+    assert figure.get_suptitle() == 'Accuracy 99.81 % (1,058 of 1,060)'
+    assert not viz.confusion_matrix(jnp.eye(21, dtype=jnp.int32)).axes[0].texts
+    with pytest.raises(ValueError, match='3 classes need 3 class_names, got 2'):
+        viz.confusion_matrix(counts, ['cat', 'dog'])
+    with pytest.raises(ValueError, match='square'):
+        viz.confusion_matrix(np.zeros((2, 3), int))
+
+
+def test_prediction_grid_marks_the_mistakes():
+    images = [np.zeros((8, 8, 1)), jnp.ones((8, 8)), np.full((20, 30, 3), 255, np.uint8), np.full((4, 4), np.nan)]
+    labels, predicted = np.array([0, 1, 2, 1]), jnp.array([0, 2, 2, 0])
+    figure = viz.prediction_grid(images, labels, predicted, ['cat', 'dog', 'great grey owl'], confidences=[0.5] * 4)
+    assert [axes.get_title() for axes in figure.axes] == [
+        'cat → cat\n50 %',
+        'dog → great grey owl\n50 %',
+        'great grey owl\n→ great grey owl\n50 %',
+        'dog → cat\n50 %',
+    ]
+    framed = [same_color(axes.spines['left'].get_edgecolor(), RED) for axes in figure.axes]
+    assert framed == [False, True, False, True]
+    assert figure.get_suptitle() == '2 mistakes in 4 images'
+    # uint8 and floats meet on one scale.
+    assert figure.axes[1].images[0].get_array().max() == figure.axes[2].images[0].get_array().max() == 1
+
+
+def test_prediction_grid_without_labels():
+    figure = viz.prediction_grid(np.zeros((3, 4, 4, 3)), None, [0, 1, 5], ['cat', 'dog'], columns=2)
+    assert [axes.get_title() for axes in figure.axes] == ['cat', 'dog', '5']
+    assert figure.get_suptitle() == ''
+    assert not any(same_color(axes.spines['left'].get_edgecolor(), RED) for axes in figure.axes)
+
+
+def test_bad_grids():
+    with pytest.raises(ValueError, match='no images'):
+        viz.image_grid([])
+    with pytest.raises(ValueError, match='2 images need as many captions, got 1'):
+        viz.image_grid(np.zeros((2, 4, 4)), captions=['one'])
+    with pytest.raises(ValueError, match=r'got \(4, 4, 2\)'):
+        viz.image_grid([np.zeros((4, 4, 2))])
+    with pytest.raises(ValueError, match='2 images need as many labels'):
+        viz.prediction_grid(np.zeros((2, 4, 4)), [1], [1, 2])
+
+
+def test_save_is_atomic_and_touches_no_global_state(tmp_path):
+    settings = dict(matplotlib.rcParams)
+    path = tmp_path / 'new' / 'grid.png'
+    assert viz.save(viz.image_grid(np.zeros((2, 4, 4)), captions=['a', 'b'], title='two'), path) == path
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    assert dict(matplotlib.rcParams) == settings
+    before = path.read_bytes()
+
+    class Broken:
+        def savefig(self, file, **options):
+            file.write(b'half')
+            raise OSError('disk full')
+
+    with pytest.raises(OSError, match='disk full'):
+        getattr(viz.save, '__wrapped__', viz.save)(Broken(), path)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == ['grid.png']
+
+
+def test_shorten_keeps_both_ends():
+    assert figures.shorten('cat', 10) == 'cat'
+    assert figures.shorten('a rather long name 12', 12) == 'a rathe…e 12'
