@@ -129,6 +129,12 @@ def checkpoints(
         manager.wait_until_finished()
         present = sorted(manager.all_steps(), reverse=True)
         if not present:
+            damaged = _damaged(directory)
+            if damaged.is_dir():  # no fresh start over what was lost
+                raise CheckpointError(
+                    f'every checkpoint of this run is damaged, they are kept in {damaged}. '
+                    f'To start again, give another workdir.'
+                )
             return None
         if which == 'last':
             candidates = present
@@ -148,7 +154,7 @@ def checkpoints(
                 manager.reload()
         raise CheckpointError(
             f'none of the checkpoints of steps {candidates} in {directory} can be read, see the log. '
-            f'They are kept; start again with another workdir.'
+            f'What is damaged is kept; to start again, give another workdir.'
         )
 
     def best_step(present: list[int]) -> int:
@@ -216,7 +222,7 @@ def needed_bytes(shapes: PyTree, keep: int) -> int:
 
 def _set_aside(directory: Path, step: int) -> None:
     """Moves a damaged checkpoint out of the way: it is kept, for whoever can still use it."""
-    aside = directory.with_name(directory.name + '_damaged') / str(step)
+    aside = _damaged(directory) / str(step)
     if jax.process_index() == 0:
         shutil.rmtree(aside, ignore_errors=True)
         aside.parent.mkdir(exist_ok=True)
@@ -224,6 +230,10 @@ def _set_aside(directory: Path, step: int) -> None:
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices('damaged checkpoint set aside')
     logging.error('It was moved to %s; going back to the checkpoint before it.', aside)
+
+
+def _damaged(directory: Path) -> Path:
+    return directory.with_name(directory.name + '_damaged')
 
 
 def _set_aside_unreadable_metrics(directory: Path) -> None:

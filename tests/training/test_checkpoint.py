@@ -70,6 +70,8 @@ def empty_every_file(folder):
             file.write_bytes(b'')
 
 
+# Orbax leaves its other reads unfinished when one of them fails.
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 @pytest.mark.parametrize('damage', [overwrite_the_largest_file, remove_the_largest_file, empty_every_file])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog, damage):
     store = training.checkpoints(tmp_path / 'checkpoints', keep_last=3)
@@ -92,7 +94,7 @@ def test_no_readable_checkpoint_is_an_error_not_a_fresh_start(tmp_path):
     store.save(1, {'w': jnp.ones(4096)})
     store.close()
     empty_every_file(tmp_path / 'checkpoints' / '1')
-    with pytest.raises(CheckpointError, match='none of the checkpoints'):
+    with pytest.raises(CheckpointError, match='every checkpoint of this run is damaged, they are kept in'):
         training.checkpoints(tmp_path / 'checkpoints').restore({'w': jnp.ones(4096)})
 
 
