@@ -18,7 +18,7 @@ def base() -> ConfigDict:
                 'batch_size': 128,  # over all devices of all hosts
                 'eval_batch_size': 256,
                 'on_broken': 'error',  # an image that can't be read: 'error' names it, 'skip' counts it
-                'threads': 16,
+                'threads': config_dict.placeholder(int),  # None: one for each core
             },
             'model': {},  # jaxcv.models
             'loss': {'name': 'softmax_cross_entropy'},  # jaxcv.losses

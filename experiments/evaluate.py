@@ -1,6 +1,6 @@
-"""Evaluates a trained workdir: a table, evaluation.json, the confusion matrix, and predictions with the mistakes marked.
+"""Evaluates a trained workdir: a table, evaluation.json, the confusion matrix, predictions with the mistakes marked.
 
-    python -m experiments.evaluate --workdir=runs/digits [--checkpoint=best]
+python -m experiments.evaluate --workdir=runs/digits [--checkpoint=best]
 """
 
 from collections.abc import Iterator
@@ -40,17 +40,25 @@ def evaluate(settings: ConfigDict, workdir: Path, which: int | str) -> int:
     variables, step = restore(workdir, which, experiment, settings, first['image'][0], mesh)
 
     values = training.evaluate(
-        jax.jit(training.make_eval_step(experiment.task)), experiment.task, variables, data.prefetch(iter(host_batches), put)
+        jax.jit(training.make_eval_step(experiment.task)),
+        experiment.task,
+        variables,
+        data.prefetch(iter(host_batches), put),
     )
     scalars = {name: value for name, value in values.items() if isinstance(value, float)}
     if not launch.is_first_process():
         return 0
     skipped = host_batches.skipped
-    print(launch.table({
-        'data': f'{fields.name}, {fields.eval_split}: {examples.size:,} images' + f', {skipped} skipped' * bool(skipped),
-        'checkpoint': f'step {step}',
-        **{name: f'{100 * v:.2f} %' if name.startswith('top') else f'{v:.4f}' for name, v in scalars.items()},
-    }))
+    print(
+        launch.table(
+            {
+                'data': f'{fields.name}, {fields.eval_split}: {examples.size:,} images'
+                + f', {skipped} skipped' * bool(skipped),
+                'checkpoint': f'step {step}',
+                **{name: f'{100 * v:.2f} %' if name.startswith('top') else f'{v:.4f}' for name, v in scalars.items()},
+            }
+        )
+    )
     launch.write_json(workdir / 'evaluation.json', {'step': step, 'split': fields.eval_split, **scalars})
     written = ['evaluation.json']
     if 'confusion' in values:
@@ -71,18 +79,8 @@ def restore(
     directory = workdir / 'checkpoints'
     if not directory.is_dir():
         raise config.ConfigError(f'{workdir} holds no checkpoints: train first, python -m experiments.train')
-    options = experiment.training
-    store = training.checkpoints(
-        directory,
-        keep_last=options.keep_last,
-        keep_best=options.keep_best,
-        best_metric=options.best_metric,
-        best_mode=options.best_mode,
-        read_only=True,
-    )
-    shapes = jax.eval_shape(pieces.state_factory(experiment, settings, image))
-    layout = training.state_sharding(shapes, mesh)
-    like = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, layout)
+    store = pieces.checkpoints(experiment, workdir, read_only=True)
+    like = training.placed(jax.eval_shape(pieces.state_factory(experiment, settings, image)), mesh)
     restored = store.restore(like, which)
     store.close()
     if restored is None:
@@ -93,17 +91,18 @@ def restore(
 def _prediction_grid(experiment: pieces.Experiment, variables: Variables, batches: Any, put: Any) -> Any:
     """The mistakes, the surest first, then other examples."""
     shown: list[dict] = []
+    count = mistakes = 0
     for row in _predictions(experiment, variables, batches, put):
         row['mistake'] = row['label'] != row['predicted']
-        shown.append(row)
-        shown = sorted(shown, key=lambda row: (not row['mistake'], -row['mistake'] * row['confidence']))[:SHOWN]
-    names = experiment.data.class_names
+        count, mistakes = count + 1, mistakes + row['mistake']
+        shown = sorted([*shown, row], key=lambda row: (not row['mistake'], -row['mistake'] * row['confidence']))[:SHOWN]
     return viz.prediction_grid(
         [row['image'] for row in shown],
         [row['label'] for row in shown],
         [row['predicted'] for row in shown],
-        names,
+        experiment.data.class_names,
         confidences=[row['confidence'] for row in shown],
+        title=f'{mistakes:,} mistake{"s" * (mistakes != 1)} in {count:,} images; {len(shown)} shown',
     )
 
 

@@ -1,17 +1,18 @@
 """From a config to the pieces: the one place that knows which section of a config names functions of which package.
 
-    section            package                  how
-    model              jaxcv.models             called
-    loss               jaxcv.losses             options fixed
-    augment            jaxcv.augment            a list, options fixed
-    task               jaxcv.tasks              called with the model, the loss and the augmentations
-    schedule           jaxcv.optim              called; it peaks at the optimizer's learning rate
-    optimizer          jaxcv.optim              called with the schedule as its learning rate
-    data.*_transforms  jaxcv.data.transforms    lists, called
+section            package                  how
+model              jaxcv.models             called
+loss               jaxcv.losses             options fixed
+augment            jaxcv.augment            a list, options fixed
+task               jaxcv.tasks              called with the model, the loss and the augmentations
+schedule           jaxcv.optim              called; it peaks at the optimizer's learning rate
+optimizer          jaxcv.optim              called with the schedule as its learning rate
+data.*_transforms  jaxcv.data.transforms    lists, called
 """
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -36,8 +37,8 @@ class Data(NamedTuple):
     train_transforms: Sequence[Mapping]
     eval_transforms: Sequence[Mapping]
     on_broken: Literal['error', 'skip']
-    threads: int
     data_dir: str | None = None
+    threads: int | None = None
     class_names: Sequence[str] = ()
     """Written by `resolve`."""
     train_size: int = 0
@@ -188,6 +189,19 @@ def state_factory(experiment: Experiment, settings: ConfigDict, image: np.ndarra
     }
     key = jax.random.key(settings.seed)
     return functools.partial(training.init_state, key, experiment.task, experiment.optimizer, batch)
+
+
+def checkpoints(experiment: Experiment, workdir: Path, *, read_only: bool = False) -> training.Checkpoints:
+    """The checkpoints of a workdir, kept as the config says."""
+    options = experiment.training
+    return training.checkpoints(
+        workdir / 'checkpoints',
+        keep_last=options.keep_last,
+        keep_best=options.keep_best,
+        best_metric=options.best_metric,
+        best_mode=options.best_mode,
+        read_only=read_only,
+    )
 
 
 def _transforms(specs: Sequence[Mapping]) -> list:

@@ -1,17 +1,18 @@
 """What the launchers share: flags, one clear message for an error, and exit codes.
 
-    exit code  meaning
-    0          done
-    1          a fault in the program, with its stack trace
-    2          the input does not fit: flags, config, data, workdir
-    3          the loss was not finite
-    75         interrupted and saved: the same command resumes
+exit code  meaning
+0          done
+1          a fault in the program, with its stack trace
+2          the input does not fit: flags, config, data, workdir
+3          the loss was not finite
+75         interrupted and saved: the same command resumes
 """
 
+import ast
 import json
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
@@ -26,8 +27,23 @@ from jaxcv.training.hooks import NonFiniteLoss
 
 BAD_INPUT, NOT_FINITE, RESUME_ME = 2, 3, 75
 
+
+class _ListParser(flags.ArgumentParser):
+    """A list as Python writes it: --config.augment="[{'name': 'random_flip'}]"."""
+
+    def parse(self, argument: str | list) -> list:
+        value = ast.literal_eval(argument) if isinstance(argument, str) else argument
+        if not isinstance(value, list):
+            raise ValueError(f'expected a list, got {argument!r}')
+        return value
+
+
+config_flags.register_flag_parser_for_type(list, _ListParser())
 CONFIG = config_flags.DEFINE_config_file(
-    'config', None, 'The config, a Python file; any field is set as --config.field=value.', lock_config=False,
+    'config',
+    None,
+    'The config, a Python file; any field is set as --config.field=value.',
+    lock_config=False,
     accept_new_attributes=True,
 )
 WORKDIR = flags.DEFINE_string('workdir', None, 'Where the run keeps its checkpoints, logs and pictures.', required=True)
@@ -71,7 +87,7 @@ def settings(workdir: Path) -> ConfigDict:
 
 
 def trained_settings(workdir: Path) -> ConfigDict:
-    """The config of a trained workdir; fields of --config's `data` that differ replace it, the model must be the same."""
+    """The config of a trained workdir; with --config, that one, if its model and task are the same."""
     trained = config.load(workdir / 'config.json')
     if CONFIG.value is None:
         return trained
@@ -127,7 +143,7 @@ def _say(error: Exception, code: int) -> int:
     return code
 
 
-def table(rows: dict[str, object]) -> str:
+def table(rows: Mapping[str, object]) -> str:
     """Two aligned columns.
 
     Example:

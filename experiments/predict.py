@@ -1,6 +1,6 @@
 """Predicts images of your own with a trained workdir: a line for each, predictions.json, and a picture.
 
-    python -m experiments.predict --workdir=runs/digits --images='photos/*.jpg' [--output=predicted]
+python -m experiments.predict --workdir=runs/digits --images='photos/*.jpg' [--output=predicted]
 """
 
 import glob
@@ -16,7 +16,7 @@ from experiments import launch
 from experiments.evaluate import restore
 from jaxcv import config, data, training, viz
 
-IMAGES = flags.DEFINE_string('images', None, "Files, a pattern: 'photos/*.jpg'.", required=True)
+IMAGES = flags.DEFINE_string('images', '', "Files, a pattern: 'photos/*.jpg'.")
 OUTPUT = flags.DEFINE_string('output', None, 'Folder for predictions.json and .png; by default WORKDIR/predicted.')
 TOP = 3  # guesses a line
 SHOWN = 40  # pictures in the grid
@@ -27,7 +27,9 @@ def main() -> int:
     workdir = Path(launch.WORKDIR.value)
     paths = [Path(path) for path in sorted(glob.glob(IMAGES.value, recursive=True)) if Path(path).is_file()]
     if not paths:
-        raise config.ConfigError(f'no file matches --images={IMAGES.value!r} (quote the pattern, so the shell leaves it)')
+        raise config.ConfigError(
+            f'no file matches --images={IMAGES.value!r} (quote the pattern, so the shell leaves it)'
+        )
     settings = launch.trained_settings(workdir)
     settings.data.on_broken = 'skip'
     experiment = pieces.assemble(settings)
@@ -52,8 +54,10 @@ def main() -> int:
             rows.append({'file': path, 'predictions': guesses})
             images.append((batch['image'][i], int(best[0]), float(probabilities[best[0]])))
             print(path + ''.join(f'  {g["class"]} {100 * g["probability"]:.1f} %' for g in guesses))
+        for i in np.flatnonzero(~predicted['valid'] & (batch['index'] >= 0)):
+            print(f'{paths[batch["index"][i]]} cannot be read', file=sys.stderr)
     if batches.skipped:
-        print(f'{batches.skipped} of {len(paths)} files are no images that can be read, see above', file=sys.stderr)
+        print(f'{batches.skipped} of {len(paths)} files could not be read', file=sys.stderr)
     if not rows:
         return launch.BAD_INPUT
     output = Path(OUTPUT.value) if OUTPUT.value else workdir / 'predicted'

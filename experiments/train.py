@@ -4,14 +4,16 @@
         [--config.optimizer.learning_rate=0.05 ...]
 """
 
+import contextlib
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from experiments import experiment as pieces
@@ -35,124 +37,140 @@ def train(settings: ConfigDict, workdir: Path) -> int:
     examples = pieces.source(pieces.Data(**settings.data), settings.data.train_split)
     settings = pieces.resolve(settings, examples)
     experiment = pieces.assemble(settings)
-    options, fields = experiment.training, experiment.data
-    _same_config(settings, workdir)
-    log_due, evaluate_due, save_due = (
-        hooks.every(steps, last=experiment.num_steps)
-        for steps in (options.log_every, options.eval_every, options.save_every)
-    )
-    interrupted = hooks.interruption(agree_at=log_due)  # from here on SIGTERM saves before it ends
-
+    options, fields, num_steps = experiment.training, experiment.data, experiment.num_steps
     mesh = training.make_mesh()
-    one = next(iter(pieces.train_batches(fields._replace(batch_size=jax.process_count(), threads=1), examples, seed=0)))
-    init = pieces.state_factory(experiment, settings, one['image'][0])
+    if fields.batch_size % (mesh.size * options.accumulate):
+        raise config.ConfigError(
+            f'data.batch_size {fields.batch_size} does not split evenly: make the batch size a multiple of '
+            f'{mesh.size * options.accumulate}, the devices ({mesh.size}) times training.accumulate'
+        )
+    host_batches = pieces.train_batches(fields, examples, seed=settings.seed)
+    example = _first_example(fields, examples)
+    init = pieces.state_factory(experiment, settings, example['image'])
     shapes = jax.eval_shape(init)
     _enough_space(workdir, needed_bytes(shapes, options.keep_last + options.keep_best))
-    host_batches = pieces.train_batches(fields, examples, seed=settings.seed)
-    batches = data.prefetch(host_batches, training.put_batch(mesh))
+    _same_config(settings, workdir)
 
-    store = training.checkpoints(
-        workdir / 'checkpoints',
-        keep_last=options.keep_last,
-        keep_best=options.keep_best,
-        best_metric=options.best_metric,
-        best_mode=options.best_mode,
+    log_due, evaluate_due, save_due = (
+        hooks.every(steps, last=num_steps) for steps in (options.log_every, options.eval_every, options.save_every)
     )
-    layout = training.state_sharding(shapes, mesh, rule=options.sharding)
-    like = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, layout)
-    restored = store.restore(like)
-    if restored is None:
-        state, start = training.create_state(init, mesh, rule=options.sharding), 0
-    else:
-        state, start = restored.state, restored.step
-        batches.set_state(restored.data)
+    # Inside, SIGTERM saves before it ends; closing runs backwards, so the last checkpoint is whole before that is over.
+    with contextlib.ExitStack() as at_the_end:
+        interrupted = at_the_end.enter_context(hooks.interruption(agree_at=log_due))
+        store = pieces.checkpoints(experiment, workdir)
+        at_the_end.callback(store.close)
+        batches = data.prefetch(host_batches, training.put_batch(mesh))
+        restored = store.restore(training.placed(shapes, mesh, rule=options.sharding))
+        if restored is None:
+            state, start = training.create_state(init, mesh, rule=options.sharding), 0
+        else:
+            state, start = restored.state, restored.step
+            batches.set_state(restored.data or {})
+        _say(_headline(settings, experiment, shapes, start))
+        if start >= num_steps:
+            _say(f'This run is complete. To evaluate it: python -m experiments.evaluate --workdir={workdir}')
+            return 0
 
-    say = print if launch.is_first_process() else lambda *_: None
-    say(_headline(settings, experiment, shapes, start))
-    step = training.compile_step(
-        training.make_train_step(
-            experiment.task,
-            experiment.optimizer,
-            accumulate=options.accumulate,
-            axis_name=training.AXIS if options.mode == 'pmap' else None,
-            on_non_finite=options.on_non_finite,
-        ),
-        mesh,
-        mode=options.mode,
-        rule=options.sharding,
+        step, cost = _compile(experiment, mesh, state, example)
+        flops = f', {cost.flops / 1e9:.3g} GFLOP a step and device' if cost.flops else ''
+        _say(f'compiled in {cost.compile_seconds:.1f} s{flops}')
+        writers = _writers(workdir, num_steps, start)
+        for writer in writers:
+            at_the_end.callback(writer.close)
+
+        stopping = False
+
+        def stop(step: int) -> bool:  # asked once a step: with several processes, asking is a collective
+            nonlocal stopping
+            stopping = stopping or interrupted(step)
+            return stopping
+
+        began = time.perf_counter()
+        state = training.run(
+            step,
+            state,
+            batches,
+            [
+                # The guard must see every step before it is saved: so a report is due whenever a checkpoint is.
+                hooks.report(
+                    lambda step: stop(step) or log_due(step) or evaluate_due(step) or save_due(step),
+                    [
+                        hooks.stop_if_not_finite(store) if options.on_non_finite == 'stop' else hooks.warn_of_skipped,
+                        _progress(experiment, batches, cost, writers),
+                    ],
+                ),
+                hooks.evaluate_and_save(
+                    store,
+                    evaluate_due=evaluate_due,
+                    save_due=save_due,
+                    evaluate=_evaluator(experiment, mesh, writers),
+                    interrupted=lambda step: stopping and step < num_steps,
+                ),
+            ],
+            num_steps=num_steps,
+        )
+        reached, seconds = int(state.step), time.perf_counter() - began
+    if reached < num_steps:
+        _say(f'Interrupted and saved at step {reached} of {num_steps}. The same command resumes.')
+        return launch.RESUME_ME
+    _say(f'{reached - start} steps in {seconds:.1f} s')
+    if launch.is_first_process():
+        curves = viz.learning_curves(logging.read_jsonl(workdir / 'metrics.jsonl'))
+        viz.save(curves, workdir / 'learning_curves.png')
+    return 0
+
+
+def _say(text: str) -> None:
+    if launch.is_first_process():
+        print(text, flush=True)
+
+
+def _first_example(fields: pieces.Data, examples: data.Source) -> dict:
+    """One example as the transforms leave it, for its shapes; with a pipeline of its own, the real one stays unread."""
+    batches = pieces.train_batches(fields._replace(batch_size=jax.process_count(), threads=1), examples, seed=0)
+    return {name: value[0] for name, value in next(iter(batches)).items()}
+
+
+def _compile(
+    experiment: pieces.Experiment, mesh: Mesh, state: training.TrainState, example: Mapping
+) -> tuple[Callable, performance.Cost]:
+    options = experiment.training
+    step = training.make_train_step(
+        experiment.task,
+        experiment.optimizer,
+        accumulate=options.accumulate,
+        axis_name=training.AXIS if options.mode == 'pmap' else None,
+        on_non_finite=options.on_non_finite,
     )
+    step = training.compile_step(step, mesh, mode=options.mode, rule=options.sharding)
     sharding = NamedSharding(mesh, PartitionSpec(training.AXIS))
-    batch_like = {
-        name: jax.ShapeDtypeStruct((fields.batch_size, *x.shape[1:]), x.dtype, sharding=sharding)
-        for name, x in one.items()
+    batch = {
+        name: jax.ShapeDtypeStruct((experiment.data.batch_size, *x.shape), x.dtype, sharding=sharding)
+        for name, x in example.items()
     }
-    step, cost = performance.compile_ahead(step, like, batch_like)
-    flops = f', {cost.flops / 1e9:.3g} GFLOP a step and device' if cost.flops else ''
-    say(f'compiled in {cost.compile_seconds:.1f} s{flops}')
+    return performance.compile_ahead(step, state, batch)
 
-    writers = _writers(workdir, experiment.num_steps, start)
-    evaluate = _evaluator(experiment, settings, mesh, writers, say)
-    reached = start
+
+def _progress(
+    experiment: pieces.Experiment, batches: Any, cost: performance.Cost, writers: list[logging.Writer]
+) -> Callable[[hooks.Interval], None]:
+    """A handler that writes the means over the interval, and how fast it went."""
+    fields, peak = experiment.data, performance.peak_flops(jax.devices()[0])
 
     def write(interval: hooks.Interval) -> None:
-        nonlocal reached
-        reached = interval.ticks[-1].step
+        step, speed = interval.ticks[-1].step, len(interval.ticks) / interval.seconds
         scalars = {f'train/{name}': float(values.mean()) for name, values in interval.logs.items() if name != 'finite'}
-        speed = len(interval.ticks) / interval.seconds
-        scalars['epoch'] = reached * fields.batch_size / fields.train_size
-        scalars['learning_rate'] = float(experiment.schedule(reached - 1))
+        scalars['learning_rate'] = float(experiment.schedule(step - 1))
+        scalars['epoch'] = step * fields.batch_size / fields.train_size
         scalars['images_per_second'] = speed * fields.batch_size
-        peak = performance.peak_flops(jax.devices()[0])
         if peak and cost.flops:
             scalars['share_of_peak'] = speed * cost.flops / peak
         if batches.skipped:
             scalars['skipped_images'] = batches.skipped
         for writer in writers:
-            writer.write(reached, scalars)
+            writer.write(step, scalars)
 
-    guard = hooks.stop_if_not_finite(store) if options.on_non_finite == 'stop' else hooks.warn_of_skipped
-    stopped = False
-
-    def interrupted_at(step: int) -> bool:
-        # Asked once a step, since with several processes asking is a collective.
-        nonlocal stopped
-        stopped = stopped or interrupted(step)
-        return stopped
-
-    # The guard has to see every step before it is saved, so a report is due whenever a checkpoint is.
-    report_due = lambda step: interrupted_at(step) or log_due(step) or evaluate_due(step) or save_due(step)  # noqa: E731
-    began = time.perf_counter()
-    state = training.run(
-        step,
-        state,
-        batches,
-        [
-            hooks.report(report_due, [guard, write]),
-            hooks.evaluate_and_save(
-                store,
-                evaluate_due=evaluate_due,
-                save_due=save_due,
-                evaluate=evaluate,
-                interrupted=lambda step: stopped and step < experiment.num_steps,
-            ),
-        ],
-        num_steps=experiment.num_steps,
-    )
-    seconds = time.perf_counter() - began
-    store.close()
-    for writer in writers:
-        writer.close()
-    if reached < experiment.num_steps and start < experiment.num_steps:
-        say(f'Interrupted and saved at step {reached} of {experiment.num_steps}. The same command resumes.')
-        return launch.RESUME_ME
-    if start >= experiment.num_steps:
-        say(f'This run is complete: step {start}. To evaluate it: python -m experiments.evaluate --workdir={workdir}')
-    else:
-        say(f'{reached - start} steps in {seconds:.1f} s')
-    if launch.is_first_process() and (workdir / 'metrics.jsonl').exists():
-        records = logging.read_jsonl(workdir / 'metrics.jsonl')
-        viz.save(viz.learning_curves(records), workdir / 'learning_curves.png')
-    return 0
+    return write
 
 
 def _prepare(workdir: Path) -> None:
@@ -192,8 +210,9 @@ def _same_config(settings: ConfigDict, workdir: Path) -> None:
 def _headline(settings: ConfigDict, experiment: pieces.Experiment, shapes: training.TrainState, start: int) -> str:
     parameters = sum(x.size for x in jax.tree.leaves(shapes.params))
     devices = jax.devices()
+    fields = experiment.data
     lines = {
-        'data': f'{experiment.data.name}: {experiment.data.train_size:,} images, {len(experiment.data.class_names)} classes',
+        'data': f'{fields.name}: {fields.train_size:,} images, {len(fields.class_names)} classes',
         'model': f'{settings.model.name}, {parameters:,} parameters',
         'devices': f'{len(devices)} x {devices[0].device_kind}, {jax.process_count()} process(es)',
         'steps': f'{start} to {experiment.num_steps}' if start else str(experiment.num_steps),
@@ -212,9 +231,9 @@ def _writers(workdir: Path, num_steps: int, start: int) -> list[logging.Writer]:
 
 
 def _evaluator(
-    experiment: pieces.Experiment, settings: ConfigDict, mesh: jax.sharding.Mesh, writers: list, say: Callable
+    experiment: pieces.Experiment, mesh: Mesh, writers: list[logging.Writer]
 ) -> Callable[[training.TrainState], Mapping[str, float] | None]:
-    """state -> the scalar metrics on the evaluation split, which it also writes."""
+    """Makes (state) -> the scalar metrics on the evaluation split, which it also writes."""
     fields = experiment.data
     if fields.eval_split is None:
         return lambda state: None

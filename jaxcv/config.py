@@ -13,7 +13,7 @@ import os
 import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import ml_collections
 from beartype import BeartypeConf
@@ -32,7 +32,7 @@ __all__ = [
     'save',
 ]
 
-Spec = Mapping[str, Any] | ml_collections.ConfigDict
+Spec: TypeAlias = Mapping[str, Any] | ml_collections.ConfigDict
 """`{'name': function, **arguments}`."""
 
 _AN_INT_IS_A_FLOAT = BeartypeConf(is_pep484_tower=True)
@@ -163,9 +163,8 @@ def call_problems(
             close = difflib.get_close_matches(key, settable, n=1)
             meant = f', did you mean {close[0]}?' if close else '.'
             found.append(f'{where}{name} has no argument {key!r}{meant} It is {signature}')
-        elif key in hints and not any(True for _ in _inner_specs(value)):
-            if not is_bearable(value, hints[key], conf=_AN_INT_IS_A_FLOAT):
-                found.append(f'{where}{key} must be {_type_name(hints[key])}, got {value!r} ({type(value).__name__})')
+        elif key in hints and not any(_inner_specs(value)) and not _fits(value, hints[key]):
+            found.append(f'{where}{key} must be {_type_name(hints[key])}, got {value!r} ({type(value).__name__})')
     for key, parameter in settable.items():
         given = key in arguments or key in (provided or ())
         if not given and parameter.default is inspect.Parameter.empty:
@@ -254,6 +253,10 @@ def _leaves(tree: Any, path: str = '') -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f'{path}[{i}]')
     else:
         yield path, tree
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    return is_bearable(value, hint, conf=_AN_INT_IS_A_FLOAT)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

@@ -43,7 +43,9 @@ def arrays(workdir: Path) -> dict[str, np.ndarray]:
     import orbax.checkpoint as ocp
 
     with ocp.CheckpointManager((workdir / 'checkpoints').absolute()) as manager:
-        tree = manager.restore(manager.latest_step(), args=ocp.args.Composite(state=ocp.args.StandardRestore()))['state']
+        tree = manager.restore(manager.latest_step(), args=ocp.args.Composite(state=ocp.args.StandardRestore()))[
+            'state'
+        ]
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     as_bits = lambda x: np.asarray(jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x)  # noqa: E731
     return {jax.tree_util.keystr(path): as_bits(leaf) for path, leaf in leaves}
@@ -81,7 +83,9 @@ def main(kills: int, epochs: float, seed: int) -> int:
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         unbroken, broken = Path(folder) / 'unbroken', Path(folder) / 'broken'
-        subprocess.run(command(unbroken, epochs), cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            command(unbroken, epochs), cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         in_a_write = 0
         for kill in range(kills):
             process = subprocess.Popen(
@@ -94,12 +98,16 @@ def main(kills: int, epochs: float, seed: int) -> int:
             in_a_write += hit
             steps = sorted(int(p.name) for p in (broken / 'checkpoints').glob('*') if p.name.isdigit())
             print(f'kill {kill + 1}/{kills}: checkpoints {steps}{", while writing one" if hit else ""}', flush=True)
-        subprocess.run(command(broken, epochs), cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            command(broken, epochs), cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         expected, found = arrays(unbroken), arrays(broken)
         different = [k for k in expected if k not in found or expected[k].tobytes() != found[k].tobytes()]
         same_records = records(unbroken) == records(broken)
     print(f'{kills} kills, {in_a_write} while a checkpoint was being written')
-    print(f'{len(expected) - len(different)} of {len(expected)} arrays bit-identical; metrics.jsonl equal: {same_records}')
+    print(
+        f'{len(expected) - len(different)} of {len(expected)} arrays bit-identical; metrics.jsonl equal: {same_records}'
+    )
     return 0 if not different and same_records and expected.keys() == found.keys() else 1
 
 

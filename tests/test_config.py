@@ -37,8 +37,8 @@ def test_options_are_bound_and_arrays_left_out():
         ({'name': 'resnet18', 'num_clases': 3}, "has no argument 'num_clases', did you mean num_classes"),
         ({'name': 'resnet18', 'num_classes': 'ten'}, "num_classes must be int, got 'ten'"),
         ({'name': 'linear_classifier'}, "linear_classifier needs the argument 'num_classes'"),
-        ({'depth': 3}, 'expected {\'name\': function'),
-        ('resnet18', 'expected {\'name\': function'),
+        ({'depth': 3}, "expected {'name': function"),
+        ('resnet18', "expected {'name': function"),
     ],
 )
 def test_what_does_not_fit_is_said(spec, message):
@@ -65,7 +65,9 @@ def test_private_and_imported_names_are_not_in_the_registry():
 
 
 def test_a_saved_config_is_data_and_comes_back(tmp_path):
-    settings = ConfigDict({'seed': 0, 'model': {'name': 'resnet18'}, 'augment': [{'name': 'random_flip'}], 'none': None})
+    settings = ConfigDict(
+        {'seed': 0, 'model': {'name': 'resnet18'}, 'augment': [{'name': 'random_flip'}], 'none': None}
+    )
     config.save(settings, tmp_path / 'config.json')
     assert config.differences(config.load(tmp_path / 'config.json'), settings) == []
     with pytest.raises(config.ConfigError, match='does not exist'):

@@ -76,7 +76,7 @@ def train_batches(
         )
     read = _reader(source, transforms)
 
-    # Not Grain's own shuffle: at 80 µs for each index it would cost a tenth of the decoding.
+    # Not Grain's own shuffle: an index took 78 µs between decodes (10 in a tight loop), a JPEG 900.
     @functools.lru_cache(maxsize=2)
     def order(epoch: int) -> np.ndarray:
         return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(source.size).astype(np.int32)
@@ -331,8 +331,8 @@ def _in_threads(batch: Callable[[int], _Counted], count: int, threads: int | Non
     """Grain's iterable of `batch(0)`, `batch(1)`, ..., several in the making at once."""
     import grain
 
-    cv2.setNumThreads(0)  # whole images run in parallel: threads inside each would only get in the way
-    # Above 16 threads, Python's lock is what they wait for.
+    cv2.setNumThreads(0)  # whole images run in parallel: threads inside each would only get in their way
+    # Each thread holds a whole batch in memory: no more of them than a big host needs to keep its devices fed.
     threads = threads or min(os.cpu_count() or 1, 16)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=buffer or threads + 2)
     return grain.MapDataset.range(count).map(batch).to_iter_dataset(options)

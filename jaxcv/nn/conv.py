@@ -173,16 +173,13 @@ def _conv_backward(
 
 _conv.defvjp(_conv_forward, _conv_backward)
 
-import os
-MODE = os.environ.get('GW', 'eb')
-
 
 def _kernel_gradient(
     x: Array, gradient: Array, shape: tuple[int, ...], strides: int, padding: int, dilation: int
 ) -> Array:
     height, width, channels, features = shape
     _, rows, columns, _ = gradient.shape
-    mode = MODE
+    mode = 'eb' if features <= 128 and height <= 3 else 'xla'
     if mode == 'mix':
         mode = 'xla' if shape[0] > 3 or features > 128 else 'eb'
     if mode == 'mix3':
@@ -201,7 +198,11 @@ def _kernel_gradient(
         ]
 
     if mode == 'eb':
-        parts = [g @ lax.optimization_barrier(window(i, j)).reshape(-1, channels) for i in range(height) for j in range(width)]
+        parts = [
+            g @ lax.optimization_barrier(window(i, j)).reshape(-1, channels)
+            for i in range(height)
+            for j in range(width)
+        ]
         return jnp.stack(parts).reshape(height, width, features, channels).swapaxes(2, 3)
     out = []
     for i in range(height):

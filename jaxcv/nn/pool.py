@@ -13,7 +13,7 @@ def max_pool(
     x: Float[Array, 'n h w c'], *, window: int = 3, strides: int = 2, padding: int = 1
 ) -> Float[Array, 'n i j c']:
     """Take the largest value of each window, channel by channel."""
-    if jax.default_backend() == 'cpu' and not __import__('os').environ.get('XPOOL'):
+    if jax.default_backend() == 'cpu':
         return _max_pool(x, window, strides, padding)
     return _xla_max_pool(x, window, strides, padding)
 
@@ -33,7 +33,6 @@ def _max_pool(x: Array, window: int, strides: int, padding: int) -> Array:
 def _max_pool_forward(x: Array, window: int, strides: int, padding: int):
     n, h, w, c = x.shape
     padded = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)), constant_values=-jnp.inf)
-    rows, columns = (size + 2 * padding - window) // strides + 1, 0
     rows, columns = ((size + 2 * padding - window) // strides + 1 for size in (h, w))
     largest, where = None, None
     for place in range(window * window):

@@ -74,7 +74,7 @@ def multi_step(
         [0.1, 0.1, 0.01, 0.001]
     """
     steps = [round(epoch * steps_per_epoch) - warmup_steps for epoch in epochs]
-    decay = optax.piecewise_constant_schedule(peak, {step: factor for step in steps})
+    decay = optax.piecewise_constant_schedule(peak, dict.fromkeys(steps, factor))
     if not warmup_steps:
         return decay
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), decay], [warmup_steps])

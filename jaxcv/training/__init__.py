@@ -1,8 +1,8 @@
 """Training of any `Task`: state, step, devices, loop, checkpoints and logs. Knows no particular task.
 
-    step = make_train_step(task, optimizer)
-    step = compile_step(step, mesh)
-    state = run(step, state, batches, hooks, num_steps=1000)
+step = make_train_step(task, optimizer)
+step = compile_step(step, mesh)
+state = run(step, state, batches, hooks, num_steps=1000)
 """
 
 from jaxcv.training.checkpoint import Checkpoints, checkpoints
@@ -14,6 +14,7 @@ from jaxcv.training.parallel import (
     create_state,
     initialize_processes,
     make_mesh,
+    placed,
     put_batch,
     state_sharding,
 )
@@ -34,6 +35,7 @@ __all__ = [
     'make_eval_step',
     'make_mesh',
     'make_train_step',
+    'placed',
     'put_batch',
     'run',
     'state_sharding',

@@ -1,8 +1,9 @@
 """What happens between steps: reports, evaluation, checkpoints, and stopping in time."""
 
+import contextlib
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -80,7 +81,7 @@ def stop_if_not_finite(checkpoints: Checkpoints) -> Callable[[Interval], None]:
         bad = np.flatnonzero(interval.logs['finite'] == 0)
         if not len(bad):
             return
-        tick, last = interval.ticks[bad[0]], interval.ticks[-1]
+        tick, last = interval.ticks[int(bad[0])], interval.ticks[-1]
         checkpoints.save(tick.step - 1, last.state, tick.data_before)  # the step has frozen it since
         checkpoints.close()
         indices = _local_rows(tick.batch['index']) if 'index' in tick.batch else 'not known'
@@ -98,7 +99,7 @@ def stop_if_not_finite(checkpoints: Checkpoints) -> Callable[[Interval], None]:
 def warn_of_skipped(interval: Interval) -> None:
     """A handler for steps made with `on_non_finite='skip'`: says which updates were left out."""
     for i in np.flatnonzero(interval.logs['finite'] == 0):
-        logging.warning('step %d was not finite: its update is left out', interval.ticks[i].step)
+        logging.warning('step %d was not finite: its update is left out', interval.ticks[int(i)].step)
 
 
 def evaluate_and_save(
@@ -106,7 +107,7 @@ def evaluate_and_save(
     *,
     evaluate_due: Due,
     save_due: Due,
-    evaluate: Callable[[TrainState], Mapping[str, float]],
+    evaluate: Callable[[TrainState], Mapping[str, float] | None],
     interrupted: Due,
 ) -> Hook:
     """Evaluates and saves when it is due; a checkpoint made after an evaluation carries its metrics.
@@ -115,7 +116,7 @@ def evaluate_and_save(
         checkpoints: where to save.
         evaluate_due: steps to evaluate (and save) at.
         save_due: further steps to save at.
-        evaluate: state -> metrics.
+        evaluate: state -> metrics; None where there is nothing to evaluate on.
         interrupted: if true the run saves and ends.
 
     Returns:
@@ -132,15 +133,21 @@ def evaluate_and_save(
     return hook
 
 
-def interruption(*, agree_at: Due) -> Due:
-    """Catches SIGTERM and SIGINT from now on, so that the run can save first; a second SIGINT ends it at once.
+@contextlib.contextmanager
+def interruption(*, agree_at: Due) -> Iterator[Due]:
+    """While it is open, SIGTERM and SIGINT only ask the run to save and end; a second SIGINT ends it at once.
 
     Args:
         agree_at: with several processes, the steps at which they ask each other whether one was told to stop: all
             have to save the same step.
 
-    Returns:
+    Yields:
         step -> whether to stop.
+
+    Example:
+        >>> with interruption(agree_at=lambda step: True) as interrupted:
+        ...     interrupted(1)
+        False
     """
     told = False
 
@@ -151,15 +158,18 @@ def interruption(*, agree_at: Due) -> Due:
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def interrupted(step: int) -> bool:
         if jax.process_count() == 1:
             return told
         return agree_at(step) and bool(np.any(multihost_utils.process_allgather(np.array(told))))
 
-    return interrupted
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _local_rows(x: jax.Array) -> list[int]:

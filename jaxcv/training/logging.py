@@ -82,7 +82,9 @@ def console_writer(num_steps: int, *, step: int = 0, stream: Any = None) -> Writ
     if not stream.isatty():
         width = len(str(num_steps))
         return Writer(
-            lambda step, scalars: print(f'step {step:>{width + 3}}/{num_steps}  {_line(scalars)}', file=stream, flush=True),
+            lambda step, scalars: print(
+                f'step {step:>{width + 3}}/{num_steps}  {_line(scalars)}', file=stream, flush=True
+            ),
             lambda: None,
         )
     from tqdm import tqdm
@@ -103,4 +105,6 @@ _ON_THE_BAR = ('train/loss', 'train/top1', 'images_per_second')
 
 
 def _line(scalars: Mapping[str, float]) -> str:
-    return '  '.join(f'{name} {value:.4g}' if abs(value) < 1000 else f'{name} {value:.0f}' for name, value in scalars.items())
+    return '  '.join(
+        f'{name} {value:.4g}' if abs(value) < 1000 else f'{name} {value:.0f}' for name, value in scalars.items()
+    )

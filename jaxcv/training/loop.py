@@ -64,6 +64,7 @@ def run(
         data_before, data = data, position()
         state, logs = step(state, batch)
         tick = Tick(number, state, logs, batch, data_before, data, began)
-        if any([hook(tick) for hook in hooks]):  # a list: every hook is called
+        answers = [hook(tick) for hook in hooks]
+        if any(answers):
             break
     return state

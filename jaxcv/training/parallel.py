@@ -112,6 +112,18 @@ def state_sharding(shapes: PyTree, mesh: Mesh, *, rule: Rule = 'replicate', min_
     return jax.tree.map(place, shapes)
 
 
+def placed(shapes: PyTree, mesh: Mesh, *, rule: Rule = 'replicate') -> PyTree:
+    """Shapes with the sharding that `state_sharding` gives them: what a checkpoint is restored like.
+
+    Example:
+        >>> like = placed({'w': jax.ShapeDtypeStruct((3,), np.dtype('float32'))}, make_mesh())
+        >>> like['w'].sharding.spec == PartitionSpec()
+        True
+    """
+    layout = state_sharding(shapes, mesh, rule=rule)
+    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, layout)
+
+
 def create_state(init: Callable[[], TrainState], mesh: Mesh, *, rule: Rule = 'replicate') -> TrainState:
     """Makes the state where it will live; no device ever holds more than its share.
 
@@ -147,7 +159,7 @@ def compile_step(step: Step, mesh: Mesh, *, mode: Mode = 'jit', rule: Rule = 're
         >>> from jaxcv.training import init_state, make_train_step
         >>> task = tasks.classification(models.linear_classifier(num_classes=10), num_classes=10)
         >>> optimizer, mesh = optim.sgd(learning_rate=0.1), make_mesh(jax.devices()[:1])
-        >>> batch = put_batch(mesh)({'image': np.ones((2, 8, 8, 1)), 'label': np.array([3, 1]), 'valid': np.ones(2, bool)})
+        >>> batch = put_batch(mesh)({'image': np.ones((2, 8, 8, 1)), 'label': np.arange(2), 'valid': np.ones(2, bool)})
         >>> state = create_state(lambda: init_state(jax.random.key(0), task, optimizer, batch), mesh)
         >>> step = compile_step(make_train_step(task, optimizer), mesh)
         >>> state, logs = step(state, batch)
@@ -160,11 +172,15 @@ def compile_step(step: Step, mesh: Mesh, *, mode: Mode = 'jit', rule: Rule = 're
             train_state, logs = step(train_state, batch)
             layout = state_sharding(train_state, mesh, rule=rule)
             replicated = NamedSharding(mesh, PartitionSpec())
-            return jax.lax.with_sharding_constraint((train_state, logs), (layout, jax.tree.map(lambda _: replicated, logs)))
+            return jax.lax.with_sharding_constraint(
+                (train_state, logs), (layout, jax.tree.map(lambda _: replicated, logs))
+            )
 
         return jax.jit(with_layout, donate_argnums=0)
     if rule != 'replicate' or jax.process_count() > 1:
-        raise ValueError("mode 'pmap' is for one process and rule 'replicate'; use mode 'jit' for FSDP and several hosts")
+        raise ValueError(
+            "mode 'pmap' is for one process and rule 'replicate'; use mode 'jit' for FSDP and several hosts"
+        )
     per_device = jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=(None, None), devices=list(mesh.devices))
 
     def split(train_state: TrainState, batch: Batch) -> tuple[TrainState, Any]:

@@ -31,7 +31,7 @@ class TrainState(NamedTuple):
 
 
 def init_state(key: PRNGKeyArray, task: Task, optimizer: optax.GradientTransformation, batch: Batch) -> TrainState:
-    """The state before the first step. Pure: wrap it in `jax.eval_shape` for the shapes, in `jit` to make it on devices.
+    """The state before the first step. Pure: `jax.eval_shape` gives its shapes, `jit` makes it on the devices.
 
     Args:
         key: splits into the initialization's and the training's.

@@ -103,7 +103,8 @@ def make_train_step(
             count = jnp.where(healthy, count, train_state.step)
         apply = healthy & finite
         kept = jax.tree.map(lambda new, old: jnp.where(apply, new, old), (params, output.state, opt_state), old)
-        new_state = TrainState(count, *kept, train_state.key, healthy)
+        params, state, opt_state = kept
+        new_state = TrainState(count, params, state, opt_state, train_state.key, healthy)
         return new_state, {name: value.astype(jnp.float32) for name, value in logs.items()}
 
     return step

@@ -96,27 +96,18 @@ def test_a_nan_image_stops_the_run_with_all_that_is_needed(setup, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, restored.state.params, before.params)
 
 
-@pytest.fixture
-def handlers():
-    """Puts the signal handlers back."""
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.getsignal(number) for number in numbers]
-    yield
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
-
-
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_ends(setup, tmp_path, handlers, number):
+def test_a_signal_saves_and_ends(setup, tmp_path, number):
     step, fresh, put = setup
     store = training.checkpoints(tmp_path)
-    interrupted = hooks.interruption(agree_at=lambda step: True)
-    never = hooks.every(0, last=-1)
-    save = hooks.evaluate_and_save(
-        store, evaluate_due=never, save_due=never, evaluate=lambda state: None, interrupted=interrupted
-    )
+    never, handler = hooks.every(0, last=-1), signal.getsignal(number)
     raise_at_3 = lambda tick: os.kill(os.getpid(), number) if tick.step == 3 else None  # noqa: E731
-    state = training.run(step, fresh(), map(put, problem.batches(10)), [raise_at_3, save], num_steps=10)
+    with hooks.interruption(agree_at=lambda step: True) as interrupted:
+        save = hooks.evaluate_and_save(
+            store, evaluate_due=never, save_due=never, evaluate=lambda state: None, interrupted=interrupted
+        )
+        state = training.run(step, fresh(), map(put, problem.batches(10)), [raise_at_3, save], num_steps=10)
+    assert signal.getsignal(number) is handler
     assert int(state.step) == 3
     assert store.steps() == [3]
     store.close()

@@ -1,0 +1,23 @@
+"""Every notebook runs top to bottom, at smoke size."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.filterwarnings('ignore')  # of Jupyter's own machinery
+@pytest.mark.parametrize('path', sorted((ROOT / 'colab').glob('*.ipynb')), ids=lambda path: path.stem)
+def test_notebook_runs(path, monkeypatch, tmp_path):
+    monkeypatch.setenv('JAXCV_SMOKE', '1')
+    monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
+    monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
+    notebook = nbformat.read(path, as_version=4)
+    assert not any(cell.get('outputs') for cell in notebook.cells), 'clear the outputs before committing'
+    NotebookClient(notebook, timeout=300, resources={'metadata': {'path': str(ROOT)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get('outputs', [])]
+    assert any('test accuracy' in output.get('text', '') for output in outputs)
+    assert sum('image/png' in output.get('data', {}) for output in outputs) >= 3

@@ -1,0 +1,203 @@
+"""The launchers: a trained, evaluated, resumable classifier; and one clear message for what does not fit."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from experiments import evaluate, launch, predict, train
+
+
+def test_train_evaluate_predict_and_resume(command, tiny, tmp_path):
+    workdir = tmp_path / 'run'
+    trained = command(train.main, *tiny, f'--workdir={workdir}', '--config.training.eval_every=20')
+    assert trained.code == 0, trained.err
+    assert '1,200 images, 10 classes' in trained.out
+    assert 'GFLOP' in trained.out
+    assert {p.name for p in workdir.iterdir()} >= {
+        'checkpoints',
+        'config.json',
+        'learning_curves.png',
+        'metrics.jsonl',
+        'tensorboard',
+    }
+    records = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+    assert {'train/loss', 'learning_rate', 'images_per_second', 'epoch'} <= records[0].keys()
+    assert records[-1]['step'] == 38
+    assert records[-1]['eval/top1'] > 0.5
+
+    evaluated = command(evaluate.main, f'--workdir={workdir}', '--checkpoint=best')  # the workdir alone is enough
+    assert evaluated.code == 0, evaluated.err
+    assert 'digits, test: 597 images' in evaluated.out
+    written = json.loads((workdir / 'evaluation.json').read_text())
+    best = max(r['eval/top1'] for r in records if 'eval/top1' in r)
+    assert written['top1'] == pytest.approx(best)
+    for name in ('confusion_matrix.png', 'predictions.png'):
+        assert cv2.imread(str(workdir / name)).shape[1] > 400
+
+    photos = tmp_path / 'photos'
+    photos.mkdir()
+    rng = np.random.default_rng(0)
+    cv2.imwrite(str(photos / 'gray.png'), rng.integers(0, 256, (8, 8), np.uint8))
+    cv2.imwrite(str(photos / 'color.png'), rng.integers(0, 256, (8, 8, 3), np.uint8))
+    (photos / 'broken.png').write_bytes(b'no image')
+    predicted = command(predict.main, f'--workdir={workdir}', f'--images={photos}/*.png')
+    assert predicted.code == 0, predicted.err
+    assert len(json.loads((workdir / 'predicted' / 'predictions.json').read_text())) == 2
+    assert 'broken.png' in predicted.err
+    assert '1 of 3 files' in predicted.err
+
+    again = command(train.main, *tiny, f'--workdir={workdir}', '--config.training.eval_every=20')
+    assert again.code == 0, again.err
+    assert 'This run is complete' in again.out
+    assert len((workdir / 'metrics.jsonl').read_text().splitlines()) == len(records)
+
+    other = command(train.main, *tiny, f'--workdir={workdir}', '--config.optimizer.learning_rate=0.5')
+    assert other.code == launch.BAD_INPUT
+    assert 'holds a run of another config' in other.err
+    assert 'optimizer.learning_rate: 0.1 -> 0.5' in other.err
+    assert 'Traceback' not in other.err
+
+
+BAD = {
+    'model': (['--config.model.name=resnet81'], "model: no 'resnet81' in jaxcv.models, did you mean resnet18"),
+    'optimizer': (['--config.optimizer.name=adamm'], "optimizer: no 'adamm' in jaxcv.optim, did you mean adam"),
+    'argument': (['--config.optimizer.momentum=0.9'], "momentum has no argument 'momentum'"),
+    'field': (['--config.training.epoch=3'], "no argument 'epoch', did you mean epochs?"),
+    'section': (['--config.optimiser={}'], "there is no section 'optimiser', did you mean optimizer?"),
+    'flag type': (['--config.training.epochs=many'], "could not convert string to float: 'many'"),
+    'type': (['--config.loss.label_smoothing=0.1', '--config.optimizer.nesterov=3'], 'nesterov'),
+    'choice': (['--config.training.mode=tpu'], "mode must be Literal['jit', 'pmap'], got 'tpu'"),
+    'range': (['--config.training.epochs=-1'], 'training.epochs must be positive, got -1'),
+    'flag': (['--workdirr=x'], "Unknown command line flag 'workdirr'"),
+    'word': (['surplus'], 'unknown arguments: surplus'),
+    'data set': (['--config.data.name=cifar11'], "tfds has no data set 'cifar11'"),
+    'split': (['--config.data.train_split=trian'], "digits has no split 'trian'"),
+    'batch size': (['--config.data.batch_size=4000'], 'a batch of 4,000 is larger than the data set of 1,200'),
+    'devices': (['--config.data.batch_size=12'], 'make the batch size a multiple of 8, the devices (8)'),
+    'micro-batches': (['--config.training.accumulate=5'], 'batch_size 32 is no multiple of training.accumulate 5'),
+    'depth': (["--config.model={'name': 'cifar_resnet', 'depth': 9}"], 'depth of a cifar_resnet is 6n+2, not 9'),
+    'classes': (
+        ["--config.model={'name': 'linear_classifier', 'num_classes': 3}"],
+        'num_classes is 3, but digits has 10',
+    ),
+    'pmap with fsdp': (['--config.training.mode=pmap', '--config.training.sharding=fsdp'], "use mode 'jit' for FSDP"),
+}
+
+
+@pytest.mark.parametrize(('arguments', 'message'), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_message_and_code_2(command, tiny, tmp_path, arguments, message):
+    ended = command(train.main, *tiny, f'--workdir={tmp_path / "run"}', *arguments)
+    assert ended.code == launch.BAD_INPUT, ended.err
+    assert message in ended.err
+    assert 'Traceback' not in ended.err
+    assert not (tmp_path / 'run' / 'checkpoints').exists() or not list((tmp_path / 'run' / 'checkpoints').iterdir())
+
+
+def test_all_problems_of_a_config_are_said_at_once(command, tiny, tmp_path):
+    bad = ['--config.optimizer.decoy=1', '--config.training.mode=tpu', '--config.schedule.name=two_cycle']
+    ended = command(train.main, *tiny, f'--workdir={tmp_path / "run"}', *bad)
+    assert ended.code == launch.BAD_INPUT
+    assert '3 problems in the config' in ended.err
+
+
+def test_a_missing_config_and_workdir_are_told(command, tmp_path):
+    assert 'nope.py' in command(train.main, '--config=nope.py', f'--workdir={tmp_path}').err
+    assert 'give --config=FILE' in command(train.main, f'--workdir={tmp_path}').err
+    assert '--workdir' in command(train.main).err
+    assert 'the workdir of a training run?' in command(evaluate.main, f'--workdir={tmp_path}').err
+    broken = tmp_path / 'broken.py'
+    broken.write_text('def get_config():\n    return undefined\n')
+    ended = command(train.main, f'--config={broken}', f'--workdir={tmp_path}')
+    assert ended.code == launch.BAD_INPUT
+    assert "name 'undefined' is not defined" in ended.err
+
+
+def test_an_unwritable_workdir_is_told_before_training(command, tiny, tmp_path):
+    (tmp_path / 'file').write_text('')
+    ended = command(train.main, *tiny, f'--workdir={tmp_path / "file" / "run"}')
+    assert ended.code == launch.BAD_INPUT
+    assert 'cannot be written to' in ended.err
+
+
+def test_a_full_disk_is_told_before_training(command, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(10, 10, 0))
+    ended = command(train.main, *tiny, f'--workdir={tmp_path / "run"}')
+    assert ended.code == launch.BAD_INPUT
+    assert 'MB free, but the checkpoints will take' in ended.err
+
+
+def test_a_loss_that_is_not_finite_ends_with_code_3(command, tiny, tmp_path):
+    workdir = tmp_path / 'run'
+    ended = command(
+        train.main,
+        *tiny,
+        f'--workdir={workdir}',
+        '--config.optimizer.learning_rate=1e38',
+        '--config.schedule.name=constant',
+    )
+    assert ended.code == launch.NOT_FINITE, ended.err
+    assert 'not finite at step' in ended.err
+    assert 'Examples of the batch' in ended.err
+    assert 'Traceback' not in ended.err
+    assert [p for p in (workdir / 'checkpoints').iterdir() if p.name.isdigit()]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder data set of the user's own, with every kind of file that cameras and scanners make."""
+    rng = np.random.default_rng(0)
+    for split, count in (('train', 8), ('val', 3)):
+        for name in ('cat', 'dog'):
+            folder = tmp_path / 'photos' / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                cv2.imwrite(str(folder / f'{i}.jpg'), rng.integers(0, 256, (20 + i, 30, 3), np.uint8))
+    train = tmp_path / 'photos' / 'train'
+    cv2.imwrite(str(train / 'cat' / 'gray.png'), rng.integers(0, 256, (17, 23), np.uint8))
+    cv2.imwrite(str(train / 'cat' / 'deep.png'), rng.integers(0, 65536, (17, 23, 3), np.uint16))
+    cv2.imwrite(str(train / 'dog' / 'one.png'), rng.integers(0, 256, (1, 1, 3), np.uint8))
+    return tmp_path / 'photos'
+
+
+def folder_arguments(photos):
+    return [
+        f'--config={launch.__file__.replace("launch.py", "classification/folder.py")}',
+        f'--config.data.data_dir={photos}',
+        '--config.data.batch_size=8',
+        '--config.model={"name": "linear_classifier"}',
+        '--config.training.epochs=1.0',
+        "--config.data.train_transforms=[{'name': 'decode'}, {'name': 'random_resized_crop', 'size': 16}]",
+        "--config.data.eval_transforms=[{'name': 'decode'}, {'name': 'resize_short_side', 'size': 18},"
+        " {'name': 'center_crop', 'size': 16}]",
+    ]
+
+
+def test_a_folder_of_ones_own_trains(command, photos, tmp_path):
+    ended = command(train.main, *folder_arguments(photos), f'--workdir={tmp_path / "run"}')
+    assert ended.code == 0, ended.err
+    assert '19 images, 2 classes' in ended.out
+
+
+def test_a_broken_image_is_named_or_skipped(command, photos, tmp_path):
+    whole = (photos / 'train' / 'dog' / '3.jpg').read_bytes()
+    (photos / 'train' / 'dog' / '3.jpg').write_bytes(whole[: len(whole) // 2])
+    arguments = [*folder_arguments(photos), '--config.training.epochs=3.0']
+    ended = command(train.main, *arguments, f'--workdir={tmp_path / "a"}')
+    assert ended.code == launch.BAD_INPUT, ended.err
+    assert 'dog/3.jpg' in ended.err
+    ended = command(train.main, *arguments, f'--workdir={tmp_path / "b"}', '--config.data.on_broken=skip')
+    assert ended.code == 0, ended.err
+    assert json.loads((tmp_path / 'b' / 'metrics.jsonl').read_text().splitlines()[0])['skipped_images'] > 0
+
+
+def test_a_missing_or_empty_folder_is_told(command, photos, tmp_path):
+    for split in ('train', 'val'):
+        for image in (photos / split / 'cat').iterdir():
+            image.unlink()
+    for place, message in ((tmp_path / 'nowhere', 'nowhere'), (photos, 'cat')):
+        ended = command(train.main, *folder_arguments(place), f'--workdir={tmp_path / "run"}')
+        assert ended.code == launch.BAD_INPUT
+        assert message in ended.err
