@@ -141,6 +141,7 @@ def _compile(
         accumulate=options.accumulate,
         axis_name=training.AXIS if options.mode == 'pmap' else None,
         on_non_finite=options.on_non_finite,
+        schedule=experiment.schedule,
     )
     step = training.compile_step(step, mesh, mode=options.mode, rule=options.sharding)
     sharding = NamedSharding(mesh, PartitionSpec(training.AXIS))
@@ -159,8 +160,9 @@ def _progress(
 
     def write(interval: hooks.Interval) -> None:
         step, speed = interval.ticks[-1].step, len(interval.ticks) / interval.seconds
-        scalars = {f'train/{name}': float(values.mean()) for name, values in interval.logs.items() if name != 'finite'}
-        scalars['learning_rate'] = float(experiment.schedule(step - 1))
+        scalars = {f'train/{name}': float(values.mean()) for name, values in interval.logs.items()}
+        del scalars['train/finite'], scalars['train/learning_rate']
+        scalars['learning_rate'] = float(interval.logs['learning_rate'][-1])
         scalars['epoch'] = step * fields.batch_size / fields.train_size
         scalars['images_per_second'] = speed * fields.batch_size
         if peak and cost.flops:

@@ -9,7 +9,7 @@ import optax
 
 from jaxcv.task import LossOutput, Task
 from jaxcv.training.state import TrainState
-from jaxcv.types import Array, Batch, PyTree
+from jaxcv.types import Array, Batch, PyTree, Schedule
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
 
@@ -21,6 +21,7 @@ def make_train_step(
     accumulate: int = 1,
     axis_name: str | None = None,
     on_non_finite: Literal['stop', 'skip'] = 'stop',
+    schedule: Schedule | None = None,
 ) -> Step:
     """Makes the pure function (train state, batch) -> (train state, logs).
 
@@ -35,10 +36,11 @@ def make_train_step(
         axis_name: the pmap (or shard_map) axis to sum over; None under jit, where arrays are global.
         on_non_finite: a step whose loss or gradient is not finite never touches the parameters. 'skip' goes on with
             the next batch; 'stop' also freezes the state as it was before that step, for the loop to save and report.
+        schedule: the optimizer's learning rate, to have it in the logs.
 
     Returns:
         step(train_state, batch) -> (train_state, logs); logs are float32 scalars: `loss`, the task's own,
-        `grad_norm` (before clipping), and `finite` (1 or 0).
+        `grad_norm` (before clipping), `finite` (1 or 0), and `learning_rate` if the schedule is given.
 
     Example:
         >>> from jaxcv import models, optim, tasks
@@ -93,6 +95,8 @@ def make_train_step(
         logs['grad_norm'] = optax.tree.norm(grads)
         finite = jnp.isfinite(logs['loss']) & jnp.isfinite(logs['grad_norm'])
         logs['finite'] = finite
+        if schedule is not None:
+            logs['learning_rate'] = jnp.asarray(schedule(train_state.step))
 
         updates, opt_state = optimizer.update(grads, train_state.opt_state, train_state.params)
         params = optax.apply_updates(train_state.params, updates)
