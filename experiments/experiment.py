@@ -92,6 +92,7 @@ def check(settings: ConfigDict) -> None:
     for which in ('train_transforms', 'eval_transforms'):
         for i, spec in enumerate(settings.data.get(which, [])):
             found += config.problems(spec, data.transforms, path=f'data.{which}[{i}]')
+    found += config.not_data(settings)
     if not isinstance(settings.seed, int):
         found.append(f'seed must be int, got {settings.seed!r}')
     if not isinstance(settings.optimizer.get('learning_rate', 1.0), int | float):

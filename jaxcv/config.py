@@ -27,6 +27,7 @@ __all__ = [
     'differences',
     'load',
     'nearest',
+    'not_data',
     'problems',
     'raise_for',
     'save',
@@ -170,6 +171,21 @@ def call_problems(
         if not given and parameter.default is inspect.Parameter.empty:
             found.append(f'{where}{name} needs the argument {key!r}. It is {signature}')
     return found
+
+
+def not_data(settings: Spec) -> list[str]:
+    """The fields that hold something else than data (JSON), a line each: only data can be written to a workdir.
+
+    Example:
+        >>> not_data({'seed': 0, 'model': {'name': 'resnet18', 'dtype': float}})
+        ["model.dtype holds <class 'float'>, which is no data: write a type as a string, 'bfloat16'"]
+    """
+    data = (str, int, float, bool, type(None), dict, list, tuple)  # the last three, empty, are leaves
+    return [
+        f"{path} holds {value!r}, which is no data: write a type as a string, 'bfloat16'"
+        for path, value in _leaves(_plain(settings))
+        if not isinstance(value, data)
+    ]
 
 
 def save(config: ml_collections.ConfigDict, path: Path) -> None:
