@@ -32,9 +32,9 @@ def base() -> ConfigDict:
                 'mode': 'jit',  # or 'pmap'
                 'sharding': 'replicate',  # or 'fsdp'
                 'on_non_finite': 'stop',  # or 'skip'
-                'log_every': 50,  # steps
+                'log_every': 50,  # steps; more often in a run of less than 1,000
                 'eval_every': 0,  # steps; 0: at the end only
-                'save_every': 0,  # steps, beside those after an evaluation; 0: none
+                'save_every': 500,  # steps, beside those after an evaluation; 0: none
                 'keep_last': 2,  # checkpoints
                 'keep_best': 1,
                 'best_metric': 'top1',

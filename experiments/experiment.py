@@ -11,6 +11,7 @@ data.*_transforms  jaxcv.data.transforms    lists, called
 """
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -93,10 +94,11 @@ def check(settings: ConfigDict) -> None:
         for i, spec in enumerate(settings.data.get(which, [])):
             found += config.problems(spec, data.transforms, path=f'data.{which}[{i}]')
     found += config.not_data(settings)
-    if not isinstance(settings.seed, int):
-        found.append(f'seed must be int, got {settings.seed!r}')
-    if not isinstance(settings.optimizer.get('learning_rate', 1.0), int | float):
-        found.append(f'optimizer.learning_rate must be float, got {settings.optimizer.learning_rate!r}')
+    if not isinstance(settings.seed, int) or settings.seed < 0:
+        found.append(f'seed must be an int of at least 0, got {settings.seed!r}')
+    rate = settings.optimizer.get('learning_rate', 1.0)
+    if not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        found.append(f'optimizer.learning_rate must be a positive float, got {rate!r}')
     found += _out_of_range(settings)
     config.raise_for(found)
 
@@ -139,8 +141,14 @@ def assemble(settings: ConfigDict) -> Experiment:
     provided['peak'] = settings.optimizer.learning_rate
     schedule = config.build(settings.schedule, optim, path='schedule', provided=provided)
     optimizer = {**settings.optimizer, 'learning_rate': schedule}
+    task = config.build(settings.task, tasks, path='task', provided={**provided, **pieces})
+    if options.best_metric not in task.metrics:
+        raise config.ConfigError(
+            f'training.best_metric: no metric {options.best_metric!r}, '
+            f'{config.nearest(options.best_metric, task.metrics)}'
+        )
     return Experiment(
-        config.build(settings.task, tasks, path='task', provided={**provided, **pieces}),
+        task,
         config.build(optimizer, optim, path='optimizer', provided=provided),
         fields,
         options,
@@ -150,8 +158,18 @@ def assemble(settings: ConfigDict) -> Experiment:
 
 
 def source(fields: Data, split: str) -> data.Source:
-    """Opens a split of the config's data set."""
-    return data.source(fields.name, split=split, data_dir=fields.data_dir)
+    """Opens a split of the config's data set.
+
+    Raises:
+        ConfigError: its classes are not those that the model was trained on.
+    """
+    opened = data.source(fields.name, split=split, data_dir=fields.data_dir)
+    if fields.class_names and list(opened.class_names) != list(fields.class_names):
+        raise config.ConfigError(
+            f'{fields.name}, {split}, has the classes {_shortened(opened.class_names)}, '
+            f'but the run was trained on {_shortened(fields.class_names)}'
+        )
+    return opened
 
 
 def train_batches(fields: Data, examples: data.Source, *, seed: int) -> Iterator:
@@ -205,6 +223,10 @@ def checkpoints(experiment: Experiment, workdir: Path, *, read_only: bool = Fals
     )
 
 
+def _shortened(names: Sequence[str]) -> str:
+    return ', '.join(names[:10]) + f', ... ({len(names)} in all)' * (len(names) > 10)
+
+
 def _transforms(specs: Sequence[Mapping]) -> list:
     return [config.build(spec, data.transforms) for spec in specs]
 
@@ -218,7 +240,8 @@ def _out_of_range(settings: ConfigDict) -> list[str]:
     for field in positive + natural:
         section, name = field.split('.')
         value, least = settings[section].get(name), 'positive' if field in positive else 'at least 0'
-        if isinstance(value, int | float) and (value < 0 or (value == 0 and field in positive)):
+        good = isinstance(value, int | float) and 0 <= value < math.inf and (value > 0 or field not in positive)
+        if isinstance(value, int | float) and not good:
             found.append(f'{field} must be {least}, got {value}')
     batch_size, accumulate = settings.data.get('batch_size'), settings.training.get('accumulate')
     if isinstance(batch_size, int) and isinstance(accumulate, int) and accumulate > 0 and batch_size % accumulate:

@@ -9,7 +9,9 @@ exit code  meaning
 """
 
 import ast
+import errno
 import json
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -51,6 +53,7 @@ CHECKPOINT = flags.DEFINE_string('checkpoint', 'last', "Which checkpoint to eval
 COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, to train on several hosts.')
 PROCESSES = flags.DEFINE_integer('processes', None, 'Processes in all; 0 lets JAX find out (TPU pods, Slurm, MPI).')
 PROCESS = flags.DEFINE_integer('process', None, 'The number of this process, from 0.')
+CHANGES = flags.DEFINE_bool('resume_with_changes', False, 'Resume a run although the config is another one now.')
 TRACEBACK = flags.DEFINE_bool('traceback', False, 'Show the stack trace of every error.')
 
 
@@ -60,6 +63,8 @@ def launch(main: Callable[[], int | None]) -> None:
     def run(argv: list[str]) -> int | None:
         if not flags.FLAGS['verbosity'].present:
             logging.set_verbosity(logging.WARNING)  # Orbax tells every detail of its work
+        if not WORKDIR.value:
+            raise config.ConfigError('give --workdir=FOLDER')
         if argv[1:]:
             raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
         training.initialize_processes(COORDINATOR.value, PROCESSES.value, PROCESS.value)
@@ -68,6 +73,9 @@ def launch(main: Callable[[], int | None]) -> None:
     def guarded(argv: list[str]) -> int | None:
         try:
             return run(argv)
+        except KeyboardInterrupt:
+            print('Interrupted.', file=sys.stderr)
+            return 128 + signal.SIGINT
         except Exception as error:
             code = _exit_code(error)
             if TRACEBACK.value or code == 1:
@@ -87,7 +95,7 @@ def settings(workdir: Path) -> ConfigDict:
 
 
 def trained_settings(workdir: Path) -> ConfigDict:
-    """The config of a trained workdir; with --config, that one, if its model and task are the same."""
+    """The config of a trained workdir; with --config, its `data` counts, and its model must be the same."""
     trained = config.load(workdir / 'config.json')
     if CONFIG.value is None:
         return trained
@@ -98,10 +106,12 @@ def trained_settings(workdir: Path) -> ConfigDict:
             f'--config is not what {workdir} was trained with (leave it out, the workdir knows its own): '
             + '; '.join(other)
         )
-    given = given.copy_and_resolve_references().unlock()
-    for name in ('class_names', 'train_size'):
-        given.data[name] = trained.data[name]
-    return given
+    trained.data = {
+        **given.data.to_dict(),
+        'class_names': trained.data.class_names,
+        'train_size': trained.data.train_size,
+    }
+    return trained
 
 
 def which_checkpoint() -> int | str:
@@ -131,13 +141,20 @@ def _exit_code(error: Exception) -> int:
         return NOT_FINITE
     if isinstance(error, config.ConfigError | CheckpointError | app.UsageError):
         return BAD_INPUT
-    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
+    if isinstance(error, OSError):
+        return BAD_INPUT
+    last = traceback.extract_tb(error.__traceback__)[-1]
     ours = [Path(str(package.__file__)).resolve().parent for package in (jaxcv, experiments)]
-    deliberate = isinstance(error, ValueError | TypeError | OSError) and any(raised_in.is_relative_to(p) for p in ours)
-    return BAD_INPUT if deliberate or isinstance(error, OSError) else 1
+    raised_here = any(Path(last.filename).resolve().is_relative_to(folder) for folder in ours)
+    on_purpose = isinstance(error, ValueError | TypeError) and str(last.line).startswith('raise ')
+    return BAD_INPUT if raised_here and on_purpose else 1
 
 
 def _say(error: Exception, code: int) -> int:
+    if isinstance(error, flags.UnrecognizedFlagError) and error.flagname.startswith('config.'):
+        error = ValueError(f'--{error.flagname} sets a field of --config=FILE: give that too')
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        error = OSError(f'the disk is full: {error.filename or WORKDIR.value}')
     # str of a KeyError is the repr of its message
     print(f'Error: {error.args[0] if isinstance(error, KeyError) and error.args else error}', file=sys.stderr)
     return code

@@ -25,6 +25,8 @@ SHOWN = 40  # pictures in the grid
 def main() -> int:
     """Predicts the images of the flags; returns the exit code, 2 if none could be read."""
     workdir = Path(launch.WORKDIR.value)
+    if not IMAGES.value:
+        raise config.ConfigError("give --images='photos/*.jpg', quoted")
     paths = [Path(path) for path in sorted(glob.glob(IMAGES.value, recursive=True)) if Path(path).is_file()]
     if not paths:
         raise config.ConfigError(

@@ -48,11 +48,12 @@ def train(settings: ConfigDict, workdir: Path) -> int:
     example = _first_example(fields, examples)
     init = pieces.state_factory(experiment, settings, example['image'])
     shapes = jax.eval_shape(init)
-    _enough_space(workdir, needed_bytes(shapes, options.keep_last + options.keep_best))
+    _enough_space(workdir, shapes, options.keep_last + options.keep_best)
     _same_config(settings, workdir)
 
+    log_every = min(options.log_every, max(1, num_steps // 20))
     log_due, evaluate_due, save_due = (
-        hooks.every(steps, last=num_steps) for steps in (options.log_every, options.eval_every, options.save_every)
+        hooks.every(steps, last=num_steps) for steps in (log_every, options.eval_every, options.save_every)
     )
     # Inside, SIGTERM saves before it ends; closing runs backwards, so the last checkpoint is whole before that is over.
     with contextlib.ExitStack() as at_the_end:
@@ -69,14 +70,16 @@ def train(settings: ConfigDict, workdir: Path) -> int:
         _say(_headline(settings, experiment, shapes, start))
         if start >= num_steps:
             _say(f'This run is complete. To evaluate it: python -m experiments.evaluate --workdir={workdir}')
+            _draw_curves(workdir)
             return 0
 
-        step, cost = _compile(experiment, mesh, state, example)
-        flops = f', {cost.flops / 1e9:.3g} GFLOP a step and device' if cost.flops else ''
-        _say(f'compiled in {cost.compile_seconds:.1f} s{flops}')
         writers = _writers(workdir, num_steps, start)
         for writer in writers:
             at_the_end.callback(writer.close)
+        evaluate = _evaluator(experiment, mesh, writers)
+        step, cost = _compile(experiment, mesh, state, example)
+        flops = f', {cost.flops / 1e9:.3g} GFLOP a step and device' if cost.flops else ''
+        _say(f'compiled in {cost.compile_seconds:.1f} s{flops}')
 
         stopping = False
 
@@ -91,6 +94,7 @@ def train(settings: ConfigDict, workdir: Path) -> int:
             state,
             batches,
             [
+                at_the_end.enter_context(hooks.save_on_error(store)),
                 # The guard must see every step before it is saved: so a report is due whenever a checkpoint is.
                 hooks.report(
                     lambda step: stop(step) or log_due(step) or evaluate_due(step) or save_due(step),
@@ -103,7 +107,7 @@ def train(settings: ConfigDict, workdir: Path) -> int:
                     store,
                     evaluate_due=evaluate_due,
                     save_due=save_due,
-                    evaluate=_evaluator(experiment, mesh, writers),
+                    evaluate=evaluate,
                     interrupted=lambda step: stopping and step < num_steps,
                 ),
             ],
@@ -114,10 +118,14 @@ def train(settings: ConfigDict, workdir: Path) -> int:
         _say(f'Interrupted and saved at step {reached} of {num_steps}. The same command resumes.')
         return launch.RESUME_ME
     _say(f'{reached - start} steps in {seconds:.1f} s')
+    _draw_curves(workdir)
+    return 0
+
+
+def _draw_curves(workdir: Path) -> None:
     if launch.is_first_process():
         curves = viz.learning_curves(logging.read_jsonl(workdir / 'metrics.jsonl'))
         viz.save(curves, workdir / 'learning_curves.png')
-    return 0
 
 
 def _say(text: str) -> None:
@@ -185,8 +193,12 @@ def _prepare(workdir: Path) -> None:
         raise config.ConfigError(f'the workdir {workdir} cannot be written to: {error.strerror}') from None
 
 
-def _enough_space(workdir: Path, needed: int) -> None:
-    free = shutil.disk_usage(workdir).free
+def _saved_steps(workdir: Path) -> list[str]:
+    return [path.name for path in (workdir / 'checkpoints').glob('*') if path.name.isdigit()]
+
+
+def _enough_space(workdir: Path, shapes: training.TrainState, keep: int) -> None:
+    free, needed = shutil.disk_usage(workdir).free, needed_bytes(shapes, max(0, keep - len(_saved_steps(workdir))))
     if free < needed:
         raise config.ConfigError(
             f'{workdir} has {free / 1e6:,.0f} MB free, but the checkpoints will take {needed / 1e6:,.0f} MB: '
@@ -194,19 +206,31 @@ def _enough_space(workdir: Path, needed: int) -> None:
         )
 
 
+# Fields that change neither the order of the data nor the state: a run may be resumed with others.
+_MAY_CHANGE = (
+    *('data.data_dir', 'data.threads', 'data.on_broken', 'data.eval_split', 'data.eval_transforms'),
+    *('data.eval_batch_size', 'training.on_non_finite', 'training.log_every', 'training.eval_every'),
+    *('training.save_every', 'training.keep_last', 'training.keep_best', 'training.best_metric'),
+    *('training.best_mode', 'training.mode', 'training.sharding'),
+)
+
+
 def _same_config(settings: ConfigDict, workdir: Path) -> None:
-    """Writes the resolved config, or compares it with that of the run which is resumed."""
+    """Writes the resolved config; if a run is resumed it must be that run's, but for what may change."""
     path = workdir / 'config.json'
-    if not path.exists():
-        if launch.is_first_process():
-            config.save(settings, path)
-        return
-    changed = config.differences(config.load(path), settings)
-    if changed:
-        raise config.ConfigError(
-            f'{workdir} holds a run of another config. Give another --workdir, or the same config:\n'
-            + '\n'.join(f'  {line}' for line in changed)
-        )
+    if path.exists() and _saved_steps(workdir):
+        changed = config.differences(config.load(path), settings)
+        others = [line for line in changed if not line.startswith(_MAY_CHANGE)]
+        if others and not launch.CHANGES.value:
+            raise config.ConfigError(
+                f'{workdir} holds a run of another config. Give another --workdir, the same config, or '
+                f'--resume_with_changes to go on from its last checkpoint with these changes:\n'
+                + '\n'.join(f'  {line}' for line in others)
+            )
+        if changed:
+            _say('resumed with changes:\n' + '\n'.join(f'  {line}' for line in changed))
+    if launch.is_first_process():
+        config.save(settings, path)
 
 
 def _headline(settings: ConfigDict, experiment: pieces.Experiment, shapes: training.TrainState, start: int) -> str:
@@ -240,6 +264,7 @@ def _evaluator(
     if fields.eval_split is None:
         return lambda state: None
     batches = pieces.eval_batches(fields, pieces.source(fields, fields.eval_split))
+    next(iter(batches))  # what is wrong with the data or its transforms is told before training
     step = jax.jit(training.make_eval_step(experiment.task))
     put = training.put_batch(mesh)
 

@@ -231,15 +231,15 @@ def _build(spec: Mapping[str, Any], package: Any, provided: Mapping[str, Any]) -
 def _build_inside(value: Any, package: Any, provided: Mapping[str, Any]) -> Any:
     if isinstance(value, Mapping) and 'name' in value:
         return _build(value, package, provided)
-    if isinstance(value, list | tuple):
-        return type(value)(_build_inside(item, package, provided) for item in value)
+    if isinstance(value, tuple):
+        return tuple(_build_inside(item, package, provided) for item in value)
     return value
 
 
 def _inner_specs(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and 'name' in value:
         yield '', value
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, tuple):
         for i, item in enumerate(value):
             for place, inner in _inner_specs(item):
                 yield f'[{i}]{place}', inner
@@ -250,13 +250,13 @@ def _public(package: Any) -> dict[str, Callable[..., Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """ConfigDicts as dicts, to the bottom."""
+    """ConfigDicts as dicts and lists as tuples, to the bottom: JSON has no tuples, so the two must mean the same."""
     if isinstance(value, ml_collections.ConfigDict):
         value = value.to_dict()
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_plain(v) for v in value)
+        return tuple(_plain(v) for v in value)
     return value
 
 
@@ -264,7 +264,7 @@ def _leaves(tree: Any, path: str = '') -> Iterator[tuple[str, Any]]:
     if isinstance(tree, Mapping) and tree:
         for key, value in tree.items():
             yield from _leaves(value, f'{path}.{key}'.lstrip('.'))
-    elif isinstance(tree, list | tuple) and tree:
+    elif isinstance(tree, tuple) and tree:
         for i, value in enumerate(tree):
             yield from _leaves(value, f'{path}[{i}]')
     else:

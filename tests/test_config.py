@@ -2,10 +2,12 @@
 
 import re
 
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from jaxcv import config, losses, models, optim
+from jaxcv.data import transforms
 
 
 def test_a_spec_becomes_a_call():
@@ -57,6 +59,13 @@ def test_all_problems_are_said_at_once():
 
 def test_an_int_is_good_where_a_float_is_asked_for():
     assert not config.problems({'name': 'sgd', 'learning_rate': 1}, optim)
+
+
+def test_a_tuple_survives_json(tmp_path):
+    spec = ConfigDict({'name': 'random_resized_crop', 'size': (16, 8), 'scale': (0.5, 1.0)})
+    config.save(ConfigDict({'spec': spec}), tmp_path / 'config.json')
+    crop = config.build(config.load(tmp_path / 'config.json').spec, transforms)
+    assert crop({'image': np.zeros((32, 32, 3), np.uint8), 'seed': 0})['image'].shape == (16, 8, 3)
 
 
 def test_private_and_imported_names_are_not_in_the_registry():

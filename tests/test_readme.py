@@ -17,6 +17,10 @@ def test_the_python_block_runs(monkeypatch, tmp_path):
     assert int(names['state'].step) == 10
 
 
+def test_nothing_is_left_to_fill_in():
+    assert not re.search(r'@[A-Z]+@', README)
+
+
 @pytest.mark.parametrize('path', sorted(set(re.findall(r'\]\(((?!http)[^)#]+)\)', README))))
 def test_a_link_leads_somewhere(path):
     assert (ROOT / path).exists()

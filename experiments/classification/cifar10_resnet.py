@@ -7,7 +7,7 @@
 padding with random crops and flips. The paper reaches a test accuracy of 91.25 % (depth 20), 92.49 (32), 92.83 (44),
 93.03 (56) and 93.57 (110; it warms up with 0.01 first, `--config.schedule.warmup_steps=400`). NOT RUN HERE: this
 machine has no CIFAR-10; only the pipeline, on mocked data, is tested. Prepare the data once with
-`pip install 'jaxcv[prepare]'` and `python -m jaxcv.data.prepare cifar10`.
+`pip install tensorflow` and `python -m jaxcv.data.prepare cifar10`.
 """
 
 from ml_collections import ConfigDict

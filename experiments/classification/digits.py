@@ -10,7 +10,7 @@ def get_config() -> ConfigDict:
     config = base()
     config.data.name = 'digits'
     config.data.train_transforms = [{'name': 'decode', 'channels': 1}]
-    config.data.eval_transforms = [{'name': 'decode', 'channels': 1}]
+    config.data.eval_transforms = [{'name': 'decode', 'channels': 1}, {'name': 'resize', 'size': 8}]
     config.data.batch_size = 64
     config.data.eval_batch_size = 256
     config.model = {'name': 'cifar_resnet', 'depth': 8, 'width': 32}

@@ -6,7 +6,7 @@
 weight decay 1e-4, the last scale of each residual block starting at 0, bfloat16 compute. The paper reaches a top-1
 accuracy of 76.3 % at 224 pixels. NOT RUN HERE: this machine has neither the data nor the devices; the model, the
 pipeline and the schedule are tested apart. Put the two ImageNet archives where tfds asks for them, then
-`pip install 'jaxcv[prepare]'` and `python -m jaxcv.data.prepare imagenet2012`.
+`pip install tensorflow` and `python -m jaxcv.data.prepare imagenet2012`.
 """
 
 from ml_collections import ConfigDict

@@ -114,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(prepare(options.name, data_dir=options.data_dir))
     except ImportError as error:
         return _fail(
-            f"preparing {options.name} needs one more package ({error}); for TensorFlow: pip install 'jaxcv[prepare]'"
+            f'preparing {options.name} needs one more package ({error}); for TensorFlow: pip install tensorflow'
         )
     except Exception as error:  # of the download, the disk or the data set's own code: told, not traced
         return _fail(f'{options.name} could not be prepared: {error}')

@@ -197,7 +197,7 @@ def _how_to_prepare(name: str, data_dir: str | None) -> str:
 
     return (
         f'{name} is not prepared in {data_dir or tfds.core.constants.DATA_DIR}. Prepare it once:\n'
-        f"  pip install 'jaxcv[prepare]'\n  {_prepare_command(name, data_dir)}"
+        f'  pip install tensorflow\n  {_prepare_command(name, data_dir)}'
     )
 
 

@@ -1,12 +1,15 @@
 """Convolution, with gradients that are fast on a CPU.
 
-XLA's CPU backend convolves as fast as PyTorch but takes the gradient with respect to the kernel several times slower:
-it transposes both operands, in whatever order the fused operation before it suits. Here that gradient is matrix
-products of operands laid out for them, one for each place of the kernel; a 1x1 convolution is a dense layer at each
-pixel, in both directions. Other backends keep XLA's own gradients.
+XLA's CPU backend convolves as fast as PyTorch, but its gradient with respect to the kernel is several times slower: it
+transposes both operands as wholes, fused with whatever made them. Here that gradient is a sum of matrix products over
+chunks that stay in the cache, one image each, and a 1x1 convolution is a dense layer at each pixel. The sum is a loop,
+and XLA fuses nothing across a loop's border. Other backends keep XLA's own gradients.
+
+Under a mesh of CPU devices the loop gathers the batch; such meshes serve to test programs, not to run them fast.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +32,8 @@ def conv2d(
     """Correlate images with a kernel: `y[i, j, f] = sum_{a b c} x[s i + d a - p, s j + d b - p, c] kernel[a, b, c, f]`.
 
     The numbers are `jax.lax.conv_general_dilated`'s, on every backend. On a CPU the gradient is a custom one, so there
-    forward-mode and second derivatives are not available; `jax.lax.conv_general_dilated` has them.
+    forward-mode and second derivatives are not available, and inside `jax.shard_map` a kernel that all devices share
+    needs `jax.lax.pcast(kernel, axis, to='varying')` first; `jit` over a mesh and `pmap` need nothing.
 
     Args:
         x: images or features.
@@ -50,7 +54,9 @@ def conv2d(
     """
     if kernel.shape[:2] == (1, 1) and groups == 1 and padding == 0:
         x, kernel = x[:, ::strides, ::strides], kernel[0, 0]
-        return _dense(x, kernel) if jax.default_backend() == 'cpu' else x @ kernel
+        if jax.default_backend() != 'cpu':
+            return x @ kernel
+        return _dense(x.reshape(-1, x.shape[-1]), kernel).reshape(*x.shape[:-1], -1)
     if groups == 1 and jax.default_backend() == 'cpu':
         return _conv(x, kernel, strides, padding, dilation)
     return _xla_conv(x, kernel, strides, padding, dilation, groups)
@@ -118,9 +124,9 @@ def _xla_conv(x: Array, kernel: Array, strides: int, padding: int, dilation: int
     )
 
 
+# A 1x1 convolution: x [pixels c] times kernel [c f].
 @jax.custom_vjp
 def _dense(x: Array, kernel: Array) -> Array:
-    """Multiply each pixel's channels by a matrix [c f]."""
     return x @ kernel
 
 
@@ -130,28 +136,23 @@ def _dense_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]
 
 def _dense_backward(residuals: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = residuals
-    gradient = lax.optimization_barrier(gradient)
-    return gradient @ kernel.T, _outer(x, gradient)
+    pixels = len(x)
+    chunk = max(size for size in range(1, min(2048, max(1, pixels // 2)) + 1) if pixels % size == 0)
+    if chunk < 32:
+        chunk = pixels
+
+    def rows(i: Array) -> tuple[Array, Array]:
+        return lax.dynamic_slice_in_dim(x, i * chunk, chunk), lax.dynamic_slice_in_dim(gradient, i * chunk, chunk)
+
+    return gradient @ kernel.T, _sum_of_outer_products(rows, pixels // chunk).astype(kernel.dtype)
 
 
 _dense.defvjp(_dense_forward, _dense_backward)
 
 
-def _outer(x: Array, y: Array) -> Array:
-    """Sum over pixels of the outer products x y^T: [n h w c], [n h w f] -> [c f].
-
-    The narrower operand is transposed first, in a pass of its own (hence the barrier): XLA's matrix product is fast
-    for that layout, and a transposition fused into what made the operand is slow.
-    """
-    x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
-    if x.shape[1] <= y.shape[1]:
-        return lax.optimization_barrier(x.T) @ y
-    return (lax.optimization_barrier(y.T) @ x).T
-
-
+# A k x k convolution without groups.
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _conv(x: Array, kernel: Array, strides: int, padding: int, dilation: int) -> Array:
-    """Convolve as XLA does, with a kernel gradient made of matrix products."""
     return _xla_conv(x, kernel, strides, padding, dilation)
 
 
@@ -165,47 +166,47 @@ def _conv_backward(
     strides: int, padding: int, dilation: int, residuals: tuple[Array, Array], gradient: Array
 ) -> tuple[Array, Array]:
     x, kernel = residuals
-    gradient = lax.optimization_barrier(gradient)
     conv = functools.partial(_xla_conv, strides=strides, padding=padding, dilation=dilation)
     (x_gradient,) = jax.linear_transpose(lambda x: conv(x, kernel), x)(gradient)
-    return x_gradient, _kernel_gradient(x, gradient, kernel.shape, strides, padding, dilation)
+    n, rows, columns, _ = gradient.shape
+    height, width, channels, _ = kernel.shape
+    if rows * columns < 256 or channels < 16:  # where XLA's is no slower
+        return x_gradient, jax.linear_transpose(lambda kernel: conv(x, kernel), kernel)(gradient)[0]
+    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+
+    def patches(i: Array) -> tuple[Array, Array]:
+        image, image_gradient = x[i], gradient[i]
+        places = [
+            image[a : a + strides * (rows - 1) + 1 : strides, b : b + strides * (columns - 1) + 1 : strides]
+            for a in range(0, height * dilation, dilation)
+            for b in range(0, width * dilation, dilation)
+        ]
+        stacked = lax.optimization_barrier(jnp.concatenate(places, axis=-1))
+        return stacked.reshape(rows * columns, -1), image_gradient.reshape(rows * columns, -1)
+
+    return x_gradient, _sum_of_outer_products(patches, n).reshape(kernel.shape).astype(kernel.dtype)
 
 
 _conv.defvjp(_conv_forward, _conv_backward)
 
 
-def _kernel_gradient(
-    x: Array, gradient: Array, shape: tuple[int, ...], strides: int, padding: int, dilation: int
-) -> Array:
-    height, width, channels, features = shape
-    _, rows, columns, _ = gradient.shape
-    mode = 'eb' if features <= 128 and height <= 3 else 'xla'
-    if mode == 'mix':
-        mode = 'xla' if shape[0] > 3 or features > 128 else 'eb'
-    if mode == 'mix3':
-        mode = 'xla' if shape[0] > 3 or features > 128 else 'h3'
-    if mode == 'xla':
-        conv = functools.partial(_xla_conv, strides=strides, padding=padding, dilation=dilation)
-        return jax.linear_transpose(lambda k: conv(x, k), jax.ShapeDtypeStruct(shape, x.dtype))(gradient)[0]
-    x = lax.optimization_barrier(jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0))))
-    g = lax.optimization_barrier(gradient.reshape(-1, features).T)
+def _sum_of_outer_products(chunk: Callable[[Array], tuple[Array, Array]], count: int) -> Array:
+    """Return the sum of x^T y over chunks (x [pixels c], y [pixels f]): [c f] in float32.
 
-    def window(i, j):
-        return x[
-            :,
-            i * dilation : i * dilation + strides * (rows - 1) + 1 : strides,
-            j * dilation : j * dilation + strides * (columns - 1) + 1 : strides,
-        ]
+    The barrier makes the transposition of the narrower operand an operation of its own; otherwise XLA:CPU hands both
+    to a slower matrix product.
+    """
 
-    if mode == 'eb':
-        parts = [
-            g @ lax.optimization_barrier(window(i, j)).reshape(-1, channels)
-            for i in range(height)
-            for j in range(width)
-        ]
-        return jnp.stack(parts).reshape(height, width, features, channels).swapaxes(2, 3)
-    out = []
-    for i in range(height):
-        patch = lax.optimization_barrier(jnp.concatenate([window(i, j) for j in range(width)], -1))
-        out.append((g @ patch.reshape(-1, width * channels)).reshape(features, width, channels).transpose(1, 2, 0))
-    return jnp.stack(out)
+    def product(i: Array) -> Array:
+        x, y = chunk(i)
+        if swap:
+            x, y = y, x
+        return jnp.matmul(lax.optimization_barrier(x.T), y, preferred_element_type=jnp.float32)
+
+    x, y = chunk(jnp.int32(0))
+    swap = x.shape[1] > y.shape[1]
+    zeros = jnp.zeros(sorted((x.shape[1], y.shape[1])))
+    # Under shard_map a loop's first value must vary over the devices in type as its later ones do; XLA drops the where.
+    zeros = jnp.where(y[0, 0] > 0, zeros, zeros)
+    total = lax.fori_loop(0, count, lambda i, total: total + product(i), zeros)
+    return total.T if swap else total

@@ -46,7 +46,8 @@ def cosine(*, peak: float, total_steps: int, warmup_steps: int = 0, end: float =
 
     Papers: Loshchilov and Hutter 2017 (SGDR); Goyal et al. 2017 (warm-up).
     """
-    warmup_steps = min(warmup_steps, total_steps - 1)
+    if not 0 <= warmup_steps < total_steps:
+        raise ValueError(f'cosine: warmup_steps {warmup_steps} must be less than total_steps, which is {total_steps}')
     decay = optax.cosine_decay_schedule(peak, total_steps - warmup_steps, alpha=end / peak)
     if not warmup_steps:
         return decay
@@ -102,4 +103,6 @@ def one_cycle(
 
     Paper: Smith and Topin 2018, "Super-Convergence".
     """
+    if not 0 < rise < 1:
+        raise ValueError(f'one_cycle: rise {rise} must be a share of the updates between 0 and 1')
     return optax.cosine_onecycle_schedule(total_steps, peak, rise, start_divisor, end_divisor)

@@ -7,7 +7,7 @@ one is found out, set aside and the one before it is used, loudly.
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcv.training.state import TrainState
 from jaxcv.types import Array, PyTree
@@ -91,7 +92,11 @@ def checkpoints(
     def score(metrics: Mapping[str, float]) -> float:
         return metrics.get(best_metric, worst)
 
-    _set_aside_unreadable_metrics(directory)  # Orbax reads them all, and would end with the first bad one
+    unreadable = _unreadable_metrics(directory)
+    if read_only and unreadable:
+        raise CheckpointError(f'the checkpoints of steps {unreadable} in {directory} are damaged, see the log')
+    if not read_only and directory.is_dir():
+        _set_aside(directory, unreadable)
     manager = ocp.CheckpointManager(
         directory.absolute(),
         options=ocp.CheckpointManagerOptions(
@@ -146,11 +151,11 @@ def checkpoints(
             raise CheckpointError(f'no checkpoint of step {which} in {directory}; there are {sorted(present)}')
         for step in candidates:
             restored, reason = read(step, like)
-            if _all_processes(restored is not None):
+            if restored is not None:
                 return restored
-            logging.error('THE CHECKPOINT OF STEP %d IS DAMAGED (%s).', step, reason or 'on another host')
+            logging.error('THE CHECKPOINT OF STEP %d IS DAMAGED (%s).', step, reason)
             if which == 'last' and not read_only:
-                _set_aside(directory, step)
+                _set_aside(directory, [step])
                 manager.reload()
         raise CheckpointError(
             f'none of the checkpoints of steps {candidates} in {directory} can be read, see the log. '
@@ -165,16 +170,31 @@ def checkpoints(
         return (max if best_mode == 'max' else min)(values, key=lambda step: values[step])
 
     def read(step: int, like: PyTree) -> tuple[Restored | None, str]:
-        target = jax.tree.map(_abstract, {'state': like, 'checksum': jax.eval_shape(checksum, like)})
+        """The checkpoint, or None and why it is damaged. Several processes agree before anything they do together."""
+        stored, reason = None, ''
+        target = {'state': like, 'checksum': _replicated(jax.eval_shape(checksum, like), like)}
         try:
-            stored = manager.restore(
-                step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target), data=ocp.args.JsonRestore())
-            )
+            different = _differences(directory / str(step) / 'state', target)
+            if not different:
+                stored = manager.restore(
+                    step,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardRestore(jax.tree.map(_abstract, target)), data=ocp.args.JsonRestore()
+                    ),
+                )
         # Damage shows as any of a dozen exceptions of Orbax, TensorStore and JSON; all mean the same here.
         except Exception as error:
-            return None, f'{type(error).__name__}: {str(error)[:200]}'
+            different, reason = [], f'{type(error).__name__}: {str(error)[:200]}'
+        if different:
+            raise CheckpointError(
+                f'the checkpoint of step {step} in {directory} is of another model, optimizer or image size:\n'
+                + '\n'.join(f'  {line}' for line in different)
+            )
+        if not _all_processes(stored is not None):
+            return None, reason or 'on another host'
+        assert stored is not None
         tree = stored['state']
-        if int(checksum(tree['state'])) != int(tree['checksum']):
+        if not _all_processes(int(checksum(tree['state'])) == int(tree['checksum'])):
             return None, 'its contents do not match their checksum'
         return Restored(step, tree['state'], stored['data']['iterator']), ''
 
@@ -220,30 +240,68 @@ def needed_bytes(shapes: PyTree, keep: int) -> int:
     )
 
 
-def _set_aside(directory: Path, step: int) -> None:
-    """Moves a damaged checkpoint out of the way: it is kept, for whoever can still use it."""
-    aside = _damaged(directory) / str(step)
+def _set_aside(directory: Path, steps: Sequence[int]) -> None:
+    """Moves damaged checkpoints out of the way: they are kept, for whoever can still use them."""
     if jax.process_index() == 0:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.parent.mkdir(exist_ok=True)
-        shutil.move(directory / str(step), aside)
+        for step in steps:
+            aside = _damaged(directory) / str(step)
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.parent.mkdir(exist_ok=True)
+            shutil.move(directory / str(step), aside)
+            logging.error('The checkpoint of step %d was moved to %s; the one before it is used.', step, aside)
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices('damaged checkpoint set aside')
-    logging.error('It was moved to %s; going back to the checkpoint before it.', aside)
+        multihost_utils.sync_global_devices('damaged checkpoints set aside')
 
 
 def _damaged(directory: Path) -> Path:
     return directory.with_name(directory.name + '_damaged')
 
 
-def _set_aside_unreadable_metrics(directory: Path) -> None:
+def _unreadable_metrics(directory: Path) -> list[int]:
+    """Steps whose metrics Orbax could not read; it reads all of them when it starts, and would end there."""
+    steps = []
     for path in sorted(directory.glob('*/metrics/metrics')):
+        name = path.parents[1].name
+        if not name.isdigit():  # one that is being written
+            continue
         try:
             json.loads(path.read_text())
         except ValueError as error:
-            step = path.parents[1].name
-            logging.error('THE CHECKPOINT OF STEP %s IS DAMAGED (%s: %s).', step, path, error)
-            _set_aside(directory, int(step))
+            logging.error('THE CHECKPOINT OF STEP %s IS DAMAGED (%s: %s).', name, path, error)
+            steps.append(int(name))
+    return steps
+
+
+def _differences(stored: Path, target: PyTree) -> list[str]:
+    """Where the arrays of a checkpoint and those wanted differ in name or shape, up to ten lines."""
+    import orbax.checkpoint as ocp
+
+    metadata = ocp.Checkpointer(ocp.StandardCheckpointHandler()).metadata(stored.absolute()).item_metadata
+    before, wanted = _shapes(metadata.tree), _shapes(target)
+    missing = 'not there'
+    lines = [
+        f'{name}: {before.get(name, missing)} in the checkpoint, {wanted.get(name, missing)} wanted'
+        for name in sorted(before.keys() | wanted.keys())
+        if before.get(name) != wanted.get(name)
+    ]
+    return lines if len(lines) <= 10 else [*lines[:10], f'... and {len(lines) - 10} more']
+
+
+def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    shapes = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        if hasattr(leaf.dtype, 'name') and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.eval_shape(jax.random.key_data, leaf)
+        shapes[jax.tree_util.keystr(path, simple=True, separator='/')] = tuple(leaf.shape)
+    return shapes
+
+
+def _replicated(leaf: jax.ShapeDtypeStruct, like: PyTree) -> jax.ShapeDtypeStruct:
+    """A scalar on the devices of `like`; without a sharding, Orbax asks for the devices of the run that saved."""
+    sharding = getattr(jax.tree.leaves(like)[0], 'sharding', None)
+    if isinstance(sharding, NamedSharding):
+        sharding = NamedSharding(sharding.mesh, PartitionSpec())
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def _abstract(x: Any) -> jax.ShapeDtypeStruct:

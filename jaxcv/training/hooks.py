@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
@@ -82,18 +83,47 @@ def stop_if_not_finite(checkpoints: Checkpoints) -> Callable[[Interval], None]:
         if not len(bad):
             return
         tick, last = interval.ticks[int(bad[0])], interval.ticks[-1]
-        checkpoints.save(tick.step - 1, last.state, tick.data_before)  # the step has frozen it since
+        # The step has frozen it since; what is resumed from here is to move again.
+        before = last.state._replace(healthy=jnp.ones_like(last.state.healthy))
+        checkpoints.save(tick.step - 1, before, tick.data_before)
         checkpoints.close()
-        indices = _local_rows(tick.batch['index']) if 'index' in tick.batch else 'not known'
+        indices = _local_rows(tick.batch['index']) if 'index' in tick.batch else []
+        shown = ', '.join(map(str, indices[:64])) + f', ... ({len(indices)} in all)' * (len(indices) > 64)
         raise NonFiniteLoss(
             f'the loss or its gradient is not finite at step {tick.step} '
             f'(loss {interval.logs["loss"][bad[0]]}, gradient norm {interval.logs["grad_norm"][bad[0]]}).\n'
-            f'Examples of the batch, by their place in the data set: {indices}\n'
+            f'Examples of the batch, by their place in the data set: {shown}\n'
             f'The state from before it is saved as step {tick.step - 1}. Look at these examples, lower the learning '
             f"rate or clip the gradient; or let such steps be left out: training.on_non_finite='skip'."
         )
 
     return handler
+
+
+@contextlib.contextmanager
+def save_on_error(checkpoints: Checkpoints) -> Iterator[Hook]:
+    """While it is open, an error in the data or the evaluation saves the last step before it ends the run.
+
+    For one process: with several, the others do not know of the error, and all have to save together.
+
+    Yields:
+        A hook, to be the first of the run's.
+    """
+    latest: Tick | None = None
+
+    def hook(tick: Tick) -> None:
+        nonlocal latest
+        latest = tick
+
+    try:
+        yield hook
+    except NonFiniteLoss:
+        raise
+    except Exception:
+        if latest is not None and jax.process_count() == 1 and bool(latest.state.healthy):
+            checkpoints.save(latest.step, latest.state, latest.data)
+            logging.error('The run ends with an error; step %d is saved.', latest.step)
+        raise
 
 
 def warn_of_skipped(interval: Interval) -> None:

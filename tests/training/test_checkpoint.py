@@ -109,6 +109,46 @@ def test_the_checksum_sees_every_bit_and_no_sharding():
     assert int(checksum({**tree, 'a': jax.device_put(tree['a'], sharding)})) == whole
 
 
+@pytest.mark.parametrize(('devices', 'rule'), [(1, 'replicate'), (2, 'fsdp'), (8, 'fsdp')])
+def test_a_checkpoint_is_read_on_any_number_of_devices(tmp_path, devices, rule):
+    value = {'w': jnp.arange(4096.0).reshape(64, 64)}
+    all_devices = training.make_mesh()
+    store = training.checkpoints(tmp_path)
+    store.save(1, jax.device_put(value, training.state_sharding(value, all_devices, rule='fsdp')))
+    store.close()
+    mesh = training.make_mesh(jax.devices()[:devices])
+    like = training.placed(jax.eval_shape(lambda: value), mesh, rule=rule)
+    restored = training.checkpoints(tmp_path).restore(like)
+    np.testing.assert_array_equal(restored.state['w'], value['w'])
+    assert restored.state['w'].sharding == like['w'].sharding
+
+
+def test_another_model_is_no_damage(tmp_path):
+    store = training.checkpoints(tmp_path / 'checkpoints')
+    store.save(1, {'w': jnp.ones((3, 2)), 'b': jnp.ones(2)})
+    store.close()
+    with pytest.raises(CheckpointError, match='is of another model') as error:
+        training.checkpoints(tmp_path / 'checkpoints').restore({'w': jnp.ones((4, 2)), 'c': jnp.ones(2)})
+    assert 'state/w: (3, 2) in the checkpoint, (4, 2) wanted' in str(error.value)
+    assert 'state/c: not there in the checkpoint, (2,) wanted' in str(error.value)
+    assert (tmp_path / 'checkpoints' / '1').is_dir()  # not moved
+
+
+def test_to_read_only_moves_nothing(tmp_path):
+    store = training.checkpoints(tmp_path / 'checkpoints')
+    store.save(1, {'w': jnp.ones(4096)})
+    store.save(2, {'w': jnp.ones(4096)})
+    store.close()
+    (tmp_path / 'checkpoints' / '2' / 'metrics' / 'metrics').write_bytes(b'')
+    with pytest.raises(CheckpointError, match=r'steps \[2\] .* are damaged'):
+        training.checkpoints(tmp_path / 'checkpoints', read_only=True)
+    assert (tmp_path / 'checkpoints' / '2').is_dir()
+    unfinished = tmp_path / 'checkpoints' / '3.orbax-checkpoint-tmp' / 'metrics'
+    unfinished.mkdir(parents=True)
+    (unfinished / 'metrics').write_bytes(b'')
+    assert training.checkpoints(tmp_path / 'checkpoints').restore({'w': jnp.ones(4096)}).step == 1
+
+
 def test_needed_bytes_counts_one_more_than_is_kept():
     assert needed_bytes({'w': jax.ShapeDtypeStruct((10, 10), np.dtype('float32'))}, 2) == 1200
 

@@ -87,13 +87,36 @@ def test_a_nan_image_stops_the_run_with_all_that_is_needed(setup, tmp_path):
     hook = hooks.report(hooks.every(10, last=10), [hooks.stop_if_not_finite(store)])
     with pytest.raises(hooks.NonFiniteLoss, match=r'at step 7 ') as stopped:
         training.run(step, fresh(), data.prefetch(Batches(made), put), [hook], num_steps=10)
-    assert str(made[6]['index'].tolist()) in str(stopped.value)
+    assert str(made[6]['index'].tolist()).strip('[]') in str(stopped.value)
     assert "on_non_finite='skip'" in str(stopped.value)
 
     before = training.run(step, fresh(), map(put, made), num_steps=6)
     restored = training.checkpoints(tmp_path).restore(fresh())
     assert (restored.step, restored.data['position']) == (6, 6)
     jax.tree.map(np.testing.assert_array_equal, restored.state.params, before.params)
+
+    mended = data.prefetch(Batches(problem.batches(10)), put)
+    mended.set_state(restored.data)
+    resumed = training.run(step, restored.state, mended, num_steps=10)
+    whole = training.run(step, fresh(), map(put, problem.batches(10)), num_steps=10)
+    jax.tree.map(np.testing.assert_array_equal, resumed.params, whole.params)
+
+
+def test_an_error_in_the_data_saves_the_last_step(setup, tmp_path):
+    step, fresh, put = setup
+    store = training.checkpoints(tmp_path)
+
+    class Torn(Batches):
+        def __next__(self):
+            if self.position == 7:
+                raise OSError('the disk is gone')
+            return super().__next__()
+
+    with pytest.raises(OSError, match='the disk is gone'), hooks.save_on_error(store) as hook:
+        training.run(step, fresh(), data.prefetch(Torn(problem.batches(10)), put), [hook], num_steps=10)
+    restored = store.restore(fresh())
+    assert (restored.step, restored.data['position']) == (7, 7)
+    store.close()
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])

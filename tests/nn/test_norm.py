@@ -1,0 +1,63 @@
+"""Batch norm against the formula in NumPy and against Flax's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from jaxcv.nn import BatchNorm
+
+
+def example():
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(3 + 2 * rng.standard_normal((4, 3, 5, 6)), jnp.float32)
+    draw = {key: rng.random(6, np.float32) + 0.5 for key in ('scale', 'bias', 'mean', 'var')}
+    variables = {
+        'params': {'scale': draw['scale'], 'bias': draw['bias']},
+        'batch_stats': {'mean': draw['mean'], 'var': draw['var']},
+    }
+    return x, draw, variables
+
+
+def test_evaluation_uses_the_running_statistics():
+    x, draw, variables = example()
+    expected = draw['scale'] * (x - draw['mean']) / np.sqrt(draw['var'] + 1e-5) + draw['bias']
+    np.testing.assert_allclose(BatchNorm().apply(variables, x), expected, atol=2e-6, rtol=2e-6)
+
+
+def test_training_uses_and_keeps_the_batch_s_statistics():
+    x, draw, variables = example()
+    wide = np.asarray(x, float)
+    mean, var = wide.mean((0, 1, 2)), wide.var((0, 1, 2))
+    y, updated = BatchNorm().apply(variables, x, train=True, mutable=['batch_stats'])
+    expected = draw['scale'] * (wide - mean) / np.sqrt(var + 1e-5) + draw['bias']
+    np.testing.assert_allclose(y, expected, atol=2e-5)
+    np.testing.assert_allclose(updated['batch_stats']['mean'], 0.9 * draw['mean'] + 0.1 * mean, rtol=1e-5)
+    np.testing.assert_allclose(updated['batch_stats']['var'], 0.9 * draw['var'] + 0.1 * var, rtol=1e-5)
+
+
+def test_same_variables_and_gradients_as_flax():
+    x, _, variables = example()
+
+    def gradient(layer, **options):
+        def loss(params, x):
+            y, _ = layer.apply({**variables, 'params': params}, x, mutable=['batch_stats'], **options)
+            return jnp.sin(y).sum()
+
+        return jax.grad(loss, argnums=(0, 1))(variables['params'], x)
+
+    ours, theirs = BatchNorm(), nn.BatchNorm(use_running_average=False, momentum=0.9)
+    shapes = [jax.tree.map(jnp.shape, layer.init(jax.random.key(0), x)) for layer in (ours, theirs)]
+    assert shapes[0] == shapes[1]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), gradient(ours, train=True), gradient(theirs))
+
+
+def test_bfloat16_keeps_float32_statistics():
+    x, _, variables = example()
+    half, updated = BatchNorm(dtype=jnp.bfloat16).apply(
+        variables, x.astype(jnp.bfloat16), train=True, mutable=['batch_stats']
+    )
+    full, _ = BatchNorm().apply(variables, x, train=True, mutable=['batch_stats'])
+    assert half.dtype == jnp.bfloat16
+    assert updated['batch_stats']['var'].dtype == jnp.float32
+    np.testing.assert_allclose(half.astype(jnp.float32), full, atol=0.03)

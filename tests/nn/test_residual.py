@@ -1,0 +1,71 @@
+"""The residual blocks against their definition, written with the layers one by one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcv.nn import BasicBlock, Bottleneck
+
+
+def conv(x, kernel, strides=1):
+    pad = kernel.shape[0] // 2
+    return jax.lax.conv_general_dilated(
+        x, kernel, (strides, strides), [(pad, pad)] * 2, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
+
+
+def norm(variables, name, x):
+    params, stats = variables['params'][name], variables['batch_stats'][name]
+    return (x - stats['mean']) / jnp.sqrt(stats['var'] + 1e-5) * params['scale'] + params['bias']
+
+
+def random_variables(block, x):
+    leaves, tree = jax.tree.flatten(jax.eval_shape(block.init, jax.random.key(0), x))
+    rng = np.random.default_rng(0)
+    return jax.tree.unflatten(tree, [jnp.asarray(0.5 + rng.random(leaf.shape, np.float32)) for leaf in leaves])
+
+
+def centred(variables):
+    """Kernels around 0, so that ReLU has something to do."""
+    params = {
+        name: {'kernel': leaves['kernel'] - 1} if 'kernel' in leaves else leaves
+        for name, leaves in variables['params'].items()
+    }
+    return {**variables, 'params': params}
+
+
+X = jnp.asarray(np.random.default_rng(1).standard_normal((2, 7, 6, 4), np.float32))
+
+
+@pytest.mark.parametrize(('features', 'strides'), [(4, 1), (8, 2)])
+def test_basic_block(features, strides):
+    block = BasicBlock(features=features, strides=strides)
+    v = centred(random_variables(block, X))
+    kernels = {name: leaves['kernel'] for name, leaves in v['params'].items() if 'conv' in name}
+    y = jax.nn.relu(norm(v, 'bn1', conv(X, kernels['conv1'], strides)))
+    y = norm(v, 'bn2', conv(y, kernels['conv2']))
+    shortcut = X if strides == 1 else norm(v, 'shortcut_bn', conv(X, kernels['shortcut_conv'], strides))
+    np.testing.assert_allclose(block.apply(v, X), jax.nn.relu(y + shortcut), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(('features', 'strides'), [(1, 1), (2, 2)])
+def test_bottleneck_strides_on_its_3x3(features, strides):
+    block = Bottleneck(features=features, strides=strides)
+    v = centred(random_variables(block, X))
+    kernels = {name: leaves['kernel'] for name, leaves in v['params'].items() if 'conv' in name}
+    y = jax.nn.relu(norm(v, 'bn1', conv(X, kernels['conv1'])))
+    y = jax.nn.relu(norm(v, 'bn2', conv(y, kernels['conv2'], strides)))
+    y = norm(v, 'bn3', conv(y, kernels['conv3']))
+    shortcut = X if strides == 1 else norm(v, 'shortcut_bn', conv(X, kernels['shortcut_conv'], strides))
+    np.testing.assert_allclose(block.apply(v, X), jax.nn.relu(y + shortcut), atol=1e-4, rtol=1e-4)
+
+
+def test_identity_shortcut_subsamples_and_pads_with_zero_channels():
+    """With the last scale at 0 and no bias, the block is its shortcut, without parameters of its own."""
+    block = BasicBlock(features=6, strides=2, shortcut='identity', zero_init_residual=True)
+    variables = block.init(jax.random.key(0), X)
+    assert set(variables['params']) == {'conv1', 'bn1', 'conv2', 'bn2'}
+    expected = np.zeros((2, 4, 3, 6), np.float32)
+    expected[..., :4] = np.maximum(X[:, ::2, ::2], 0)
+    np.testing.assert_array_equal(block.apply(variables, X), expected)
