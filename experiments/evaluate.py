@@ -3,20 +3,30 @@
 python -m experiments.evaluate --workdir=runs/digits [--checkpoint=best]
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
+from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from experiments import experiment as pieces
 from experiments import launch
-from jaxcv import config, data, training, viz
-from jaxcv.types import Variables
+from jaxcv import config, training, viz
+from jaxcv.types import Batch, Variables
 
 SHOWN = 40  # pictures in the grid
+
+
+class Shown(NamedTuple):
+    """The pictures of the grid so far, and how many were seen."""
+
+    rows: list[dict]
+    seen: int
+    mistakes: int
 
 
 def main() -> int:
@@ -39,12 +49,20 @@ def evaluate(settings: ConfigDict, workdir: Path, which: int | str) -> int:
     first = next(iter(host_batches))
     variables, step = restore(workdir, which, experiment, settings, first['image'][0], mesh)
 
-    values = training.evaluate(
-        jax.jit(training.make_eval_step(experiment.task)),
-        experiment.task,
-        variables,
-        data.prefetch(iter(host_batches), put),
-    )
+    shown = Shown([], 0, 0)
+    predict = jax.jit(experiment.task.predict)
+
+    def watched() -> Iterator[Batch]:
+        """The batches on the device; on the way, pictures for the grid are picked."""
+        nonlocal shown
+        for host_batch in host_batches:
+            batch = put(host_batch)
+            if jax.process_count() == 1:  # else no process sees all predictions
+                shown = _pick(shown, host_batch, jax.device_get(predict(variables, batch)))
+            yield batch
+
+    step_function = jax.jit(training.make_eval_step(experiment.task))
+    values = training.evaluate(step_function, experiment.task, variables, watched())
     scalars = {name: value for name, value in values.items() if isinstance(value, float)}
     if not launch.is_first_process():
         return 0
@@ -64,16 +82,15 @@ def evaluate(settings: ConfigDict, workdir: Path, which: int | str) -> int:
     if 'confusion' in values:
         viz.save(viz.confusion_matrix(values['confusion'], fields.class_names), workdir / 'confusion_matrix.png')
         written.append('confusion_matrix.png')
-    if jax.process_count() == 1:
-        grid = _prediction_grid(experiment, variables, host_batches, put)
-        viz.save(grid, workdir / 'predictions.png')
+    if shown.rows:
+        viz.save(_prediction_grid(shown, fields.class_names), workdir / 'predictions.png')
         written.append('predictions.png')
     print(f'written to {workdir}: {", ".join(written)}')
     return 0
 
 
 def restore(
-    workdir: Path, which: int | str, experiment: pieces.Experiment, settings: ConfigDict, image: np.ndarray, mesh: Any
+    workdir: Path, which: int | str, experiment: pieces.Experiment, settings: ConfigDict, image: np.ndarray, mesh: Mesh
 ) -> tuple[Variables, int]:
     """The variables of a checkpoint, replicated over the devices, and its step."""
     directory = workdir / 'checkpoints'
@@ -88,35 +105,34 @@ def restore(
     return restored.state.variables, restored.step
 
 
-def _prediction_grid(experiment: pieces.Experiment, variables: Variables, batches: Any, put: Any) -> Any:
-    """The mistakes, the surest first, then other examples."""
-    shown: list[dict] = []
-    count = mistakes = 0
-    for row in _predictions(experiment, variables, batches, put):
-        row['mistake'] = row['label'] != row['predicted']
-        count, mistakes = count + 1, mistakes + row['mistake']
-        shown = sorted([*shown, row], key=lambda row: (not row['mistake'], -row['mistake'] * row['confidence']))[:SHOWN]
-    return viz.prediction_grid(
-        [row['image'] for row in shown],
-        [row['label'] for row in shown],
-        [row['predicted'] for row in shown],
-        experiment.data.class_names,
-        confidences=[row['confidence'] for row in shown],
-        title=f'{mistakes:,} mistake{"s" * (mistakes != 1)} in {count:,} images; {len(shown)} shown',
+def _pick(shown: Shown, batch: Mapping[str, np.ndarray], predicted: Mapping[str, np.ndarray]) -> Shown:
+    """Keeps the mistakes, the surest first, then other examples."""
+    rows = [
+        {
+            'image': batch['image'][i],
+            'label': int(batch['label'][i]),
+            'predicted': int(predicted['label'][i]),
+            'confidence': float(predicted['probabilities'][i].max()),
+        }
+        for i in np.flatnonzero(predicted['valid'])
+    ]
+    mistaken = [row['label'] != row['predicted'] for row in rows]
+    order = lambda row: (row['label'] == row['predicted'], -row['confidence'] * (row['label'] != row['predicted']))  # noqa: E731
+    return Shown(
+        sorted([*shown.rows, *rows], key=order)[:SHOWN], shown.seen + len(rows), shown.mistakes + sum(mistaken)
     )
 
 
-def _predictions(experiment: pieces.Experiment, variables: Variables, batches: Any, put: Any) -> Iterator[dict]:
-    predict = jax.jit(experiment.task.predict)
-    for batch in batches:
-        predicted = jax.device_get(predict(variables, put(batch)))
-        for i in np.flatnonzero(predicted['valid']):
-            yield {
-                'image': batch['image'][i],
-                'label': int(batch['label'][i]),
-                'predicted': int(predicted['label'][i]),
-                'confidence': float(predicted['probabilities'][i].max()),
-            }
+def _prediction_grid(shown: Shown, class_names: Sequence[str]) -> Figure:
+    return viz.prediction_grid(
+        [row['image'] for row in shown.rows],
+        [row['label'] for row in shown.rows],
+        [row['predicted'] for row in shown.rows],
+        class_names,
+        confidences=[row['confidence'] for row in shown.rows],
+        title=f'{shown.mistakes:,} mistake{"s" * (shown.mistakes != 1)} in {shown.seen:,} images; '
+        f'{len(shown.rows)} shown, true → predicted',
+    )
 
 
 if __name__ == '__main__':
