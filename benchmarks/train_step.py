@@ -1,161 +1,188 @@
-"""ResNet-18 and -50, forward and train step, jaxcv against torch: the same batch, the same machine, in turns.
+"""Forward pass and train step of ResNet-18 and -50 against PyTorch, in images a second.
 
     pip install -r benchmarks/requirements.txt
-    python -m benchmarks.train_step [--models=resnet18,resnet50] [--batch=8] [--size=128] [--rounds=9]
+    python -m benchmarks.train_step [--size 224 --batch 8 --rounds 7]
 
-On a CPU: float32, NHWC here and torch's own NCHW there, both on all cores. On a GPU: bfloat16 here, and there
-`torch.compile` with channels_last and automatic mixed precision. A train step is forward, cross-entropy, backward with
-batch norm in training mode, and SGD with momentum. Medians of the rounds; the ratio is torch's time over ours, so more
-than 1 is faster than torch.
+RESULT
 
-@MEASURED@
+On a CPU: float32, 2 threads each, the same batch. The step is cross-entropy, its gradient, and SGD with momentum;
+batch norm is in training mode in both passes. The two libraries run in two processes by turns, one waiting while the
+other measures; a rate is the median over the rounds and the ratio is jaxcv's rate over PyTorch's in the same round,
+again the median. PyTorch runs in both memory formats, and its faster one counts. Where the machine has other work to
+do, the ratios mean little: PyTorch's threads wait for each other by spinning.
+
+On a GPU: bfloat16, and PyTorch with torch.compile, channels_last and automatic mixed precision.
 """
 
 import argparse
-import importlib.util
+import contextlib
+import multiprocessing
 import os
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 
-import jax
-import numpy as np
-
-from jaxcv import models, optim, tasks, training
-from jaxcv.training import performance
+MODELS = ('resnet18', 'resnet50')
+THREADS = 2
 
 
-def ours(name: str, images: np.ndarray, labels: np.ndarray) -> tuple[Callable, Callable]:
-    """(forward, train step) of jaxcv; each returns when the device is done."""
-    dtype = 'float32' if jax.default_backend() == 'cpu' else 'bfloat16'
-    task = tasks.classification(getattr(models, name)(num_classes=1000, dtype=dtype), num_classes=1000)
-    optimizer, mesh = optim.momentum(learning_rate=1e-3), training.make_mesh(jax.devices()[:1])
-    batch = training.put_batch(mesh)({'image': images, 'label': labels, 'valid': np.ones(len(labels), bool)})
-    state = training.create_state(lambda: training.init_state(jax.random.key(0), task, optimizer, batch), mesh)
-    predict = jax.jit(lambda variables, batch: task.predict(variables, batch)['logits'])
-    step = training.compile_step(training.make_train_step(task, optimizer), mesh)
-    step, _ = performance.compile_ahead(step, state, batch)
-    variables = jax.tree.map(lambda x: x.copy(), state.variables)  # the step donates the state's own
+def main() -> None:
+    parser = argparse.ArgumentParser(description='Forward pass and train step against PyTorch.')
+    parser.add_argument('--size', type=int, default=224, help='height and width of the images')
+    parser.add_argument('--batch', type=int, help='images in a batch (default: 8 on a CPU, 256 on a GPU)')
+    parser.add_argument('--rounds', type=int, default=7, help='how often the libraries take turns')
+    parser.add_argument('--models', nargs='+', default=MODELS, choices=MODELS)
+    arguments = parser.parse_args()
 
-    def forward() -> None:
-        jax.block_until_ready(predict(variables, batch))
+    os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'  # two processes share the GPU
+    if hasattr(os, 'sched_setaffinity'):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+    libraries = {'jaxcv': jaxcv_passes, 'torch': torch_passes, 'torch channels_last': torch_channels_last_passes}
+    print(f'{arguments.size} x {arguments.size}, load before: {os.getloadavg()[0]:.1f}', flush=True)
+    print(f'{"model":<10}{"pass":<9}{"jaxcv img/s":>12}{"torch img/s":>12}{"ratio":>7}', flush=True)
+    for model in arguments.models:
+        with contextlib.ExitStack() as stack:
+            workers = {name: stack.enter_context(worker(passes, model, arguments)) for name, passes in libraries.items()}
+            batch = workers['jaxcv'].recv()
+            for name in list(workers)[1:]:
+                if error := workers[name].recv():
+                    print(f'{name} is left out: {error}', flush=True)
+                    del workers[name]
+            for which in ('forward', 'step'):
+                seconds = {name: [] for name in workers}
+                for _ in range(arguments.rounds):
+                    for name, connection in workers.items():
+                        connection.send(which)
+                        seconds[name].append(connection.recv())
+                ours = seconds.pop('jaxcv')
+                line = f'{model:<10}{which:<9}{batch / statistics.median(ours):>12.1f}'
+                if seconds:
+                    theirs = min(seconds.values(), key=statistics.median)
+                    ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
+                    line += f'{batch / statistics.median(theirs):>12.1f}{ratio:>7.2f}'
+                print(line, flush=True)
 
-    def train() -> None:
-        nonlocal state
-        state, _ = step(state, batch)
-        jax.block_until_ready(state)
 
-    return forward, train
+@contextlib.contextmanager
+def worker(passes, model, arguments):
+    """Start a process that measures a pass when it gets its name, and yield the connection to it."""
+    context = multiprocessing.get_context('spawn')
+    here, there = context.Pipe()
+    process = context.Process(target=serve, args=(passes, model, arguments, there), daemon=True)
+    process.start()
+    yield here
+    with contextlib.suppress(OSError):
+        here.send(None)
+    process.join()
 
 
-def torchs(name: str, images: np.ndarray, labels: np.ndarray) -> tuple[Callable, Callable]:
-    """(forward, train step) of torchvision's model in torch."""
+def serve(passes, model, arguments, connection) -> None:
+    """Report how many images a batch has (jaxcv) or what is missing (torch), then measure until told to stop."""
+    try:
+        ready, functions = passes(model, arguments)
+    except ImportError as error:
+        connection.send(f'{error} (pip install -r benchmarks/requirements.txt)')
+        return
+    for function in functions.values():  # compile and warm up
+        function()
+        function()
+    connection.send(ready)
+    while which := connection.recv():
+        start = time.perf_counter()
+        functions[which]()
+        once = time.perf_counter() - start
+        count = max(1, round(0.5 / once))
+        start = time.perf_counter()
+        for _ in range(count):
+            functions[which]()
+        connection.send((time.perf_counter() - start) / count)
+
+
+def jaxcv_passes(name, arguments):
+    """Return the batch's size and {'forward': run it once, 'step': run it once}."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    from jaxcv import models
+
+    gpu = jax.default_backend() == 'gpu'
+    batch = arguments.batch or (256 if gpu else 8)
+    model = getattr(models, name)(dtype='bfloat16' if gpu else 'float32')
+    images = jax.random.normal(jax.random.key(0), (batch, arguments.size, arguments.size, 3))
+    labels = jnp.arange(batch) % 1000
+    optimizer = optax.sgd(0.1, momentum=0.9)
+
+    @jax.jit
+    def forward(variables, images):
+        return model.apply(variables, images, train=True, mutable=['batch_stats'])
+
+    def step(variables, opt_state, images, labels):
+        def loss(params):
+            logits, state = model.apply({**variables, 'params': params}, images, train=True, mutable=['batch_stats'])
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), state
+
+        gradients, state = jax.grad(loss, has_aux=True)(variables['params'])
+        updates, opt_state = optimizer.update(gradients, opt_state)
+        return {'params': optax.apply_updates(variables['params'], updates), **state}, opt_state
+
+    step = jax.jit(step, donate_argnums=(0, 1))
+    variables = jax.jit(model.init)(jax.random.key(0), images)
+    state = [variables, optimizer.init(variables['params'])]
+
+    def run_forward():
+        jax.block_until_ready(forward(state[0], images))
+
+    def run_step():
+        state[:] = jax.block_until_ready(step(*state, images, labels))
+
+    return batch, {'forward': run_forward, 'step': run_step}
+
+
+def torch_channels_last_passes(name, arguments):
+    return torch_passes(name, arguments, channels_last=True)
+
+
+def torch_passes(name, arguments, *, channels_last=False):
+    """As `jaxcv_passes`, but the first is None: nothing is missing."""
+    with contextlib.suppress(ImportError):
+        import tvshim  # noqa: F401  where it is on the path: lets a CUDA torchvision load beside a CPU-only torch
     import torch
     import torchvision
 
+    torch.set_num_threads(THREADS)
     gpu = torch.cuda.is_available()
+    if gpu and not channels_last:
+        raise ImportError('on a GPU only channels_last is measured')
+    batch = arguments.batch or (256 if gpu else 8)
     device = 'cuda' if gpu else 'cpu'
-    model = getattr(torchvision.models, name)().to(device)
-    x = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(device)
-    y = torch.from_numpy(labels.astype(np.int64)).to(device)
-    if gpu:
-        x, model = x.to(memory_format=torch.channels_last), model.to(memory_format=torch.channels_last)
-        model = torch.compile(model)
-    else:
-        torch.set_num_threads(os.cpu_count() or 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model = getattr(torchvision.models, name)().train().to(device, memory_format=layout)
+    images = torch.randn(batch, 3, arguments.size, arguments.size, device=device).to(memory_format=layout)
+    labels = torch.arange(batch, device=device) % 1000
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    compiled = torch.compile(model) if gpu else model
 
-    def wait() -> None:
+    def wait():
         if gpu:
             torch.cuda.synchronize()
 
-    def forward() -> None:
-        model.eval()
-        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=gpu):
-            model(x)
+    def logits():
+        with torch.autocast(device, torch.bfloat16, enabled=gpu):
+            return compiled(images)
+
+    def run_forward():
+        with torch.no_grad():
+            logits()
         wait()
 
-    def train() -> None:
-        model.train()
+    def run_step():
         optimizer.zero_grad()
-        with torch.autocast(device, torch.bfloat16, enabled=gpu):
-            loss = torch.nn.functional.cross_entropy(model(x), y)
-        loss.backward()
+        torch.nn.functional.cross_entropy(logits(), labels).backward()
         optimizer.step()
         wait()
 
-    return forward, train
-
-
-PEERS = {'jaxcv': ours, 'torch': torchs}
-
-
-def work(peer: str, name: str, batch: int, size: int) -> None:
-    """A worker process: times what it is told, a line each. Processes apart, so that no pool of threads spins idly."""
-    rng = np.random.default_rng(0)
-    images = rng.random((batch, size, size, 3), dtype=np.float32)
-    functions = PEERS[peer](name, images, rng.integers(0, 1000, batch).astype(np.int32))
-    for function in functions:
-        function()  # compile, warm up
-    print('ready', flush=True)
-    for line in sys.stdin:
-        began = time.perf_counter()
-        functions[int(line)]()
-        print(time.perf_counter() - began, flush=True)
-
-
-def start(peer: str, arguments: list[str]) -> subprocess.Popen:
-    """A worker, once it is ready."""
-    command = [sys.executable, '-m', 'benchmarks.train_step', f'--worker={peer}', *arguments]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    while (line := worker.stdout.readline()) != 'ready\n':
-        if not line:
-            sys.exit(f'the {peer} worker ended, see above')
-    return worker
-
-
-def seconds(worker: subprocess.Popen, which: int) -> float:
-    """One forward pass (0) or train step (1) of a worker."""
-    worker.stdin.write(f'{which}\n')
-    worker.stdin.flush()
-    return float(worker.stdout.readline())
-
-
-def main(names: list[str], batch: int, size: int, rounds: int) -> None:
-    """Prints the table."""
-    peers = ['jaxcv', 'torch'] if importlib.util.find_spec('torchvision') else ['jaxcv']
-    if peers == ['jaxcv']:
-        print('torch is not installed; for the comparison: pip install -r benchmarks/requirements.txt')
-    print(f'{jax.devices()[0].device_kind}, {os.cpu_count()} cores, batch {batch}, {size} x {size}, {rounds} rounds')
-    for name in names:
-        workers = {peer: start(peer, [f'--models={name}', f'--batch={batch}', f'--size={size}']) for peer in peers}
-        for which, what in enumerate(('forward', 'train step')):
-            times: dict[str, list[float]] = {peer: [] for peer in peers}
-            for _ in range(rounds):
-                for peer, worker in workers.items():
-                    times[peer].append(min(seconds(worker, which) for _ in range(3)))
-            line = '  '.join(f'{peer} {batch / statistics.median(t):7.1f} images/s' for peer, t in times.items())
-            if 'torch' in times:
-                ratios = [b / a for a, b in zip(times['jaxcv'], times['torch'], strict=True)]
-                low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
-                line += f'  ratio {middle:.2f} ({low:.2f} to {high:.2f})'
-            print(f'{name:<9} {what:<10}  {line}', flush=True)
-        for worker in workers.values():
-            worker.stdin.close()
-            worker.wait()
+    return None, {'forward': run_forward, 'step': run_step}
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--models', default='resnet18,resnet50')
-    parser.add_argument('--batch', type=int, default=8)
-    parser.add_argument('--size', type=int, default=128)
-    parser.add_argument('--rounds', type=int, default=9)
-    parser.add_argument('--worker', help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker:
-        work(options.worker, options.models, options.batch, options.size)
-    else:
-        main(options.models.split(','), options.batch, options.size, options.rounds)
+    main()

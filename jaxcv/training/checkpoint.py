@@ -276,7 +276,7 @@ def _differences(stored: Path, target: PyTree) -> list[str]:
     """Where the arrays of a checkpoint and those wanted differ in name or shape, up to ten lines."""
     import orbax.checkpoint as ocp
 
-    metadata = ocp.Checkpointer(ocp.StandardCheckpointHandler()).metadata(stored.absolute()).item_metadata
+    metadata = ocp.StandardCheckpointHandler().metadata(stored.absolute())
     before, wanted = _shapes(metadata.tree), _shapes(target)
     missing = 'not there'
     lines = [
