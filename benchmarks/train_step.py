@@ -41,7 +41,9 @@ def main() -> None:
     print(f'{"model":<10}{"pass":<9}{"jaxcv img/s":>12}{"torch img/s":>12}{"ratio":>7}', flush=True)
     for model in arguments.models:
         with contextlib.ExitStack() as stack:
-            workers = {name: stack.enter_context(worker(passes, model, arguments)) for name, passes in libraries.items()}
+            workers = {
+                name: stack.enter_context(worker(passes, model, arguments)) for name, passes in libraries.items()
+            }
             batch = workers['jaxcv'].recv()
             for name in list(workers)[1:]:
                 if error := workers[name].recv():

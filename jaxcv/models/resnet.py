@@ -146,7 +146,7 @@ def cifar_resnet(
     """
     blocks, rest = divmod(depth - 2, 6)
     if rest or blocks < 1:
-        nearest = [6 * n + 2 for n in (blocks, blocks + 1) if n >= 1]
+        nearest = sorted({6 * max(n, 1) + 2 for n in (blocks, blocks + 1)})
         raise ValueError(f'depth of a cifar_resnet is 6n+2, not {depth}; the nearest: {", ".join(map(str, nearest))}.')
     return ResNet(
         block=BasicBlock,

@@ -95,7 +95,7 @@ def checkpoints(
     unreadable = _unreadable_metrics(directory)
     if read_only and unreadable:
         raise CheckpointError(f'the checkpoints of steps {unreadable} in {directory} are damaged, see the log')
-    if not read_only and directory.is_dir():
+    if not read_only:  # on all processes, whatever each of them saw
         _set_aside(directory, unreadable)
     manager = ocp.CheckpointManager(
         directory.absolute(),

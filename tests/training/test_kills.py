@@ -1,0 +1,10 @@
+"""Runs that are killed and resumed, in processes of their own. The whole show: `python -m tests.kill_and_resume`."""
+
+import pytest
+
+from tests import kill_and_resume
+
+
+@pytest.mark.slow
+def test_killed_runs_end_bit_identical():
+    assert kill_and_resume.main(kills=3, epochs=20.0, seed=1) == 0
