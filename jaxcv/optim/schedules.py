@@ -40,6 +40,9 @@ def cosine(*, peak: float, total_steps: int, warmup_steps: int = 0, end: float =
     Returns:
         step -> learning rate.
 
+    Raises:
+        ValueError: the warm-up is not shorter than the whole.
+
     Example:
         >>> [round(float(cosine(peak=0.1, total_steps=10, warmup_steps=2)(t)), 3) for t in (0, 1, 2, 6, 10)]
         [0.0, 0.05, 0.1, 0.05, 0.0]
@@ -95,6 +98,9 @@ def one_cycle(
 
     Returns:
         step -> learning rate.
+
+    Raises:
+        ValueError: rise is no share.
 
     Example:
         >>> schedule = one_cycle(peak=1.0, total_steps=100)
