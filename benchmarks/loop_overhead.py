@@ -6,8 +6,8 @@ A ResNet-8 on the digits, batch 64. Three ways through the same steps, in turns,
 step on a batch that lies on the device; `training.run` with the launcher's hooks and writers on the same batch; and
 `training.run` fed by the real pipeline (PNG decoding, shuffling, transfer) on the same cores.
 
-Measured on 2 CPU cores with other jobs on them, 5 rounds of 200 steps: the loop +2.05 %, with the pipeline +10.03 %, for
-which the step's own two cores decode the images.
+Measured on 2 CPU cores with other jobs on them, 5 rounds of 200 steps: the loop +2.05 %, with the pipeline +10.03 %:
+the same two cores decode the images.
 """
 
 import argparse
