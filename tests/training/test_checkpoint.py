@@ -1,6 +1,7 @@
 """Checkpoints: what was saved comes back bit by bit, damage is found, and the old one takes over."""
 
 import functools
+import gc
 import json
 import logging
 
@@ -12,6 +13,17 @@ import pytest
 from jaxcv import training
 from jaxcv.training.checkpoint import CheckpointError, checksum, needed_bytes
 from tests.training import problem
+
+
+# Orbax leaves its other reads unfinished when one of them fails; they are told of when they are collected.
+pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """Collects what a test leaves here, not in some later test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope='module')
@@ -70,8 +82,6 @@ def empty_every_file(folder):
             file.write_bytes(b'')
 
 
-# Orbax leaves its other reads unfinished when one of them fails.
-@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 @pytest.mark.parametrize('damage', [overwrite_the_largest_file, remove_the_largest_file, empty_every_file])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog, damage):
     store = training.checkpoints(tmp_path / 'checkpoints', keep_last=3)
