@@ -14,7 +14,6 @@ from jaxcv import training
 from jaxcv.training.checkpoint import CheckpointError, checksum, needed_bytes
 from tests.training import problem
 
-
 # Orbax leaves its other reads unfinished when one of them fails; they are told of when they are collected.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 
