@@ -79,6 +79,7 @@ def worker(passes, model, arguments):
     here, there = context.Pipe()
     process = context.Process(target=serve, args=(passes, model, arguments, there), daemon=True)
     process.start()
+    there.close()  # so that a worker that dies ends the wait for it
     yield here
     with contextlib.suppress(OSError):
         here.send(None)
@@ -89,7 +90,7 @@ def serve(passes, model, arguments, connection) -> None:
     """Report how many images a batch has (jaxcv) or what is missing (torch), then measure until told to stop."""
     try:
         ready, functions = passes(model, arguments)
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision built for another torch
         connection.send(f'{error} (pip install -r benchmarks/requirements.txt)')
         return
     for function in functions.values():  # compile and warm up
