@@ -116,11 +116,13 @@ def _pick(shown: Shown, batch: Mapping[str, np.ndarray], predicted: Mapping[str,
         }
         for i in np.flatnonzero(predicted['valid'])
     ]
-    mistaken = [row['label'] != row['predicted'] for row in rows]
-    order = lambda row: (row['label'] == row['predicted'], -row['confidence'] * (row['label'] != row['predicted']))  # noqa: E731
-    return Shown(
-        sorted([*shown.rows, *rows], key=order)[:SHOWN], shown.seen + len(rows), shown.mistakes + sum(mistaken)
-    )
+    mistakes = sum(_is_mistake(row) for row in rows)
+    kept = sorted([*shown.rows, *rows], key=lambda row: (not _is_mistake(row), -_is_mistake(row) * row['confidence']))
+    return Shown(kept[:SHOWN], shown.seen + len(rows), shown.mistakes + mistakes)
+
+
+def _is_mistake(row: Mapping) -> bool:
+    return row['label'] != row['predicted']
 
 
 def _prediction_grid(shown: Shown, class_names: Sequence[str]) -> Figure:
