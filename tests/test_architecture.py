@@ -9,12 +9,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-BASE = {'types', 'task'}
+BASE = {'types', 'task', 'tree'}
 BLOCKS = {'nn', 'losses', 'metrics', 'augment', 'classical'}
 MAY_IMPORT = {
     '': set(),  # jaxcv/__init__.py
     'types': set(),
     'task': {'types'},
+    'tree': {'types'},
     'config': set(),
     'ops': BASE,
     **{block: BASE | {'ops'} for block in BLOCKS},

@@ -1,93 +1,258 @@
-"""The optimizers, in the formulas of the lecture notes, from optax's parts."""
+"""The optimizers, in the formulas of the lecture notes: ε outside the root, the learning rate inside the velocity.
 
-from collections.abc import Callable
+Each is a chain: clip the gradient, add the penalties, turn it into a direction, scale that to a step by the learning
+rate, gather steps in a velocity. Parts are optax's where they compute the same thing.
+"""
+
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import optax
 
-from jaxcv.types import PyTree
+from jaxcv.optim import links
+from jaxcv.optim.links import Link
+from jaxcv.types import PyTree, Schedule
 
-LearningRate = float | Callable
-"""A number, or a schedule: update count -> number."""
+LearningRate: TypeAlias = float | Schedule | optax.GradientTransformation
+"""A number; a schedule; or a transformation that turns a direction g into the step -lr g, by a rate in its state."""
+
+Form = Literal['notes', 'pytorch']
+Penalize = Literal['weights', 'all']
 
 
 def sgd(
-    *, learning_rate: LearningRate, weight_decay: float = 0.0, clip_norm: float | None = None
+    *,
+    learning_rate: LearningRate,
+    weight_decay: float = 0.0,
+    l1: float = 0.0,
+    decoupled: bool = False,
+    penalize: Penalize = 'weights',
+    clip_norm: float | None = None,
 ) -> optax.GradientTransformation:
     """Stochastic gradient descent: θ ← θ - lr ∇L(θ).
 
+    The options here are common to all the optimizers.
+
     Args:
-        learning_rate: a number or a schedule.
-        weight_decay: λ of the penalty λ/2 |w|², added to the gradient of the weights; biases and the scales and
-            offsets of norms (arrays of one axis) are left out.
-        clip_norm: the gradient (before the penalty) is scaled down to this norm, over all parameters, if longer.
+        learning_rate: a number, a schedule or `reduce_on_plateau`.
+        weight_decay: λ of the penalty λ/2 |θ|², which adds λ θ to the gradient.
+        l1: λ of the penalty λ |θ|, which adds λ sign(θ) to the gradient.
+        decoupled: the weight decay stands beside the step, θ ← θ - lr λ θ, and not in the gradient: so it is in no
+            velocity and is not rescaled. `l1` stays in the gradient.
+        penalize: 'weights' leaves biases and the scales and offsets of norms (arrays of one axis) out of the penalties.
+        clip_norm: the gradient (before the penalties) is scaled down to this norm, over all parameters, if longer.
 
     Returns:
         An optax transformation.
 
     Example:
-        >>> import jax.numpy as jnp, optax
         >>> params = {'w': jnp.ones((1, 1))}
         >>> optimizer = sgd(learning_rate=0.5)
         >>> updates, _ = optimizer.update({'w': jnp.full((1, 1), 0.5)}, optimizer.init(params), params)
         >>> float(optax.apply_updates(params, updates)['w'][0, 0])
         0.75
     """
-    return optax.chain(*_penalized(weight_decay, clip_norm), optax.scale_by_learning_rate(learning_rate))
+    return _assemble(_Common(learning_rate, weight_decay, l1, decoupled, penalize, clip_norm))
 
 
 def momentum(
     *,
     learning_rate: LearningRate,
-    decay: float = 0.9,
-    nesterov: bool = False,
+    decay: float | Schedule = 0.9,
+    form: Form = 'notes',
+    dampening: float = 0.0,
     weight_decay: float = 0.0,
+    l1: float = 0.0,
+    decoupled: bool = False,
+    penalize: Penalize = 'weights',
     clip_norm: float | None = None,
 ) -> optax.GradientTransformation:
     """SGD with momentum: v ← β v - lr ∇L(θ), θ ← θ + v.
 
-    The learning rate stands inside the velocity, as in the notes; PyTorch multiplies the velocity by it afterwards,
-    which is the same while the learning rate is constant.
+    PyTorch has the learning rate outside: v ← β v + (1 - dampening) ∇L(θ), θ ← θ - lr v, its first gradient undampened.
+    Without dampening the two are the same while the learning rate is constant.
 
     Args:
-        learning_rate: a number or a schedule.
-        decay: β, the share of the velocity that is kept.
-        nesterov: looks ahead, in the usual form for the shifted parameters θ + β v: θ ← θ + β v - lr ∇L.
-        weight_decay: λ of the L2 penalty on the weights, see `sgd`.
+        learning_rate: a number, a schedule or `reduce_on_plateau`.
+        decay: β, the share of the velocity that is kept; a number or a schedule such as `one_cycle_momentum`.
+        form: of the formula.
+        dampening: what the gradient loses on its way into the velocity, in PyTorch's form.
+        weight_decay: see `sgd`.
+        l1: see `sgd`.
+        decoupled: see `sgd`.
+        penalize: see `sgd`.
         clip_norm: see `sgd`.
 
     Returns:
         An optax transformation.
+
+    Raises:
+        ValueError: dampening in the notes' form, or an unknown form.
 
     Example:
         >>> optimizer = momentum(learning_rate=0.1, decay=0.9, weight_decay=5e-4)
 
     Paper: Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning".
     """
-    return optax.chain(
-        *_penalized(weight_decay, clip_norm),
-        optax.scale_by_learning_rate(learning_rate),
-        optax.trace(decay, nesterov=nesterov),
-    )
+    if dampening and form != 'pytorch':
+        raise ValueError(f"dampening {dampening} is for form='pytorch'; the notes' form has none")
+    common = _Common(learning_rate, weight_decay, l1, decoupled, penalize, clip_norm)
+    return _with_velocity(common, form, links.velocity(decay, dampening=dampening))
+
+
+def nesterov(
+    *,
+    learning_rate: LearningRate,
+    decay: float | Schedule = 0.9,
+    form: Form = 'notes',
+    weight_decay: float = 0.0,
+    l1: float = 0.0,
+    decoupled: bool = False,
+    penalize: Penalize = 'weights',
+    clip_norm: float | None = None,
+) -> optax.GradientTransformation:
+    """Momentum with the gradient at the look-ahead point: v ← β v - lr ∇L(θ + β v), θ ← θ + v.
+
+    The gradient is taken where the parameters are, so **the parameters kept are the look-ahead point** φ = θ + β v:
+    φₜ₊₁ = φₜ - βₜ vₜ + (1 + βₜ₊₁) vₜ₊₁. With the momentum of the *next* update this is exact also where β and the
+    learning rate change. PyTorch has the learning rate outside and this update's momentum: v ← β v + ∇L(φ),
+    φ ← φ - lr (∇L(φ) + β v).
+
+    Args:
+        learning_rate: a number, a schedule or `reduce_on_plateau`.
+        decay: β, the share of the velocity that is kept; a number or a schedule such as `one_cycle_momentum`.
+        form: of the formula.
+        weight_decay: see `sgd`.
+        l1: see `sgd`.
+        decoupled: see `sgd`.
+        penalize: see `sgd`.
+        clip_norm: see `sgd`.
+
+    Returns:
+        An optax transformation.
+
+    Raises:
+        ValueError: an unknown form.
+
+    Example:
+        >>> optimizer = nesterov(learning_rate=0.1, decay=0.9)
+
+    Papers: Nesterov 1983; Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning".
+    """
+    common = _Common(learning_rate, weight_decay, l1, decoupled, penalize, clip_norm)
+    return _with_velocity(common, form, links.velocity(decay, look_ahead=1 if form == 'notes' else 0))
+
+
+def adagrad(
+    *,
+    learning_rate: LearningRate,
+    eps: float = 1e-10,
+    initial: float = 0.0,
+    rate_decay: float = 0.0,
+    weight_decay: float = 0.0,
+    l1: float = 0.0,
+    decoupled: bool = False,
+    penalize: Penalize = 'weights',
+    clip_norm: float | None = None,
+) -> optax.GradientTransformation:
+    """AdaGrad: s ← s + ∇L², θ ← θ - lr ∇L / (√s + ε).
+
+    Args:
+        learning_rate: a number, a schedule or `reduce_on_plateau`.
+        eps: ε, outside the root.
+        initial: s at the start.
+        rate_decay: d of a further decay of the learning rate, lr / (1 + d t); PyTorch's `lr_decay`.
+        weight_decay: see `sgd`.
+        l1: see `sgd`.
+        decoupled: see `sgd`.
+        penalize: see `sgd`.
+        clip_norm: see `sgd`.
+
+    Returns:
+        An optax transformation.
+
+    Example:
+        >>> optimizer = adagrad(learning_rate=0.1)
+
+    Paper: Duchi et al. 2011, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization".
+    """
+    if rate_decay:
+        learning_rate = optax.chain(
+            _scaled(learning_rate), optax.scale_by_schedule(lambda t: 1 / (1 + rate_decay * jnp.asarray(t)))
+        )
+    common = _Common(learning_rate, weight_decay, l1, decoupled, penalize, clip_norm)
+    return _assemble(common, direction=links.scale_by_sum_of_squares(eps, initial))
+
+
+def rmsprop(
+    *,
+    learning_rate: LearningRate,
+    decay: float = 0.9,
+    eps: float = 1e-8,
+    centered: bool = False,
+    momentum: float | Schedule = 0.0,
+    weight_decay: float = 0.0,
+    l1: float = 0.0,
+    decoupled: bool = False,
+    penalize: Penalize = 'weights',
+    clip_norm: float | None = None,
+) -> optax.GradientTransformation:
+    """RMSProp: s ← β s + (1-β) ∇L², θ ← θ - lr ∇L / (√s + ε).
+
+    Args:
+        learning_rate: a number, a schedule or `reduce_on_plateau`.
+        decay: β, the memory of the squares. PyTorch's default is 0.99.
+        eps: ε, outside the root.
+        centered: the variance of the gradient in the place of s: s - m², with m ← β m + (1-β) ∇L.
+        momentum: μ of a velocity of the rescaled gradients, PyTorch's: v ← μ v + ∇L / (√s + ε), θ ← θ - lr v.
+        weight_decay: see `sgd`.
+        l1: see `sgd`.
+        decoupled: see `sgd`.
+        penalize: see `sgd`.
+        clip_norm: see `sgd`.
+
+    Returns:
+        An optax transformation.
+
+    Example:
+        >>> optimizer = rmsprop(learning_rate=1e-3, decay=0.99)
+
+    Paper: Tieleman and Hinton 2012, "Lecture 6.5: RMSProp".
+    """
+    rescale = links.scale_by_deviation(decay, eps) if centered else optax.scale_by_rms(decay, eps, eps_in_sqrt=False)
+    common = _Common(learning_rate, weight_decay, l1, decoupled, penalize, clip_norm)
+    return _assemble(common, direction=optax.chain(rescale, links.velocity(momentum)) if momentum else rescale)
 
 
 def adam(
     *,
     learning_rate: LearningRate,
-    beta1: float = 0.9,
+    beta1: float | Schedule = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-8,
+    amsgrad: bool = False,
     weight_decay: float = 0.0,
+    l1: float = 0.0,
+    decoupled: bool = False,
+    penalize: Penalize = 'weights',
     clip_norm: float | None = None,
 ) -> optax.GradientTransformation:
     """Adam: g ← β₁ g + (1-β₁) ∇L, s ← β₂ s + (1-β₂) ∇L², θ ← θ - lr ĝ / (√ŝ + ε), both debiased.
 
+    ĝₜ = gₜ / (1 - β₁ᵗ), ŝₜ = sₜ / (1 - β₂ᵗ), t = 1 for the first update.
+
     Args:
-        learning_rate: a number or a schedule.
-        beta1: β₁, memory of the gradient.
-        beta2: β₂, memory of its square.
+        learning_rate: a number, a schedule or `reduce_on_plateau`.
+        beta1: β₁, the memory of the gradient; a number or a schedule such as `one_cycle_momentum`, whose value at an
+            update also debiases there (as in PyTorch).
+        beta2: β₂, the memory of its square.
         eps: ε, outside the root.
-        weight_decay: λ of the L2 penalty on the weights, part of the gradient; see `adamw` for the decoupled form.
+        amsgrad: divides by the root of the highest s so far (the highest before debiasing, as in PyTorch).
+        weight_decay: see `sgd`.
+        l1: see `sgd`.
+        decoupled: see `sgd`; `adamw` has it.
+        penalize: see `sgd`.
         clip_norm: see `sgd`.
 
     Returns:
@@ -96,28 +261,35 @@ def adam(
     Example:
         >>> optimizer = adam(learning_rate=1e-3)
 
-    Paper: Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization".
+    Papers: Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization"; Reddi et al. 2018 (AMSGrad).
     """
-    return optax.chain(*_penalized(weight_decay, clip_norm), optax.adam(learning_rate, beta1, beta2, eps))
+    common = _Common(learning_rate, weight_decay, l1, decoupled, penalize, clip_norm)
+    return _assemble(common, direction=links.scale_by_adam(beta1, beta2, eps, amsgrad))
 
 
 def adamw(
     *,
     learning_rate: LearningRate,
-    beta1: float = 0.9,
+    beta1: float | Schedule = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-8,
+    amsgrad: bool = False,
     weight_decay: float = 0.01,
+    l1: float = 0.0,
+    penalize: Penalize = 'weights',
     clip_norm: float | None = None,
 ) -> optax.GradientTransformation:
     """Adam with decoupled weight decay: Adam's step, and θ ← θ - lr λ θ beside it.
 
     Args:
-        learning_rate: a number or a schedule.
-        beta1: β₁, memory of the gradient.
-        beta2: β₂, memory of its square.
-        eps: ε, outside the root.
-        weight_decay: λ, on the weights only, see `sgd`.
+        learning_rate: a number, a schedule or `reduce_on_plateau`.
+        beta1: see `adam`.
+        beta2: see `adam`.
+        eps: see `adam`.
+        amsgrad: see `adam`.
+        weight_decay: λ.
+        l1: see `sgd`.
+        penalize: see `sgd`. PyTorch penalizes 'all'.
         clip_norm: see `sgd`.
 
     Returns:
@@ -128,16 +300,70 @@ def adamw(
 
     Paper: Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization".
     """
-    return optax.chain(
-        *_penalized(0.0, clip_norm),
-        optax.adamw(learning_rate, beta1, beta2, eps, weight_decay=weight_decay, mask=_weights),
+    return adam(
+        learning_rate=learning_rate,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        amsgrad=amsgrad,
+        weight_decay=weight_decay,
+        l1=l1,
+        decoupled=True,
+        penalize=penalize,
+        clip_norm=clip_norm,
     )
+
+
+class _Common(NamedTuple):
+    """The options that all the optimizers have."""
+
+    learning_rate: LearningRate
+    weight_decay: float
+    l1: float
+    decoupled: bool
+    penalize: Penalize
+    clip_norm: float | None
+
+
+def _assemble(common: _Common, direction: Link | None = None, velocity: Link | None = None) -> Link:
+    """The chain; `direction` stands before the learning rate, `velocity` after it."""
+    if common.penalize not in ('weights', 'all'):
+        raise ValueError(f"penalize must be 'weights' or 'all', got {common.penalize!r}")
+    mask = _weights if common.penalize == 'weights' else _everything
+    rate = _scaled(common.learning_rate)
+    chain = []
+    if common.clip_norm is not None:
+        chain.append(optax.clip_by_global_norm(common.clip_norm))
+    if common.weight_decay and not common.decoupled:
+        chain.append(optax.add_decayed_weights(common.weight_decay, mask))
+    if common.l1:
+        chain.append(optax.masked(links.add_signs(common.l1), mask))
+    if direction is not None:
+        chain.append(direction)
+    if common.weight_decay and common.decoupled:
+        return optax.chain(*chain, links.beside(rate, velocity or optax.identity(), common.weight_decay, mask))
+    return optax.chain(*chain, rate, *([] if velocity is None else [velocity]))
+
+
+def _with_velocity(common: _Common, form: Form, velocity: Link) -> Link:
+    match form:
+        case 'notes':
+            return _assemble(common, velocity=velocity)
+        case 'pytorch':
+            return _assemble(common, direction=velocity)
+    raise ValueError(f"form must be 'notes' or 'pytorch', got {form!r}")
+
+
+def _scaled(learning_rate: LearningRate) -> Link:
+    """From a direction g to the step -lr g."""
+    if isinstance(learning_rate, optax.GradientTransformation):
+        return learning_rate
+    return optax.scale_by_learning_rate(learning_rate)
 
 
 def _weights(params: PyTree) -> PyTree:
     return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
-def _penalized(weight_decay: float, clip_norm: float | None) -> list[optax.GradientTransformation]:
-    clipping = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
-    return clipping + ([optax.add_decayed_weights(weight_decay, mask=_weights)] if weight_decay else [])
+def _everything(params: PyTree) -> PyTree:
+    return jax.tree.map(lambda p: True, params)

@@ -1,0 +1,121 @@
+"""A learning rate that answers to the loss. It has a memory, so it is a transformation and no schedule."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxcv.optim.schedules import constant, linear_warmup
+from jaxcv.types import Array
+
+
+class PlateauState(NamedTuple):
+    """What `reduce_on_plateau` remembers between updates."""
+
+    learning_rate: Array
+    """Of the next update."""
+    step: Array
+    """Updates so far."""
+    total: Array
+    """Sum of the losses of this window."""
+    best: Array
+    """The lowest mean loss of a window."""
+    bad: Array
+    """Windows in a row that were no better."""
+    cooldown: Array
+    """Windows still to wait before bad ones are counted again."""
+
+
+def reduce_on_plateau(
+    *,
+    peak: float,
+    window: int,
+    factor: float = 0.1,
+    patience: int = 10,
+    threshold: float = 1e-4,
+    cooldown: int = 0,
+    min_rate: float = 0.0,
+    warmup_steps: int = 0,
+    warmup_start: float = 0.0,
+) -> optax.GradientTransformationExtraArgs:
+    """Divides the learning rate when the loss no longer falls: PyTorch's ReduceLROnPlateau, as a learning rate.
+
+    The losses of `window` updates are averaged, and the mean is judged once: it is better if below
+    best (1 - threshold). After more than `patience` windows in a row that were no better, lr ← max(factor lr, min_rate)
+    from the next update on.
+
+    Args:
+        peak: the first learning rate.
+        window: updates over which the loss is averaged, such as an epoch.
+        factor: what the learning rate is multiplied by.
+        patience: bad windows in a row that are put up with.
+        threshold: what counts as better, as a share of the best.
+        cooldown: windows after a reduction in which bad ones are not counted.
+        min_rate: the learning rate goes no lower.
+        warmup_steps: updates of a linear warm-up, see `linear_warmup`; the first window follows it.
+        warmup_start: where the warm-up starts, as a share of `peak`.
+
+    Returns:
+        A transformation: gradient -> step, -lr · gradient, which any optimizer takes as its learning rate. The
+        optimizer's `update` then needs `value=loss`. The state has the rate of the next update as `learning_rate`.
+
+    Raises:
+        ValueError: factor is not between 0 and 1, window is not positive, or min_rate is over the peak.
+
+    Example:
+        >>> from jaxcv import optim
+        >>> optimizer = optim.sgd(learning_rate=reduce_on_plateau(peak=0.1, window=1, patience=0))
+        >>> params = {'w': jnp.ones(2)}
+        >>> state = optimizer.init(params)
+        >>> for loss in (3.0, 2.0, 2.0):
+        ...     updates, state = optimizer.update({'w': jnp.ones(2)}, state, params, value=loss)
+        >>> round(float(optax.tree.get(state, 'learning_rate')), 4)
+        0.01
+    """
+    if not 0 < factor < 1:
+        raise ValueError(f'factor is {factor}; it must be between 0 and 1')
+    if window < 1:
+        raise ValueError(f'window is {window}; it must be at least 1 update')
+    if min_rate > peak:
+        raise ValueError(f'min_rate is {min_rate}; it must be no more than peak, which is {peak}')
+    warmup = linear_warmup(constant(peak=peak), steps=warmup_steps, start=warmup_start)
+
+    def judged(state: PlateauState) -> PlateauState:
+        mean = state.total / window
+        better = mean < state.best * (1 - threshold)
+        bad = jnp.where(better | (state.cooldown > 0), 0, state.bad + 1)
+        reduce = bad > patience
+        return state._replace(
+            learning_rate=jnp.where(reduce, jnp.maximum(factor * state.learning_rate, min_rate), state.learning_rate),
+            total=jnp.zeros_like(state.total),
+            best=jnp.where(better, mean, state.best),
+            bad=jnp.where(reduce, 0, bad),
+            cooldown=jnp.where(reduce, cooldown, jnp.maximum(state.cooldown - 1, 0)),
+        )
+
+    def init(params: Any) -> PlateauState:
+        return PlateauState(
+            learning_rate=jnp.asarray(warmup(0), jnp.float32),
+            step=jnp.zeros((), jnp.int32),
+            total=jnp.zeros((), jnp.float32),
+            best=jnp.full((), jnp.inf, jnp.float32),
+            bad=jnp.zeros((), jnp.int32),
+            cooldown=jnp.zeros((), jnp.int32),
+        )
+
+    def update(
+        updates: Any, state: PlateauState, params: Any = None, *, value: Any, **extra: Any
+    ) -> tuple[Any, PlateauState]:
+        steps = jax.tree.map(lambda g: (-state.learning_rate * g).astype(g.dtype), updates)
+        in_window = state.step >= warmup_steps
+        step = optax.safe_increment(state.step)
+        state = state._replace(
+            learning_rate=jnp.where(step <= warmup_steps, warmup(step), state.learning_rate),
+            step=step,
+            total=jnp.where(in_window, state.total + jnp.asarray(value, jnp.float32), state.total),
+        )
+        is_full = in_window & ((step - warmup_steps) % window == 0)
+        return steps, jax.tree.map(lambda new, old: jnp.where(is_full, new, old), judged(state), state)
+
+    return optax.GradientTransformationExtraArgs(init, update)
