@@ -28,6 +28,7 @@ __all__ = [
     'load',
     'nearest',
     'not_data',
+    'prepare',
     'problems',
     'raise_for',
     'save',
@@ -102,12 +103,26 @@ def build(spec: Spec, package: Any, *, path: str = '', provided: Mapping[str, An
         Traceback (most recent call last):
         jaxcv.config.ConfigError: optimizer: no 'momentun' in jaxcv.optim, did you mean momentum?
     """
+    return prepare(spec, package, path=path, provided=provided)()
+
+
+def prepare(
+    spec: Spec, package: Any, *, path: str = '', provided: Mapping[str, Any] | None = None
+) -> functools.partial:
+    """The call that `build` makes, not yet made: the function with its arguments, those that are specs built.
+
+    Example:
+        >>> from jaxcv import optim
+        >>> call = prepare({'name': 'sgd', 'learning_rate': 0.1}, optim)
+        >>> call.func.__name__, call.keywords
+        ('sgd', {'learning_rate': 0.1})
+    """
     spec, provided = _plain(spec), provided or {}
     raise_for(problems(spec, package, path=path, provided=provided))
-    return _build(spec, package, provided)
+    return _prepared(spec, package, provided)
 
 
-def bind(spec: Spec, package: Any, *, path: str = '') -> Callable[..., Any]:
+def bind(spec: Spec, package: Any, *, path: str = '', provided: Mapping[str, Any] | None = None) -> Callable[..., Any]:
     """Fixes the options of the public function that the spec names; its arrays (and key) are left to the caller.
 
     Example:
@@ -116,9 +131,9 @@ def bind(spec: Spec, package: Any, *, path: str = '') -> Callable[..., Any]:
         >>> loss.keywords
         {'label_smoothing': 0.1}
     """
-    spec = _plain(spec)
-    raise_for(problems(spec, package, path=path, bound=True))
-    return functools.partial(_public(package)[spec['name']], **{k: v for k, v in spec.items() if k != 'name'})
+    spec, provided = _plain(spec), provided or {}
+    raise_for(problems(spec, package, path=path, provided=provided, bound=True))
+    return _prepared(spec, package, provided)
 
 
 def problems(
@@ -221,17 +236,17 @@ def differences(old: Spec, new: Spec) -> list[str]:
     ]
 
 
-def _build(spec: Mapping[str, Any], package: Any, provided: Mapping[str, Any]) -> Any:
+def _prepared(spec: Mapping[str, Any], package: Any, provided: Mapping[str, Any]) -> functools.partial:
     function = _public(package)[spec['name']]
     arguments = {k: _build_inside(v, package, provided) for k, v in spec.items() if k != 'name'}
     known = {k: v for k, v in provided.items() if k in inspect.signature(function).parameters}
-    return function(**{**known, **arguments})
+    return functools.partial(function, **{**known, **arguments})
 
 
 def _build_inside(value: Any, package: Any, provided: Mapping[str, Any]) -> Any:
     if isinstance(value, Mapping) and 'name' in value:
-        return _build(value, package, provided)
-    if isinstance(value, tuple):
+        return _prepared(value, package, provided)()
+    if type(value) is tuple:
         return tuple(_build_inside(item, package, provided) for item in value)
     return value
 
@@ -239,7 +254,7 @@ def _build_inside(value: Any, package: Any, provided: Mapping[str, Any]) -> Any:
 def _inner_specs(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping) and 'name' in value:
         yield '', value
-    elif isinstance(value, tuple):
+    elif type(value) is tuple:
         for i, item in enumerate(value):
             for place, inner in _inner_specs(item):
                 yield f'[{i}]{place}', inner
@@ -255,7 +270,7 @@ def _plain(value: Any) -> Any:
         value = value.to_dict()
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
+    if type(value) in (list, tuple):  # a NamedTuple is something made, such as an optax transformation
         return tuple(_plain(v) for v in value)
     return value
 

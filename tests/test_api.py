@@ -9,7 +9,11 @@ import typing
 import jaxtyping
 import pytest
 
+from jaxcv.augment.batch import Example
+from jaxcv.types import Batch
+
 ARRAYS = ('losses', 'augment', 'ops', 'classical')  # functions of arrays
+VIEWS = 'jaxcv.augment.views'
 FACTORIES = ('metrics', 'models', 'optim', 'tasks')  # functions that make functions: what a config may name
 BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -25,7 +29,11 @@ def public(module):
 
 
 FUNCTIONS = [pair for part in (*ARRAYS, *FACTORIES) for pair in public(importlib.import_module(f'jaxcv.{part}'))]
-OF_ARRAYS = [pair for pair in FUNCTIONS if pair[0].split('.')[1] in ARRAYS]
+OF_ARRAYS = [
+    pair
+    for pair in FUNCTIONS
+    if pair[0].split('.')[1] in ARRAYS and not pair[0].startswith(VIEWS)  # which are factories
+]
 
 
 def names(pairs):
@@ -33,7 +41,9 @@ def names(pairs):
 
 
 def is_array(annotation):
-    """Jaxtyping's arrays, unions and tuples of them, and NamedTuples that hold nothing else."""
+    """Jaxtyping's arrays, unions and tuples of them, and NamedTuples and batches that hold nothing else."""
+    if annotation in (Batch, Example):
+        return True
     if typing.get_origin(annotation) in (typing.Union, types.UnionType, tuple):
         return all(is_array(part) for part in typing.get_args(annotation) if part not in (None, type(None), ...))
     if inspect.isclass(annotation) and issubclass(annotation, tuple) and hasattr(annotation, '_fields'):

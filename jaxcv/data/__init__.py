@@ -7,6 +7,16 @@ resume. TensorFlow is never imported.
 
 from jaxcv.data import transforms
 from jaxcv.data.pipeline import eval_batches, prefetch, train_batches
-from jaxcv.data.sources import Source, describe, source
+from jaxcv.data.sources import Source, describe, only_classes, source, subset
 
-__all__ = ['Source', 'describe', 'eval_batches', 'prefetch', 'source', 'train_batches', 'transforms']
+__all__ = [
+    'Source',
+    'describe',
+    'eval_batches',
+    'only_classes',
+    'prefetch',
+    'source',
+    'subset',
+    'train_batches',
+    'transforms',
+]

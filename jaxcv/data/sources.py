@@ -3,12 +3,13 @@
 import contextlib
 import difflib
 import io
+import operator
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
-__all__ = ['Source', 'describe', 'source']
+__all__ = ['Source', 'describe', 'only_classes', 'source', 'subset']
 
 _IMAGE_SUFFIXES = frozenset(['.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.gif', '.pgm', '.ppm'])
 
@@ -54,6 +55,75 @@ def source(name: str, *, split: str, data_dir: str | os.PathLike | None = None) 
     if name == 'folder':
         return _folder(split, data_dir)
     return _tfds(name, split, None if data_dir is None else os.path.expanduser(data_dir))
+
+
+def subset(source: Source, indices: Iterable[SupportsIndex]) -> Source:
+    """Some of the examples of a data set.
+
+    Args:
+        source: The data set.
+        indices: Which, in this order; an index may occur more than once.
+
+    Returns:
+        A source whose example i is example `indices[i]`; `where` names the original one.
+
+    Raises:
+        ValueError: There are no indices, or one is outside `[0, size)`.
+
+    Example:
+        >>> pets = Source(9, lambda index: {'label': index % 2}, lambda index: f'pets/train[{index}]', ('cat', 'dog'))
+        >>> odd = subset(pets, range(1, 9, 2))
+        >>> odd.size, odd.read(3), odd.where(3)
+        (4, {'label': 1}, 'pets/train[7]')
+    """
+    places = [operator.index(index) for index in indices]
+    if not places:
+        raise ValueError('a subset needs at least one index, got none')
+    if outside := [place for place in places if not 0 <= place < source.size]:
+        raise ValueError(f'there are {source.size} examples, 0 to {source.size - 1}: no example {outside[0]}')
+    return source._replace(
+        size=len(places),
+        read=lambda index: source.read(places[index]),
+        where=lambda index: source.where(places[index]),
+    )
+
+
+def only_classes(source: Source, classes: Sequence[str]) -> Source:
+    """The examples of some classes, relabelled 0, 1, ... in the order of `classes`.
+
+    Reads each example once to learn its label; images are not decoded for it.
+
+    Args:
+        source: The data set.
+        classes: Names of the classes to keep.
+
+    Returns:
+        A source of these classes, its examples in the order that they had; `where` names the original example.
+
+    Raises:
+        ValueError: The data set has no classes or none of that name, a name is repeated, or nothing is left.
+
+    Example:
+        >>> pets = Source(6, lambda index: {'label': index % 3}, lambda index: f'[{index}]', ('cat', 'dog', 'fox'))
+        >>> some = only_classes(pets, ['fox', 'cat'])
+        >>> some.class_names, [(some.where(i), some.read(i)['label']) for i in range(some.size)]
+        (('fox', 'cat'), [('[0]', 1), ('[2]', 0), ('[3]', 1), ('[5]', 0)])
+    """
+    if unknown := [name for name in classes if name not in source.class_names]:
+        raise ValueError(f'no class {unknown[0]!r}; there are: {_join(source.class_names)}')
+    if len(set(classes)) < len(classes):
+        raise ValueError(f'a class is named twice: {_join(classes)}')
+    relabelled = {source.class_names.index(name): label for label, name in enumerate(classes)}
+    indices = [index for index in range(source.size) if int(source.read(index)['label']) in relabelled]
+    if not indices:
+        raise ValueError(f'none of the {source.size} examples is of the classes {_join(classes)}')
+    kept = subset(source, indices)
+
+    def read(index: int) -> dict[str, Any]:
+        example = kept.read(index)
+        return {**example, 'label': relabelled[int(example['label'])]}
+
+    return kept._replace(read=read, class_names=tuple(classes))
 
 
 def describe(source: Source) -> str:

@@ -17,8 +17,8 @@ import numpy as np
 
 from jaxcv.data.seeds import uniform
 
-__all__ = ['center_crop', 'compose', 'decode', 'keep', 'random_flip', 'random_resized_crop', 'resize',
-           'resize_short_side']  # fmt: skip
+__all__ = ['center_crop', 'compose', 'decode', 'keep', 'random_flip', 'random_resized_crop',
+           'random_scale_crop', 'resize', 'resize_short_side']  # fmt: skip
 
 Example = dict[str, Any]
 Transform = Callable[[Example], Example]
@@ -108,6 +108,49 @@ def random_resized_crop(
         (top, left, h, w), seed = _draw_box(example['seed'], image.shape[:2], scale, ratio)
         box = image[top : top + h, left : left + w]
         return {**example, 'image': _resized(box, height, width, average_from=2.0), 'seed': seed}
+
+    return apply
+
+
+def random_scale_crop(*, size: int | tuple[int, int], scales: tuple[int, int] = (256, 480)) -> Transform:
+    """Multi-scale training: resizes so that the short side is a random S, proportions kept, and cuts a random patch.
+
+    `S ~ U{least, ..., largest}`; the patch lies anywhere. `jaxcv.augment.random_scale_patch` is the same on the device,
+    for images that all have one size. Resizing is bilinear, but averages areas where it shrinks by 2 or more.
+
+    Args:
+        size: Side of the patch, or (height, width), in pixels.
+        scales: Least and largest S, in pixels.
+
+    Returns:
+        The transform: `image` becomes uint8 `[height width c]`.
+
+    Example:
+        >>> import numpy as np
+        >>> example = {'image': np.zeros((600, 800, 3), np.uint8), 'seed': 1}
+        >>> random_scale_crop(size=224)(example)['image'].shape
+        (224, 224, 3)
+
+    Paper: Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition", ICLR 2015,
+    section 3.1.
+    """
+    height, width = _size(size)
+    if not max(height, width) <= scales[0] <= scales[1]:
+        raise ValueError(
+            f'random_scale_crop: scales {scales} must be size <= least <= largest, '
+            f'so that a patch of {(height, width)} pixels fits'
+        )
+
+    def apply(example: Example) -> Example:
+        image = example['image']
+        share, seed = uniform(example['seed'])
+        down, seed = uniform(seed)
+        across, seed = uniform(seed)
+        factor = (scales[0] + int(share * (scales[1] - scales[0] + 1))) / min(image.shape[:2])
+        h, w = (round(side * factor) for side in image.shape[:2])
+        top, left = int(down * (h - height + 1)), int(across * (w - width + 1))
+        patch = _resized(image, h, w, average_from=2.0)[top : top + height, left : left + width]
+        return {**example, 'image': patch, 'seed': seed}
 
     return apply
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 
 from jaxcv.types import Array, Float, UInt8
@@ -59,3 +60,56 @@ def normalize(
     if 0 in tuple(std):
         raise ValueError(f'std must not be zero, got {tuple(std)}')
     return (images - jnp.asarray(mean, images.dtype)) / jnp.asarray(std, images.dtype)
+
+
+def resize_short_side(images: Float[Array, 'n h w c'], *, size: int) -> Float[Array, 'n height width c']:
+    """Resize isotropically, so that the short side is `size`: `(h, w) -> round((h, w) size / min(h, w))`.
+
+    Bilinear; where it shrinks, the filter is stretched over all pixels that a result covers, so nothing is aliased.
+
+    Args:
+        images: `[n, h, w, c]`, floats.
+        size: length of the short side in pixels. The long one is rounded.
+
+    Returns:
+        `[n, height, width, c]` of the images' type, `min(height, width) == size`.
+
+    Raises:
+        ValueError: size is less than a pixel.
+
+    Example:
+        >>> resize_short_side(jnp.zeros((1, 600, 800, 3)), size=300).shape
+        (1, 300, 400, 3)
+    """
+    if size < 1:
+        raise ValueError(f'size must be at least 1 pixel, got {size}')
+    n, h, w, c = images.shape
+    height, width = (round(side * size / min(h, w)) for side in (h, w))
+    return jax.image.resize(images, (n, height, width, c), 'linear')
+
+
+def center_crop(
+    images: Float[Array, '*n h w c'] | UInt8[Array, '*n h w c'], *, size: int | tuple[int, int]
+) -> Float[Array, '*n height width c'] | UInt8[Array, '*n height width c']:
+    """Cut the middle out: `out[y, x] = in[(h - height) // 2 + y, (w - width) // 2 + x]`.
+
+    Args:
+        images: `[*n, h, w, c]`, floats or uint8.
+        size: side of the result, or (height, width), in pixels.
+
+    Returns:
+        `[*n, height, width, c]` of the images' type.
+
+    Raises:
+        ValueError: the images are smaller than that, or size is less than a pixel.
+
+    Example:
+        >>> print(center_crop(jnp.arange(16.0).reshape(1, 4, 4, 1), size=2).ravel())
+        [ 5.  6.  9. 10.]
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    h, w = images.shape[-3:-1]
+    if not (1 <= height <= h and 1 <= width <= w):
+        raise ValueError(f'a crop of {(height, width)} pixels does not fit into images of {(h, w)}')
+    top, left = (h - height) // 2, (w - width) // 2
+    return images[..., top : top + height, left : left + width, :]

@@ -27,8 +27,9 @@ def classification(
     Args:
         model: a Linen module, `apply(variables, images [n h w c], train=...) -> logits [n classes]`.
         num_classes: the number of classes, for the confusion matrix.
-        loss: per example, (logits [n classes], labels [n]) -> [n].
-        augment: functions (key, images [n h w c]) -> images, in order, in training only.
+        loss: per example, (logits [n classes], labels [n] or soft ones [n classes]) -> [n].
+        augment: functions (key, batch) -> batch of `jaxcv.augment`, in order, in training only; their batch's `image`
+            is float in [0, 1], and they may leave soft labels [n classes].
         mean: what `normalize` subtracts, one number a channel, images being in [0, 1]; None leaves them as they are.
         std: what it divides by.
 
@@ -54,19 +55,21 @@ def classification(
 
     def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
         dropout_key, *keys = jax.random.split(key, len(augment) + 1)
-        images = ops.to_float(jnp.asarray(batch['image']))
+        batch = {**batch, 'image': ops.to_float(jnp.asarray(batch['image']))}
         for key, augmentation in zip(keys, augment, strict=True):
-            images = augmentation(key, images)
+            batch = augmentation(key, batch)
         logits, state = model.apply(
             {'params': params, **state},
-            normalized(images),
+            normalized(batch['image']),
             train=True,
             mutable=list(state),
             rngs={'dropout': dropout_key},
         )
         # where, not a product: a masked example may hold anything, NaN too.
-        per_example = jnp.where(batch['valid'], loss(logits, batch['label']), 0.0)
-        correct = batch['valid'] & (jnp.argmax(logits, -1) == batch['label'])
+        labels = batch['label']
+        per_example = jnp.where(batch['valid'], loss(logits, labels), 0.0)
+        likeliest = labels if labels.ndim == 1 else jnp.argmax(labels, -1)
+        correct = batch['valid'] & (jnp.argmax(logits, -1) == likeliest)
         return LossOutput(per_example.sum(), batch['valid'].sum(dtype=jnp.float32), state, {'top1': correct.sum()})
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:

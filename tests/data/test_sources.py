@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from jaxcv.data import describe, source, transforms
+from jaxcv.data import Source, describe, only_classes, source, subset, train_batches, transforms
 from jaxcv.data.prepare import main
 
 
@@ -108,6 +108,61 @@ def test_splits(prepared):
     }.items():
         with pytest.raises(ValueError, match=re.escape(message)):
             source('digits', split=split, data_dir=prepared)
+
+
+def test_parts_of_a_split_are_those_of_the_whole(prepared):
+    whole = source('digits', split='train', data_dir=prepared)
+    first = source('digits', split='train[:200]', data_dir=prepared)
+    last = source('digits', split='train[1000:]', data_dir=prepared)
+    assert (first.size, last.size) == (200, 200)
+    assert [first.read(i) for i in range(200)] == [whole.read(i) for i in range(200)]
+    assert [last.read(i) for i in range(200)] == [whole.read(1000 + i) for i in range(200)]
+    assert last.where(3) == 'digits/train[1000:][3]'
+
+
+def test_subset(prepared):
+    whole = source('digits', split='test', data_dir=prepared)
+    some = subset(whole, np.array([596, 0, 0]))
+    assert (some.size, some.class_names) == (3, whole.class_names)
+    assert [some.read(i) for i in range(3)] == [whole.read(596), whole.read(0), whole.read(0)]
+    assert [some.where(i) for i in range(3)] == ['digits/test[596]', 'digits/test[0]', 'digits/test[0]']
+    assert subset(some, [0]).where(0) == 'digits/test[596]'
+    for indices, message in (([], 'got none'), ([597], '0 to 596: no example 597'), ([3, -1], 'no example -1')):
+        with pytest.raises(ValueError, match=message):
+            subset(whole, indices)
+
+
+def test_only_classes(prepared):
+    """The digits 5 to 9 in an order of their own, as scikit-learn has them, through to a batch."""
+    digits = load_digits()
+    order = np.random.Generator(np.random.PCG64(0)).permutation(1797)[:1200]
+    whole = source('digits', split='train', data_dir=prepared)
+    names = ['9', '5', '6', '7', '8']
+    kept = only_classes(whole, names)
+    targets = digits.target[order]
+    places = np.flatnonzero(targets >= 5)
+    assert (kept.size, kept.class_names) == (len(places), tuple(names))
+    assert [kept.where(i) for i in range(kept.size)] == [f'digits/train[{place}]' for place in places]
+    assert [kept.read(i)['label'] for i in range(kept.size)] == [names.index(str(t)) for t in targets[places]]
+    assert all(kept.read(i)['image'] == whole.read(place)['image'] for i, place in enumerate(places))
+
+    batch = next(train_batches(kept, batch_size=32, transforms=[transforms.decode(channels=1)], seed=0))
+    assert batch['label'].tolist() == [kept.read(int(i))['label'] for i in batch['index']]
+    assert whole.read(int(places[0]))['label'] == targets[places[0]]  # the original is as it was
+
+
+def test_only_classes_that_are_not_there(photos):
+    data = source('folder', split='train', data_dir=photos)
+    assert [only_classes(data, ['dog']).read(i)['label'] for i in range(2)] == [0, 0]
+    for classes, message in (
+        (['dog', 'fox'], "no class 'fox'; there are: cat, dog"),
+        (['dog', 'dog'], 'named twice'),
+        ([], 'none of the 4 examples'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            only_classes(data, classes)
+    with pytest.raises(ValueError, match="no class 'cat'; there are: none"):
+        only_classes(Source(1, lambda index: {}, str, ()), ['cat'])
 
 
 def test_a_missing_data_set_says_how_to_prepare_it(tmp_path):

@@ -226,6 +226,33 @@ def test_random_resized_crop_of_an_image_that_fits_no_box(shape, box):
     assert crop({'image': image, 'seed': 0})['image'].min() == 255
 
 
+def test_random_scale_crop_is_a_patch_of_the_image_resized_isotropically(photo):
+    """The result is somewhere in the photo resized to one of the scales, and all scales and places are drawn."""
+    crop = transforms.random_scale_crop(size=(20, 30), scales=(32, 34))
+    # 90 / 34 > 2: the area mean throughout.
+    whole = {short: transforms.resize_short_side(size=short)({'image': photo})['image'] for short in (32, 33, 34)}
+    drawn = []
+    for seed in range(150):
+        example = {'image': photo, 'label': 4, 'seed': mix(2, seed)}
+        result = crop(example)
+        assert result['image'].shape == (20, 30, 3)
+        assert result['label'] == 4
+        assert result['seed'] != example['seed']
+        errors = {short: cv2.matchTemplate(image, result['image'], cv2.TM_SQDIFF) for short, image in whole.items()}
+        short = min(errors, key=lambda scale: errors[scale].min())
+        top, left = np.unravel_index(errors[short].argmin(), errors[short].shape)
+        assert np.array_equal(result['image'], whole[short][top : top + 20, left : left + 30])
+        drawn.append((short, top / (short - 20), left / (whole[short].shape[1] - 30)))
+    shorts, tops, lefts = np.array(drawn).T
+    assert all(30 < (shorts == short).sum() < 70 for short in (32, 33, 34))
+    for place in (tops, lefts):
+        assert (place.min(), place.max()) == (0, 1)
+        assert abs(place.mean() - 0.5) < 0.1
+    assert np.array_equal(crop(example)['image'], result['image'])
+    grown = transforms.random_scale_crop(size=100, scales=(100, 100))({'image': photo[:, :90], 'seed': 0})
+    assert np.array_equal(grown['image'], cv2.resize(photo[:, :90], (100, 100), interpolation=cv2.INTER_LINEAR))
+
+
 def test_random_flip_is_even_and_remembers_nothing(photo):
     flip = transforms.random_flip()
     flipped = [np.array_equal(flip({'image': photo, 'seed': mix(1, i)})['image'], photo[:, ::-1]) for i in range(400)]
@@ -248,6 +275,8 @@ def test_keep_and_compose(photo):
         lambda: transforms.center_crop(size=(3, -1)),
         lambda: transforms.random_resized_crop(size=8, scale=(0.5, 0.1)),
         lambda: transforms.random_resized_crop(size=8, ratio=(0, 1)),
+        lambda: transforms.random_scale_crop(size=(8, 9), scales=(8, 12)),
+        lambda: transforms.random_scale_crop(size=8, scales=(12, 10)),
     ],
 )
 def test_impossible_options_are_refused_at_once(make):

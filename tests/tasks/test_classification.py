@@ -51,9 +51,9 @@ def test_a_masked_example_may_hold_nan(batch):
 def test_augmentations_see_the_image_in_training_only(batch):
     seen = []
 
-    def darken(key, images):
-        seen.append(images.shape)
-        return images * 0.5
+    def darken(key, batch):
+        seen.append(batch['image'].shape)
+        return {**batch, 'image': batch['image'] * 0.5}
 
     model = models.linear_classifier(num_classes=5)
     plain = tasks.classification(model, num_classes=5)

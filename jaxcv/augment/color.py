@@ -1,0 +1,288 @@
+"""Augmentations that change colours and move nothing.
+
+torchvision's formulas, on floats in [0, 1]. Brightness, contrast and saturation each blend the image with a second one:
+black, its mean grey, its greys; a factor of 1 leaves it as it is, 0 gives the second image.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import dm_pix
+import jax
+import jax.numpy as jnp
+
+from jaxcv.augment.batch import Keys, for_each
+from jaxcv.types import Array, Batch, Float, PRNGKeyArray, Scalar
+
+__all__ = [
+    'color_jitter',
+    'random_brightness',
+    'random_contrast',
+    'random_grayscale',
+    'random_hue',
+    'random_saturation',
+]
+
+
+def random_brightness(key: Keys, batch: Batch, *, max_change: float = 0.4) -> Batch:
+    """Make each image brighter or darker.
+
+    `out = clip(f · image, 0, 1)`, with f uniform in `[max(0, 1 - max_change), 1 + max_change]`.
+
+    Args:
+        key: a random key, or one for each example.
+        batch: with `image` `[n, h, w, c]`, floats in [0, 1].
+        max_change: the largest change of the factor, at least 0.
+
+    Returns:
+        The batch with new images `[n, h, w, c]`.
+
+    Raises:
+        ValueError: the images are no floats, or max_change is negative.
+
+    Example:
+        >>> batch = {'image': jnp.full((2, 1, 1, 3), 0.5)}
+        >>> bright = random_brightness(jax.random.key(0), batch, max_change=0.2)['image']
+        >>> bool((abs(bright - 0.5) <= 0.1).all() and bright[0, 0, 0, 0] != bright[1, 0, 0, 0])
+        True
+    """
+    _check(batch, {'max_change': max_change})
+    return _recolored(lambda key, image: blend(image, _black(image), _factor(key, max_change)), key, batch)
+
+
+def random_contrast(key: Keys, batch: Batch, *, max_change: float = 0.4) -> Batch:
+    """Raise or lower the contrast of each image.
+
+    `out = clip(f · image + (1 - f) · m, 0, 1)`, with m the mean grey of the image (without three channels, its mean)
+    and f uniform in `[max(0, 1 - max_change), 1 + max_change]`.
+
+    Args:
+        key: a random key, or one for each example.
+        batch: with `image` `[n, h, w, c]`, floats in [0, 1].
+        max_change: the largest change of the factor, at least 0.
+
+    Returns:
+        The batch with new images `[n, h, w, c]`.
+
+    Raises:
+        ValueError: the images are no floats, or max_change is negative.
+
+    Example:
+        >>> batch = {'image': jnp.full((1, 2, 2, 3), 0.5)}
+        >>> print(random_contrast(jax.random.key(0), batch)['image'][0, 0, 0].round(3))  # there is none to change
+        [0.5 0.5 0.5]
+    """
+    _check(batch, {'max_change': max_change})
+    return _recolored(lambda key, image: blend(image, mean_gray(image), _factor(key, max_change)), key, batch)
+
+
+def random_saturation(key: Keys, batch: Batch, *, max_change: float = 0.4) -> Batch:
+    """Make the colours of each image stronger or paler.
+
+    `out = clip(f · image + (1 - f) · grey, 0, 1)`, with `grey = 0.2989 r + 0.587 g + 0.114 b` of the pixel and f
+    uniform in `[max(0, 1 - max_change), 1 + max_change]`.
+
+    Args:
+        key: a random key, or one for each example.
+        batch: with `image` `[n, h, w, 3]`, floats in [0, 1].
+        max_change: the largest change of the factor, at least 0.
+
+    Returns:
+        The batch with new images `[n, h, w, 3]`.
+
+    Raises:
+        ValueError: the images are no floats or have not 3 channels, or max_change is negative.
+
+    Example:
+        >>> batch = {'image': jnp.ones((1, 1, 1, 3)) * jnp.array([0.6, 0.5, 0.4])}
+        >>> print(random_saturation(jax.random.key(0), batch, max_change=0.0)['image'].ravel())
+        [0.6 0.5 0.4]
+    """
+    _check(batch, {'max_change': max_change})
+    _check_rgb(batch)
+    return _recolored(lambda key, image: blend(image, gray(image), _factor(key, max_change)), key, batch)
+
+
+def random_hue(key: Keys, batch: Batch, *, max_change: float = 0.1) -> Batch:
+    """Turn the hues of each image round the colour circle.
+
+    In HSV: `hue' = (hue + d) mod 1`, with d uniform in `[-max_change, max_change]`.
+
+    Args:
+        key: a random key, or one for each example.
+        batch: with `image` `[n, h, w, 3]`, floats in [0, 1].
+        max_change: the largest turn, in [0, 0.5]: 0.5 is half the circle.
+
+    Returns:
+        The batch with new images `[n, h, w, 3]`.
+
+    Raises:
+        ValueError: the images are no floats or have not 3 channels, or max_change is outside [0, 0.5].
+
+    Example:
+        >>> batch = {'image': jnp.full((1, 1, 1, 3), 0.5)}
+        >>> print(random_hue(jax.random.key(0), batch)['image'].ravel())  # grey has no hue
+        [0.5 0.5 0.5]
+    """
+    _check(batch, {}, hue=max_change)
+    _check_rgb(batch)
+    return _recolored(lambda key, image: _turned(key, image, max_change), key, batch)
+
+
+def color_jitter(
+    key: Keys,
+    batch: Batch,
+    *,
+    brightness: float = 0.4,
+    contrast: float = 0.4,
+    saturation: float = 0.4,
+    hue: float = 0.1,
+) -> Batch:
+    """Change brightness, contrast, saturation and hue, in an order that is drawn for each image.
+
+    See `random_brightness`, `random_contrast`, `random_saturation` and `random_hue`.
+
+    Args:
+        key: a random key, or one for each example.
+        batch: with `image` `[n, h, w, 3]`, floats in [0, 1]; any number of channels if saturation and hue are 0.
+        brightness: the largest change of the factor, at least 0, where 0 leaves it out; the same for the next two.
+        contrast: likewise.
+        saturation: likewise.
+        hue: the largest turn, in [0, 0.5].
+
+    Returns:
+        The batch with new images `[n, h, w, c]`.
+
+    Raises:
+        ValueError: the images are no floats or lack the three channels, or a largest change is out of its range.
+
+    Example:
+        >>> batch = {'image': jnp.full((2, 4, 4, 3), 0.5), 'label': jnp.array([3, 7])}
+        >>> jittered = color_jitter(jax.random.key(0), batch)
+        >>> jittered['image'].shape, jittered['label'].tolist()
+        ((2, 4, 4, 3), [3, 7])
+
+    Howard, "Some Improvements on Deep Convolutional Neural Network Based Image Classification", 2013.
+    """
+    _check(batch, {'brightness': brightness, 'contrast': contrast, 'saturation': saturation}, hue=hue)
+    if saturation > 0 or hue > 0:
+        _check_rgb(batch)
+
+    def jitter(key: PRNGKeyArray, image: Array) -> Array:
+        order_key, hue_key, *keys = jax.random.split(key, 5)
+        factors = [_factor(k, change) for k, change in zip(keys, (brightness, contrast, saturation), strict=True)]
+        *places, hue_place = jax.random.permutation(order_key, 4)
+
+        def blended(image: Array, earliest: Array | int, latest: Array | int) -> Array:
+            return _in_order(image, factors, places, earliest, latest)
+
+        if hue == 0:
+            return blended(image, 0, 3)
+        return blended(_turned(hue_key, blended(image, 0, hue_place), hue), hue_place, 3)
+
+    return _recolored(jitter, key, batch)
+
+
+def random_grayscale(key: Keys, batch: Batch, *, probability: float = 0.1) -> Batch:
+    """Take the colours away from some images: `r = g = b = 0.2989 r + 0.587 g + 0.114 b`.
+
+    Args:
+        key: a random key, or one for each example.
+        batch: with `image` `[n, h, w, 3]`, floats in [0, 1].
+        probability: of grey, in [0, 1].
+
+    Returns:
+        The batch with new images `[n, h, w, 3]`.
+
+    Raises:
+        ValueError: the images are no floats or have not 3 channels, or the probability is outside [0, 1].
+
+    Example:
+        >>> batch = {'image': jnp.ones((1, 1, 1, 3)) * jnp.array([1.0, 0.0, 0.0])}
+        >>> print(random_grayscale(jax.random.key(0), batch, probability=1.0)['image'].ravel())
+        [0.2989 0.2989 0.2989]
+    """
+    _check(batch, {})
+    _check_rgb(batch)
+    if not 0 <= probability <= 1:
+        raise ValueError(f'probability must be in [0, 1], got {probability}')
+
+    def grayed(key: PRNGKeyArray, image: Array) -> Array:
+        return jnp.where(jax.random.bernoulli(key, probability), gray(image), image)
+
+    return _recolored(grayed, key, batch)
+
+
+def gray(image: Float[Array, 'h w c']) -> Float[Array, 'h w 1']:
+    """The grey of each pixel, `0.2989 r + 0.587 g + 0.114 b`; without three channels, their mean."""
+    if image.shape[-1] != 3:
+        return image.mean(-1, keepdims=True)
+    return 0.2989 * image[..., :1] + 0.587 * image[..., 1:2] + 0.114 * image[..., 2:]
+
+
+def blend(image: Float[Array, 'h w c'], second: Float[Array, '...'], factor: Scalar | float) -> Float[Array, 'h w c']:
+    """Mixes two images, `clip(f · image + (1 - f) · second, 0, 1)`."""
+    factor = jnp.asarray(factor, image.dtype)
+    return jnp.clip(factor * image + (1 - factor) * second, 0, 1)
+
+
+def _black(image: Array) -> Array:
+    return jnp.zeros((1, 1, 1), image.dtype)
+
+
+def mean_gray(image: Float[Array, 'h w c']) -> Float[Array, '1 1 1']:
+    """The mean of `gray`."""
+    # The grey of the mean is the mean of the greys, and eight times as fast on a CPU.
+    return gray(image.mean(axis=(0, 1), keepdims=True))
+
+
+def _in_order(
+    image: Array, factors: Sequence[Array], places: Sequence[Array], earliest: Array | int, latest: Array | int
+) -> Array:
+    """Changes brightness, contrast and saturation by their places, as far as these lie within the two.
+
+    The order is a value, and a batch would compute all branches of a choice. So every step that some order needs is
+    taken, with the factor 1 where this one does not. Contrast, which waits for a mean, stands there only once.
+    """
+    brightness, contrast, saturation = (
+        jnp.where((earliest <= place) & (place <= latest), factor, 1.0)
+        for factor, place in zip(factors, places, strict=True)
+    )
+    darkened, flattened, faded = places
+
+    def pointwise(image: Array, here: Callable[[Array], Array]) -> Array:
+        first = here(darkened) & (darkened < faded)
+        image = blend(image, _black(image), jnp.where(first, brightness, 1.0))
+        image = blend(image, gray(image), jnp.where(here(faded), saturation, 1.0))
+        return blend(image, _black(image), jnp.where(here(darkened) & ~first, brightness, 1.0))
+
+    image = pointwise(image, lambda place: place < flattened)
+    image = blend(image, mean_gray(image), contrast)
+    return pointwise(image, lambda place: place > flattened)
+
+
+def _factor(key: PRNGKeyArray, change: float) -> Scalar:
+    return jax.random.uniform(key, minval=max(0.0, 1 - change), maxval=1 + change)
+
+
+def _turned(key: PRNGKeyArray, image: Array, change: float) -> Array:
+    shift = jax.random.uniform(key, minval=-change, maxval=change)
+    return dm_pix.adjust_hue(image, shift.astype(image.dtype))
+
+
+def _recolored(function: Callable[[PRNGKeyArray, Array], Array], key: Keys, batch: Batch) -> Batch:
+    return for_each(lambda key, example: {**example, 'image': function(key, example['image'])}, key, batch)
+
+
+def _check(batch: Batch, changes: Mapping[str, float], *, hue: float = 0.0) -> None:
+    if not jnp.issubdtype(batch['image'].dtype, jnp.floating):
+        raise ValueError(f'colours change on floats in [0, 1], got {batch["image"].dtype}: pass ops.to_float(images)')
+    for name, change in changes.items():
+        if change < 0:
+            raise ValueError(f'{name} must be at least 0, got {change}')
+    if not 0 <= hue <= 0.5:
+        raise ValueError(f'the largest turn of the hue must be in [0, 0.5], got {hue}')
+
+
+def _check_rgb(batch: Batch) -> None:
+    if batch['image'].shape[-1] != 3:
+        raise ValueError(f'this needs images with 3 channels, red, green and blue, got {batch["image"].shape}')

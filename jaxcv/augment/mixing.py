@@ -1,0 +1,163 @@
+"""Augmentations that mix each example with another one, and its label too.
+
+The other one is the one before it in the batch, the last for the first: the data are shuffled already, and where the
+batch is sharded only its edges travel. An example keeps to itself if the other is not `valid`. The keys decide how much
+is mixed and where; so a batch's result depends on its order, and on nothing outside it.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxcv.augment.batch import Example, Keys
+from jaxcv.types import Array, Batch, PRNGKeyArray
+
+__all__ = ['cutmix', 'mixup']
+
+
+def mixup(
+    key: Keys,
+    batch: Batch,
+    *,
+    num_classes: int,
+    alpha: float = 0.2,
+    probability: float = 1.0,
+    per_batch: bool = False,
+) -> Batch:
+    """Average each example with the one before it, images and labels.
+
+    `x' = λ x + (1 - λ) x_other`, `y' = λ y + (1 - λ) y_other`, with λ drawn from Beta(alpha, alpha).
+
+    Args:
+        key: a random key, or one for each example.
+        batch: with `image` `[n, h, w, c]`, floats, and `label`, `[n]` int or `[n, num_classes]` float.
+        num_classes: the length of a label as a vector of shares.
+        alpha: above 0; small values leave most examples near one of the two.
+        probability: that an example is mixed, in [0, 1].
+        per_batch: draw once for the whole batch, as the authors' code does; then `key` is one key.
+
+    Returns:
+        The batch with new images `[n, h, w, c]` and labels `[n, num_classes]`, float32, which sum to 1.
+
+    Raises:
+        ValueError: the images are no floats, there are no labels that fit, the batch has boxes or masks, which this
+            cannot mix, or an option is out of its range.
+
+    Example:
+        >>> batch = {'image': jnp.zeros((2, 1, 1, 1)).at[1].set(1.0), 'label': jnp.array([0, 1])}
+        >>> mixed = mixup(jax.random.key(0), batch, num_classes=2)
+        >>> bool(jnp.allclose(mixed['image'].ravel(), mixed['label'][:, 1]))
+        True
+
+    Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018.
+    """
+    if not jnp.issubdtype(batch['image'].dtype, jnp.floating):
+        raise ValueError(f'mixup averages floats, got {batch["image"].dtype} images: pass ops.to_float(images)')
+    _check(batch, alpha, probability)
+
+    def draw(key: PRNGKeyArray) -> Array:
+        mix_key, share_key = jax.random.split(key)
+        mixes = jax.random.bernoulli(mix_key, probability)
+        return jnp.where(mixes, jax.random.beta(share_key, alpha, alpha), 1.0)[None, None, None]
+
+    return _mixed(_draws(draw, key, len(batch['image']), per_batch), batch, num_classes)
+
+
+def cutmix(
+    key: Keys,
+    batch: Batch,
+    *,
+    num_classes: int,
+    alpha: float = 1.0,
+    probability: float = 1.0,
+    per_batch: bool = False,
+) -> Batch:
+    """Paste a box of the example before it into each example, and mix the labels by area.
+
+    The box is centred on a pixel drawn uniformly; its sides are `sqrt(1 - λ)` of the image's, with λ drawn from
+    Beta(alpha, alpha), and what sticks out is cut off. The label is `λ' y + (1 - λ') y_other`, with `1 - λ'` the share
+    of the pixels that were replaced.
+
+    Args:
+        key: a random key, or one for each example.
+        batch: with `image` `[n, h, w, c]`, floats or uint8, and `label`, `[n]` int or `[n, num_classes]` float.
+        num_classes: the length of a label as a vector of shares.
+        alpha: above 0; 1 makes all λ as likely.
+        probability: that an example is mixed, in [0, 1].
+        per_batch: draw once for the whole batch, as the authors' code does; then `key` is one key.
+
+    Returns:
+        The batch with new images `[n, h, w, c]` and labels `[n, num_classes]`, float32, which sum to 1.
+
+    Raises:
+        ValueError: there are no labels that fit, the batch has boxes or masks, which this cannot mix, or an option is
+            out of its range.
+
+    Example:
+        >>> batch = {'image': jnp.zeros((2, 8, 8, 1)).at[1].set(1.0), 'label': jnp.array([0, 1])}
+        >>> mixed = cutmix(jax.random.key(0), batch, num_classes=2)
+        >>> bool(jnp.allclose(mixed['image'].mean(axis=(1, 2, 3)), mixed['label'][:, 1]))
+        True
+
+    Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features", 2019.
+    """
+    _check(batch, alpha, probability)
+    n, *size, _ = batch['image'].shape
+
+    def draw(key: PRNGKeyArray) -> Array:
+        mix_key, share_key, centre_key = jax.random.split(key, 3)
+        mixes = jax.random.bernoulli(mix_key, probability)
+        half_share = jnp.where(mixes, 0.5 * jnp.sqrt(1 - jax.random.beta(share_key, alpha, alpha)), 0.0)
+        centres = jax.random.randint(centre_key, (2,), 0, jnp.array(size))
+        inside = []
+        for length, centre in zip(size, centres, strict=True):
+            half = (half_share * length).astype(jnp.int32)
+            inside.append((jnp.arange(length) >= centre - half) & (jnp.arange(length) < centre + half))
+        return 1.0 - (inside[0][:, None] & inside[1])[..., None]
+
+    return _mixed(_draws(draw, key, n, per_batch), batch, num_classes)
+
+
+def _draws(draw: Callable[[PRNGKeyArray], Array], key: Keys, n: int, per_batch: bool) -> Array:
+    """How much of itself each example keeps at each pixel, `[n, h, w, 1]` or `[n, 1, 1, 1]`."""
+    if per_batch:
+        if key.ndim:
+            raise ValueError(f'per_batch draws once: pass one key, got {len(key)}')
+        own = draw(key)
+        return jnp.broadcast_to(own, (n, *own.shape))
+    keys = key if key.ndim else jax.random.split(key, n)
+    if keys.shape != (n,):
+        raise ValueError(f'there are {n} examples, but keys of shape {keys.shape}: pass one key, or one an example')
+    return jax.vmap(draw)(keys)
+
+
+def _mixed(own: Array, batch: Batch, num_classes: int) -> Example:
+    images, labels = batch['image'], jnp.asarray(batch['label'])
+    if labels.ndim == 1:
+        labels = jax.nn.one_hot(labels, num_classes)
+    if labels.shape != (len(images), num_classes):
+        raise ValueError(f'labels must be [n] or [n, {num_classes}] for {len(images)} images, got {labels.shape}')
+    if 'valid' in batch:
+        own = jnp.where(jnp.roll(batch['valid'], 1)[:, None, None, None], own, 1.0)
+
+    def mix(mine: Array, share: Array) -> Array:
+        # where, not a product alone: what stands in an invalid example may be NaN.
+        other = jnp.where(share < 1, jnp.roll(mine, 1, axis=0), mine)
+        if not jnp.issubdtype(mine.dtype, jnp.floating):
+            return jnp.where(share < 1, other, mine)
+        share = share.astype(mine.dtype)
+        return share * mine + (1 - share) * other
+
+    return {**batch, 'image': mix(images, own), 'label': mix(labels, own.mean(axis=(1, 2)))}
+
+
+def _check(batch: Batch, alpha: float, probability: float) -> None:
+    if 'label' not in batch:
+        raise ValueError(f'mixing needs the labels, the batch has only: {", ".join(batch)}')
+    if unmixed := {'boxes', 'mask', 'masks'} & set(batch):
+        raise ValueError(f'the batch has {", ".join(sorted(unmixed))}, which mixup and cutmix cannot mix')
+    if alpha <= 0:
+        raise ValueError(f'alpha must be above 0, got {alpha}')
+    if not 0 <= probability <= 1:
+        raise ValueError(f'probability must be in [0, 1], got {probability}')

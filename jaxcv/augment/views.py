@@ -1,0 +1,125 @@
+"""What a network looks at for one image at test time: factories of tuples of functions `images -> images`.
+
+Predictions are averaged over the views. A view is deterministic, takes float or uint8 images `[n h w c]` and returns
+floats in [0, 1]; views of one tuple may differ in size.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import jax.numpy as jnp
+
+from jaxcv.ops import center_crop, resize_short_side, to_float
+from jaxcv.types import Array, Float, Images, UInt8
+
+__all__ = ['crops', 'flips', 'multi_scale']
+
+View: TypeAlias = Callable[[Images | UInt8[Array, 'n h w c']], Float[Array, 'n height width c']]
+
+
+def flips() -> tuple[View, ...]:
+    """The images, and the images mirrored left to right.
+
+    Returns:
+        Two functions, `[n, h, w, c] -> [n, h, w, c]`.
+
+    Example:
+        >>> images = jnp.array([[[[0.0], [1.0]]]])
+        >>> [view(images).ravel().tolist() for view in flips()]
+        [[0.0, 1.0], [1.0, 0.0]]
+    """
+    return _with_mirrored((to_float,))
+
+
+def multi_scale(
+    *, scales: Sequence[int] = (224, 256, 384), crop: int | None = None, flip: bool = False
+) -> tuple[View, ...]:
+    """Multi-scale testing: the images resized so that the short side is each Q of `scales`, proportions kept.
+
+    Args:
+        scales: the lengths Q of the short side, in pixels.
+        crop: the side of the centre crop that is cut from each, in pixels: the size that was trained on. None
+            keeps the whole image.
+        flip: adds each view's mirror image, after all the others.
+
+    Returns:
+        One function a scale, `[n, h, w, c] -> [n, height, width, c]`, with height and width `crop` where it is given;
+        twice as many with `flip`.
+
+    Raises:
+        ValueError: there are no scales, or one is smaller than the crop (or than a pixel).
+
+    Example:
+        >>> images = jnp.zeros((1, 60, 80, 3))
+        >>> [view(images).shape for view in multi_scale(scales=[30, 45])]
+        [(1, 30, 40, 3), (1, 45, 60, 3)]
+        >>> [view(images).shape for view in multi_scale(scales=[30, 45], crop=28)]
+        [(1, 28, 28, 3), (1, 28, 28, 3)]
+
+    Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2015, section 3.2.
+    """
+    if crop is not None and crop < 1:
+        raise ValueError(f'crop must be at least 1 pixel, got {crop}')
+    if not scales or min(scales) < (crop or 1):
+        raise ValueError(f'scales must be one or more sides of at least {crop or 1} pixels, got {tuple(scales)}')
+
+    def at_scale(short_side: int) -> View:
+        def view(images: Images | UInt8[Array, 'n h w c']) -> Float[Array, 'n height width c']:
+            # The weights of a pixel add up to 1 but for rounding: unclipped, white would be 1.0000001.
+            resized = jnp.clip(resize_short_side(to_float(images), size=short_side), 0, 1)
+            return resized if crop is None else center_crop(resized, size=crop)
+
+        return view
+
+    views = tuple(at_scale(scale) for scale in scales)
+    return _with_mirrored(views) if flip else views
+
+
+def crops(*, size: int | tuple[int, int], flip: bool = False) -> tuple[View, ...]:
+    """The four corners and the centre of the images, as AlexNet was tested (with `flip`: ten crops).
+
+    Args:
+        size: the crop's side, or (height, width), in pixels.
+        flip: adds each crop's mirror image, after the five.
+
+    Returns:
+        Five or ten functions, `[n, h, w, c] -> [n, height, width, c]`: top left, top right, bottom left, bottom right,
+        centre, and then the same mirrored. Each raises ValueError where the images are smaller than that.
+
+    Raises:
+        ValueError: size is less than a pixel.
+
+    Example:
+        >>> images = jnp.arange(9.0).reshape(1, 3, 3, 1)
+        >>> [int(view(images).item()) for view in crops(size=1)]
+        [0, 2, 6, 8, 4]
+
+    Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks", 2012, section 4.1.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise ValueError(f'size must be at least 1 pixel, got {size}')
+
+    def corner(bottom: bool, right: bool) -> View:
+        def view(images: Images | UInt8[Array, 'n h w c']) -> Float[Array, 'n height width c']:
+            h, w = images.shape[1:3]
+            if height > h or width > w:
+                raise ValueError(f'a crop of {(height, width)} pixels does not fit into images of {(h, w)}')
+            top, left = (h - height) * bottom, (w - width) * right
+            return to_float(images)[:, top : top + height, left : left + width]
+
+        return view
+
+    def centre(images: Images | UInt8[Array, 'n h w c']) -> Float[Array, 'n height width c']:
+        return center_crop(to_float(images), size=(height, width))
+
+    views = (*(corner(bottom, right) for bottom in (False, True) for right in (False, True)), centre)
+    return _with_mirrored(views) if flip else views
+
+
+def _with_mirrored(views: Sequence[View]) -> tuple[View, ...]:
+    def mirrored(images: Images | UInt8[Array, 'n h w c'], *, view: View) -> Float[Array, 'n height width c']:
+        return view(images)[:, :, ::-1]
+
+    return (*views, *(functools.partial(mirrored, view=view) for view in views))
