@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 from jaxcv.types import Array, Batch, PRNGKeyArray, PyTree, Scalar, Variables
 
+BATCH_MOMENTS = 'batch_moments'
+"""If a loss is given a state with this collection, empty, batch norms leave their batch's statistics in it."""
+
 
 class LossOutput(NamedTuple):
     """A loss as a sum and its weight, so that devices, hosts and micro-batches of unequal masks add up exactly.

@@ -1,5 +1,16 @@
-"""Losses: pure functions that return one float32 value per example (anchor, pixel); the task reduces them once."""
+"""Losses: pure functions that return one float32 value per example (anchor, pixel); the task reduces them once.
 
-from jaxcv.losses.classification import hinge, sigmoid_cross_entropy, softmax_cross_entropy, zero_one
+`weight_penalty` is a function of the parameters instead, a scalar to add to the mean loss: it can be called, but is no
+loss that a config may name.
+"""
 
-__all__ = ['hinge', 'sigmoid_cross_entropy', 'softmax_cross_entropy', 'zero_one']
+from jaxcv.losses.classification import (
+    hinge,
+    kl_divergence,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+    zero_one,
+)
+from jaxcv.losses.penalty import weight_penalty as weight_penalty
+
+__all__ = ['hinge', 'kl_divergence', 'sigmoid_cross_entropy', 'softmax_cross_entropy', 'zero_one']

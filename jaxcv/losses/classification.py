@@ -38,12 +38,47 @@ def softmax_cross_entropy(
 
     Label smoothing: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2016.
     """
-    _check_smoothing(label_smoothing)
-    targets, known = _targets(logits, labels)
-    targets = (1 - label_smoothing) * targets + label_smoothing / logits.shape[-1]
+    targets, known = _smoothed_targets(logits, labels, label_smoothing)
     log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
     # 0 log 0 = 0: a class that is masked out with -inf costs nothing unless it is the label.
     losses = -jnp.sum(jnp.where(targets == 0, 0, targets * log_probabilities), axis=-1)
+    return jnp.where(known, losses, jnp.nan)
+
+
+def kl_divergence(
+    logits: Float[Array, '*n classes'],
+    labels: Int[Array, '*n'] | Float[Array, '*n classes'],
+    *,
+    label_smoothing: float = 0.0,
+) -> Float[Array, '*n']:
+    """Kullback-Leibler divergence of the softmax of the logits from the labels: label smoothing's other form.
+
+    `L = Σ_j t_j log(t_j / softmax(s)_j)`, `t = (1 - a) y + a / classes`. It is `softmax_cross_entropy` less the
+    entropy of `t`, on which no parameter has an influence: the gradient is the same, and the least value is 0.
+
+    Args:
+        logits: class scores `s`, `[*n, classes]`, of any float type; the loss is computed in float32.
+        labels: class indices `[*n]`, or distributions over the classes `[*n, classes]`.
+        label_smoothing: `a` in `[0, 1]`, the share of the label given evenly to all classes.
+
+    Returns:
+        One loss per example, float32 `[*n]`; NaN where an integer label is outside `[0, classes)`.
+
+    Raises:
+        ValueError: the labels' shape fits neither form, or the smoothing is outside `[0, 1]`.
+
+    Example:
+        >>> logits = jnp.array([[2.0, 0.0], [0.0, 0.0]])
+        >>> print(kl_divergence(logits, jnp.array([0, 0]), label_smoothing=0.5).round(2))
+        [0.06 0.13]
+
+    Müller, Kornblith and Hinton, "When Does Label Smoothing Help?", 2019.
+    """
+    targets, known = _smoothed_targets(logits, labels, label_smoothing)
+    log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
+    # As above 0 log 0 = 0; the inner `where` keeps the logarithm's gradient finite too.
+    log_targets = jnp.log(jnp.where(targets == 0, 1, targets))
+    losses = jnp.sum(jnp.where(targets == 0, 0, targets * (log_targets - log_probabilities)), axis=-1)
     return jnp.where(known, losses, jnp.nan)
 
 
@@ -151,6 +186,13 @@ def _targets(logits: Array, labels: Array) -> tuple[Array, Array]:
         f'labels must be class indices (integers) of shape {logits.shape[:-1]} or one value per class of shape '
         f'{logits.shape}, got {labels.dtype} of shape {labels.shape}'
     )
+
+
+def _smoothed_targets(logits: Array, labels: Array, label_smoothing: float) -> tuple[Array, Array]:
+    """As `_targets`, with a share of each label given evenly to all classes."""
+    _check_smoothing(label_smoothing)
+    targets, known = _targets(logits, labels)
+    return (1 - label_smoothing) * targets + label_smoothing / logits.shape[-1], known
 
 
 def _check_smoothing(label_smoothing: float) -> None:

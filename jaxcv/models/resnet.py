@@ -13,15 +13,16 @@ from jax.typing import DTypeLike
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.nn.pool import max_pool
+from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.nn.residual import BasicBlock, Bottleneck, Shortcut
 from jaxcv.types import Array, Float, Images
 
 
 class Stage(nn.Module):
-    """Blocks in a row at one resolution; the first one strides."""
+    """Blocks in a row at one resolution, one for each rate of stochastic depth; the first one strides."""
 
     block: type[BasicBlock] | type[Bottleneck]
-    depth: int
+    stochastic_depths: Sequence[float]
     features: int
     strides: int
     shortcut: Shortcut
@@ -32,12 +33,13 @@ class Stage(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
         """Apply the blocks one after another."""
-        for i in range(self.depth):
+        for i, stochastic_depth in enumerate(self.stochastic_depths):
             x = self.block(
                 features=self.features,
                 strides=self.strides if i == 0 else 1,
                 shortcut=self.shortcut,
                 zero_init_residual=self.zero_init_residual,
+                stochastic_depth=stochastic_depth,
                 dtype=self.dtype,
                 axis_name=self.axis_name,
                 name=f'block{i + 1}',
@@ -71,11 +73,20 @@ class ResNet(nn.Module):
     small_images: bool = False
     shortcut: Shortcut = 'projection'
     zero_init_residual: bool = False
+    dropout: float = 0.0
+    stochastic_depth: float = 0.0
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
 
+    def __post_init__(self):
+        """Check the rates, which some of the layers would meet in training only."""
+        check_rate('dropout', self.dropout)
+        check_rate('stochastic_depth', self.stochastic_depth)
+        super().__post_init__()
+
     def setup(self):
-        """Make the last layer; it is apart so that `features` does without it."""
+        """Make what comes last; it is apart so that `features` does without it."""
+        self.drop = Dropout(self.dropout)
         uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
         self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=uniform)
 
@@ -87,10 +98,14 @@ class ResNet(nn.Module):
         stages = {'stem': x}
         if not self.small_images:
             x = max_pool(x, window=3, strides=2, padding=1)
+        # Huang et al.: the rate rises linearly with the depth, up to the last block's.
+        blocks, done = sum(self.depths), 0
         for i, depth in enumerate(self.depths):
+            rates = tuple(self.stochastic_depth * (done + j) / blocks for j in range(1, depth + 1))
+            done += depth
             x = stages[f'stage{i + 1}'] = Stage(
                 block=self.block,
-                depth=depth,
+                stochastic_depths=rates,
                 features=self.width * 2**i,
                 strides=1 if i == 0 else 2,
                 shortcut=self.shortcut,
@@ -102,9 +117,9 @@ class ResNet(nn.Module):
         return stages
 
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n classes']:
-        """Return float32 logits; `train` takes the batch's statistics and updates the running ones."""
+        """Return float32 logits; `train` takes the batch's statistics, updates the running ones, and drops."""
         last = self.features(images, train=train)[f'stage{len(self.depths)}']
-        return self.head(last.mean(axis=(1, 2))).astype(jnp.float32)
+        return self.head(self.drop(last.mean(axis=(1, 2)), train=train)).astype(jnp.float32)
 
 
 def cifar_resnet(
@@ -115,6 +130,8 @@ def cifar_resnet(
     shortcut: Shortcut = 'identity',
     dtype: DTypeLike = jnp.float32,
     axis_name: str | None = None,
+    dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
 ) -> ResNet:
     """Make a ResNet for small images, of depth 6n+2: a 3x3 stem, then 3 stages of n basic blocks.
 
@@ -127,13 +144,18 @@ def cifar_resnet(
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
         axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
             are those of the whole batch anyway.
+        dropout: probability in [0, 1) of leaving out a feature before the last layer, in training; needs
+            `rngs={'dropout': key}`, as stochastic depth does.
+        stochastic_depth: probability in [0, 1) of leaving out the last block's residual branch, example by example, in
+            training; it rises linearly to that from the first block on (Huang et al. 2016,
+            https://arxiv.org/abs/1603.09382, who have 0.5 at the last).
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
         'stage3' at strides 1, 1, 2, 4.
 
     Raises:
-        ValueError: depth is not 6n+2.
+        ValueError: depth is not 6n+2, or a probability is not in [0, 1).
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -155,6 +177,8 @@ def cifar_resnet(
         width=width,
         small_images=True,
         shortcut=shortcut,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
         dtype=jnp.dtype(dtype),
         axis_name=axis_name,
     )
@@ -166,6 +190,8 @@ def resnet18(
     dtype: DTypeLike = jnp.float32,
     axis_name: str | None = None,
     zero_init_residual: bool = False,
+    dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
 ) -> ResNet:
     """Make a ResNet-18: basic blocks, 2 in each of 4 stages; torchvision's, 11,689,512 parameters.
 
@@ -176,10 +202,18 @@ def resnet18(
             are those of the whole batch anyway.
         zero_init_residual: start the last batch norm of each block at 0, so that each block starts as the identity
             (Goyal et al. 2017, https://arxiv.org/abs/1706.02677).
+        dropout: probability in [0, 1) of leaving out a feature before the last layer, in training; needs
+            `rngs={'dropout': key}`, as stochastic depth does.
+        stochastic_depth: probability in [0, 1) of leaving out the last block's residual branch, example by example, in
+            training; it rises linearly to that from the first block on (Huang et al. 2016,
+            https://arxiv.org/abs/1603.09382, who have 0.5 at the last).
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
         'stage4' at strides 2, 4, 8, 16, 32.
+
+    Raises:
+        ValueError: a probability is not in [0, 1).
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -190,7 +224,9 @@ def resnet18(
 
     He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
-    return _resnet(BasicBlock, (2, 2, 2, 2), num_classes, dtype, axis_name, zero_init_residual)
+    return _resnet(
+        BasicBlock, (2, 2, 2, 2), num_classes, dtype, axis_name, zero_init_residual, dropout, stochastic_depth
+    )
 
 
 def resnet34(
@@ -199,6 +235,8 @@ def resnet34(
     dtype: DTypeLike = jnp.float32,
     axis_name: str | None = None,
     zero_init_residual: bool = False,
+    dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
 ) -> ResNet:
     """Make a ResNet-34: basic blocks, 3, 4, 6 and 3 in 4 stages; torchvision's, 21,797,672 parameters.
 
@@ -207,10 +245,15 @@ def resnet34(
         dtype: compute type, as in `resnet18`.
         axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
         zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
+        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
+        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
         'stage4' at strides 2, 4, 8, 16, 32.
+
+    Raises:
+        ValueError: a probability is not in [0, 1).
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -221,7 +264,9 @@ def resnet34(
 
     He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
-    return _resnet(BasicBlock, (3, 4, 6, 3), num_classes, dtype, axis_name, zero_init_residual)
+    return _resnet(
+        BasicBlock, (3, 4, 6, 3), num_classes, dtype, axis_name, zero_init_residual, dropout, stochastic_depth
+    )
 
 
 def resnet50(
@@ -230,6 +275,8 @@ def resnet50(
     dtype: DTypeLike = jnp.float32,
     axis_name: str | None = None,
     zero_init_residual: bool = False,
+    dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
 ) -> ResNet:
     """Make a ResNet-50: bottlenecks, 3, 4, 6 and 3 in 4 stages; torchvision's, 25,557,032 parameters.
 
@@ -238,10 +285,15 @@ def resnet50(
         dtype: compute type, as in `resnet18`.
         axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
         zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
+        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
+        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
         'stage4' at strides 2, 4, 8, 16, 32.
+
+    Raises:
+        ValueError: a probability is not in [0, 1).
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -252,7 +304,9 @@ def resnet50(
 
     He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
-    return _resnet(Bottleneck, (3, 4, 6, 3), num_classes, dtype, axis_name, zero_init_residual)
+    return _resnet(
+        Bottleneck, (3, 4, 6, 3), num_classes, dtype, axis_name, zero_init_residual, dropout, stochastic_depth
+    )
 
 
 def resnet101(
@@ -261,6 +315,8 @@ def resnet101(
     dtype: DTypeLike = jnp.float32,
     axis_name: str | None = None,
     zero_init_residual: bool = False,
+    dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
 ) -> ResNet:
     """Make a ResNet-101: bottlenecks, 3, 4, 23 and 3 in 4 stages; torchvision's, 44,549,160 parameters.
 
@@ -269,10 +325,15 @@ def resnet101(
         dtype: compute type, as in `resnet18`.
         axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
         zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
+        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
+        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
         'stage4' at strides 2, 4, 8, 16, 32.
+
+    Raises:
+        ValueError: a probability is not in [0, 1).
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -283,7 +344,9 @@ def resnet101(
 
     He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
-    return _resnet(Bottleneck, (3, 4, 23, 3), num_classes, dtype, axis_name, zero_init_residual)
+    return _resnet(
+        Bottleneck, (3, 4, 23, 3), num_classes, dtype, axis_name, zero_init_residual, dropout, stochastic_depth
+    )
 
 
 def resnet152(
@@ -292,6 +355,8 @@ def resnet152(
     dtype: DTypeLike = jnp.float32,
     axis_name: str | None = None,
     zero_init_residual: bool = False,
+    dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
 ) -> ResNet:
     """Make a ResNet-152: bottlenecks, 3, 8, 36 and 3 in 4 stages; torchvision's, 60,192,808 parameters.
 
@@ -300,10 +365,15 @@ def resnet152(
         dtype: compute type, as in `resnet18`.
         axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
         zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
+        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
+        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
         'stage4' at strides 2, 4, 8, 16, 32.
+
+    Raises:
+        ValueError: a probability is not in [0, 1).
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -314,7 +384,9 @@ def resnet152(
 
     He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
-    return _resnet(Bottleneck, (3, 8, 36, 3), num_classes, dtype, axis_name, zero_init_residual)
+    return _resnet(
+        Bottleneck, (3, 8, 36, 3), num_classes, dtype, axis_name, zero_init_residual, dropout, stochastic_depth
+    )
 
 
 def _resnet(
@@ -324,6 +396,8 @@ def _resnet(
     dtype: DTypeLike,
     axis_name: str | None,
     zero_init_residual: bool,
+    dropout: float,
+    stochastic_depth: float,
 ) -> ResNet:
     return ResNet(
         block=block,
@@ -333,4 +407,6 @@ def _resnet(
         dtype=jnp.dtype(dtype),
         axis_name=axis_name,
         zero_init_residual=zero_init_residual,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
     )

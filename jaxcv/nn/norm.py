@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.task import BATCH_MOMENTS
 from jaxcv.types import Array, Float
 
 
@@ -13,7 +14,9 @@ class BatchNorm(nn.Module):
 
     In training, mean and (biased) variance are the batch's, and the running ones become
     `momentum * running + (1 - momentum) * batch`; otherwise they are the running ones. Statistics are taken in float32.
-    Parameters 'scale' and 'bias' and statistics 'mean' and 'var' are named as in `flax.linen.BatchNorm`.
+    Parameters 'scale' and 'bias' and statistics 'mean' and 'var' are named as in `flax.linen.BatchNorm`. Where the
+    collection 'batch_moments' is mutable, the batch's own mean and var are left there, for
+    `jaxcv.training.recalibrate`.
 
     Attributes:
         momentum: share of the running statistics that stays; PyTorch's momentum 0.1 is 0.9 here.
@@ -55,6 +58,8 @@ class BatchNorm(nn.Module):
                 mean, mean_of_squares = jax.lax.pmean((mean, mean_of_squares), self.axis_name)
             var = jnp.maximum(mean_of_squares - jnp.square(mean), 0)
             if not self.is_initializing():
+                for name, value in {'mean': mean, 'var': var}.items():
+                    self.sow(BATCH_MOMENTS, name, value, init_fn=lambda: None, reduce_fn=lambda _, new: new)
                 running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
                 running_var.value = self.momentum * running_var.value + (1 - self.momentum) * var
         else:

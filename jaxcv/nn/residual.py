@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
+from jaxcv.nn.regularization import StochasticDepth
 from jaxcv.types import Array, Float
 
 Shortcut = Literal['identity', 'projection']
@@ -22,6 +23,7 @@ class BasicBlock(nn.Module):
         strides: of the first convolution and of the shortcut.
         shortcut: how the shortcut changes shape, where it must.
         zero_init_residual: start the last batch norm's scale at 0, so that the block starts as the identity.
+        stochastic_depth: the probability that training leaves out the branch F of an example.
         dtype: compute type; parameters and statistics stay float32.
         axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
@@ -37,6 +39,7 @@ class BasicBlock(nn.Module):
     strides: int = 1
     shortcut: Shortcut = 'projection'
     zero_init_residual: bool = False
+    stochastic_depth: float = 0.0
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
 
@@ -48,6 +51,7 @@ class BasicBlock(nn.Module):
         y = BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn1')(y, train=train)
         y = Conv(self.features, dtype=self.dtype, name='conv2')(nn.relu(y))
         y = BatchNorm(dtype=self.dtype, axis_name=self.axis_name, scale_init=last_scale, name='bn2')(y, train=train)
+        y = StochasticDepth(self.stochastic_depth, name='drop')(y, train=train)
         return nn.relu(y + _shortcut(self, x, self.features, train=train))
 
 
@@ -61,6 +65,7 @@ class Bottleneck(nn.Module):
         strides: of the 3x3 convolution and of the shortcut.
         shortcut: how the shortcut changes shape, where it must.
         zero_init_residual: start the last batch norm's scale at 0, so that the block starts as the identity.
+        stochastic_depth: the probability that training leaves out the branch F of an example.
         dtype: compute type; parameters and statistics stay float32.
         axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
@@ -76,6 +81,7 @@ class Bottleneck(nn.Module):
     strides: int = 1
     shortcut: Shortcut = 'projection'
     zero_init_residual: bool = False
+    stochastic_depth: float = 0.0
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
 
@@ -90,6 +96,7 @@ class Bottleneck(nn.Module):
         y = BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn2')(y, train=train)
         y = Conv(features, kernel_size=1, dtype=self.dtype, name='conv3')(nn.relu(y))
         y = BatchNorm(dtype=self.dtype, axis_name=self.axis_name, scale_init=last_scale, name='bn3')(y, train=train)
+        y = StochasticDepth(self.stochastic_depth, name='drop')(y, train=train)
         return nn.relu(y + _shortcut(self, x, features, train=train))
 
 

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 from sklearn import metrics as sklearn_metrics
 
 from jaxcv import losses
@@ -12,7 +13,13 @@ LABELS = RNG.integers(0, 5, 12).astype(np.int32)
 SOFT = RNG.dirichlet(np.ones(5), 12).astype(np.float32)
 MULTI_HOT = RNG.integers(0, 2, (12, 5)).astype(np.float32)
 
-INTEGER_LOSSES = [losses.softmax_cross_entropy, losses.sigmoid_cross_entropy, losses.zero_one, losses.hinge]
+INTEGER_LOSSES = [
+    losses.softmax_cross_entropy,
+    losses.kl_divergence,
+    losses.sigmoid_cross_entropy,
+    losses.zero_one,
+    losses.hinge,
+]
 
 
 def one_hot(labels):
@@ -53,6 +60,40 @@ def test_softmax_cross_entropy_is_scikit_learns_log_loss():
     np.testing.assert_allclose(
         losses.softmax_cross_entropy(jnp.asarray(LOGITS), jnp.asarray(LABELS)).mean(), expected, rtol=1e-6
     )
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.1, 1.0])
+@pytest.mark.parametrize('labels', [LABELS, SOFT], ids=['integer', 'soft'])
+def test_kl_divergence_is_cross_entropy_less_a_constant(labels, smoothing):
+    """SciPy's relative entropy; a constant apart from the cross-entropy, and so with its gradient."""
+    logits, labels = jnp.asarray(LOGITS), jnp.asarray(labels)
+
+    @jax.jit
+    def values_and_gradients(logits):
+        options = {'label_smoothing': smoothing}
+        sums = [
+            jax.grad(lambda s, loss=loss: loss(s, labels, **options).sum())
+            for loss in (losses.kl_divergence, losses.softmax_cross_entropy)
+        ]
+        kl = losses.kl_divergence(logits, labels, **options)
+        return kl, losses.softmax_cross_entropy(logits, labels, **options), *(f(logits) for f in sums)
+
+    kl, cross_entropy, kl_gradient, gradient = values_and_gradients(logits)
+    targets = (one_hot(labels) if labels.ndim == 1 else np.asarray(labels, np.float64)) * (
+        1 - smoothing
+    ) + smoothing / 5
+    p = special.softmax(LOGITS.astype(np.float64), axis=1)
+    np.testing.assert_allclose(kl, special.rel_entr(targets, p).sum(1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(cross_entropy - kl, special.entr(targets).sum(1), atol=5e-6)
+    np.testing.assert_allclose(kl_gradient, gradient, atol=1e-6)
+
+
+def test_kl_divergence_is_0_at_the_labels_and_its_gradient_by_them_is_finite():
+    soft = jnp.asarray(SOFT)
+    np.testing.assert_allclose(losses.kl_divergence(jnp.log(soft) + 7, soft), np.zeros(12), atol=1e-6)
+    hard = jnp.array([[1.0, 0.0], [0.5, 0.5]])
+    gradient = jax.grad(lambda t: losses.kl_divergence(jnp.zeros((2, 2)), t).sum())(hard)
+    assert np.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize('dtype', [np.int32, bool])

@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from jaxcv import models
+from jaxcv.nn import StochasticDepth
 
 FIXTURE = Path(__file__).parent.parent / 'fixtures' / 'resnet_reference.npz'
 
@@ -161,6 +163,58 @@ def test_zero_init_residual_reaches_every_block():
     )(jax.random.key(0))
     assert len(jax.tree.leaves(scales)) == 8
     assert not any(scale.any() for scale in jax.tree.leaves(scales))
+
+
+@pytest.mark.parametrize(
+    ('model', 'blocks'),
+    [
+        (models.cifar_resnet(depth=20, width=2, stochastic_depth=0.6), 9),
+        (models.resnet50(stochastic_depth=0.6), 16),
+    ],
+    ids=['cifar_resnet', 'resnet50'],
+)
+def test_stochastic_depth_rises_linearly_with_depth(model, blocks):
+    rates = []
+
+    def record(method, args, kwargs, context):
+        if isinstance(context.module, StochasticDepth) and context.method_name == '__call__':
+            rates.append(context.module.rate)
+        return method(*args, **kwargs)
+
+    with nn.intercept_methods(record):
+        shapes_of(model)
+    np.testing.assert_allclose(rates, [0.6 * block / blocks for block in range(1, blocks + 1)])
+
+
+def test_dropout_and_stochastic_depth_rest_outside_training():
+    """The same parameters and, at rest, the same logits; in training a key decides."""
+    options = {'depth': 8, 'width': 2, 'num_classes': 3}
+    plain, model = models.cifar_resnet(**options), models.cifar_resnet(**options, dropout=0.5, stochastic_depth=0.5)
+    assert shapes_of(plain) == shapes_of(model)
+    leaves, tree = jax.tree.flatten(shapes_of(model))
+    rng = np.random.default_rng(0)
+    variables = tree.unflatten([rng.uniform(0.1, 1, leaf.shape).astype(np.float32) for leaf in leaves])
+    images = jnp.asarray(rng.normal(size=(4, 4, 4, 3)), jnp.float32)
+
+    @jax.jit
+    def everything(variables, keys):
+        train = lambda key: model.apply(  # noqa: E731
+            variables, images, train=True, mutable=['batch_stats'], rngs={'dropout': key}
+        )[0]
+        return plain.apply(variables, images), model.apply(variables, images), jax.lax.map(train, keys)
+
+    keys = jax.random.split(jax.random.key(0), 2)[jnp.array([0, 0, 1])]
+    expected, at_rest, (first, again, other) = everything(variables, keys)
+    np.testing.assert_array_equal(at_rest, expected)
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other)
+
+
+@pytest.mark.parametrize('option', ['dropout', 'stochastic_depth'])
+def test_rates_are_probabilities(option):
+    for make in (models.cifar_resnet, models.resnet50):
+        with pytest.raises(ValueError, match=rf'{option} .* in \[0, 1\), got 1.0'):
+            make(**{option: 1.0})
 
 
 def test_bfloat16_is_the_compute_type_only():

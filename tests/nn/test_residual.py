@@ -69,3 +69,31 @@ def test_identity_shortcut_subsamples_and_pads_with_zero_channels():
     expected = np.zeros((2, 4, 3, 6), np.float32)
     expected[..., :4] = np.maximum(X[:, ::2, ::2], 0)
     np.testing.assert_array_equal(block.apply(variables, X), expected)
+
+
+@pytest.mark.parametrize('kind', [BasicBlock, Bottleneck])
+def test_stochastic_depth_leaves_out_the_branch_of_some_examples(kind):
+    """ReLU(shortcut + F / (1 - rate)) or ReLU(shortcut), example by example; at rest the block is as without."""
+    rate, x = 0.4, jnp.tile(X, (8, 1, 1, 1))
+    plain, block = kind(features=4), kind(features=4, stochastic_depth=rate)
+    v = centred(random_variables(plain, X))
+    assert jax.tree.structure(v) == jax.tree.structure(jax.eval_shape(block.init, jax.random.key(0), X))
+
+    @jax.jit
+    def outputs(v, x):
+        def train(block, v):
+            options = {'train': True, 'mutable': ['batch_stats'], 'rngs': {'dropout': jax.random.key(1)}}
+            return block.apply(v, x, **options)[0]
+
+        last = 'bn2' if kind is BasicBlock else 'bn3'
+        change = lambda f: {**v, 'params': {**v['params'], last: jax.tree.map(f, v['params'][last])}}  # noqa: E731
+        # The branch is linear in its last scale and bias: with those at 0, the shortcut alone is left.
+        dropped, scaled = (train(plain, change(f)) for f in (jnp.zeros_like, lambda w: w / (1 - rate)))
+        return train(block, v), dropped, scaled, block.apply(v, x), plain.apply(v, x)
+
+    y, dropped, scaled, at_rest, without = outputs(v, x)
+    np.testing.assert_array_equal(at_rest, without)
+    is_dropped = np.isclose(y, dropped, atol=1e-4).all(axis=(1, 2, 3))
+    is_scaled = np.isclose(y, scaled, atol=1e-4).all(axis=(1, 2, 3))
+    assert (is_dropped ^ is_scaled).all()
+    assert 0 < is_dropped.sum() < len(x)

@@ -1,0 +1,61 @@
+"""A model with some of its layers frozen: no gradient, and evaluation mode whatever the rest does."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+from flax import linen as nn
+
+from jaxcv import tree
+from jaxcv.types import Variables
+
+
+class Frozen(NamedTuple):
+    """What `frozen` returns: called as the module itself."""
+
+    init: Callable[..., Variables]
+    apply: Callable[..., Any]
+
+
+def frozen(model: nn.Module, *, layers: Mapping[str, bool]) -> Frozen:
+    """The same model, on the same variables, with layers that do not learn.
+
+    Their parameters are constants to the gradient, which is then not even computed below the first layer that
+    learns; their batch norms use the running statistics and leave them as they are, and they drop nothing.
+
+    Args:
+        model: a Linen module whose layers take `train=`.
+        layers: whether a layer is frozen, by its name in the parameters: 'stem', or 'stage1/block2' for a part of one,
+            or '*' for all; the longest name that fits counts. `{'*': True, 'head': False}` leaves a linear probe.
+
+    Returns:
+        `init` and `apply`, as the module's.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxcv import models
+        >>> images = jnp.ones((2, 8, 8, 1))
+        >>> model = frozen(models.cifar_resnet(depth=8, width=4), layers={'*': True, 'head': False})
+        >>> variables = model.init(jax.random.key(0), images)
+        >>> _, state = model.apply(variables, images, train=True, mutable=['batch_stats'])
+        >>> bool(jnp.all(state['batch_stats']['stem']['bn']['mean'] == 0))
+        True
+    """
+
+    def is_frozen(name: str) -> bool:
+        return tree.of_layer(name, layers, False)
+
+    def in_evaluation_mode(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+        if kwargs.get('train') and context.module.path and is_frozen('/'.join(context.module.path)):
+            kwargs = {**kwargs, 'train': False}
+        return call(*args, **kwargs)
+
+    def constant(name: str, value: Any) -> Any:
+        return jax.lax.stop_gradient(value) if is_frozen(name) else value
+
+    def apply(variables: Variables, *args: Any, **kwargs: Any) -> Any:
+        params = tree.map_names(constant, variables['params'])
+        with nn.intercept_methods(in_evaluation_mode):
+            return model.apply({**variables, 'params': params}, *args, **kwargs)
+
+    return Frozen(model.init, apply)

@@ -1,0 +1,84 @@
+"""A model with frozen layers, against the model itself."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcv import models, nn
+
+LAYERS = {'*': True, 'stage3': False, 'head': False}
+
+
+@pytest.fixture(scope='module')
+def setting():
+    model = models.cifar_resnet(depth=8, width=4, dropout=0.5)
+    images = jax.random.uniform(jax.random.key(0), (4, 8, 8, 1))
+    variables = model.init(jax.random.key(1), images)
+    # Statistics and parameters that are no first values, so that using the wrong ones shows.
+    variables = jax.tree.map(lambda x: x + 0.1 * jax.random.uniform(jax.random.key(2), x.shape), variables)
+    return model, images, variables
+
+
+def gradient(model, variables, images):
+    def loss(params):
+        logits, state = model.apply(
+            {**variables, 'params': params},
+            images,
+            train=True,
+            mutable=['batch_stats'],
+            rngs={'dropout': jax.random.key(3)},
+        )
+        return jnp.square(logits).sum(), state
+
+    return jax.jit(jax.grad(loss, has_aux=True))(variables['params'])
+
+
+def test_frozen_layers_neither_learn_nor_count(setting):
+    model, images, variables = setting
+    grads, state = gradient(nn.frozen(model, layers=LAYERS), variables, images)
+    for name in variables['params']:
+        learns = name in ('stage3', 'head')
+        size = sum(float(jnp.abs(g).sum()) for g in jax.tree.leaves(grads[name]))
+        assert (size > 0) == learns, name
+    for name, before in variables['batch_stats'].items():
+        same = jax.tree.map(lambda a, b: bool((a == b).all()), before, state['batch_stats'][name])
+        assert all(jax.tree.leaves(same)) == (name != 'stage3'), name
+
+
+def test_the_rest_trains_on_features_in_evaluation_mode(setting):
+    model, images, variables = setting
+    frozen = nn.frozen(model, layers={'*': True, 'head': False})
+    train = {'train': True, 'mutable': ['batch_stats'], 'rngs': {'dropout': jax.random.key(3)}}
+    features = model.apply(variables, images, train=False, method='features')
+    np.testing.assert_allclose(
+        frozen.apply(variables, images, method='features', **train)[0]['stage3'], features['stage3'], rtol=1e-5
+    )
+    in_evaluation = model.apply(variables, images, train=False)
+    np.testing.assert_allclose(frozen.apply(variables, images, train=False), in_evaluation, rtol=1e-6)
+
+
+def test_nothing_frozen_is_the_model_itself(setting):
+    model, images, variables = setting
+    expected = gradient(model, variables, images)
+    found = gradient(nn.frozen(model, layers={'stem': False}), variables, images)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_a_linear_probe_needs_no_gradient_of_the_backbone(setting):
+    """The compiler drops it, so a probe's step costs little more than a forward pass."""
+    model, images, variables = setting
+
+    def flops(model):
+        loss = lambda params: jnp.square(  # noqa: E731
+            model.apply(
+                {**variables, 'params': params},
+                images,
+                train=True,
+                mutable=['batch_stats'],
+                rngs={'dropout': jax.random.key(3)},
+            )[0]
+        ).sum()
+        return jax.jit(jax.grad(loss)).lower(variables['params']).compile().cost_analysis()['flops']
+
+    assert flops(nn.frozen(model, layers={'*': True, 'head': False})) < 0.5 * flops(model)
