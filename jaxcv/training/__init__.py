@@ -5,11 +5,14 @@ step = compile_step(step, mesh)
 state = run(step, state, batches, hooks, num_steps=1000)
 """
 
-from jaxcv.training.checkpoint import Checkpoints, checkpoints
+from jaxcv.training.checkpoint import CheckpointError, Checkpoints, checkpoints, read_variables
+from jaxcv.training.early_stopping import EarlyStopping, early_stopping, replay
+from jaxcv.training.ensemble import init_ensemble, make_ensemble_step, member
 from jaxcv.training.evaluation import evaluate, make_eval_step
 from jaxcv.training.loop import Tick, run
 from jaxcv.training.parallel import (
     AXIS,
+    Rule,
     compile_step,
     create_state,
     initialize_processes,
@@ -18,25 +21,38 @@ from jaxcv.training.parallel import (
     put_batch,
     state_sharding,
 )
+from jaxcv.training.recalibration import make_recalibration
 from jaxcv.training.state import TrainState, init_state
 from jaxcv.training.step import make_train_step
+from jaxcv.training.transfer import transferable
 
 __all__ = [
     'AXIS',
+    'CheckpointError',
     'Checkpoints',
+    'EarlyStopping',
+    'Rule',
     'Tick',
     'TrainState',
     'checkpoints',
     'compile_step',
     'create_state',
+    'early_stopping',
     'evaluate',
+    'init_ensemble',
     'init_state',
     'initialize_processes',
+    'make_ensemble_step',
     'make_eval_step',
     'make_mesh',
+    'make_recalibration',
     'make_train_step',
+    'member',
     'placed',
     'put_batch',
+    'read_variables',
+    'replay',
     'run',
     'state_sharding',
+    'transferable',
 ]

@@ -19,7 +19,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcv.training.state import TrainState
-from jaxcv.types import Array, PyTree
+from jaxcv.types import Array, PyTree, Variables
 
 Which = int | Literal['last', 'best']
 
@@ -203,6 +203,40 @@ def checkpoints(
         manager.close()
 
     return Checkpoints(save, restore, lambda: sorted(manager.all_steps()), close)
+
+
+def read_variables(directory: Path, which: Which = 'last') -> Variables:
+    """The parameters and batch statistics of a checkpoint, without the optimizer: of whatever model it is.
+
+    Args:
+        directory: as given to `checkpoints`.
+        which: 'last' or a step.
+
+    Returns:
+        `{'params': ..., 'batch_stats': ...}`, on one device.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it cannot be read.
+    """
+    import orbax.checkpoint as ocp
+
+    present = sorted(int(path.name) for path in directory.glob('*') if path.name.isdigit())
+    if (which != 'last' and which not in present) or not present:
+        raise CheckpointError(f'no checkpoint {which!r} in {directory}; there are {present}')
+    path = (directory / str(present[-1] if which == 'last' else which) / 'state').absolute()
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    try:
+        stored = ocp.StandardCheckpointHandler().metadata(path).tree['state']
+        wanted = {'state': {name: stored[name] for name in ('params', 'state')}}
+        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), wanted)
+        arguments = ocp.checkpoint_utils.construct_restore_args(like)
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+            tree = reader.restore(
+                path, args=ocp.args.PyTreeRestore(item=like, restore_args=arguments, partial_restore=True)
+            )['state']
+    except Exception as error:  # damage shows as any of a dozen exceptions of Orbax, TensorStore and JSON
+        raise CheckpointError(f'{path} cannot be read ({type(error).__name__}: {str(error)[:200]})') from None
+    return {'params': tree['params'], **tree['state']}
 
 
 @jax.jit

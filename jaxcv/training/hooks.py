@@ -33,6 +33,10 @@ class NonFiniteLoss(RuntimeError):
     """The loss or its gradient was not finite."""
 
 
+class EndOfRun(Exception):
+    """Ends a run on purpose, for whoever started it: a trial of a search that promises nothing."""
+
+
 def every(steps: int, *, last: int) -> Due:
     """A predicate of the step: due every so many steps (0: never) and at the last one.
 
@@ -117,7 +121,7 @@ def save_on_error(checkpoints: Checkpoints) -> Iterator[Hook]:
 
     try:
         yield hook
-    except NonFiniteLoss:
+    except (NonFiniteLoss, EndOfRun):
         raise
     except Exception:
         if latest is not None and jax.process_count() == 1 and bool(latest.state.healthy):

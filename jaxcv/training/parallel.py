@@ -18,7 +18,7 @@ from jaxcv.types import Batch, PyTree
 
 AXIS = 'data'
 Mode = Literal['jit', 'pmap']
-Rule = Literal['replicate', 'fsdp']
+Rule = Literal['replicate', 'fsdp', 'members']
 
 
 def initialize_processes(coordinator: str | None, count: int | None, index: int | None) -> None:
@@ -87,7 +87,8 @@ def state_sharding(shapes: PyTree, mesh: Mesh, *, rule: Rule = 'replicate', min_
         shapes: the state, or its `jax.eval_shape`.
         mesh: from `make_mesh`.
         rule: 'replicate' keeps all of it on each device; 'fsdp' also shards parameters and optimizer state: each array
-            of at least `min_size` elements along its largest axis that the mesh divides.
+            of at least `min_size` elements along its largest axis that the mesh divides. 'members' is for ensembles:
+            the first axis of each array, if the mesh divides it.
         min_size: below it sharding costs more than it saves.
 
     Returns:
@@ -104,7 +105,9 @@ def state_sharding(shapes: PyTree, mesh: Mesh, *, rule: Rule = 'replicate', min_
 
     def place(x: Any) -> NamedSharding:
         axes = [i for i, n in enumerate(x.shape) if n % mesh.size == 0 and n > 0]
-        if rule == 'replicate' or not axes or math.prod(x.shape) < min_size:
+        if rule == 'members' and 0 in axes:
+            return NamedSharding(mesh, PartitionSpec(AXIS))
+        if rule != 'fsdp' or not axes or math.prod(x.shape) < min_size:
             return NamedSharding(mesh, PartitionSpec())
         largest = max(axes, key=lambda i: x.shape[i])
         return NamedSharding(mesh, PartitionSpec(*[None] * largest, AXIS))
@@ -124,18 +127,19 @@ def placed(shapes: PyTree, mesh: Mesh, *, rule: Rule = 'replicate') -> PyTree:
     return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, layout)
 
 
-def create_state(init: Callable[[], TrainState], mesh: Mesh, *, rule: Rule = 'replicate') -> TrainState:
+def create_state(init: Callable[..., TrainState], mesh: Mesh, *given: PyTree, rule: Rule = 'replicate') -> TrainState:
     """Makes the state where it will live; no device ever holds more than its share.
 
     Args:
-        init: () -> TrainState, pure: a `partial` of `init_state`.
+        init: (*given) -> TrainState, pure: a `partial` of `init_state`.
         mesh: from `make_mesh`.
+        given: arguments of `init`.
         rule: see `state_sharding`.
 
     Returns:
         The state, sharded.
     """
-    return jax.jit(init, out_shardings=state_sharding(jax.eval_shape(init), mesh, rule=rule))()
+    return jax.jit(init, out_shardings=state_sharding(jax.eval_shape(init, *given), mesh, rule=rule))(*given)
 
 
 def compile_step(step: Step, mesh: Mesh, *, mode: Mode = 'jit', rule: Rule = 'replicate') -> Any:
@@ -152,7 +156,7 @@ def compile_step(step: Step, mesh: Mesh, *, mode: Mode = 'jit', rule: Rule = 're
         The compiled function (train state, global batch) -> (train state, logs), with `lower`, as jit's.
 
     Raises:
-        ValueError: pmap with FSDP or with several processes.
+        ValueError: pmap with another rule than 'replicate', or with several processes.
 
     Example:
         >>> from jaxcv import models, optim, tasks
@@ -169,9 +173,12 @@ def compile_step(step: Step, mesh: Mesh, *, mode: Mode = 'jit', rule: Rule = 're
     if mode == 'jit':
 
         def with_layout(train_state: TrainState, batch: Batch) -> tuple[TrainState, Any]:
-            train_state, logs = step(train_state, batch)
+            replicated, split = NamedSharding(mesh, PartitionSpec()), PartitionSpec(AXIS)
             layout = state_sharding(train_state, mesh, rule=rule)
-            replicated = NamedSharding(mesh, PartitionSpec())
+            if rule == 'members' and any(s.spec == split for s in jax.tree.leaves(layout)):
+                # Each device has members of its own, which see the whole batch.
+                batch = jax.lax.with_sharding_constraint(batch, jax.tree.map(lambda _: replicated, batch))
+            train_state, logs = step(train_state, batch)
             return jax.lax.with_sharding_constraint(
                 (train_state, logs), (layout, jax.tree.map(lambda _: replicated, logs))
             )
@@ -179,7 +186,7 @@ def compile_step(step: Step, mesh: Mesh, *, mode: Mode = 'jit', rule: Rule = 're
         return jax.jit(with_layout, donate_argnums=0)
     if rule != 'replicate' or jax.process_count() > 1:
         raise ValueError(
-            "mode 'pmap' is for one process and rule 'replicate'; use mode 'jit' for FSDP and several hosts"
+            "mode 'pmap' is for one process and rule 'replicate'; use mode 'jit' for FSDP, ensembles and several hosts"
         )
     per_device = jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=(None, None), devices=list(mesh.devices))
 

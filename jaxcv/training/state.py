@@ -1,5 +1,6 @@
 """The train state: a pytree of arrays only. Functions stay outside it."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -30,7 +31,9 @@ class TrainState(NamedTuple):
         return {'params': self.params, **self.state}
 
 
-def init_state(key: PRNGKeyArray, task: Task, optimizer: optax.GradientTransformation, batch: Batch) -> TrainState:
+def init_state(
+    key: PRNGKeyArray, task: Task, optimizer: optax.GradientTransformation, batch: Batch, given: Variables | None = None
+) -> TrainState:
     """The state before the first step. Pure: `jax.eval_shape` gives its shapes, `jit` makes it on the devices.
 
     Args:
@@ -38,6 +41,7 @@ def init_state(key: PRNGKeyArray, task: Task, optimizer: optax.GradientTransform
         task: gives the variables.
         optimizer: an optax transformation.
         batch: one batch, for the shapes only.
+        given: variables to start from instead of random ones, as far as there are: of `transferable`.
 
     Returns:
         The TrainState at step 0.
@@ -51,8 +55,16 @@ def init_state(key: PRNGKeyArray, task: Task, optimizer: optax.GradientTransform
         0
     """
     init_key, train_key = jax.random.split(key)
-    variables = dict(task.init(init_key, batch))
+    variables = replaced(task.init(init_key, batch), given or {})
     params = variables.pop('params')
     return TrainState(
         jnp.zeros((), jnp.int32), params, variables, optimizer.init(params), train_key, jnp.ones((), jnp.bool_)
     )
+
+
+def replaced(variables: Mapping, given: Mapping) -> dict:
+    """`variables` with the entries that `given` has, at any depth."""
+    return {
+        name: replaced(value, given.get(name, {})) if isinstance(value, Mapping) else given.get(name, value)
+        for name, value in variables.items()
+    }

@@ -1,6 +1,6 @@
 """The one train step, for every task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import jax
@@ -9,7 +9,7 @@ import optax
 
 from jaxcv.task import LossOutput, Task
 from jaxcv.training.state import TrainState
-from jaxcv.types import Array, Batch, PyTree, Schedule
+from jaxcv.types import Array, Batch, PyTree
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
 
@@ -21,7 +21,7 @@ def make_train_step(
     accumulate: int = 1,
     axis_name: str | None = None,
     on_non_finite: Literal['stop', 'skip'] = 'stop',
-    schedule: Schedule | None = None,
+    watch: Callable[[TrainState], Mapping[str, Array]] | None = None,
 ) -> Step:
     """Makes the pure function (train state, batch) -> (train state, logs).
 
@@ -36,11 +36,11 @@ def make_train_step(
         axis_name: the pmap (or shard_map) axis to sum over; None under jit, where arrays are global.
         on_non_finite: a step whose loss or gradient is not finite never touches the parameters. 'skip' goes on with
             the next batch; 'stop' also freezes the state as it was before that step, for the loop to save and report.
-        schedule: the optimizer's learning rate, to have it in the logs.
+        watch: (train state before the step) -> what else is to be in the logs: the learning rate.
 
     Returns:
         step(train_state, batch) -> (train_state, logs); logs are float32 scalars: `loss`, the task's own,
-        `grad_norm` (before clipping), `finite` (1 or 0), and `learning_rate` if the schedule is given.
+        `grad_norm` (before clipping), `finite` (1 or 0), and what `watch` gives.
 
     Example:
         >>> from jaxcv import models, optim, tasks
@@ -59,6 +59,7 @@ def make_train_step(
         return output.total, output
 
     gradient = jax.grad(loss, has_aux=True)
+    optimize = optax.with_extra_args_support(optimizer).update
 
     def accumulated(params: PyTree, state: PyTree, batch: Batch, key: Array) -> tuple[PyTree, LossOutput]:
         """Gradient and output summed over the micro-batches; the model's state goes through them in turn."""
@@ -95,10 +96,11 @@ def make_train_step(
         logs['grad_norm'] = optax.tree.norm(grads)
         finite = jnp.isfinite(logs['loss']) & jnp.isfinite(logs['grad_norm'])
         logs['finite'] = finite
-        if schedule is not None:
-            logs['learning_rate'] = jnp.asarray(schedule(train_state.step))
+        if watch is not None:
+            logs.update({name: jnp.asarray(value) for name, value in watch(train_state).items()})
 
-        updates, opt_state = optimizer.update(grads, train_state.opt_state, train_state.params)
+        # The loss is for those that watch it, such as `optim.reduce_on_plateau`.
+        updates, opt_state = optimize(grads, train_state.opt_state, train_state.params, value=logs['loss'])
         params = optax.apply_updates(train_state.params, updates)
         old = (train_state.params, train_state.state, train_state.opt_state)
         healthy, count = train_state.healthy, train_state.step + 1

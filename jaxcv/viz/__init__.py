@@ -1,8 +1,19 @@
 """Drawings: functions that return a matplotlib `Figure` and touch no global state, and `save`, which writes one."""
 
 from jaxcv.viz.confusion import confusion_matrix
-from jaxcv.viz.curves import learning_curves
+from jaxcv.viz.curves import learning_curves, loss_curves
 from jaxcv.viz.figures import save
 from jaxcv.viz.grids import image_grid, prediction_grid
+from jaxcv.viz.schedules import schedules
+from jaxcv.viz.search import search_results
 
-__all__ = ['confusion_matrix', 'image_grid', 'learning_curves', 'prediction_grid', 'save']
+__all__ = [
+    'confusion_matrix',
+    'image_grid',
+    'learning_curves',
+    'loss_curves',
+    'prediction_grid',
+    'save',
+    'schedules',
+    'search_results',
+]

@@ -1,9 +1,12 @@
 """The course of a training run."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from matplotlib import color_sequences
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
@@ -15,7 +18,7 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
-from jaxcv.viz.figures import BLUE, BROWN, GREEN, INK, ORANGE, PURPLE, headline, style
+from jaxcv.viz.figures import BLUE, BROWN, GREEN, INK, ORANGE, PURPLE, headline, shorten, style
 
 _TRAIN, _EVAL = ('-', ':', '--', '-.'), (ORANGE, GREEN, PURPLE, BROWN)
 
@@ -64,6 +67,66 @@ def learning_curves(
     for axes, (name, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         _draw(axes, lines, percent=name == 'Score', labelled=name != 'Learning rate')
         axes.set_title(name, loc='left', fontsize=11, color=INK)
+    if title:
+        headline(figure, title)
+    return figure
+
+
+def loss_curves(
+    curves: Mapping[str, tuple[Any, Any]], *, log: bool = False, title: str | None = None, label: str = 'loss'
+) -> Figure:
+    """Draw several named curves in one panel, to compare optimizers or settings on one problem.
+
+    Args:
+        curves: name -> (steps, values), two arrays of one length. Where a value is not finite the line has a gap.
+        log: a logarithmic axis for the values; those that are not positive are left out.
+        title: the headline.
+        label: what the values are.
+
+    Returns:
+        The figure. The legend stands beside the lines in the order in which they end, with their last values.
+
+    Raises:
+        ValueError: there are no curves, or the steps and values of one differ in length or are none.
+
+    Example:
+        >>> figure = loss_curves({'sgd': ([1, 2, 3], [1.0, 0.7, 0.5]), 'adam': ([1, 2, 3], [1.0, 0.9, 0.8])})
+        >>> [text.get_text() for text in figure.legends[0].get_texts()]
+        ['adam: 0.8', 'sgd: 0.5']
+    """
+    if not curves:
+        raise ValueError('no curves: nothing to draw')
+    figure = Figure(figsize=(8.2, max(4.4, 0.23 * len(curves))), layout='constrained')
+    axes = figure.subplots()
+    looks = itertools.cycle((line, colour) for line in ('-', '--', ':') for colour in color_sequences['tab10'])
+    ends = []
+    for (name, (steps, values)), (line, colour) in zip(curves.items(), looks, strict=False):
+        steps, values = np.asarray(steps), np.asarray(values, np.float64)
+        if steps.ndim != 1 or steps.shape != values.shape or not len(steps):
+            raise ValueError(
+                f'{name}: a curve is two arrays of one length, steps and values; got shapes {steps.shape} and '
+                f'{values.shape}'
+            )
+        drawn = np.where(np.isfinite(values) & ((values > 0) | (not log)), values, np.nan)
+        look: dict[str, Any] = {
+            'color': colour,
+            'linestyle': line,
+            'linewidth': 1.5,
+            'marker': '.' if len(steps) == 1 else '',
+        }
+        handles = axes.plot(steps, drawn, label=f'{shorten(name, 40)}: {values[-1]:.4g}', **look)
+        ends.append((math.inf if np.isnan(values[-1]) else values[-1], handles[0]))  # NaN has gone up and away
+    style(axes)
+    if log:
+        axes.set_yscale('log')
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=''))
+    axes.set_xlabel('step', fontsize=9, color=INK)
+    axes.set_ylabel(label, fontsize=9, color=INK, parse_math=False)
+    handles = [handle for _, handle in sorted(ends, key=lambda end: end[0], reverse=True)]
+    legend = figure.legend(handles=handles, loc='outside right upper', frameon=False, fontsize=9, labelcolor=INK)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     if title:
         headline(figure, title)
     return figure

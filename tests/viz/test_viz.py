@@ -6,6 +6,7 @@ import cv2
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
+import optax
 import pytest
 from matplotlib.colors import same_color
 
@@ -42,6 +43,65 @@ def test_learning_curves():
     assert list(series(viz.learning_curves(records, scores=['top5']).axes[1])) == ['eval top5']
     with pytest.raises(ValueError, match='nothing to draw'):
         viz.learning_curves([{'step': 1, 'images_per_second': 3.0}])
+
+
+def test_schedules():
+    total = 5000
+    drawn = {
+        'constant': lambda step: 0.1,
+        'steps': optax.piecewise_constant_schedule(1.0, {2500: 0.1}),
+        'c$st': lambda step: jnp.cos(step / total),
+        'below': lambda step: -step,
+        'momentum': lambda step: 0.95 - 0.1 * step / total,
+    }
+    figure = viz.schedules(drawn, total_steps=total, columns=3, title='rates')
+    assert figure.get_suptitle() == 'rates'
+    assert [axes.get_title(loc='left') for axes in figure.axes] == list(drawn)
+    assert [axes.get_xlabel() for axes in figure.axes] == ['', '', 'update', 'update', 'update']
+    for axes, schedule in zip(figure.axes, drawn.values(), strict=True):
+        updates, values = (np.asarray(data) for data in axes.lines[0].get_data())
+        assert (updates[0], updates[-1]) == (0, total - 1)
+        assert len(updates) <= 2000
+        np.testing.assert_allclose(values[::499], [schedule(step) for step in updates[::499]], rtol=1e-6)
+    assert [axes.get_ylim()[0] == 0 for axes in figure.axes] == [True, True, False, False, False]
+    assert list(viz.schedules({'one': drawn['steps']}, total_steps=7).axes[0].lines[0].get_xdata()) == list(range(7))
+    for arguments in ({'total_steps': 0}, {'total_steps': 5, 'columns': 0}):
+        with pytest.raises(ValueError, match='nothing to draw'):
+            viz.schedules(drawn, **arguments)
+    with pytest.raises(ValueError, match='0 schedules'):
+        viz.schedules({}, total_steps=5)
+
+
+def test_loss_curves():
+    steps = np.arange(4)
+    curves = {
+        'low': (steps, jnp.array([4.0, 1.0, 0.0, 0.5])),
+        'gone': ([0, 1, 2, 3], [1.0, 100.0, np.inf, np.nan]),
+        'high $x$': (steps, [4.0, 3.0, 2.0, 1.0]),
+    }
+    figure = viz.loss_curves(curves, title='optimizers', label='train loss')
+    (axes,) = figure.axes
+    assert (figure.get_suptitle(), axes.get_ylabel(), axes.get_yscale()) == ('optimizers', 'train loss', 'linear')
+    for line, (_, values) in zip(axes.lines, curves.values(), strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), steps)
+        np.testing.assert_array_equal(line.get_ydata(), np.where(np.isfinite(values), values, np.nan))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ['gone: nan', 'high $x$: 1', 'low: 0.5']
+
+    figure = viz.loss_curves(curves, log=True)
+    assert figure.axes[0].get_yscale() == 'log'
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [4, 1, np.nan, 0.5])
+    figure.draw_without_rendering()
+    looks = {
+        (line.get_color(), line.get_linestyle())
+        for line in viz.loss_curves(dict.fromkeys('abcdefghijklmnop', ([1], [2]))).axes[0].lines
+    }
+    assert len(looks) == 16
+
+    with pytest.raises(ValueError, match='no curves'):
+        viz.loss_curves({})
+    for bad in (([1, 2], [1.0]), ([], []), (np.zeros((2, 2)), np.zeros((2, 2)))):
+        with pytest.raises(ValueError, match='bad: a curve is two arrays of one length'):
+            viz.loss_curves({'bad': bad})
 
 
 def test_confusion_matrix():
