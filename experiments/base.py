@@ -7,12 +7,14 @@ def base() -> ConfigDict:
     """All fields of a config. What has a `name` is a call on a package, see `experiments/experiment.py`."""
     return ConfigDict(
         {
-            'seed': 0,
+            'seed': 0,  # of the parameters, and of all that training draws
             'data': {
                 'name': '',  # 'digits', 'folder', or any tfds name: 'cifar10', 'imagenet2012', ...
                 'data_dir': config_dict.placeholder(str),  # None: tfds' own default, ~/tensorflow_datasets
                 'train_split': 'train',
                 'eval_split': 'test',
+                'classes': [],  # names of those to keep; none: all
+                'seed': config_dict.placeholder(int),  # of the order of the examples; None: the run's
                 'train_transforms': [{'name': 'decode'}],  # jaxcv.data.transforms, on the host, an example at a time
                 'eval_transforms': [{'name': 'decode'}],
                 'batch_size': 128,  # over all devices of all hosts
@@ -23,11 +25,25 @@ def base() -> ConfigDict:
             'model': {},  # jaxcv.models
             'loss': {'name': 'softmax_cross_entropy'},  # jaxcv.losses
             'augment': [],  # jaxcv.augment, on the device, a batch at a time
+            'views': {},  # jaxcv.augment.views, averaged over when tested; none: the image as it is
             'task': {'name': 'classification'},  # jaxcv.tasks
+            # In these four, durations may be given as '100 steps', '5 epochs', '64000 examples' or '30%'.
             'optimizer': {},  # jaxcv.optim
             'schedule': {'name': 'constant'},  # jaxcv.optim; it peaks at optimizer.learning_rate
+            'average': {},  # jaxcv.optim: polyak, swa or snapshots, evaluated by --averaged; none: nothing is averaged
+            'finetune': {
+                'start_from': config_dict.placeholder(str),  # the workdir of a trained network; None: random values
+                'checkpoint': 'last',  # which of its checkpoints, or a step
+                'new': ['head'],  # layers that start anew
+                'rates': {},  # layer -> what its learning rate is multiplied by; 0 freezes it; '*' is all others
+                'frozen_until': {},  # layer -> when it starts to learn
+            },
             'training': {
                 'epochs': 1.0,
+                'members': 1,  # networks trained as one program, from the seeds seed, seed + 1, ...
+                'patience': 0,  # evaluations without improvement of best_metric after which to stop; 0: none
+                'evaluate_averaged': False,  # whether evaluation uses what `average` collected
+                'recalibrate_batches': 100,  # to take averaged networks' batch-norm statistics from; an epoch at most
                 'accumulate': 1,  # micro-batches a step
                 'mode': 'jit',  # or 'pmap'
                 'sharding': 'replicate',  # or 'fsdp'

@@ -1,6 +1,6 @@
 """Evaluates a trained workdir: a table, evaluation.json, the confusion matrix, predictions with the mistakes marked.
 
-python -m experiments.evaluate --workdir=runs/digits [--checkpoint=best]
+python -m experiments.evaluate --workdir=runs/digits [--checkpoint=best] [--averaged]
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +50,8 @@ def evaluate(settings: ConfigDict, workdir: Path, which: int | str) -> int:
     variables, step = restore(workdir, which, experiment, settings, first['image'][0], mesh)
 
     shown = Shown([], 0, 0)
-    predict = jax.jit(experiment.task.predict)
+    task = pieces.evaluated_task(experiment, averaged=launch.averaged(settings))
+    predict = jax.jit(task.predict)
 
     def watched() -> Iterator[Batch]:
         """The batches on the device; on the way, pictures for the grid are picked."""
@@ -61,8 +62,8 @@ def evaluate(settings: ConfigDict, workdir: Path, which: int | str) -> int:
                 shown = _pick(shown, host_batch, jax.device_get(predict(variables, batch)))
             yield batch
 
-    step_function = jax.jit(training.make_eval_step(experiment.task))
-    values = training.evaluate(step_function, experiment.task, variables, watched())
+    step_function = jax.jit(training.make_eval_step(task))
+    values = training.evaluate(step_function, task, variables, watched())
     scalars = {name: value for name, value in values.items() if isinstance(value, float)}
     if not launch.is_first_process():
         return 0
@@ -72,7 +73,7 @@ def evaluate(settings: ConfigDict, workdir: Path, which: int | str) -> int:
             {
                 'data': f'{fields.name}, {fields.eval_split}: {examples.size:,} images'
                 + f', {skipped} skipped' * bool(skipped),
-                'checkpoint': f'step {step}',
+                'checkpoint': f'step {step}' + _networks(experiment, launch.averaged(settings)),
                 **{name: f'{100 * v:.2f} %' if name.startswith('top') else f'{v:.4f}' for name, v in scalars.items()},
             }
         )
@@ -92,7 +93,8 @@ def evaluate(settings: ConfigDict, workdir: Path, which: int | str) -> int:
 def restore(
     workdir: Path, which: int | str, experiment: pieces.Experiment, settings: ConfigDict, image: np.ndarray, mesh: Mesh
 ) -> tuple[Variables, int]:
-    """The variables of a checkpoint, replicated over the devices, and its step."""
+    """The variables of a checkpoint that are to be evaluated, replicated over the devices, and its step."""
+    evaluated = pieces.variables_factory(experiment, settings, mesh, averaged=launch.averaged(settings))
     directory = workdir / 'checkpoints'
     if not directory.is_dir():
         raise config.ConfigError(f'{workdir} holds no checkpoints: train first, python -m experiments.train')
@@ -102,7 +104,12 @@ def restore(
     store.close()
     if restored is None:
         raise config.ConfigError(f'{workdir} holds no checkpoints yet: train first, python -m experiments.train')
-    return restored.state.variables, restored.step
+    return evaluated(restored.state), restored.step
+
+
+def _networks(experiment: pieces.Experiment, averaged: bool) -> str:
+    count = pieces.networks(experiment, averaged=averaged)
+    return ', averaged' * averaged + (f', an ensemble of {count} networks' if count else '')
 
 
 def _pick(shown: Shown, batch: Mapping[str, np.ndarray], predicted: Mapping[str, np.ndarray]) -> Shown:

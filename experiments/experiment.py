@@ -4,27 +4,31 @@ section            package                  how
 model              jaxcv.models             called
 loss               jaxcv.losses             options fixed
 augment            jaxcv.augment            a list, options fixed
+views              jaxcv.augment.views      called
 task               jaxcv.tasks              called with the model, the loss and the augmentations
 schedule           jaxcv.optim              called; it peaks at the optimizer's learning rate
 optimizer          jaxcv.optim              called with the schedule as its learning rate
+average            jaxcv.optim              called; the last link of the optimizer's chain
 data.*_transforms  jaxcv.data.transforms    lists, called
 """
 
-import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from experiments.base import base
-from jaxcv import augment, config, data, losses, models, optim, tasks, training
+from jaxcv import augment, config, data, losses, models, nn, optim, tasks, training, tree
 from jaxcv.task import Task
-from jaxcv.types import Schedule
+from jaxcv.types import Array, Variables
 
 
 class Data(NamedTuple):
@@ -38,6 +42,8 @@ class Data(NamedTuple):
     train_transforms: Sequence[Mapping]
     eval_transforms: Sequence[Mapping]
     on_broken: Literal['error', 'skip']
+    classes: Sequence[str] = ()
+    seed: int | None = None
     data_dir: str | None = None
     threads: int | None = None
     class_names: Sequence[str] = ()
@@ -50,6 +56,10 @@ class Training(NamedTuple):
     """The fields of the config's `training`."""
 
     epochs: float
+    members: int
+    patience: int
+    evaluate_averaged: bool
+    recalibrate_batches: int
     accumulate: int
     mode: Literal['jit', 'pmap']
     sharding: Literal['replicate', 'fsdp']
@@ -63,16 +73,40 @@ class Training(NamedTuple):
     best_mode: Literal['max', 'min']
 
 
+class Finetune(NamedTuple):
+    """The fields of the config's `finetune`."""
+
+    start_from: str | None
+    checkpoint: int | Literal['last']
+    new: Sequence[str]
+    rates: Mapping[str, float]
+    frozen_until: Mapping[str, int]
+
+
+class Phase(NamedTuple):
+    """A part of the training, in which the same layers are frozen."""
+
+    start: int
+    """The update that it starts at."""
+    task: Task
+
+
 class Experiment(NamedTuple):
     """The pieces of one run."""
 
     task: Task
+    """As evaluated: averaged over the views. For several networks at once, `jaxcv.tasks.ensemble` of it."""
+    phases: tuple[Phase, ...]
+    """As trained, in order."""
     optimizer: optax.GradientTransformation
     data: Data
     training: Training
+    finetune: Finetune
     num_steps: int
-    schedule: Schedule
-    """Update count -> learning rate."""
+    watch: Callable[[training.TrainState], Mapping[str, Array]]
+    """Train state -> the learning rate (and the momentum, if that varies) of its next update."""
+    snapshots: int
+    """How many networks `average` keeps; 0 if it keeps one average, or there is none."""
 
 
 def check(settings: ConfigDict) -> None:
@@ -84,12 +118,18 @@ def check(settings: ConfigDict) -> None:
 
     found += config.call_problems(Data, settings.data, path='data')
     found += config.call_problems(Training, settings.training, path='training')
+    timed, badly = _timed(settings, optim.Clock(total_steps=100, steps_per_epoch=10.0, batch_size=10))
+    found += badly + config.call_problems(Finetune, timed['finetune'], path='finetune')
     for name, provided in _PROVIDED.items():
         package = {'model': models, 'task': tasks}.get(name, optim)
-        found += config.problems(settings[name], package, path=name, provided=dict.fromkeys(provided))
+        found += config.problems(timed[name], package, path=name, provided=provided)
+    if settings.average:
+        found += config.problems(timed['average'], optim, path='average')
+    if settings.views:
+        found += config.problems(settings.views, augment.views, path='views')
     found += config.problems(settings.loss, losses, path='loss', bound=True)
     for i, spec in enumerate(settings.augment):
-        found += config.problems(spec, augment, path=f'augment[{i}]', bound=True)
+        found += config.problems(spec, augment, path=f'augment[{i}]', provided=['num_classes'], bound=True)
     for which in ('train_transforms', 'eval_transforms'):
         for i, spec in enumerate(settings.data.get(which, [])):
             found += config.problems(spec, data.transforms, path=f'data.{which}[{i}]')
@@ -133,28 +173,160 @@ def assemble(settings: ConfigDict) -> Experiment:
             f'model: num_classes is {asked}, but {fields.name} has {provided["num_classes"]} classes; '
             f'leave it out, the data set decides it'
         )
+    clock = optim.Clock(num_steps, fields.train_size / fields.batch_size, fields.batch_size)
+    timed, _ = _timed(settings, clock)
+    finetune = Finetune(**timed['finetune'])
+    model = config.build(settings.model, models, path='model', provided=provided)
     pieces = {
-        'model': config.build(settings.model, models, path='model', provided=provided),
         'loss': config.bind(settings.loss, losses, path='loss'),
-        'augment': tuple(config.bind(spec, augment) for spec in settings.augment),
+        'augment': tuple(config.bind(spec, augment, provided=provided) for spec in settings.augment),
     }
-    provided['peak'] = settings.optimizer.learning_rate
-    schedule = config.build(settings.schedule, optim, path='schedule', provided=provided)
-    optimizer = {**settings.optimizer, 'learning_rate': schedule}
-    task = config.build(settings.task, tasks, path='task', provided={**provided, **pieces})
+
+    def task_of(model: Any) -> Task:
+        return config.build(settings.task, tasks, path='task', provided={**provided, **pieces, 'model': model})
+
+    task = task_of(model)
     if options.best_metric not in task.metrics:
         raise config.ConfigError(
             f'training.best_metric: no metric {options.best_metric!r}, '
             f'{config.nearest(options.best_metric, task.metrics)}'
         )
-    return Experiment(
-        task,
-        config.build(optimizer, optim, path='optimizer', provided=provided),
-        fields,
-        options,
-        num_steps,
-        schedule,
+    phases = tuple(
+        Phase(start, task_of(nn.frozen(model, layers=layers)) if any(layers.values()) else task)
+        for start, layers in _frozen_layers(finetune)
     )
+    if settings.views:
+        views = config.build(settings.views, augment.views, path='views', provided=provided)
+        task = tasks.with_views(task, views)
+    provided['peak'] = settings.optimizer.learning_rate
+    optimizer, watch = _optimizer(timed, finetune, provided)
+    snapshots = timed['average']['keep'] if timed['average'].get('name') == 'snapshots' else 0
+    return Experiment(task, phases, optimizer, fields, options, finetune, num_steps, watch, snapshots)
+
+
+def _frozen_layers(finetune: Finetune) -> list[tuple[int, dict[str, bool]]]:
+    """[(the update from which, layer -> whether it is frozen)], by the rates and the times in the config."""
+    layers = [*finetune.rates, *finetune.frozen_until]
+    starts = {layer: tree.of_layer(layer, finetune.frozen_until, 0) for layer in layers}
+    return [
+        (now, {layer: tree.of_layer(layer, finetune.rates, 1.0) == 0 or starts[layer] > now for layer in layers})
+        for now in sorted({0, *starts.values()})
+    ]
+
+
+def _optimizer(timed: Mapping[str, Any], finetune: Finetune, provided: Mapping[str, Any]) -> tuple[Any, Callable]:
+    """The whole chain, and what is to be seen of its hyper-parameters."""
+    schedule = config.build(timed['schedule'], optim, path='schedule', provided=provided)
+    call = config.prepare({**timed['optimizer'], 'learning_rate': schedule}, optim, path='optimizer', provided=provided)
+    if finetune.rates or finetune.frozen_until:
+        chain = [
+            optim.by_layer(call.func, options=call.keywords, rates=finetune.rates, frozen_until=finetune.frozen_until)
+        ]
+    else:
+        chain = [call()]
+    if timed['average']:
+        chain.append(config.build(timed['average'], optim, path='average', provided=provided))
+    momentum = call.keywords.get('decay', call.keywords.get('beta1'))
+
+    def watch(state: training.TrainState) -> dict[str, Array]:
+        if callable(schedule):
+            rate = schedule(state.step)
+        else:  # it has a state of its own; by layer there are several, the first is as good as any
+            rate = optax.tree.get_all_with_path(state.opt_state, 'learning_rate')[0][1]
+        return {'learning_rate': rate} | ({'momentum': momentum(state.step)} if callable(momentum) else {})
+
+    return optax.chain(*chain), watch
+
+
+def _timed(settings: ConfigDict, clock: optim.Clock) -> tuple[dict[str, Any], list[str]]:
+    """The sections in which durations may stand, with durations in updates; and what is wrong with them."""
+    timed, found = {}, []
+    for name in ('optimizer', 'schedule', 'average', 'finetune'):
+        section = settings[name].to_dict()
+        workdir = {'start_from': section.pop('start_from')} if 'start_from' in section else {}
+        try:
+            section = optim.with_updates(section, clock=clock)
+        except ValueError as error:
+            found.append(f'{name}: {error}')
+        timed[name] = {**section, **workdir}
+    return timed | {name: settings[name] for name in ('model', 'task')}, found
+
+
+def given_variables(experiment: Experiment, settings: ConfigDict, image: np.ndarray) -> Variables:
+    """What the run starts from besides random values: a trained network's variables without the new layers.
+
+    Raises:
+        ConfigError: there is no such network, or it differs in more than the new layers, with all differences.
+    """
+    finetune = experiment.finetune
+    if finetune.start_from is None:
+        return {}
+    directory = Path(finetune.start_from).expanduser() / 'checkpoints'
+    if not directory.is_dir():
+        raise config.ConfigError(f'finetune.start_from: {finetune.start_from} holds no checkpoints')
+    trained = training.read_variables(directory, finetune.checkpoint)
+    wanted = jax.eval_shape(experiment.phases[0].task.init, jax.random.key(0), _example_batch(image))
+    try:
+        return training.transferable(trained, wanted, new=finetune.new)
+    except ValueError as error:
+        raise config.ConfigError(f'finetune.start_from: {error}') from None
+
+
+def networks(experiment: Experiment, *, averaged: bool) -> int | None:
+    """How many networks stand on the first axis of the variables that are evaluated; None: one, without that axis."""
+    members, kept = experiment.training.members, experiment.snapshots if averaged else 0
+    return None if members == 1 and not kept else members * max(kept, 1)
+
+
+def evaluated_task(experiment: Experiment, *, averaged: bool) -> Task:
+    """The task that goes with `variables_factory`'s variables."""
+    several = networks(experiment, averaged=averaged) is not None
+    return tasks.ensemble(experiment.task) if several else experiment.task
+
+
+def variables_factory(
+    experiment: Experiment, settings: ConfigDict, mesh: Mesh, *, averaged: bool
+) -> Callable[[training.TrainState], Variables]:
+    """Makes (train state) -> the variables to evaluate: the last ones, or what `average` collected.
+
+    The averaged ones get batch-norm statistics of their own, from the first training batches.
+
+    Raises:
+        ConfigError: nothing is averaged in this run.
+    """
+    if not averaged:
+        return lambda state: state.variables
+    if not settings.average:
+        raise config.ConfigError(
+            "this run averages nothing: train with --config.average.name=polyak, 'swa' or 'snapshots'"
+        )
+    kept, count = experiment.snapshots, networks(experiment, averaged=True)
+    options, fields = experiment.training, experiment.data
+    alone = settings.copy_and_resolve_references()
+    alone.training.mode = 'jit'  # no axis to sum over
+    recalibrate = training.make_recalibration(assemble(alone).phases[-1].task, stacked=count is not None)
+    put = training.put_batch(mesh)
+
+    @jax.jit
+    def collected(state: training.TrainState) -> Variables:
+        params, rest = optim.averaged_params(state.opt_state), state.state
+        if kept and options.members > 1:  # [members snapshots ...] on one axis
+            params = jax.tree.map(lambda x: x.reshape(count, *x.shape[2:]), params)
+            rest = jax.tree.map(lambda x: jnp.repeat(x, kept, axis=0), rest)
+        elif kept:
+            rest = jax.tree.map(lambda x: jnp.stack([x] * kept), rest)
+        return {'params': params, **rest}
+
+    def variables(state: training.TrainState) -> Variables:
+        found = collected(state)
+        if 'batch_stats' not in found or not options.recalibrate_batches:
+            return found
+        an_epoch = -(-fields.train_size // fields.batch_size)
+        batches = data.prefetch(train_batches(fields, source(fields, fields.train_split), seed=settings.seed), put)
+        few = itertools.islice(batches, min(options.recalibrate_batches, an_epoch))
+        return recalibrate(jax.random.key(settings.seed), found, few)
+
+    return variables
 
 
 def source(fields: Data, split: str) -> data.Source:
@@ -164,6 +336,8 @@ def source(fields: Data, split: str) -> data.Source:
         ConfigError: its classes are not those that the model was trained on.
     """
     opened = data.source(fields.name, split=split, data_dir=fields.data_dir)
+    if fields.classes:
+        opened = data.only_classes(opened, fields.classes)
     if fields.class_names and list(opened.class_names) != list(fields.class_names):
         raise config.ConfigError(
             f'{fields.name}, {split}, has the classes {_shortened(opened.class_names)}, '
@@ -178,7 +352,7 @@ def train_batches(fields: Data, examples: data.Source, *, seed: int) -> Iterator
         examples,
         batch_size=fields.batch_size,
         transforms=_transforms(fields.train_transforms),
-        seed=seed,
+        seed=seed if fields.seed is None else fields.seed,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         on_broken=fields.on_broken,
@@ -199,15 +373,28 @@ def eval_batches(fields: Data, examples: data.Source) -> Any:
     )
 
 
-def state_factory(experiment: Experiment, settings: ConfigDict, image: np.ndarray) -> Callable:
-    """() -> the train state before the first step. `image`: one example's, for its shape."""
-    batch = {
+def state_factory(
+    experiment: Experiment, settings: ConfigDict, image: np.ndarray
+) -> Callable[..., training.TrainState]:
+    """Makes (variables to start from = {}) -> the train state before the first step. `image`: for its shape."""
+    task, optimizer, batch = experiment.phases[0].task, experiment.optimizer, _example_batch(image)
+    members = experiment.training.members
+
+    def init(given: Variables | None = None) -> training.TrainState:
+        if members == 1:
+            return training.init_state(jax.random.key(settings.seed), task, optimizer, batch, given)
+        keys = jax.vmap(jax.random.key)(settings.seed + jnp.arange(members))
+        return training.init_ensemble(keys, task, optimizer, batch, given)
+
+    return init
+
+
+def _example_batch(image: np.ndarray) -> dict[str, np.ndarray]:
+    return {
         'image': np.zeros((1, *image.shape), image.dtype),
         'label': np.zeros(1, np.int32),
         'valid': np.ones(1, bool),
     }
-    key = jax.random.key(settings.seed)
-    return functools.partial(training.init_state, key, experiment.task, experiment.optimizer, batch)
 
 
 def checkpoints(experiment: Experiment, workdir: Path, *, read_only: bool = False) -> training.Checkpoints:
@@ -234,8 +421,9 @@ def _transforms(specs: Sequence[Mapping]) -> list:
 def _out_of_range(settings: ConfigDict) -> list[str]:
     """Numbers of the right type that make no sense."""
     positive = ['data.batch_size', 'data.eval_batch_size', 'data.threads', 'training.epochs', 'training.accumulate']
-    positive += ['training.log_every', 'training.keep_last']
-    natural = ['training.eval_every', 'training.save_every', 'training.keep_best']
+    positive += ['training.log_every', 'training.keep_last', 'training.members']
+    natural = ['training.eval_every', 'training.save_every', 'training.keep_best', 'training.patience']
+    natural += ['training.recalibrate_batches']
     found = []
     for field in positive + natural:
         section, name = field.split('.')
@@ -246,6 +434,10 @@ def _out_of_range(settings: ConfigDict) -> list[str]:
     batch_size, accumulate = settings.data.get('batch_size'), settings.training.get('accumulate')
     if isinstance(batch_size, int) and isinstance(accumulate, int) and accumulate > 0 and batch_size % accumulate:
         found.append(f'data.batch_size {batch_size} is no multiple of training.accumulate {accumulate}')
+    if settings.training.get('members', 1) != 1 and settings.training.get('mode') == 'pmap':
+        found.append("training.members: several networks are trained with training.mode 'jit', not 'pmap'")
+    if settings.training.get('evaluate_averaged') and not settings.average:
+        found.append('training.evaluate_averaged: nothing is averaged, set average')
     return found
 
 

@@ -50,6 +50,9 @@ CONFIG = config_flags.DEFINE_config_file(
 )
 WORKDIR = flags.DEFINE_string('workdir', None, 'Where the run keeps its checkpoints, logs and pictures.', required=True)
 CHECKPOINT = flags.DEFINE_string('checkpoint', 'last', "Which checkpoint to evaluate: 'last', 'best' or a step.")
+AVERAGED = flags.DEFINE_bool(
+    'averaged', None, 'Evaluate what `average` collected; by default as training.evaluate_averaged says.'
+)
 COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, to train on several hosts.')
 PROCESSES = flags.DEFINE_integer('processes', None, 'Processes in all; 0 lets JAX find out (TPU pods, Slurm, MPI).')
 PROCESS = flags.DEFINE_integer('process', None, 'The number of this process, from 0.')
@@ -112,6 +115,11 @@ def trained_settings(workdir: Path) -> ConfigDict:
         'train_size': trained.data.train_size,
     }
     return trained
+
+
+def averaged(settings: ConfigDict) -> bool:
+    """Whether --averaged or, without it, the config asks for the averaged networks."""
+    return settings.training.evaluate_averaged if AVERAGED.value is None else AVERAGED.value
 
 
 def which_checkpoint() -> int | str:

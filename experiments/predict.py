@@ -40,7 +40,8 @@ def main() -> int:
         len(paths), lambda i: {'image': paths[i].read_bytes(), 'label': 0}, lambda i: str(paths[i]), tuple(names)
     )
     batches = pieces.eval_batches(experiment.data, files)
-    put, predict, variables = training.put_batch(training.make_mesh()), jax.jit(experiment.task.predict), None
+    task = pieces.evaluated_task(experiment, averaged=launch.averaged(settings))
+    put, predict, variables = training.put_batch(training.make_mesh()), jax.jit(task.predict), None
     rows, images = [], []
     for batch in batches:
         if variables is None:

@@ -19,8 +19,11 @@ from ml_collections import ConfigDict
 from experiments import experiment as pieces
 from experiments import launch
 from jaxcv import config, data, training, viz
+from jaxcv.task import Task
 from jaxcv.training import hooks, logging, performance
 from jaxcv.training.checkpoint import needed_bytes
+
+OnEvaluation = Callable[[int, Mapping[str, float]], None]
 
 
 def main() -> int:
@@ -31,8 +34,11 @@ def main() -> int:
     return train(settings, workdir)
 
 
-def train(settings: ConfigDict, workdir: Path) -> int:
-    """Trains, evaluates, and leaves checkpoints, logs and learning curves in the workdir; returns the exit code."""
+def train(settings: ConfigDict, workdir: Path, *, on_evaluation: OnEvaluation = lambda step, metrics: None) -> int:
+    """Trains, evaluates, and leaves checkpoints, logs and learning curves in the workdir; returns the exit code.
+
+    `on_evaluation` is told (step, metrics) of each evaluation; what it raises ends the run.
+    """
     _prepare(workdir)
     examples = pieces.source(pieces.Data(**settings.data), settings.data.train_split)
     settings = pieces.resolve(settings, examples)
@@ -48,6 +54,7 @@ def train(settings: ConfigDict, workdir: Path) -> int:
     example = _first_example(fields, examples)
     init = pieces.state_factory(experiment, settings, example['image'])
     shapes = jax.eval_shape(init)
+    rule = 'members' if options.members > 1 and options.sharding == 'replicate' else options.sharding
     _enough_space(workdir, shapes, options.keep_last + options.keep_best)
     _same_config(settings, workdir)
 
@@ -61,14 +68,16 @@ def train(settings: ConfigDict, workdir: Path) -> int:
         store = pieces.checkpoints(experiment, workdir)
         at_the_end.callback(store.close)
         batches = data.prefetch(host_batches, training.put_batch(mesh))
-        restored = store.restore(training.placed(shapes, mesh, rule=options.sharding))
+        restored = store.restore(training.placed(shapes, mesh, rule=rule))
         if restored is None:
-            state, start = training.create_state(init, mesh, rule=options.sharding), 0
+            given = pieces.given_variables(experiment, settings, example['image'])
+            state, start = training.create_state(init, mesh, given, rule=rule), 0
         else:
             state, start = restored.state, restored.step
             batches.set_state(restored.data or {})
         _say(_headline(settings, experiment, shapes, start))
-        if start >= num_steps:
+        watcher, out_of_patience = _early_stopping(options, workdir, start)
+        if start >= num_steps or out_of_patience():
             _say(f'This run is complete. To evaluate it: python -m experiments.evaluate --workdir={workdir}')
             _draw_curves(workdir)
             return 0
@@ -76,8 +85,8 @@ def train(settings: ConfigDict, workdir: Path) -> int:
         writers = _writers(workdir, num_steps, start)
         for writer in writers:
             at_the_end.callback(writer.close)
-        evaluate = _evaluator(experiment, mesh, writers)
-        step, cost = _compile(experiment, mesh, state, example)
+        evaluate = _evaluator(experiment, settings, mesh, [*writers, watcher], on_evaluation)
+        step, cost = _compile(experiment, mesh, rule, state, start, example)
         flops = f', {cost.flops / 1e9:.3g} GFLOP a step and device' if cost.flops else ''
         _say(f'compiled in {cost.compile_seconds:.1f} s{flops}')
 
@@ -110,14 +119,16 @@ def train(settings: ConfigDict, workdir: Path) -> int:
                     evaluate=evaluate,
                     interrupted=lambda step: stopping and step < num_steps,
                 ),
+                lambda tick: out_of_patience(),
             ],
             num_steps=num_steps,
         )
         reached, seconds = int(state.step), time.perf_counter() - began
-    if reached < num_steps:
+    if reached < num_steps and not out_of_patience():
         _say(f'Interrupted and saved at step {reached} of {num_steps}. The same command resumes.')
         return launch.RESUME_ME
-    _say(f'{reached - start} steps in {seconds:.1f} s')
+    early = f', stopped early: no better {options.best_metric} in {options.patience} evaluations'
+    _say(f'{reached - start} steps in {seconds:.1f} s' + early * out_of_patience())
     _draw_curves(workdir)
     return 0
 
@@ -139,25 +150,64 @@ def _first_example(fields: pieces.Data, examples: data.Source) -> dict:
     return {name: value[0] for name, value in next(iter(batches)).items()}
 
 
+def _early_stopping(options: pieces.Training, workdir: Path, start: int) -> tuple[logging.Writer, Callable[[], bool]]:
+    """A writer that watches the evaluations, and () -> whether patience has run out; both know those before `start`."""
+    if not options.patience:
+        return logging.Writer(lambda step, scalars: None, lambda: None), lambda: False
+    stopping = training.early_stopping(options.patience, mode=options.best_mode)
+    path, name = workdir / 'metrics.jsonl', f'eval/{options.best_metric}'
+    rows = logging.read_jsonl(path) if path.exists() else []
+    state = training.replay(stopping, rows, options.best_metric, last_step=start)
+
+    def write(step: int, scalars: Mapping[str, float]) -> None:
+        nonlocal state
+        state = stopping.update(state, scalars[name])
+
+    return logging.Writer(write, lambda: None), lambda: stopping.should_stop(state)
+
+
 def _compile(
-    experiment: pieces.Experiment, mesh: Mesh, state: training.TrainState, example: Mapping
+    experiment: pieces.Experiment,
+    mesh: Mesh,
+    rule: training.Rule,
+    state: training.TrainState,
+    start: int,
+    example: Mapping,
 ) -> tuple[Callable, performance.Cost]:
+    """The step of every phase still to come, compiled now, so that none has to wait when its turn comes."""
     options = experiment.training
-    step = training.make_train_step(
-        experiment.task,
-        experiment.optimizer,
-        accumulate=options.accumulate,
-        axis_name=training.AXIS if options.mode == 'pmap' else None,
-        on_non_finite=options.on_non_finite,
-        schedule=experiment.schedule,
-    )
-    step = training.compile_step(step, mesh, mode=options.mode, rule=options.sharding)
     sharding = NamedSharding(mesh, PartitionSpec(training.AXIS))
     batch = {
         name: jax.ShapeDtypeStruct((experiment.data.batch_size, *x.shape), x.dtype, sharding=sharding)
         for name, x in example.items()
     }
-    return performance.compile_ahead(step, state, batch)
+
+    def compiled(task: Task) -> tuple[Callable, performance.Cost]:
+        step = training.make_train_step(
+            task,
+            experiment.optimizer,
+            accumulate=options.accumulate,
+            axis_name=training.AXIS if options.mode == 'pmap' else None,
+            on_non_finite=options.on_non_finite,
+            watch=experiment.watch,
+        )
+        if options.members > 1:
+            step = training.make_ensemble_step(step)
+        return performance.compile_ahead(training.compile_step(step, mesh, mode=options.mode, rule=rule), state, batch)
+
+    ends = [phase.start for phase in experiment.phases[1:]] + [experiment.num_steps]
+    left = [(end, *compiled(phase.task)) for phase, end in zip(experiment.phases, ends, strict=True) if end > start]
+    seconds = sum(cost.compile_seconds for _, _, cost in left)
+    if len(left) == 1:
+        return left[0][1], left[0][2]
+    number = start
+
+    def step(state: training.TrainState, batch: Mapping) -> Any:
+        nonlocal number
+        number += 1
+        return next(run for end, run, _ in left if number <= end)(state, batch)
+
+    return step, left[-1][2]._replace(compile_seconds=seconds)
 
 
 def _progress(
@@ -169,8 +219,10 @@ def _progress(
     def write(interval: hooks.Interval) -> None:
         step, speed = interval.ticks[-1].step, len(interval.ticks) / interval.seconds
         scalars = {f'train/{name}': float(values.mean()) for name, values in interval.logs.items()}
-        del scalars['train/finite'], scalars['train/learning_rate']
-        scalars['learning_rate'] = float(interval.logs['learning_rate'][-1])
+        del scalars['train/finite']
+        for name in {'learning_rate', 'momentum'} & interval.logs.keys():
+            del scalars[f'train/{name}']
+            scalars[name] = float(interval.logs[name][-1])
         scalars['epoch'] = step * fields.batch_size / fields.train_size
         scalars['images_per_second'] = speed * fields.batch_size
         if peak and cost.flops:
@@ -237,9 +289,10 @@ def _headline(settings: ConfigDict, experiment: pieces.Experiment, shapes: train
     parameters = sum(x.size for x in jax.tree.leaves(shapes.params))
     devices = jax.devices()
     fields = experiment.data
+    members = experiment.training.members
     lines = {
         'data': f'{fields.name}: {fields.train_size:,} images, {len(fields.class_names)} classes',
-        'model': f'{settings.model.name}, {parameters:,} parameters',
+        'model': f'{members} x ' * (members > 1) + f'{settings.model.name}, {parameters // members:,} parameters',
         'devices': f'{len(devices)} x {devices[0].device_kind}, {jax.process_count()} process(es)',
         'steps': f'{start} to {experiment.num_steps}' if start else str(experiment.num_steps),
     }
@@ -257,22 +310,29 @@ def _writers(workdir: Path, num_steps: int, start: int) -> list[logging.Writer]:
 
 
 def _evaluator(
-    experiment: pieces.Experiment, mesh: Mesh, writers: list[logging.Writer]
+    experiment: pieces.Experiment,
+    settings: ConfigDict,
+    mesh: Mesh,
+    writers: list[logging.Writer],
+    on_evaluation: OnEvaluation,
 ) -> Callable[[training.TrainState], Mapping[str, float] | None]:
     """Makes (state) -> the scalar metrics on the evaluation split, which it also writes."""
-    fields = experiment.data
+    fields, averaged = experiment.data, experiment.training.evaluate_averaged
     if fields.eval_split is None:
         return lambda state: None
     batches = pieces.eval_batches(fields, pieces.source(fields, fields.eval_split))
     next(iter(batches))  # what is wrong with the data or its transforms is told before training
-    step = jax.jit(training.make_eval_step(experiment.task))
+    task = pieces.evaluated_task(experiment, averaged=averaged)
+    variables = pieces.variables_factory(experiment, settings, mesh, averaged=averaged)
+    step = jax.jit(training.make_eval_step(task))
     put = training.put_batch(mesh)
 
     def evaluate(state: training.TrainState) -> Mapping[str, float]:
-        values = training.evaluate(step, experiment.task, state.variables, data.prefetch(iter(batches), put))
+        values = training.evaluate(step, task, variables(state), data.prefetch(iter(batches), put))
         scalars = {name: value for name, value in values.items() if isinstance(value, float)}
         for writer in writers:
             writer.write(int(state.step), {f'eval/{name}': value for name, value in scalars.items()})
+        on_evaluation(int(state.step), scalars)
         return scalars
 
     return evaluate

@@ -24,10 +24,9 @@ def get_config() -> ConfigDict:
     config.loss.label_smoothing = 0.1
     config.task.update({'mean': [0.305], 'std': [0.376]})
     config.optimizer = {
-        'name': 'momentum',
+        'name': 'nesterov',
         'learning_rate': 0.1,
         'decay': 0.9,
-        'nesterov': True,
         'weight_decay': 5e-4,
     }
     config.schedule = {'name': 'one_cycle'}

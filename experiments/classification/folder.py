@@ -38,7 +38,7 @@ def get_config() -> ConfigDict:
     config.model = {'name': 'resnet18'}
     config.loss.label_smoothing = 0.1
     config.task.update({'mean': [0.485, 0.456, 0.406], 'std': [0.229, 0.224, 0.225]})
-    config.optimizer = {'name': 'momentum', 'learning_rate': 0.05, 'nesterov': True, 'weight_decay': 1e-4}
+    config.optimizer = {'name': 'nesterov', 'learning_rate': 0.05, 'weight_decay': 1e-4}
     config.schedule = {'name': 'one_cycle'}
     config.training.update({'epochs': 30.0, 'eval_every': 500})
     return config

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from experiments.base import base
 
-TRAIN, BATCH, SIZE = 1_281_167, 1024, 224
+BATCH, SIZE = 1024, 224
 
 
 def get_config() -> ConfigDict:
@@ -40,11 +40,14 @@ def get_config() -> ConfigDict:
     config.model = {'name': 'resnet50', 'zero_init_residual': True, 'dtype': 'bfloat16'}
     config.task.update({'mean': [0.485, 0.456, 0.406], 'std': [0.229, 0.224, 0.225]})
     config.optimizer = {
-        'name': 'momentum',
+        'name': 'nesterov',
         'learning_rate': 0.1 * BATCH / 256,
-        'nesterov': True,
         'weight_decay': 1e-4,
     }
-    config.schedule = {'name': 'multi_step', 'epochs': [30, 60, 80], 'warmup_steps': 5 * TRAIN // BATCH}
+    config.schedule = {
+        'name': 'multi_step',
+        'steps': ['30 epochs', '60 epochs', '80 epochs'],
+        'warmup_steps': '5 epochs',
+    }
     config.training.update({'epochs': 90.0, 'log_every': 100, 'eval_every': 5000, 'save_every': 1000})
     return config

@@ -1,0 +1,16 @@
+"""The hyper-parameters of the digits that a random search draws.
+
+    python -m experiments.search --config=experiments/classification/digits.py \
+        --space=experiments/classification/digits_space.py --workdir=runs/search --trials=20
+"""
+
+
+def get_space() -> dict[str, dict]:
+    """The space."""
+    return {
+        'optimizer.learning_rate': {'name': 'log_uniform', 'low': 1e-3, 'high': 1.0},
+        'optimizer.weight_decay': {'name': 'log_uniform', 'low': 1e-6, 'high': 1e-2},
+        'optimizer.decay': {'name': 'uniform', 'low': 0.8, 'high': 0.99},
+        'model.width': {'name': 'choice', 'of': [16, 32]},
+        'loss.label_smoothing': {'name': 'choice', 'of': [0.0, 0.1]},
+    }

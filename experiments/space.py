@@ -1,0 +1,193 @@
+"""What a random search draws: a space is data, `{field of the config: {'name': draw, **arguments}}`.
+
+    {
+        'optimizer.learning_rate': {'name': 'log_uniform', 'low': 1e-3, 'high': 1.0},
+        'optimizer.decay': {'name': 'uniform', 'low': 0.8, 'high': 0.99},
+        'model.width': {'name': 'choice', 'of': [16, 32]},
+        'schedule': {'name': 'choice', 'of': [{'name': 'one_cycle'}, {'name': 'cosine'}]},
+    }
+
+The draws are functions (trial, field, options) -> value, the options as the space has them.
+"""
+
+import copy
+import importlib.util
+import json
+import traceback
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import optuna
+from ml_collections import ConfigDict
+
+from experiments import experiment
+from jaxcv import config
+
+Space: TypeAlias = Mapping[str, Mapping[str, Any]]
+
+
+def uniform(trial: optuna.Trial, field: str, *, low: float, high: float) -> float:
+    """A float between low and high."""
+    return float(trial.suggest_float(field, low, high))
+
+
+def log_uniform(trial: optuna.Trial, field: str, *, low: float, high: float) -> float:
+    """A float between low and high whose logarithm is uniform."""
+    return float(trial.suggest_float(field, low, high, log=True))
+
+
+def choice(trial: optuna.Trial, field: str, *, of: Sequence) -> Any:
+    """One of the values; Optuna keeps it as JSON, so that it may be a list or a whole section of the config."""
+    return json.loads(str(trial.suggest_categorical(field, [json.dumps(value) for value in of])))
+
+
+DRAWS = {function.__name__: function for function in (choice, log_uniform, uniform)}
+
+
+def load(path: Path) -> Space:
+    """The space of a Python file: what its `get_space()` returns.
+
+    Raises:
+        ConfigError: the file is not there, fails, or has no `get_space`.
+    """
+    if not path.is_file():
+        raise config.ConfigError(f'--space: {path} does not exist')
+    spec = importlib.util.spec_from_file_location('space', path)
+    if spec is None or spec.loader is None:
+        raise config.ConfigError(f'--space: {path} is no Python file')
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        space = module.get_space()
+    except Exception as error:  # the file is a program: whatever it raises
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise config.ConfigError(
+            f'--space: {path} must define get_space(): {last.filename}, line {last.lineno}: '
+            f'{type(error).__name__}: {error}'
+        ) from None
+    if not isinstance(space, Mapping):
+        raise config.ConfigError(f'--space: get_space() of {path} must return a dict, got {type(space).__name__}')
+    return space
+
+
+def problems(space: Space, settings: ConfigDict) -> list[str]:
+    """What is wrong with a space for this config, a line each; each end of a range and each choice is tried.
+
+    Example:
+        >>> from experiments.classification import digits
+        >>> problems({'model.width': {'name': 'choise', 'of': [16, 32]}}, digits.get_config())
+        ["model.width: no draw 'choise', did you mean choice?"]
+    """
+    found = [] if space else ['the space is empty: get_space() returns {field of the config: draw}']
+    sound = {}
+    for field, spec in space.items():
+        lines = _field_problems(field, settings) + _draw_problems(field, spec)
+        if not lines:
+            sound[field] = spec
+        found += lines
+
+    corners = {field: _corners(spec) for field, spec in sound.items()}
+    first = {field: values[0] for field, values in corners.items()}
+    common = _check(settings, first)
+    found += common
+    for field, values in corners.items():
+        for value in values[1:]:
+            lines = _check(settings, {**first, field: value})
+            found += [f'with {field}={value!r}: {line}' for line in lines if line not in common]
+    return found
+
+
+def draw(trial: optuna.Trial, space: Space, *, seed: int) -> dict[str, Any]:
+    """Draws every field; a draw is a function of the seed, the trial's number and the field alone.
+
+    What the trial has drawn before stays: so a trial that was killed, even between two draws, goes on with its own.
+    """
+    values = {}
+    for field in sorted(space):
+        entropy = np.random.SeedSequence([seed, trial.number, zlib.crc32(field.encode())])
+        trial.study.sampler = optuna.samplers.RandomSampler(int(entropy.generate_state(1)[0]))
+        options = {name: value for name, value in space[field].items() if name != 'name'}
+        values[field] = DRAWS[space[field]['name']](trial, field, **options)
+    return values
+
+
+def decode(space: Space, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a stored trial, as `draw` gave them."""
+    return {
+        field: json.loads(value) if space[field]['name'] == 'choice' else value for field, value in parameters.items()
+    }
+
+
+def apply(settings: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
+    """The config with the drawn values in their fields; a section is drawn before the fields inside.
+
+    Example:
+        >>> apply(ConfigDict({'model': {'width': 8}}), {'model.width': 16}).model.width
+        16
+    """
+    tree = settings.copy_and_resolve_references().to_dict()
+    for field in sorted(values):
+        *sections, last = field.split('.')
+        inside = tree
+        for section in sections:
+            inside = inside[section]
+        inside[last] = copy.deepcopy(values[field])  # the space keeps its own
+    return ConfigDict(tree)
+
+
+def _field_problems(field: Any, settings: ConfigDict) -> list[str]:
+    """Whether there is such a place; whether its last name is right, the config's own check says."""
+    if not isinstance(field, str):
+        return [f"a field is a string such as 'optimizer.learning_rate', got {field!r}"]
+    if field in ('training.best_metric', 'training.best_mode'):
+        return [f'{field}: it must be the same in all trials, or they could not be compared']
+    inside, path = settings.to_dict(), ''
+    for name in field.split('.')[:-1]:
+        if name not in inside:
+            return [f'{field}: there is no {f"{path}.{name}".lstrip(".")!r}, {config.nearest(name, inside)}']
+        inside, path = inside[name], f'{path}.{name}'.lstrip('.')
+        if not isinstance(inside, Mapping):
+            return [f'{field}: {path} is {inside!r}, which has no fields']
+    return []
+
+
+def _draw_problems(field: str, spec: Any) -> list[str]:
+    if not isinstance(spec, Mapping) or not isinstance(spec.get('name'), str):
+        return [f"{field}: expected {{'name': draw, **arguments}}, got {spec!r}"]
+    options = {name: value for name, value in spec.items() if name != 'name'}
+    if spec['name'] not in DRAWS:
+        return [f'{field}: no draw {spec["name"]!r}, {config.nearest(spec["name"], DRAWS)}']
+    found = config.call_problems(DRAWS[spec['name']], options, path=field, bound=True)
+    return found or list(_range_problems(field, spec['name'], options))
+
+
+def _range_problems(field: str, name: str, options: Mapping[str, Any]) -> Iterator[str]:
+    if name == 'choice':
+        unfit = config.not_data({field: options['of']})
+        yield from unfit
+        if not options['of'] or isinstance(options['of'], str):
+            yield f'{field}: choice needs a list of values, got {options["of"]!r}'
+        elif not unfit and len({json.dumps(value) for value in options['of']}) < len(options['of']):
+            yield f'{field}: a value stands twice in {options["of"]!r}'
+    else:
+        low, high = options['low'], options['high']
+        if not np.isfinite([low, high]).all() or low >= high:
+            yield f'{field}: low must be less than high, and both finite, got {low!r} and {high!r}'
+        elif name == 'log_uniform' and low <= 0:
+            yield f'{field}: log_uniform needs a low above 0, got {low!r}'
+
+
+def _corners(spec: Mapping[str, Any]) -> list:
+    return list(spec['of']) if spec['name'] == 'choice' else [float(spec['low']), float(spec['high'])]
+
+
+def _check(settings: ConfigDict, values: Mapping[str, Any]) -> list[str]:
+    try:
+        experiment.check(apply(settings, values))
+    except config.ConfigError as error:
+        lines = str(error).split('\n  - ')  # one line, or a headline and a line for each
+        return lines[1:] or lines
+    return []
