@@ -165,7 +165,6 @@ def assemble(settings: ConfigDict) -> Experiment:
         'num_classes': len(fields.class_names),
         'axis_name': training.AXIS if options.mode == 'pmap' else None,
         'total_steps': num_steps,
-        'steps_per_epoch': fields.train_size / fields.batch_size,
     }
     asked = settings.model.get('num_classes', provided['num_classes'])
     if asked != provided['num_classes']:
@@ -445,6 +444,6 @@ def _out_of_range(settings: ConfigDict) -> list[str]:
 _PROVIDED = {
     'model': ('num_classes', 'axis_name'),
     'task': ('model', 'num_classes', 'loss', 'augment'),
-    'schedule': ('peak', 'total_steps', 'steps_per_epoch'),
-    'optimizer': (),
+    'schedule': ('peak', 'total_steps'),
+    'optimizer': ('total_steps',),
 }

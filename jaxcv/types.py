@@ -16,7 +16,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, UInt8
 
 Batch = Mapping[str, Any]
 """Arrays that share their first axis, on the host (NumPy) or on the device (jax.Array)."""
@@ -37,6 +37,7 @@ __all__ = [
     'Float',
     'Images',
     'Int',
+    'Key',
     'PRNGKeyArray',
     'PyTree',
     'Scalar',

@@ -5,9 +5,8 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Key
 
-from jaxcv.types import Array, Batch, PRNGKeyArray, Scalar, UInt8
+from jaxcv.types import Array, Batch, Key, PRNGKeyArray, Scalar, UInt8
 
 __all__ = ['Example', 'Keys', 'fill_value', 'for_each']
 

@@ -138,7 +138,7 @@ def apply(
 
     Example:
         >>> image = jnp.array([[[20.0], [230.0]]]) / 255
-        >>> print(apply(image, OPERATIONS.index('solarize'), 128.0).ravel() * 255)
+        >>> print((255 * apply(image, OPERATIONS.index('solarize'), 128.0)).ravel().round())
         [20. 25.]
     """
     operation, magnitude = jnp.asarray(operation, jnp.int32), jnp.asarray(magnitude, jnp.float32)

@@ -213,7 +213,7 @@ def read_variables(directory: Path, which: Which = 'last') -> Variables:
         which: 'last' or a step.
 
     Returns:
-        `{'params': ..., 'batch_stats': ...}`, on one device.
+        `{'params': ..., 'batch_stats': ...}`, on the host.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be read.
@@ -236,7 +236,7 @@ def read_variables(directory: Path, which: Which = 'last') -> Variables:
             )['state']
     except Exception as error:  # damage shows as any of a dozen exceptions of Orbax, TensorStore and JSON
         raise CheckpointError(f'{path} cannot be read ({type(error).__name__}: {str(error)[:200]})') from None
-    return {'params': tree['params'], **tree['state']}
+    return jax.device_get({'params': tree['params'], **tree['state']})
 
 
 @jax.jit

@@ -11,11 +11,11 @@ import optax
 from jaxcv.task import Task
 from jaxcv.training.state import TrainState, init_state
 from jaxcv.training.step import Step
-from jaxcv.types import Array, Batch, PRNGKeyArray, Variables
+from jaxcv.types import Array, Batch, Key, Variables
 
 
 def init_ensemble(
-    keys: PRNGKeyArray,
+    keys: Key[Array, 'members'],
     task: Task,
     optimizer: optax.GradientTransformation,
     batch: Batch,

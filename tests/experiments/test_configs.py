@@ -16,6 +16,7 @@ CONFIGS = {
     # name: (classes, images, image shape, steps, parameters)
     'digits': (10, 1_200, (8, 8, 1), 562, 297_450),
     'cifar10_resnet': (10, 50_000, (32, 32, 3), 64_000, 269_722),
+    'digits_transfer': (5, 100, (8, 8, 1), 250, 296_805),
     'imagenet_resnet50': (1_000, 1_281_167, (224, 224, 3), 112_603, 25_557_032),
     'folder': (2, 500, (224, 224, 3), 234, 11_177_538),
 }
@@ -27,7 +28,7 @@ def load(name):
 
 def test_every_config_is_listed_here():
     folder = Path(pieces.__file__).parent / 'classification'
-    assert {path.stem for path in folder.glob('*.py')} - {'__init__'} == set(CONFIGS)
+    assert {path.stem for path in folder.glob('*.py')} - {'__init__', 'digits_space'} == set(CONFIGS)
 
 
 @pytest.mark.parametrize('name', CONFIGS)
@@ -41,7 +42,10 @@ def test_a_config_fits(name):
     assert experiment.num_steps == steps
     state = jax.eval_shape(pieces.state_factory(experiment, settings, np.zeros(shape, np.uint8)))
     assert sum(x.size for x in jax.tree.leaves(state.params)) == parameters
-    rates = [float(experiment.schedule(t)) for t in np.linspace(0, steps - 1, 301).astype(int)]
+    rates = [
+        float(experiment.watch(state._replace(step=t))['learning_rate'])
+        for t in np.linspace(0, steps - 1, 301).astype(int)
+    ]
     assert max(rates) == pytest.approx(settings.optimizer.learning_rate, rel=1e-3)
     assert rates[-1] < max(rates) / 50
 
@@ -51,7 +55,7 @@ def test_the_cifar_config_trains_on_mocked_cifar10(tmp_path):
     settings.data.update({'data_dir': str(tmp_path), 'batch_size': 8, 'eval_batch_size': 8})
     settings.model.update({'depth': 8, 'width': 4})
     settings.training.update({'epochs': 1.0, 'log_every': 1})
-    settings.schedule.epochs = [0.5, 0.75]
+    settings.schedule.steps = ['50%', '75%']
     with tfds.testing.mock_data(num_examples=16):
         settings.data.train_split = 'train[:100%]'
         train.train(settings, tmp_path / 'run')

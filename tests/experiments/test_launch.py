@@ -80,7 +80,7 @@ BAD = {
     'field': (['--config.training.epoch=3'], "no argument 'epoch', did you mean epochs?"),
     'section': (['--config.optimiser={}'], "there is no section 'optimiser', did you mean optimizer?"),
     'flag type': (['--config.training.epochs=many'], "could not convert string to float: 'many'"),
-    'type': (['--config.loss.label_smoothing=0.1', '--config.optimizer.nesterov=3'], 'nesterov'),
+    'type': (['--config.loss.label_smoothing=0.1', '--config.optimizer.decoupled=3'], 'decoupled must be'),
     'choice': (['--config.training.mode=tpu'], "mode must be Literal['jit', 'pmap'], got 'tpu'"),
     'range': (['--config.training.epochs=-1'], 'training.epochs must be positive, got -1'),
     'seed': (['--config.seed=-1'], 'seed must be an int of at least 0, got -1'),
@@ -101,6 +101,20 @@ BAD = {
         ["--config.model={'name': 'linear_classifier', 'num_classes': 3}"],
         'num_classes is 3, but digits has 10',
     ),
+    'duration': (
+        ["--config.schedule={'name': 'multi_step', 'steps': ['3 epoch', '60%'], 'warmup_steps': '5 epoches'}"],
+        "schedule: '5 epoches' is no duration: write '100 steps', '5 epochs'",
+    ),
+    'average': (['--config.average.name=polyack'], "average: no 'polyack' in jaxcv.optim, did you mean polyak?"),
+    'nothing averaged': (['--config.training.evaluate_averaged=True'], 'nothing is averaged, set average'),
+    'layer': (['--config.finetune.rates.stem=0.1'], "no layer 'stem': the parameters have head"),
+    'view': (
+        ["--config.views={'name': 'crop', 'size': 8}"],
+        "views: no 'crop' in jaxcv.augment.views, did you mean crops",
+    ),
+    'start': (['--config.finetune.start_from=/nowhere'], 'finetune.start_from: /nowhere holds no checkpoints'),
+    'class': (["--config.data.classes=['0', 'ten']"], "no class 'ten'"),
+    'members': (['--config.training.mode=pmap', '--config.training.members=2'], "are trained with training.mode 'jit'"),
     'pmap with fsdp': (['--config.training.mode=pmap', '--config.training.sharding=fsdp'], "use mode 'jit' for FSDP"),
 }
 

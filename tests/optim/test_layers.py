@@ -37,7 +37,7 @@ def run(optimizer, params, grads):
 
 @pytest.mark.parametrize('name', OPTIMIZERS)
 def test_each_layer_is_as_with_its_own_optimizer(name):
-    """A layer with a rate moves as with that learning rate alone; one that rests for 5 updates, as one that starts then."""
+    """One with a rate moves as with that learning rate alone; one that rests for 5 updates, as one that starts then."""
     make, schedule = OPTIMIZERS[name], optim.cosine(peak=0.1, total_steps=12)
     together = run(
         optim.by_layer(

@@ -1,0 +1,167 @@
+"""Averages, ensembles, early stopping, views and transfer, from the command line."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import evaluate, launch, train
+from experiments import experiment as pieces
+from experiments.classification import digits
+from jaxcv import config, training
+
+RESNET = "--config.model={'name': 'cifar_resnet', 'depth': 8, 'width': 4}"
+
+
+@pytest.fixture
+def run(command, tiny, tmp_path):
+    """run(*arguments, main=train.main) -> Ended, in the workdir tmp_path/run."""
+
+    def launched(*arguments, main=train.main, workdir='run'):
+        config = tiny if main is train.main else []
+        ended = command(main, *config, f'--workdir={tmp_path / workdir}', *arguments)
+        assert ended.code == 0, ended.err
+        return ended
+
+    return launched
+
+
+def records(workdir):
+    return [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+
+
+def top1(workdir):
+    return json.loads((workdir / 'evaluation.json').read_text())['top1']
+
+
+def settings(data_dir, **sections):
+    config = digits.get_config()
+    config.data.update({'data_dir': str(data_dir), 'train_split': 'train[:160]', 'batch_size': 24})
+    config.model.update({'width': 4})
+    config.training.update({'epochs': 2.0, 'save_every': 0})
+    for name, section in sections.items():
+        config[name].update(section)
+    return config
+
+
+@pytest.mark.parametrize('model', [[], pytest.param([RESNET], marks=pytest.mark.slow)], ids=['linear', 'resnet'])
+def test_a_snapshot_ensemble_of_an_ensemble(run, tmp_path, model):
+    average = "--config.average={'name': 'snapshots', 'keep': 2, 'period': '25%'}"
+    schedule = "--config.schedule={'name': 'cosine_restarts', 'period': '25%'}"
+    momentum = "--config.optimizer={'name': 'momentum', 'learning_rate': 0.05, 'decay': {'name': 'one_cycle_momentum'}}"
+    trained = run(*model, average, schedule, momentum, '--config.training.members=2')
+    assert '2 x ' in trained.out
+    rows = [row for row in records(tmp_path / 'run') if 'learning_rate' in row]
+    assert rows[0]['learning_rate'] > 0.04
+    assert {round(row['momentum'], 3) for row in rows} & {0.95, 0.85}
+    assert 'an ensemble of 2 networks' in run(main=evaluate.main).out
+    two = top1(tmp_path / 'run')
+    averaged = run('--averaged', main=evaluate.main)
+    assert 'averaged, an ensemble of 4 networks' in averaged.out
+    assert top1(tmp_path / 'run') > 0.3
+    assert two > 0.3
+
+
+def test_averaged_evaluation_and_views(run, tmp_path):
+    views = "--config.views={'name': 'multi_scale', 'scales': [8, 10], 'crop': 8}"
+    average = "--config.average={'name': 'polyak', 'rho': 0.9}"
+    run(average, views, '--config.training.evaluate_averaged=True')
+    expected = records(tmp_path / 'run')[-1]['eval/loss']
+    losses = []
+    for flags in ([], ['--noaveraged']):
+        run(*flags, main=evaluate.main)
+        losses.append(json.loads((tmp_path / 'run' / 'evaluation.json').read_text())['loss'])
+    assert losses[0] == pytest.approx(expected)
+    assert losses[1] != pytest.approx(expected)
+
+
+def test_nothing_was_averaged(command, run, tmp_path):
+    run()
+    ended = command(evaluate.main, f'--workdir={tmp_path / "run"}', '--averaged')
+    assert ended.code == launch.BAD_INPUT
+    assert 'this run averages nothing' in ended.err
+
+
+def test_a_run_stops_early_and_stays_stopped(run, tmp_path):
+    # A learning rate this low changes no prediction: the second and third evaluation are no better.
+    options = [
+        '--config.training.patience=2',
+        '--config.training.eval_every=5',
+        '--config.optimizer.learning_rate=1e-9',
+    ]
+    stopped = run(*options)
+    assert 'stopped early: no better top1 in 2 evaluations' in stopped.out
+    assert records(tmp_path / 'run')[-1]['step'] == 15
+    assert 'This run is complete' in run(*options).out
+
+
+@pytest.fixture
+def source(data_dir, tmp_path):
+    """The workdir of a network on the digits 0 to 4, as a run would leave it; nobody has trained it."""
+    config = settings(data_dir, data={'classes': list('01234')})
+    fields = pieces.Data(**config.data)
+    config = pieces.resolve(config, pieces.source(fields, fields.train_split))
+    state = pieces.state_factory(pieces.assemble(config), config, np.zeros((8, 8, 1), np.uint8))()
+    store = training.checkpoints(tmp_path / 'source' / 'checkpoints')
+    store.save(5, state._replace(state=jax.tree.map(lambda x: x + 0.1, state.state)))
+    store.close()
+    return tmp_path / 'source'
+
+
+def test_transfer_in_phases(data_dir, tmp_path, source):
+    """Probe, then the rest at a lower rate: what rests does not move, and a run that is cut in two gives the same."""
+    trained = training.read_variables(source / 'checkpoints')
+    finetune = {
+        'start_from': str(source),
+        'rates': {'*': 0.1, 'head': 1.0, 'stem': 0.0},
+        'frozen_until': {'*': '50%', 'head': 0},
+    }
+    target = settings(
+        data_dir,
+        data={'classes': list('56789'), 'eval_split': None},
+        finetune=finetune,
+        training={'save_every': 1, 'keep_last': 20},
+    )
+    assert train.train(target, tmp_path / 'whole') == 0
+    directory = tmp_path / 'whole' / 'checkpoints'
+    steps = sorted(int(path.name) for path in directory.iterdir())
+    half, last = steps[-1] // 2, steps[-1]
+    assert half > 1
+    resting, moved = (training.read_variables(directory, step) for step in (half, last))
+
+    for collection in ('params', 'batch_stats'):
+        for name, before in trained[collection].items():
+            if name != 'head':
+                jax.tree.map(np.testing.assert_array_equal, resting[collection][name], before)
+        jax.tree.map(np.testing.assert_array_equal, moved[collection]['stem'], trained[collection]['stem'])
+    assert not np.array_equal(*(x['params']['stage3']['block1']['conv1']['kernel'] for x in (moved, trained)))
+    assert not np.array_equal(*(x['batch_stats']['stage3']['block1']['bn1']['mean'] for x in (moved, trained)))
+
+    shutil.copytree(tmp_path / 'whole', tmp_path / 'cut')
+    for step in steps:
+        if step >= half:
+            shutil.rmtree(tmp_path / 'cut' / 'checkpoints' / str(step))
+    assert train.train(target, tmp_path / 'cut') == 0
+    again = training.read_variables(tmp_path / 'cut' / 'checkpoints', last)
+    jax.tree.map(np.testing.assert_array_equal, again, moved)
+
+
+def test_a_network_that_does_not_fit_is_told(data_dir, tmp_path, source):
+    other = settings(data_dir, model={'width': 8}, finetune={'start_from': str(source)})
+    with pytest.raises(config.ConfigError, match=r'stem/bn/scale: \(4,\) in the trained network, \(8,\) in this one'):
+        train.train(other, tmp_path / 'run')
+
+
+def test_one_member_is_the_run_of_its_seed(data_dir, tmp_path):
+    """Member 1 of an ensemble from seed 0 is the run with seed 1, on data in the order of seed 0."""
+    mixing = {'augment': [{'name': 'random_shift', 'max_shift': 1}, {'name': 'mixup'}]}
+    both = settings(data_dir, training={'members': 2})
+    alone = settings(data_dir, data={'seed': 0})
+    both.augment = alone.augment = mixing['augment']
+    alone.seed = 1
+    train.train(both, tmp_path / 'both')
+    train.train(alone, tmp_path / 'alone')
+    member, own = (training.read_variables(tmp_path / name / 'checkpoints') for name in ('both', 'alone'))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[1], b, atol=1e-4), member, own)
