@@ -192,7 +192,7 @@ def _compile(
             watch=experiment.watch,
         )
         if options.members > 1:
-            step = training.make_ensemble_step(step)
+            step = training.make_ensemble_step(step, mesh=mesh if rule == 'members' else None)
         return performance.compile_ahead(training.compile_step(step, mesh, mode=options.mode, rule=rule), state, batch)
 
     ends = [phase.start for phase in experiment.phases[1:]] + [experiment.num_steps]

@@ -5,11 +5,14 @@ transposes both operands as wholes, fused with whatever made them. Here that gra
 chunks that stay in the cache, one image each, and a 1x1 convolution is a dense layer at each pixel. The sum is a loop,
 and XLA fuses nothing across a loop's border. Other backends keep XLA's own gradients.
 
+`vmap` over kernels, as of an ensemble, makes one grouped convolution of many; on a CPU it is several times slower than
+they are one after another. So there they are unrolled, and their gradients too.
+
 Under a mesh of CPU devices the loop gathers the batch; such meshes serve to test programs, not to run them fast.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +21,9 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from jaxcv.types import Array, Float
+
+MOST_MEMBERS = 32
+"""Kernels that a `vmap` unrolls on a CPU; more of them compile too long, and become one grouped convolution."""
 
 
 def conv2d(
@@ -57,8 +63,8 @@ def conv2d(
         if jax.default_backend() != 'cpu':
             return x @ kernel
         return _dense(x.reshape(-1, x.shape[-1]), kernel).reshape(*x.shape[:-1], -1)
-    if groups == 1 and jax.default_backend() == 'cpu':
-        return _conv(x, kernel, strides, padding, dilation)
+    if jax.default_backend() == 'cpu':
+        return _conv(x, kernel, strides, padding, dilation, groups)
     return _xla_conv(x, kernel, strides, padding, dilation, groups)
 
 
@@ -124,18 +130,40 @@ def _xla_conv(x: Array, kernel: Array, strides: int, padding: int, dilation: int
     )
 
 
+def _each_member(function: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
+    """Return the function with a `vmap` that is unrolled, if the second argument has the axis (as a kernel does)."""
+    alone = jax.custom_batching.custom_vmap(function)
+
+    @alone.def_vmap
+    def rule(size: int, mapped: Sequence[bool], *arrays: Array) -> tuple[Array, bool]:
+        if size > MOST_MEMBERS or not mapped[1]:
+            return jax.vmap(function, [0 if m else None for m in mapped])(*arrays), True
+        members = [[a[i] if m else a for a, m in zip(arrays, mapped, strict=True)] for i in range(size)]
+        return jnp.stack([alone(*member) for member in members]), True
+
+    return alone
+
+
 # A 1x1 convolution: x [pixels c] times kernel [c f].
 @jax.custom_vjp
 def _dense(x: Array, kernel: Array) -> Array:
-    return x @ kernel
+    return _each_member(jnp.matmul)(x, kernel)
 
 
 def _dense_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return x @ kernel, (x, kernel)
+    return _dense(x, kernel), (x, kernel)
 
 
 def _dense_backward(residuals: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = residuals
+    x_gradient = _each_member(lambda gradient, kernel: gradient @ kernel.T)(gradient, kernel)
+    return x_gradient, _each_member(_dense_kernel_gradient)(x, gradient).astype(kernel.dtype)
+
+
+_dense.defvjp(_dense_forward, _dense_backward)
+
+
+def _dense_kernel_gradient(x: Array, gradient: Array) -> Array:
     pixels = len(x)
     chunk = max(size for size in range(1, min(2048, max(1, pixels // 2)) + 1) if pixels % size == 0)
     if chunk < 32:
@@ -144,50 +172,83 @@ def _dense_backward(residuals: tuple[Array, Array], gradient: Array) -> tuple[Ar
     def rows(i: Array) -> tuple[Array, Array]:
         return lax.dynamic_slice_in_dim(x, i * chunk, chunk), lax.dynamic_slice_in_dim(gradient, i * chunk, chunk)
 
-    return gradient @ kernel.T, _sum_of_outer_products(rows, pixels // chunk).astype(kernel.dtype)
+    return _sum_of_outer_products(rows, pixels // chunk)
 
 
-_dense.defvjp(_dense_forward, _dense_backward)
-
-
-# A k x k convolution without groups.
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def _conv(x: Array, kernel: Array, strides: int, padding: int, dilation: int) -> Array:
-    return _xla_conv(x, kernel, strides, padding, dilation)
+# A k x k convolution.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def _conv(x: Array, kernel: Array, strides: int, padding: int, dilation: int, groups: int) -> Array:
+    return _each_member(lambda x, kernel: _cpu_conv(x, kernel, strides, padding, dilation, groups))(x, kernel)
 
 
 def _conv_forward(
-    x: Array, kernel: Array, strides: int, padding: int, dilation: int
+    x: Array, kernel: Array, strides: int, padding: int, dilation: int, groups: int
 ) -> tuple[Array, tuple[Array, Array]]:
-    return _xla_conv(x, kernel, strides, padding, dilation), (x, kernel)
+    return _conv(x, kernel, strides, padding, dilation, groups), (x, kernel)
 
 
 def _conv_backward(
-    strides: int, padding: int, dilation: int, residuals: tuple[Array, Array], gradient: Array
+    strides: int, padding: int, dilation: int, groups: int, residuals: tuple[Array, Array], gradient: Array
 ) -> tuple[Array, Array]:
     x, kernel = residuals
-    conv = functools.partial(_xla_conv, strides=strides, padding=padding, dilation=dilation)
-    (x_gradient,) = jax.linear_transpose(lambda x: conv(x, kernel), x)(gradient)
-    n, rows, columns, _ = gradient.shape
-    height, width, channels, _ = kernel.shape
-    if rows * columns < 256 or channels < 16:  # where XLA's is no slower
-        return x_gradient, jax.linear_transpose(lambda kernel: conv(x, kernel), kernel)(gradient)[0]
-    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    conv = functools.partial(_xla_conv, strides=strides, padding=padding, dilation=dilation, groups=groups)
 
-    def patches(i: Array) -> tuple[Array, Array]:
-        image, image_gradient = x[i], gradient[i]
-        places = [
-            image[a : a + strides * (rows - 1) + 1 : strides, b : b + strides * (columns - 1) + 1 : strides]
-            for a in range(0, height * dilation, dilation)
-            for b in range(0, width * dilation, dilation)
-        ]
-        stacked = lax.optimization_barrier(jnp.concatenate(places, axis=-1))
-        return stacked.reshape(rows * columns, -1), image_gradient.reshape(rows * columns, -1)
+    def x_gradient(gradient: Array, kernel: Array) -> Array:
+        return jax.linear_transpose(lambda x: _cpu_conv(x, kernel, strides, padding, dilation, groups), x)(gradient)[0]
 
-    return x_gradient, _sum_of_outer_products(patches, n).reshape(kernel.shape).astype(kernel.dtype)
+    def kernel_gradient(x: Array, gradient: Array) -> Array:
+        rows, columns = gradient.shape[1:3]
+        if groups > 1 or rows * columns < 256 or kernel.shape[2] < 16:  # where XLA's is no slower
+            return jax.linear_transpose(lambda kernel: conv(x, kernel), kernel)(gradient)[0]
+        return _conv_kernel_gradient(x, gradient, kernel.shape, strides, padding, dilation)
+
+    return (
+        _each_member(x_gradient)(gradient, kernel),
+        _each_member(kernel_gradient)(x, gradient).astype(kernel.dtype),
+    )
 
 
 _conv.defvjp(_conv_forward, _conv_backward)
+
+
+def _cpu_conv(x: Array, kernel: Array, strides: int, padding: int, dilation: int, groups: int) -> Array:
+    """Convolve as XLA, but for features smaller than the kernel: there XLA swaps the two and takes 10 times as long."""
+    height, width, channels, features = kernel.shape
+    rows, columns = (
+        (n + 2 * padding - dilation * (k - 1) - 1) // strides + 1
+        for n, k in ((x.shape[1], height), (x.shape[2], width))
+    )
+    if groups > 1 or rows * columns >= height * width:
+        return _xla_conv(x, kernel, strides, padding, dilation, groups)
+    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    patches = _patches(x, (rows, columns), (height, width), strides, dilation)
+    y = patches.reshape(-1, height * width * channels) @ kernel.reshape(-1, features)
+    return y.reshape(len(x), rows, columns, features)
+
+
+def _patches(padded: Array, size: tuple[int, int], kernel_size: tuple[int, int], strides: int, dilation: int) -> Array:
+    """Return what the kernel sees at each place: [n h w c] -> [n rows columns (kh kw c)]."""
+    (rows, columns), (height, width) = size, kernel_size
+    places = [
+        padded[:, a : a + strides * (rows - 1) + 1 : strides, b : b + strides * (columns - 1) + 1 : strides]
+        for a in range(0, height * dilation, dilation)
+        for b in range(0, width * dilation, dilation)
+    ]
+    return jnp.concatenate(places, axis=-1)
+
+
+def _conv_kernel_gradient(
+    x: Array, gradient: Array, shape: tuple[int, ...], strides: int, padding: int, dilation: int
+) -> Array:
+    n, rows, columns, _ = gradient.shape
+    height, width = shape[:2]
+    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+
+    def chunk(i: Array) -> tuple[Array, Array]:
+        patches = lax.optimization_barrier(_patches(x[i][None], (rows, columns), (height, width), strides, dilation))
+        return patches.reshape(rows * columns, -1), gradient[i].reshape(rows * columns, -1)
+
+    return _sum_of_outer_products(chunk, n).reshape(shape)
 
 
 def _sum_of_outer_products(chunk: Callable[[Array], tuple[Array, Array]], count: int) -> Array:

@@ -7,6 +7,7 @@ The train state of an ensemble is a `TrainState` whose arrays have a first axis 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh, PartitionSpec
 
 from jaxcv.task import Task
 from jaxcv.training.state import TrainState, init_state
@@ -45,7 +46,7 @@ def init_ensemble(
     return members._replace(step=jnp.zeros((), jnp.int32), healthy=jnp.ones((), jnp.bool_))
 
 
-def make_ensemble_step(step: Step) -> Step:
+def make_ensemble_step(step: Step, *, mesh: Mesh | None = None) -> Step:
     """One step of every member on the same batch, from the step of one network.
 
     A member draws (augmentation, dropout) from its own key, so its trajectory is that of its own run on these
@@ -53,6 +54,8 @@ def make_ensemble_step(step: Step) -> Step:
 
     Args:
         step: from `make_train_step`.
+        mesh: with rule 'members', the mesh that they are spread over: each device then runs its own, and none waits for
+            another. Without it, or where it does not divide the members, the compiler finds a partition.
 
     Returns:
         (ensemble's state, batch) -> (state, logs); the logs are means over the members, `finite` their minimum.
@@ -72,9 +75,14 @@ def make_ensemble_step(step: Step) -> Step:
     """
     axes = TrainState._make([None, 0, 0, 0, 0, None])  # step and healthy are shared
     every = jax.vmap(step, in_axes=(axes, None))
+    if mesh is not None:
+        own, all_of_it = PartitionSpec(mesh.axis_names[0]), PartitionSpec()
+        layout = TrainState._make([all_of_it, own, own, own, own, all_of_it])
+        apart = jax.shard_map(every, mesh=mesh, in_specs=(layout, all_of_it), out_specs=own, check_vma=False)
 
     def ensemble_step(train_state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
-        new, logs = every(train_state, batch)
+        members = train_state.key.shape[0]
+        new, logs = (apart if mesh is not None and members % mesh.size == 0 else every)(train_state, batch)
         healthy = new.healthy.all()
         params, state, opt_state = jax.tree.map(
             lambda new, old: jnp.where(healthy, new, old),

@@ -1,5 +1,7 @@
 """The convolution against SciPy, and its gradients against XLA's own."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from scipy.signal import correlate
 
 from jaxcv.nn import Conv, conv2d
+from jaxcv.nn.conv import MOST_MEMBERS
 
 # size of the image, channels, features, and options. The first rows take each path of the custom gradient.
 CASES = {
@@ -18,6 +21,9 @@ CASES = {
     '3x3 large, dilated': ((18, 17), 16, 8, 3, {'padding': 2, 'dilation': 2}),
     '5x5 large, stride 3, no padding': ((56, 52), 16, 4, 5, {'strides': 3}),
     '3x3 small': ((5, 6), 3, 4, 3, {'padding': 1}),
+    '3x3 smaller than the kernel': ((2, 3), 4, 6, 3, {'padding': 1}),
+    '3x3 smaller than the kernel, strided': ((4, 3), 4, 6, 3, {'strides': 2, 'padding': 1}),
+    '3x3 smaller than the kernel, dilated': ((2, 2), 4, 6, 3, {'padding': 2, 'dilation': 2}),
     '7x7 stem': ((40, 33), 3, 4, 7, {'strides': 2, 'padding': 3}),
     '2x2': ((8, 7), 3, 4, 2, {'strides': 2}),
     '1x1 padded': ((5, 4), 3, 4, 1, {'padding': 1}),
@@ -102,6 +108,45 @@ def test_vmap_and_scan(name):
     assert_close(jax.jit(jax.vmap(one))(x).sum(0), expected[1])
     total, _ = jax.lax.scan(lambda total, image: (total + one(image), None), jnp.zeros_like(kernel), x)
     assert_close(total, expected[1])
+
+
+# One for each path of the gradient.
+MAPPED = ['1x1 narrow, strided', '3x3 large', '3x3 small', '3x3 smaller than the kernel, strided', 'groups']
+
+
+@pytest.mark.parametrize('name', MAPPED)
+@pytest.mark.parametrize('shared', [False, True], ids=['own images', 'shared images'])
+def test_ensemble_equals_its_members(name, shared):
+    x, kernel, options = example(name)
+    kernels = jnp.stack([kernel, -2 * kernel, kernel + 1])
+    images = x if shared else jnp.stack([x, x + 1, 2 * x])
+
+    def value_and_gradients(conv, x, kernel):
+        y, pull = jax.vjp(lambda x, kernel: conv(x, kernel, **options), x, kernel)
+        return y, *pull(jnp.sin(jnp.arange(y.size)).reshape(y.shape))
+
+    found = jax.jit(jax.vmap(functools.partial(value_and_gradients, conv2d), (None if shared else 0, 0)))(
+        images, kernels
+    )
+    alone = jax.jit(functools.partial(value_and_gradients, lax_conv))
+    members = [alone(x if shared else images[i], kernels[i]) for i in range(3)]
+    for actual, expected in zip(found, zip(*members, strict=True), strict=True):
+        assert_close(actual, np.stack(expected))
+
+
+@pytest.mark.parametrize('name', ['1x1', '3x3 small'])
+def test_an_ensemble_of_ensembles_and_a_large_one(name):
+    x, kernel, options = example(name)
+    scales = jnp.linspace(-1, 1, MOST_MEMBERS + 2)
+
+    def gradient(conv, scale):
+        return jax.grad(lambda kernel: jnp.sin(conv(x, kernel, **options)).sum())(scale * kernel)
+
+    expected = jax.jit(lambda scales: jax.lax.map(functools.partial(gradient, lax_conv), scales))(scales)
+    ours = jax.vmap(functools.partial(gradient, conv2d))
+    assert_close(jax.jit(ours)(scales), expected)
+    nested = jax.jit(jax.vmap(ours))(scales[:4].reshape(2, 2))
+    assert_close(nested.reshape(4, *kernel.shape), expected[:4])
 
 
 @pytest.mark.parametrize('name', ['1x1', '3x3 large'])
