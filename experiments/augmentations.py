@@ -29,7 +29,7 @@ PHOTOS: dict[str, tuple[int, int, int, int]] = {
     'astronaut': (42, 6, 76, 54),
     'chelsea': (16, 8, 116, 112),
     'coffee': (28, 6, 104, 88),
-    'rocket': (57, 16, 76, 96),
+    'rocket': (57, 34, 76, 124),
 }
 OPTIONS: dict[str, Mapping[str, Any]] = {
     'cutmix': {'num_classes': len(PHOTOS)},

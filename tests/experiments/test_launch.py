@@ -76,7 +76,7 @@ def test_train_evaluate_predict_and_resume(command, tiny, tmp_path):
 BAD = {
     'model': (['--config.model.name=resnet81'], "model: no 'resnet81' in jaxcv.models, did you mean resnet18"),
     'optimizer': (['--config.optimizer.name=adamm'], "optimizer: no 'adamm' in jaxcv.optim, did you mean adam"),
-    'argument': (['--config.optimizer.momentum=0.9'], "momentum has no argument 'momentum'"),
+    'argument': (['--config.optimizer.momentum=0.9'], "nesterov has no argument 'momentum'"),
     'field': (['--config.training.epoch=3'], "no argument 'epoch', did you mean epochs?"),
     'section': (['--config.optimiser={}'], "there is no section 'optimiser', did you mean optimizer?"),
     'flag type': (['--config.training.epochs=many'], "could not convert string to float: 'many'"),
