@@ -94,7 +94,11 @@ def restore(
     workdir: Path, which: int | str, experiment: pieces.Experiment, settings: ConfigDict, image: np.ndarray, mesh: Mesh
 ) -> tuple[Variables, int]:
     """The variables of a checkpoint that are to be evaluated, replicated over the devices, and its step."""
-    evaluated = pieces.variables_factory(experiment, settings, mesh, averaged=launch.averaged(settings))
+    # Batch-norm statistics are taken from what the run was trained on, whatever it is evaluated on.
+    own = config.load(workdir / 'config.json')
+    if own.data.name == settings.data.name:
+        own.data.data_dir = settings.data.data_dir
+    evaluated = pieces.variables_factory(pieces.assemble(own), own, mesh, averaged=launch.averaged(settings))
     directory = workdir / 'checkpoints'
     if not directory.is_dir():
         raise config.ConfigError(f'{workdir} holds no checkpoints: train first, python -m experiments.train')

@@ -12,9 +12,11 @@ average            jaxcv.optim              called; the last link of the optimiz
 data.*_transforms  jaxcv.data.transforms    lists, called
 """
 
+import functools
+import inspect
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -77,7 +79,7 @@ class Finetune(NamedTuple):
     """The fields of the config's `finetune`."""
 
     start_from: str | None
-    checkpoint: int | Literal['last']
+    checkpoint: int | Literal['last', 'best']
     new: Sequence[str]
     rates: Mapping[str, float]
     frozen_until: Mapping[str, int]
@@ -120,11 +122,18 @@ def check(settings: ConfigDict) -> None:
     found += config.call_problems(Training, settings.training, path='training')
     timed, badly = _timed(settings, optim.Clock(total_steps=100, steps_per_epoch=10.0, batch_size=10))
     found += badly + config.call_problems(Finetune, timed['finetune'], path='finetune')
+    found += _misplaced(settings)
     for name, provided in _PROVIDED.items():
         package = {'model': models, 'task': tasks}.get(name, optim)
         found += config.problems(timed[name], package, path=name, provided=provided)
     if settings.average:
-        found += config.problems(timed['average'], optim, path='average')
+        cycle = _cycle(timed)
+        found += config.problems(timed['average'], optim, path='average', provided=cycle)
+        found += [
+            f'average.{name} is {timed["average"][name]}, but the cycles of the schedule have {value}: leave it out'
+            for name, value in cycle.items()
+            if timed['average'].get(name, value) != value
+        ]
     if settings.views:
         found += config.problems(settings.views, augment.views, path='views')
     found += config.problems(settings.loss, losses, path='loss', bound=True)
@@ -217,14 +226,18 @@ def _optimizer(timed: Mapping[str, Any], finetune: Finetune, provided: Mapping[s
     """The whole chain, and what is to be seen of its hyper-parameters."""
     schedule = config.build(timed['schedule'], optim, path='schedule', provided=provided)
     call = config.prepare({**timed['optimizer'], 'learning_rate': schedule}, optim, path='optimizer', provided=provided)
-    if finetune.rates or finetune.frozen_until:
-        chain = [
-            optim.by_layer(call.func, options=call.keywords, rates=finetune.rates, frozen_until=finetune.frozen_until)
-        ]
-    else:
-        chain = [call()]
+    own_rates = finetune.rates or finetune.frozen_until
+    if own_rates:
+        layered = functools.partial(
+            optim.by_layer,
+            call.func,
+            options=call.keywords,
+            rates=finetune.rates,
+            frozen_until=finetune.frozen_until,
+        )
+    chain = [config.made(layered if own_rates else call, path='optimizer')]
     if timed['average']:
-        chain.append(config.build(timed['average'], optim, path='average', provided=provided))
+        chain.append(config.build(timed['average'], optim, path='average', provided=_cycle(timed)))
     momentum = call.keywords.get('decay', call.keywords.get('beta1'))
 
     def watch(state: training.TrainState) -> dict[str, Array]:
@@ -235,6 +248,34 @@ def _optimizer(timed: Mapping[str, Any], finetune: Finetune, provided: Mapping[s
         return {'learning_rate': rate} | ({'momentum': momentum(state.step)} if callable(momentum) else {})
 
     return optax.chain(*chain), watch
+
+
+def _cycle(timed: Mapping[str, Any]) -> dict[str, int]:
+    """The cycles of the schedule, if it has any: what is averaged is taken at their ends."""
+    schedule = timed['schedule']
+    if schedule.get('name') != 'cosine_restarts' or 'period' not in schedule:
+        return {}
+    return {
+        name: schedule.get(name, default) for name, default in {'period': 1, 'growth': 1, 'warmup_steps': 0}.items()
+    }
+
+
+def _misplaced(settings: ConfigDict) -> list[str]:
+    """Functions of `jaxcv.optim` in a section that they are not for."""
+    fit = {
+        'optimizer': [name for name in optim.__all__ if 'learning_rate' in _parameters(getattr(optim, name))],
+        'schedule': [name for name in optim.__all__ if 'peak' in _parameters(getattr(optim, name))],
+        'average': ['polyak', 'snapshots', 'swa'],
+    }
+    return [
+        f'{section}: {settings[section].name} is for another section; there are: {", ".join(names)}'
+        for section, names in fit.items()
+        if settings[section].get('name') in set(optim.__all__) - set(names)
+    ]
+
+
+def _parameters(function: Callable) -> Collection[str]:
+    return inspect.signature(function).parameters
 
 
 def _timed(settings: ConfigDict, clock: optim.Clock) -> tuple[dict[str, Any], list[str]]:
@@ -260,10 +301,17 @@ def given_variables(experiment: Experiment, settings: ConfigDict, image: np.ndar
     finetune = experiment.finetune
     if finetune.start_from is None:
         return {}
-    directory = Path(finetune.start_from).expanduser() / 'checkpoints'
-    if not directory.is_dir():
-        raise config.ConfigError(f'finetune.start_from: {finetune.start_from} holds no checkpoints')
-    trained = training.read_variables(directory, finetune.checkpoint)
+    source = Path(finetune.start_from).expanduser()
+    if not (source / 'checkpoints').is_dir():
+        raise config.ConfigError(f'finetune.start_from: {source} holds no checkpoints')
+    options = config.load(source / 'config.json').training
+    if options.members > 1:
+        raise config.ConfigError(
+            f'finetune.start_from: {source} holds an ensemble of {options.members}, not one network'
+        )
+    trained = training.read_variables(
+        source / 'checkpoints', finetune.checkpoint, best_metric=options.best_metric, best_mode=options.best_mode
+    )
     wanted = jax.eval_shape(experiment.phases[0].task.init, jax.random.key(0), _example_batch(image))
     try:
         return training.transferable(trained, wanted, new=finetune.new)
@@ -303,7 +351,12 @@ def variables_factory(
     options, fields = experiment.training, experiment.data
     alone = settings.copy_and_resolve_references()
     alone.training.mode = 'jit'  # no axis to sum over
-    recalibrate = training.make_recalibration(assemble(alone).phases[-1].task, stacked=count is not None)
+    phases = assemble(alone).phases
+
+    @functools.cache
+    def recalibration(phase: int) -> training.Recalibrate:
+        return training.make_recalibration(phases[phase].task, stacked=count is not None)
+
     put = training.put_batch(mesh)
 
     @jax.jit
@@ -323,7 +376,9 @@ def variables_factory(
         an_epoch = -(-fields.train_size // fields.batch_size)
         batches = data.prefetch(train_batches(fields, source(fields, fields.train_split), seed=settings.seed), put)
         few = itertools.islice(batches, min(options.recalibrate_batches, an_epoch))
-        return recalibrate(jax.random.key(settings.seed), found, few)
+        # Layers that are still frozen keep their statistics.
+        phase = max(i for i, phase in enumerate(phases) if phase.start <= max(0, int(state.step) - 1))
+        return recalibration(phase)(jax.random.key(settings.seed), found, few)
 
     return variables
 
@@ -435,6 +490,9 @@ def _out_of_range(settings: ConfigDict) -> list[str]:
         found.append(f'data.batch_size {batch_size} is no multiple of training.accumulate {accumulate}')
     if settings.training.get('members', 1) != 1 and settings.training.get('mode') == 'pmap':
         found.append("training.members: several networks are trained with training.mode 'jit', not 'pmap'")
+    never = settings.training.get('eval_every') == 0 or settings.data.get('eval_split') is None
+    if settings.training.get('patience') and never:
+        found.append('training.patience counts evaluations: set training.eval_every and data.eval_split')
     if settings.training.get('evaluate_averaged') and not settings.average:
         found.append('training.evaluate_averaged: nothing is averaged, set average')
     return found

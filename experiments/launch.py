@@ -98,7 +98,7 @@ def settings(workdir: Path) -> ConfigDict:
 
 
 def trained_settings(workdir: Path) -> ConfigDict:
-    """The config of a trained workdir; with --config, its `data` counts, and its model must be the same."""
+    """The config of a trained workdir; with --config, its `data` and `views` count, and its model must be the same."""
     trained = config.load(workdir / 'config.json')
     if CONFIG.value is None:
         return trained
@@ -109,6 +109,7 @@ def trained_settings(workdir: Path) -> ConfigDict:
             f'--config is not what {workdir} was trained with (leave it out, the workdir knows its own): '
             + '; '.join(other)
         )
+    trained.views = given.views.to_dict()
     trained.data = {
         **given.data.to_dict(),
         'class_names': trained.data.class_names,

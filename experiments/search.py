@@ -2,6 +2,7 @@
 
     python -m experiments.search --config=experiments/classification/digits.py \
         --space=experiments/classification/digits_space.py --workdir=runs/search --trials=20 \
+        --config.data.train_split='train[:1000]' --config.data.eval_split='train[1000:]' \
         [--seed=0 --pruner=median --config.training.epochs=5 ...]
 
 Each trial trains in a workdir of its own, `trials/0007`, as `experiments.train` would. What it draws is a function of
@@ -24,7 +25,7 @@ from typing import IO, Any, Literal, NamedTuple
 
 import jax
 import optuna
-from absl import flags
+from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 from optuna.trial import FrozenTrial, TrialState
 
@@ -126,6 +127,12 @@ def _problems(settings: ConfigDict, pruner: str) -> list[str]:
     found = []
     if jax.process_count() > 1:
         found.append('a trial runs in one process: leave --processes out, and start the same command several times')
+    if str(settings.get('data', {}).get('eval_split', '')).startswith('test'):
+        logging.warning(
+            'The search chooses by %s: what it finds is no longer judged fairly there. Set a part of the training '
+            "images aside, --config.data.train_split='train[:80%%]' --config.data.eval_split='train[80%%:]'.",
+            settings.data.eval_split,
+        )
     if settings.get('data', {}).get('eval_split') is None:
         found.append('data.eval_split is None, so nothing could be compared: set it, --config.data.eval_split=test')
     if pruner not in PRUNERS:

@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import re
 import shutil
 import tempfile
 import time
@@ -55,6 +56,15 @@ def train(settings: ConfigDict, workdir: Path, *, on_evaluation: OnEvaluation = 
     init = pieces.state_factory(experiment, settings, example['image'])
     shapes = jax.eval_shape(init)
     rule = 'members' if options.members > 1 and options.sharding == 'replicate' else options.sharding
+    # What the loss has to say against its arguments is said before anything is written.
+    batch = {
+        name: jax.ShapeDtypeStruct((fields.batch_size // options.accumulate, *x.shape), x.dtype)
+        for name, x in example.items()
+    }
+    if options.mode == 'jit':
+        task, key = experiment.phases[-1].task, jax.random.key(0)
+        variables = dict(jax.eval_shape(task.init, key, batch))
+        jax.eval_shape(task.loss, variables.pop('params'), variables, batch, key)
     _enough_space(workdir, shapes, options.keep_last + options.keep_best)
     _same_config(settings, workdir)
 
@@ -71,6 +81,9 @@ def train(settings: ConfigDict, workdir: Path, *, on_evaluation: OnEvaluation = 
         restored = store.restore(training.placed(shapes, mesh, rule=rule))
         if restored is None:
             given = pieces.given_variables(experiment, settings, example['image'])
+            if given:
+                taken, wanted = (len(jax.tree.leaves(x)) for x in (given, (shapes.params, shapes.state)))
+                _say(f'{taken} of {wanted} arrays are taken from {experiment.finetune.start_from}')
             state, start = training.create_state(init, mesh, given, rule=rule), 0
         else:
             state, start = restored.state, restored.step
@@ -86,6 +99,11 @@ def train(settings: ConfigDict, workdir: Path, *, on_evaluation: OnEvaluation = 
         for writer in writers:
             at_the_end.callback(writer.close)
         evaluate = _evaluator(experiment, settings, mesh, [*writers, watcher], on_evaluation)
+        if start and evaluate_due(start) and not _was_evaluated(workdir, start):  # it was interrupted just then
+            evaluate(state)
+            if out_of_patience():
+                _draw_curves(workdir)
+                return 0
         step, cost = _compile(experiment, mesh, rule, state, start, example)
         flops = f', {cost.flops / 1e9:.3g} GFLOP a step and device' if cost.flops else ''
         _say(f'compiled in {cost.compile_seconds:.1f} s{flops}')
@@ -164,6 +182,12 @@ def _early_stopping(options: pieces.Training, workdir: Path, start: int) -> tupl
         state = stopping.update(state, scalars[name])
 
     return logging.Writer(write, lambda: None), lambda: stopping.should_stop(state)
+
+
+def _was_evaluated(workdir: Path, step: int) -> bool:
+    path = workdir / 'metrics.jsonl'
+    rows = logging.read_jsonl(path) if path.exists() else []
+    return any(row['step'] == step and any(name.startswith('eval/') for name in row) for row in rows)
 
 
 def _compile(
@@ -263,7 +287,8 @@ _MAY_CHANGE = (
     *('data.data_dir', 'data.threads', 'data.on_broken', 'data.eval_split', 'data.eval_transforms'),
     *('data.eval_batch_size', 'training.on_non_finite', 'training.log_every', 'training.eval_every'),
     *('training.save_every', 'training.keep_last', 'training.keep_best', 'training.best_metric'),
-    *('training.best_mode', 'training.mode', 'training.sharding'),
+    *('training.best_mode', 'training.mode', 'training.sharding', 'training.patience', 'training.evaluate_averaged'),
+    *('training.recalibrate_batches', 'views'),
 )
 
 
@@ -272,7 +297,7 @@ def _same_config(settings: ConfigDict, workdir: Path) -> None:
     path = workdir / 'config.json'
     if path.exists() and _saved_steps(workdir):
         changed = config.differences(config.load(path), settings)
-        others = [line for line in changed if not line.startswith(_MAY_CHANGE)]
+        others = [line for line in changed if not re.match(rf'({"|".join(_MAY_CHANGE)})[.:\[]', line)]
         if others and not launch.CHANGES.value:
             raise config.ConfigError(
                 f'{workdir} holds a run of another config. Give another --workdir, the same config, or '

@@ -26,6 +26,7 @@ __all__ = [
     'call_problems',
     'differences',
     'load',
+    'made',
     'nearest',
     'not_data',
     'prepare',
@@ -103,7 +104,24 @@ def build(spec: Spec, package: Any, *, path: str = '', provided: Mapping[str, An
         Traceback (most recent call last):
         jaxcv.config.ConfigError: optimizer: no 'momentun' in jaxcv.optim, did you mean momentum?
     """
-    return prepare(spec, package, path=path, provided=provided)()
+    return made(prepare(spec, package, path=path, provided=provided), path=path)
+
+
+def made(call: functools.partial, *, path: str = '') -> Any:
+    """The result of a call of `prepare`; what the function itself has against its arguments becomes a ConfigError.
+
+    Example:
+        >>> from jaxcv import optim
+        >>> made(prepare({'name': 'polyak', 'rho': 2.0}, optim), path='average')
+        Traceback (most recent call last):
+        jaxcv.config.ConfigError: average: polyak: rho must be in [0, 1), got 2.0
+    """
+    try:
+        return call()
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f'{path}: {error}' if path else str(error)) from error
 
 
 def prepare(

@@ -1,7 +1,8 @@
 """The hyper-parameters of the digits that a random search draws.
 
     python -m experiments.search --config=experiments/classification/digits.py \
-        --space=experiments/classification/digits_space.py --workdir=runs/search --trials=20
+        --space=experiments/classification/digits_space.py --workdir=runs/search --trials=20 \
+        --config.data.train_split='train[:1000]' --config.data.eval_split='train[1000:]'
 """
 
 

@@ -45,16 +45,20 @@ def frozen(model: nn.Module, *, layers: Mapping[str, bool]) -> Frozen:
     def is_frozen(name: str) -> bool:
         return tree.of_layer(name, layers, False)
 
-    def in_evaluation_mode(call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
-        if kwargs.get('train') and context.module.path and is_frozen('/'.join(context.module.path)):
-            kwargs = {**kwargs, 'train': False}
-        return call(*args, **kwargs)
-
     def constant(name: str, value: Any) -> Any:
         return jax.lax.stop_gradient(value) if is_frozen(name) else value
 
     def apply(variables: Variables, *args: Any, **kwargs: Any) -> Any:
         params = tree.map_names(constant, variables['params'])
+        names = list(tree.flat(params))
+
+        def in_evaluation_mode(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
+            layer = '/'.join(context.module.path)
+            # What has no parameters, such as the dropout before the head, belongs to no layer.
+            if kwargs.get('train') and layer and is_frozen(layer) and not tree.unknown_layers([layer], names):
+                kwargs = {**kwargs, 'train': False}
+            return call(*args, **kwargs)
+
         with nn.intercept_methods(in_evaluation_mode):
             return model.apply({**variables, 'params': params}, *args, **kwargs)
 

@@ -16,7 +16,7 @@ class BatchNorm(nn.Module):
     `momentum * running + (1 - momentum) * batch`; otherwise they are the running ones. Statistics are taken in float32.
     Parameters 'scale' and 'bias' and statistics 'mean' and 'var' are named as in `flax.linen.BatchNorm`. Where the
     collection 'batch_moments' is mutable, the batch's own mean and var are left there, for
-    `jaxcv.training.recalibrate`.
+    `jaxcv.training.make_recalibration`.
 
     Attributes:
         momentum: share of the running statistics that stays; PyTorch's momentum 0.1 is 0.9 here.

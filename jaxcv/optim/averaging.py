@@ -4,6 +4,7 @@ A link of these leaves the updates alone and keeps a second set of parameters in
 checkpointed, sharded and resumed with everything else, and `averaged_params` reads it at any time.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -66,10 +67,12 @@ def polyak(*, rho: float = 0.999, start: int = 0, debias: bool = False) -> optax
     """
     if not 0 <= rho < 1:
         raise ValueError(f'polyak: rho must be in [0, 1), got {rho}')
+    log_rho = math.log(rho) if rho else -math.inf
 
     def weight(count: Array, averaged: Array) -> tuple[Array, Array]:
         age = (averaged + 1).astype(jnp.float32)
-        new = (1 - rho) / (1 - rho**age) if debias else jnp.asarray(1 - rho, jnp.float32)
+        # expm1: for ρ near 1, 1 - ρᵗ would lose its digits.
+        new = (1 - rho) / -jnp.expm1(age * log_rho) if debias else jnp.asarray(1 - rho, jnp.float32)
         return count > start, new
 
     # Without a start there is a θ_test from the first update on: the initial parameters.
@@ -162,7 +165,7 @@ def snapshots(*, keep: int, period: int, growth: int = 1, warmup_steps: int = 0)
         def write(old: Array, new: Array) -> Array:
             return jnp.where(written.reshape(-1, *[1] * new.ndim), new, old)
 
-        kept = jax.tree.map(write, state.params, optax.apply_updates(params, updates))
+        kept = jax.tree.map(write, state.params, _updated(params, updates))
         return updates, SnapshotState(count, state.taken + due.astype(jnp.int32), kept)
 
     return optax.GradientTransformation(init, update)
@@ -210,11 +213,17 @@ def _average(
         if replace_first:
             new = jnp.where(state.averaged == 0, 1.0, new)
         average = jax.tree.map(
-            lambda a, p: ((1 - new) * a + new * p).astype(p.dtype), state.params, optax.apply_updates(params, updates)
+            lambda a, p: ((1 - new) * a + new * p).astype(p.dtype), state.params, _updated(params, updates)
         )
         return updates, AverageState(count, state.averaged + due.astype(jnp.int32), average)
 
     return optax.GradientTransformation(init, update)
+
+
+def _updated(params: PyTree, updates: PyTree) -> PyTree:
+    if params is None:
+        raise ValueError('an average needs the parameters: update(grads, state, params)')
+    return optax.apply_updates(params, updates)
 
 
 def _cycle_end(period: int, growth: int, warmup_steps: int) -> Callable[[Array], Array]:

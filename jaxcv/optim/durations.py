@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 _UNITS = ('step', 'steps', 'epoch', 'epochs', 'example', 'examples', '%')
-_DURATION = re.compile(r'([\d_.,]+)\s*([a-zA-Z%]+)')
+_DURATION = re.compile(r'(\d{1,3}(?:,\d{3})+|[\d_]*\.?\d+)\s*([a-zA-Z%]+)')  # a comma parts thousands only
 
 
 class Clock(NamedTuple):
@@ -42,10 +42,7 @@ def in_updates(duration: int | float | str, *, clock: Clock) -> int:
     match = _DURATION.fullmatch(duration.strip())
     if match is None or match[2] not in _UNITS:
         raise ValueError(f"{duration!r} is no duration: write '100 steps', '5 epochs', '64000 examples' or '30%'")
-    try:
-        number = float(match[1].replace(',', '').replace('_', ''))
-    except ValueError:
-        raise ValueError(f'{duration!r} is no duration: {match[1]!r} is no number') from None
+    number = float(match[1].replace(',', '').replace('_', ''))
     unit = {
         'step': 1.0,
         'epoch': clock.steps_per_epoch,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxcv import tree
+from jaxcv.optim.plateau import PlateauState
 from jaxcv.types import Array, PyTree
 
 
@@ -39,7 +40,7 @@ def by_layer(
     Args:
         optimizer: a function of this package, such as `momentum`.
         options: its arguments, `learning_rate` and others. Schedules among them count from the first update on,
-            `reduce_on_plateau` from the start of its layers on; `clip_norm` is of all that moves, over all groups.
+            `reduce_on_plateau` watches the loss from there too; `clip_norm` is of all that moves, over all groups.
         rates: layer -> what its learning rate is multiplied by.
         frozen_until: layer -> updates it rests for.
 
@@ -77,10 +78,11 @@ def by_layer(
         own['learning_rate'] = _times(rate, own['learning_rate'])
         return _held(optimizer(**own), start) if start else optimizer(**own)
 
-    groups = {str(g): g for g in map(group, ['', *named])}
+    # Labels tell of the layers and not of their rates and times, so that these may differ in a run that is resumed.
+    labels = {layer: f'group{i}' for i, layer in enumerate(sorted({*named} - {tree.EVERYTHING}), 1)}
     partition = optax.partition(
-        {label: one(*g) for label, g in groups.items()},
-        lambda params: tree.map_names(lambda name, _: str(group(name)), params),
+        {'rest': one(*group('')), **{label: one(*group(layer)) for layer, label in labels.items()}},
+        lambda params: tree.map_names(lambda name, _: tree.of_layer(name, labels, 'rest'), params),
     )
 
     def init_rest(params: PyTree) -> Array:
@@ -135,7 +137,13 @@ def _held(optimizer: optax.GradientTransformation, start: int) -> optax.Gradient
         going = state.steps >= start
         new_updates, new_inner = inner.update(updates, state.inner, params, **extra)
         new_updates = jax.tree.map(lambda u: jnp.where(going, u, 0).astype(u.dtype), new_updates)
-        kept = jax.tree.map(lambda new, old: jnp.where(going, new, old), new_inner, state.inner)
+        kept = jax.tree.map(
+            # What watches the loss goes on watching.
+            lambda new, old: new if isinstance(new, PlateauState) else jnp.where(going, new, old),
+            new_inner,
+            state.inner,
+            is_leaf=lambda x: isinstance(x, PlateauState),
+        )
         return new_updates, HeldState(state.steps + 1, kept)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -329,6 +329,11 @@ def _assemble(common: _Common, direction: Link | None = None, velocity: Link | N
     """The chain; `direction` stands before the learning rate, `velocity` after it."""
     if common.penalize not in ('weights', 'all'):
         raise ValueError(f"penalize must be 'weights' or 'all', got {common.penalize!r}")
+    if common.weight_decay < 0 or common.l1 < 0 or (common.clip_norm is not None and common.clip_norm <= 0):
+        raise ValueError(
+            'weight_decay and l1 must be at least 0 and clip_norm over 0, '
+            f'got {common.weight_decay}, {common.l1} and {common.clip_norm}'
+        )
     mask = _weights if common.penalize == 'weights' else _everything
     rate = _scaled(common.learning_rate)
     chain = []

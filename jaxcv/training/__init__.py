@@ -21,7 +21,7 @@ from jaxcv.training.parallel import (
     put_batch,
     state_sharding,
 )
-from jaxcv.training.recalibration import make_recalibration
+from jaxcv.training.recalibration import Recalibrate, make_recalibration
 from jaxcv.training.state import TrainState, init_state
 from jaxcv.training.step import make_train_step
 from jaxcv.training.transfer import transferable
@@ -31,6 +31,7 @@ __all__ = [
     'CheckpointError',
     'Checkpoints',
     'EarlyStopping',
+    'Recalibrate',
     'Rule',
     'Tick',
     'TrainState',

@@ -205,12 +205,16 @@ def checkpoints(
     return Checkpoints(save, restore, lambda: sorted(manager.all_steps()), close)
 
 
-def read_variables(directory: Path, which: Which = 'last') -> Variables:
+def read_variables(
+    directory: Path, which: Which = 'last', *, best_metric: str = 'top1', best_mode: Literal['max', 'min'] = 'max'
+) -> Variables:
     """The parameters and batch statistics of a checkpoint, without the optimizer: of whatever model it is.
 
     Args:
         directory: as given to `checkpoints`.
-        which: 'last' or a step.
+        which: 'last', 'best' or a step.
+        best_metric: the metric that decides which is the best.
+        best_mode: 'max' if more is better.
 
     Returns:
         `{'params': ..., 'batch_stats': ...}`, on the host.
@@ -221,6 +225,12 @@ def read_variables(directory: Path, which: Which = 'last') -> Variables:
     import orbax.checkpoint as ocp
 
     present = sorted(int(path.name) for path in directory.glob('*') if path.name.isdigit())
+    if which == 'best':
+        scores = {step: score for step in present if (score := _score(directory / str(step), best_metric)) is not None}
+        if not scores:
+            raise CheckpointError(f'no checkpoint in {directory} was saved with the metric {best_metric!r}')
+        best = (max if best_mode == 'max' else min)(scores.values())
+        which = max(step for step, score in scores.items() if score == best)
     if (which != 'last' and which not in present) or not present:
         raise CheckpointError(f'no checkpoint {which!r} in {directory}; there are {present}')
     path = (directory / str(present[-1] if which == 'last' else which) / 'state').absolute()
@@ -272,6 +282,11 @@ def needed_bytes(shapes: PyTree, keep: int) -> int:
         int(np.prod(x.shape)) * (x.dtype.itemsize if isinstance(x.dtype, np.dtype) else 8)
         for x in jax.tree.leaves(shapes)
     )
+
+
+def _score(checkpoint: Path, metric: str) -> float | None:
+    path = checkpoint / 'metrics' / 'metrics'
+    return json.loads(path.read_text()).get(metric) if path.exists() else None
 
 
 def _set_aside(directory: Path, steps: Sequence[int]) -> None:

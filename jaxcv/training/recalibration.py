@@ -15,7 +15,8 @@ Recalibrate = Callable[[PRNGKeyArray, Variables, Iterable[Batch]], Variables]
 def make_recalibration(task: Task, *, stacked: bool = False) -> Recalibrate:
     """Makes the function (key, variables, batches) -> variables whose batch-norm statistics are taken anew.
 
-    The running mean and variance become the plain means of those of the batches, as in PyTorch's `update_bn`. It is
+    The running mean and variance become the plain means of those of the batches, as in PyTorch's `update_bn`
+    (whose variances are the unbiased ones, a factor n / (n - 1)). It is
     what averaged parameters need (`optim.swa`, `optim.polyak`): the statistics of the run are of other networks. One
     compiled pass over training batches; the parameters stay.
 

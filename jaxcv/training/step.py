@@ -35,7 +35,8 @@ def make_train_step(
             Batch norm sees one micro-batch at a time.
         axis_name: the pmap (or shard_map) axis to sum over; None under jit, where arrays are global.
         on_non_finite: a step whose loss or gradient is not finite never touches the parameters. 'skip' goes on with
-            the next batch; 'stop' also freezes the state as it was before that step, for the loop to save and report.
+            the next batch; the optimizer does not count the step, so schedules and averages stay one update behind.
+            'stop' also freezes the state as it was before that step, for the loop to save and report.
         watch: (train state before the step) -> what else is to be in the logs: the learning rate.
 
     Returns:

@@ -20,8 +20,8 @@ def transferable(given: Variables, wanted: Variables, *, new: Sequence[str] = ('
         `given` without the new layers, for `init_state`.
 
     Raises:
-        ValueError: with every entry that has another shape, or that only one of the two has; or a new layer that the
-            network does not have.
+        ValueError: with every entry that has another shape, or that only one of the two has; a new layer that the
+            network does not have; or that nothing is left.
 
     Example:
         >>> import numpy as np
@@ -49,6 +49,8 @@ def transferable(given: Variables, wanted: Variables, *, new: Sequence[str] = ('
             'the trained network and this one differ in more than the new layers '
             f'({", ".join(new)}):\n' + '\n'.join(f'  {line}' for line in shown)
         )
+    if not before['params']:
+        raise ValueError(f'nothing is left of the trained network without the new layers ({", ".join(new)})')
     return {kind: traverse_util.unflatten_dict(entries, sep='/') for kind, entries in before.items()}
 
 

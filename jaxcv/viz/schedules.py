@@ -1,7 +1,7 @@
 """What schedules look like."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +17,13 @@ _ROUND = (1, 2, 5, 10)
 
 
 def schedules(
-    schedules: Mapping[str, Schedule], *, total_steps: int, columns: int = 3, title: str | None = None
+    schedules: Mapping[str, Schedule | Sequence[float]], *, total_steps: int, columns: int = 3, title: str | None = None
 ) -> Figure:
     """Draw schedules, each in a panel of its own: the value over the updates 0 to `total_steps - 1`.
 
     Args:
-        schedules: name -> schedule (update -> value), of learning rates, momenta or anything else.
+        schedules: name -> schedule (update -> value), of learning rates, momenta or anything else; or the values
+            themselves, one an update, for what is no function of the update, such as `optim.reduce_on_plateau`.
         total_steps: number of updates to draw.
         columns: panels in a row.
         title: the headline.
@@ -31,7 +32,7 @@ def schedules(
         The figure. The panels share the updates' axis; each has an axis of its own for the values.
 
     Raises:
-        ValueError: there are no schedules, or no updates or columns.
+        ValueError: there are no schedules, or no updates or columns; or fewer values than updates.
 
     Example:
         >>> rates = {'constant': lambda step: 0.1, 'linear': lambda step: 0.1 - step / 1000}
@@ -43,6 +44,12 @@ def schedules(
             f'nothing to draw: {len(schedules)} schedules, total_steps={total_steps}, columns={columns}; '
             f'each must be at least 1'
         )
+    for name, schedule in schedules.items():
+        if not callable(schedule) and not (np.ndim(schedule) == 1 and len(schedule) >= total_steps):
+            raise ValueError(
+                f'{name}: expected a function of the update, or {total_steps} values; '
+                f'of a rate that answers to the loss, give the values that a run has logged'
+            )
     columns = min(columns, len(schedules))
     rows = math.ceil(len(schedules) / columns)
     updates = np.unique(np.linspace(0, total_steps - 1, min(total_steps, _MOST_POINTS)).astype(np.int32))
@@ -50,7 +57,10 @@ def schedules(
     figure = Figure(figsize=(3.4 * columns, 2.2 * rows + 0.4), layout='constrained')
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (name, schedule) in zip(panels, schedules.items(), strict=False):
-        values = np.asarray(jax.vmap(lambda t, f=schedule: jnp.asarray(f(t), jnp.float32))(updates))
+        if callable(schedule):
+            values = np.asarray(jax.vmap(lambda t, f=schedule: jnp.asarray(f(t), jnp.float32))(updates))
+        else:
+            values = np.asarray(schedule, np.float32)[updates]
         axes.plot(updates, values, color=BLUE, linewidth=1.6)
         style(axes)
         axes.set_title(shorten(name, 44), loc='left', fontsize=10, color=INK, parse_math=False)

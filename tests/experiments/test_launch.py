@@ -106,6 +106,26 @@ BAD = {
         "schedule: '5 epoches' is no duration: write '100 steps', '5 epochs'",
     ),
     'average': (['--config.average.name=polyack'], "average: no 'polyack' in jaxcv.optim, did you mean polyak?"),
+    'a step as an average': (
+        ["--config.average={'name': 'sgd', 'learning_rate': 1.0}"],
+        'average: sgd is for another section; there are: polyak, snapshots, swa',
+    ),
+    'an average as a schedule': (["--config.schedule={'name': 'polyak'}"], 'schedule: polyak is for another section'),
+    'other cycles': (
+        [
+            "--config.schedule={'name': 'cosine_restarts', 'period': 5}",
+            "--config.average={'name': 'snapshots', 'keep': 2, 'period': 4}",
+        ],
+        'average.period is 4, but the cycles of the schedule have 5',
+    ),
+    'patience for nothing': (
+        ['--config.training.patience=3', '--config.training.eval_every=0'],
+        'set training.eval_every and data.eval_split',
+    ),
+    'an option that makes no sense': (
+        ['--config.optimizer.weight_decay=-1.0'],
+        'optimizer: weight_decay and l1 must be',
+    ),
     'nothing averaged': (['--config.training.evaluate_averaged=True'], 'nothing is averaged, set average'),
     'layer': (['--config.finetune.rates.stem=0.1'], "no layer 'stem': the parameters have head"),
     'view': (

@@ -58,6 +58,16 @@ def test_the_rest_trains_on_features_in_evaluation_mode(setting):
     np.testing.assert_allclose(frozen.apply(variables, images, train=False), in_evaluation, rtol=1e-6)
 
 
+def test_the_dropout_before_the_head_belongs_to_no_layer(setting):
+    model, images, variables = setting
+    probe = nn.frozen(model, layers={'*': True, 'head': False})
+    one, other = (
+        probe.apply(variables, images, train=True, mutable=['batch_stats'], rngs={'dropout': jax.random.key(i)})[0]
+        for i in (3, 4)
+    )
+    assert float(jnp.abs(one - other).max()) > 1e-3
+
+
 def test_nothing_frozen_is_the_model_itself(setting):
     model, images, variables = setting
     expected = gradient(model, variables, images)

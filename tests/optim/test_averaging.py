@@ -29,7 +29,7 @@ def trajectory(link, learning_rate=0.1, steps=STEPS):
     return [(np.asarray(p, np.float64), np.asarray(a, np.float64)) for p, a in seen]
 
 
-@pytest.mark.parametrize('rho', [0.0, 0.5, 0.9])
+@pytest.mark.parametrize('rho', [0.0, 0.5, 0.9, 0.9999])
 @pytest.mark.parametrize('start', [0, 7])
 @pytest.mark.parametrize('debias', [False, True])
 def test_polyak(rho, start, debias):
@@ -91,6 +91,7 @@ def test_the_average_is_found_anywhere_in_the_chain_and_must_be_one():
     [
         (lambda: optim.polyak(rho=1.0), r'rho must be in \[0, 1\)'),
         (lambda: optim.swa(start=0, period=0), 'at least 1'),
+        (lambda: optim.polyak().update({}, optim.polyak().init({})), 'needs the parameters'),
         (lambda: optim.snapshots(keep=0, period=5), 'keep must be at least 1'),
     ],
 )

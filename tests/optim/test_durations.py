@@ -27,7 +27,10 @@ def test_units(duration, updates):
     assert optim.in_updates(duration, clock=CLOCK) == updates
 
 
-@pytest.mark.parametrize('duration', ['5 epoches', '5', 'five epochs', '-5 epochs', '5.5.5 epochs', '5 %%', ''])
+@pytest.mark.parametrize(
+    'duration',
+    ['5 epoches', '5', 'five epochs', '-5 epochs', '5.5.5 epochs', '1,5 epochs', '12,00 examples', '5 %%', ''],
+)
 def test_what_is_no_duration(duration):
     with pytest.raises(ValueError, match='is no duration'):
         optim.in_updates(duration, clock=CLOCK)

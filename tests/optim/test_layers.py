@@ -92,6 +92,29 @@ def test_a_learning_rate_that_watches_the_loss():
     np.testing.assert_allclose(moves, [(-1.0, -0.5), (-1.0, -0.5), (-0.1, -0.05)], rtol=1e-6)
 
 
+def test_a_resting_layer_wakes_at_the_rate_that_the_loss_has_come_to():
+    plateau = optim.reduce_on_plateau(peak=1.0, window=1, patience=0)
+    optimizer = optim.by_layer(
+        optim.sgd, options={'learning_rate': plateau}, rates={'stem': 0.1}, frozen_until={'stem': 3}
+    )
+    state, moves = optimizer.init(PARAMS), []
+    for _ in range(5):
+        updates, state = optimizer.update(jax.tree.map(jnp.ones_like, PARAMS), state, PARAMS, value=1.0)
+        moves.append((updates['stem']['kernel'][0, 0].item(), updates['head']['kernel'][0, 0].item()))
+    np.testing.assert_allclose(moves, [(0, -1), (0, -1), (0, -0.1), (-1e-3, -1e-2), (-1e-4, -1e-3)], rtol=1e-5)
+
+
+def test_rates_and_times_may_change_in_a_run_that_is_resumed():
+    made = [
+        optim.by_layer(
+            optim.adam, options={'learning_rate': 1e-3}, rates={'stem': rate}, frozen_until={'stage1': start}
+        )
+        for rate, start in ((0.1, 3), (0.5, 7))
+    ]
+    before, after = (jax.tree.structure(optimizer.init(PARAMS)) for optimizer in made)
+    assert before == after
+
+
 def test_progressive_rates():
     assert optim.progressive_rates(['a', 'b', 'c', 'd'], factor=0.1, frozen=2) == {
         'a': 0.0,

@@ -54,6 +54,25 @@ def test_all_differences_at_once():
         training.transferable(given, given, new=['classifier'])
 
 
+def test_nothing_is_left_to_take_over():
+    given = {'params': {'head': {'kernel': np.ones((3, 10))}}}
+    with pytest.raises(ValueError, match='nothing is left of the trained network'):
+        training.transferable(given, given)
+
+
+def test_the_best_one(tmp_path):
+    store = training.checkpoints(tmp_path, keep_last=3)
+    state = training.init_state(jax.random.key(0), task_of(3), optim.sgd(learning_rate=0.1), BATCH)
+    for step, top1 in ((1, 0.2), (2, 0.9), (3, 0.5)):
+        kernel = {**state.params['head'], 'bias': jnp.full(3, float(step))}
+        store.save(step, state._replace(params={**state.params, 'head': kernel}), metrics={'top1': top1})
+    store.close()
+    for which, value in (('best', 2), ('last', 3), (1, 1)):
+        assert training.read_variables(tmp_path, which)['params']['head']['bias'][0] == value
+    with pytest.raises(training.CheckpointError, match="was saved with the metric 'loss'"):
+        training.read_variables(tmp_path, 'best', best_metric='loss')
+
+
 def test_no_checkpoint(tmp_path):
     with pytest.raises(training.CheckpointError, match="no checkpoint 'last'"):
         training.read_variables(tmp_path)

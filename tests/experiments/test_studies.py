@@ -1,0 +1,143 @@
+"""The two studies at smoke size: the table of regularizers and the comparison of optimizers."""
+
+import json
+
+import cv2
+import jax
+import numpy as np
+import optax
+import pytest
+
+from experiments import experiment as pieces
+from experiments import few_digits, optimizers, train
+from jaxcv import config, models
+
+
+@pytest.fixture
+def settings(data_dir):
+    """The baseline, with a linear classifier, 10 updates of 40 images."""
+    settings = few_digits.baseline()
+    settings.model = {'name': 'linear_classifier'}
+    settings.data.update({'data_dir': str(data_dir), 'batch_size': 40})
+    settings.training.epochs = 2.0
+    return settings
+
+
+METHODS = {
+    'baseline': {},
+    'SWA': {'average': {'name': 'swa', 'start': '50%'}, 'training.evaluate_averaged': True},
+    'ensemble of 2': {'training.members': 2},
+}
+
+
+def test_every_method_is_a_config_that_fits():
+    settings = few_digits.baseline()
+    for change in few_digits.METHODS.values():
+        pieces.check(few_digits.run_settings(settings, change, 3))
+    assert few_digits.run_settings(settings, {}, 3).data.train_split == 'train[300:500]'
+    seeds = [few_digits.run_settings(settings, {}, number).seed for number in range(10)]
+    assert min(np.diff(seeds)) >= few_digits.MEMBERS  # the ensembles share no network
+
+
+def test_the_table_and_its_resumption(settings, tmp_path, capsys):
+    assert few_digits.study(settings, tmp_path, runs=2, methods=METHODS) == 0
+    shown = capsys.readouterr().out
+    written = (tmp_path / 'table.md').read_text()
+    assert written in shown
+    lines = [[cell.strip() for cell in line.strip('|').split('|')] for line in written.splitlines()]
+    assert [line[0] for line in lines] == ['method', lines[1][0], 'baseline', 'SWA', 'ensemble of 2']
+    assert set(lines[1][0]) == {'-'}
+    assert lines[4][-1] == 'training.members=2'
+    assert lines[3][-1] == 'average=swa(start=50%); training.evaluate_averaged=True'
+    assert len({len(line) for line in written.splitlines()}) == 1
+    values = json.loads((tmp_path / 'baseline.json').read_text())
+    assert len(values['top1']) == 2
+    mean, error = 100 * np.mean(values['top1']), 50 * abs(np.subtract(*values['top1']))
+    assert lines[2][1] == f'{mean:.2f} ± {error:.2f}'
+    assert cv2.imread(str(tmp_path / 'few_digits.png')).shape[1] > 800
+
+    # what is there is not run again, what is missing is
+    (tmp_path / 'swa.json').unlink()
+    values['top1'] = [0.25, 0.75]
+    (tmp_path / 'baseline.json').write_text(json.dumps(values))
+    assert few_digits.study(settings, tmp_path, runs=2, methods=METHODS) == 0
+    assert 'baseline: 50.00 ± 25.00 %' in capsys.readouterr().out
+    assert (tmp_path / 'swa.json').exists()
+
+    with pytest.raises(config.ConfigError, match=r'another study(?s:.)*runs: 2 -> 3'):
+        few_digits.study(settings, tmp_path, runs=3, methods=METHODS)
+    with pytest.raises(config.ConfigError, match="no argument 'dropout'"):
+        few_digits.study(settings, tmp_path / 'new', runs=2, methods={'dropout': {'model.dropout': 0.3}})
+    assert not (tmp_path / 'new').exists()
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        pytest.param(METHODS['ensemble of 2'], marks=pytest.mark.slow),
+        {'average': {'name': 'snapshots', 'keep': 2, 'period': '50%'}, 'training.evaluate_averaged': True},
+    ],
+)
+def test_a_run_is_what_train_makes_of_its_config(settings, change, tmp_path):
+    change = {**change, 'augment': [{'name': 'mixup'}]}  # it draws
+    each = [few_digits.run_settings(settings, change, number) for number in range(2)]
+    values = few_digits.run(each, few_digits.read(each))
+    told = {}
+    each[1].training.save_every = 0
+    assert train.train(each[1], tmp_path, on_evaluation=lambda step, scalars: told.update(scalars)) == 0
+    assert values['top1'][1] == pytest.approx(told['top1'], abs=2 / 597)
+    assert values['loss'][1] == pytest.approx(told['loss'], rel=1e-4)
+    assert values['loss'][0] != values['loss'][1]
+
+
+def test_mean_and_error():
+    assert few_digits.mean_and_error([1.0, 2.0, 3.0, 4.0], digits=3) == '2.500 ± 0.645'  # √(5/3) / √4
+    assert few_digits.mean_and_error([-1.0, -2.0], sign='+') == '-1.50 ± 0.50'
+
+
+def test_batches_are_shuffles():
+    order = optimizers.batches(24, 6, 3)
+    assert order.shape == (3, 4, 6)
+    for epoch in order:
+        assert sorted(epoch.ravel()) == list(range(24))
+    assert (order[0] != order[1]).any()
+
+
+def test_the_comparison_of_optimizers(data_dir, tmp_path, capsys, monkeypatch):
+    some = {name: optimizers.OPTIMIZERS[name] for name in ('gradient descent', 'Adam')}
+    monkeypatch.setattr(optimizers, 'OPTIMIZERS', some)
+    rates = (1e-3, 0.3)
+    problem = optimizers.Problem('Linear', models.linear_classifier(num_classes=10), epochs=2, rates=rates)
+    assert optimizers.compare(tmp_path, problems={'linear': problem}, data_dir=str(data_dir)) == 0
+    written = (tmp_path / 'table.md').read_text()
+    assert written in capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in written.splitlines()[4:]]
+    losses = json.loads((tmp_path / 'linear.json').read_text())
+    assert [row[0] for row in rows] == list(some)
+    for name, rate, loss, accuracy in rows:
+        chosen = np.argmin([np.prod(course[1:]) for course in losses[name][0]])
+        assert float(rate) == rates[chosen]
+        assert float(loss) == pytest.approx(losses[name][0][chosen][-1], rel=1e-3)
+        assert float(accuracy) == pytest.approx(100 * losses[name][1][chosen], abs=0.006)
+    assert cv2.imread(str(tmp_path / 'linear.png')).shape[1] > 800
+
+    monkeypatch.setattr(optimizers, 'run', None)  # not called again
+    assert optimizers.compare(tmp_path, problems={'linear': problem}, data_dir=str(data_dir)) == 0
+    assert (tmp_path / 'table.md').read_text() == written
+
+    # gradient descent, by hand
+    images = optimizers.read('train', data_dir=str(data_dir))
+    x = (images['image'].reshape(1200, 64) / 255.0 - 0.305) / 0.376
+    y = np.eye(10)[images['label']]
+    task = optimizers.tasks.classification(problem.model, num_classes=10, mean=[0.305], std=[0.376])
+    start = jax.device_get(jax.jit(task.init)(jax.random.key(0), images))['params']['head']
+    for rate, measured in zip(rates, losses['gradient descent'][0], strict=True):
+        weights, bias, expected = start['kernel'].astype(float), start['bias'].astype(float), []
+        for _ in range(3):
+            logits = x @ weights + bias
+            expected.append(optax.softmax_cross_entropy(logits, y).mean())
+            error = np.exp(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))) - y
+            weights, bias = weights - rate * x.T @ error / 1200, bias - rate * error.mean(axis=0)
+        np.testing.assert_allclose(measured, expected, rtol=1e-4)
+    # all start from the same values
+    assert len({round(losses[name][0][0][0], 5) for name in some}) == 1
