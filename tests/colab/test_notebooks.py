@@ -7,10 +7,15 @@ import pytest
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[2]
+NOTEBOOKS = [
+    # The first one stands for how notebooks are run; the others train several networks.
+    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (not path.stem.startswith('01')))
+    for path in sorted((ROOT / 'colab').glob('*.ipynb'))
+]
 
 
 @pytest.mark.filterwarnings('ignore')  # of Jupyter's own machinery
-@pytest.mark.parametrize('path', sorted((ROOT / 'colab').glob('*.ipynb')), ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', NOTEBOOKS)
 def test_notebook_runs(path, monkeypatch, tmp_path):
     monkeypatch.setenv('JAXCV_SMOKE', '1')
     monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
