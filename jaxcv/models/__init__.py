@@ -1,19 +1,91 @@
-"""Models, one file a family, under torchvision's names. What is listed here is what a config's model may name.
+"""Models, one file a family, under torchvision's names (timm's where it has none). What is listed here is what a
+config's model may name.
 
 Each function returns a Linen module. `model.init(key, images)` gives its variables, and
 `model.apply(variables, images, train=False)` its float32 logits; `method='features'` gives the named stages instead.
-With `train=True` pass `mutable=['batch_stats']`.
+With `train=True` pass `mutable=['batch_stats']`. `jaxcv.weights` has the published weights.
 """
 
+from jaxcv.models.alexnet import alexnet, zfnet
+from jaxcv.models.efficientnet import (
+    efficientnet,
+    efficientnet_b0,
+    efficientnet_b1,
+    efficientnet_b2,
+    efficientnet_b3,
+    efficientnet_b4,
+    efficientnet_b5,
+    efficientnet_b6,
+    efficientnet_b7,
+)
+from jaxcv.models.efficientnet_lite import efficientnet_lite0, tf_efficientnet_lite0
+from jaxcv.models.googlenet import googlenet
+from jaxcv.models.inception import inception_v3
 from jaxcv.models.linear import linear_classifier
+from jaxcv.models.mobilenet import mobilenet_v1, mobilenet_v2
 from jaxcv.models.resnet import cifar_resnet, resnet18, resnet34, resnet50, resnet101, resnet152
+from jaxcv.models.resnext import resnext50_32x4d, resnext101_32x8d, resnext101_64x4d
+from jaxcv.models.senet import seresnet50, seresnext50_32x4d
+from jaxcv.models.tf_efficientnet import (
+    tf_efficientnet_b0,
+    tf_efficientnet_b1,
+    tf_efficientnet_b2,
+    tf_efficientnet_b3,
+    tf_efficientnet_b4,
+    tf_efficientnet_b5,
+    tf_efficientnet_b6,
+    tf_efficientnet_b7,
+)
+from jaxcv.models.vgg import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
+from jaxcv.models.wide_resnet import wide_resnet28_10, wide_resnet50_2, wide_resnet101_2
 
 __all__ = [
+    'alexnet',
     'cifar_resnet',
+    'efficientnet',
+    'efficientnet_b0',
+    'efficientnet_b1',
+    'efficientnet_b2',
+    'efficientnet_b3',
+    'efficientnet_b4',
+    'efficientnet_b5',
+    'efficientnet_b6',
+    'efficientnet_b7',
+    'efficientnet_lite0',
+    'googlenet',
+    'inception_v3',
     'linear_classifier',
+    'mobilenet_v1',
+    'mobilenet_v2',
     'resnet18',
     'resnet34',
     'resnet50',
     'resnet101',
     'resnet152',
+    'resnext50_32x4d',
+    'resnext101_32x8d',
+    'resnext101_64x4d',
+    'seresnet50',
+    'seresnext50_32x4d',
+    'tf_efficientnet_b0',
+    'tf_efficientnet_b1',
+    'tf_efficientnet_b2',
+    'tf_efficientnet_b3',
+    'tf_efficientnet_b4',
+    'tf_efficientnet_b5',
+    'tf_efficientnet_b6',
+    'tf_efficientnet_b7',
+    'tf_efficientnet_lite0',
+    'vgg11',
+    'vgg11_bn',
+    'vgg13',
+    'vgg13_bn',
+    'vgg16',
+    'vgg16_bn',
+    'vgg19',
+    'vgg19_bn',
+    'wide_resnet28_10',
+    'wide_resnet50_2',
+    'wide_resnet101_2',
+    'zfnet',
 ]

@@ -20,7 +20,7 @@ class LinearClassifier(nn.Module):
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n classes']:
         """Return float32 logits; `train` changes nothing."""
         del train
-        return self.head(images.reshape(len(images), -1)).astype(jnp.float32)
+        return self.head(images.reshape(images.shape[0], -1)).astype(jnp.float32)
 
 
 def linear_classifier(*, num_classes: int, dtype: DTypeLike = jnp.float32) -> LinearClassifier:

@@ -2,9 +2,11 @@
 
 Two families: the paper's section 4.2 for small images (`cifar_resnet`), and ResNet-18 to -152 for large ones, equal to
 torchvision's: symmetric padding, the bottleneck's stride on its 3x3, batch norm with epsilon 1e-5 and momentum 0.9.
+The same module makes the ResNeXts, SENets and wide ResNets of the modules beside this one.
 """
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -17,14 +19,22 @@ from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.nn.residual import BasicBlock, Bottleneck, Shortcut
 from jaxcv.types import Array, Float, Images
 
+OutputStride = Literal[8, 16, 32]
+"""Pixels of the image from one place of the last stage to the next."""
+
 
 class Stage(nn.Module):
-    """Blocks in a row at one resolution, one for each rate of stochastic depth; the first one strides."""
+    """Blocks in a row at one resolution, one for each rate of stochastic depth; the first one strides or dilates."""
 
     block: type[BasicBlock] | type[Bottleneck]
     stochastic_depths: Sequence[float]
     features: int
+    inner_features: int | None
+    groups: int
     strides: int
+    dilation: int
+    first_dilation: int
+    squeeze_reduction: int | None
     shortcut: Shortcut
     zero_init_residual: bool
     dtype: DTypeLike
@@ -36,7 +46,12 @@ class Stage(nn.Module):
         for i, stochastic_depth in enumerate(self.stochastic_depths):
             x = self.block(
                 features=self.features,
+                inner_features=self.inner_features,
+                groups=self.groups,
                 strides=self.strides if i == 0 else 1,
+                dilation=self.dilation,
+                first_dilation=self.first_dilation if i == 0 else None,
+                squeeze_reduction=self.squeeze_reduction,
                 shortcut=self.shortcut,
                 zero_init_residual=self.zero_init_residual,
                 stochastic_depth=stochastic_depth,
@@ -64,13 +79,21 @@ class Stem(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A residual network: the module behind `cifar_resnet` and `resnet18` to `resnet152`."""
+    """A residual network: the module behind `cifar_resnet`, `resnet18` to `resnet152`, and the families beside them.
+
+    `width` and `inner_width` are those of the first stage; each later one has twice as many. An `output_stride` below
+    32 dilates the last stages instead of striding: their outputs are the strided network's and the places between.
+    """
 
     block: type[BasicBlock] | type[Bottleneck]
     depths: Sequence[int]
     num_classes: int
-    width: int
+    width: int = 64
+    inner_width: int | None = None
+    groups: int = 1
+    squeeze_reduction: int | None = None
     small_images: bool = False
+    output_stride: int = 32
     shortcut: Shortcut = 'projection'
     zero_init_residual: bool = False
     dropout: float = 0.0
@@ -79,9 +102,12 @@ class ResNet(nn.Module):
     axis_name: str | None = None
 
     def __post_init__(self):
-        """Check the rates, which some of the layers would meet in training only."""
+        """Check what the layers would meet late, or never: the rates in training only."""
         check_rate('dropout', self.dropout)
         check_rate('stochastic_depth', self.stochastic_depth)
+        if self.output_stride not in get_args(OutputStride):
+            raise ValueError(f'output_stride is one of {get_args(OutputStride)}, got {self.output_stride}')
+        self.dtype = jnp.dtype(self.dtype)
         super().__post_init__()
 
     def setup(self):
@@ -100,14 +126,24 @@ class ResNet(nn.Module):
             x = max_pool(x, window=3, strides=2, padding=1)
         # Huang et al.: the rate rises linearly with the depth, up to the last block's.
         blocks, done = sum(self.depths), 0
+        stride, dilation = 4, 1
         for i, depth in enumerate(self.depths):
             rates = tuple(self.stochastic_depth * (done + j) / blocks for j in range(1, depth + 1))
             done += depth
+            strides, first_dilation = 1 if i == 0 else 2, dilation
+            if stride * strides > self.output_stride:
+                strides, dilation = 1, 2 * dilation
+            stride *= strides
             x = stages[f'stage{i + 1}'] = Stage(
                 block=self.block,
                 stochastic_depths=rates,
                 features=self.width * 2**i,
-                strides=1 if i == 0 else 2,
+                inner_features=self.inner_width and self.inner_width * 2**i,
+                groups=self.groups,
+                strides=strides,
+                dilation=dilation,
+                first_dilation=first_dilation,
+                squeeze_reduction=self.squeeze_reduction,
                 shortcut=self.shortcut,
                 zero_init_residual=self.zero_init_residual,
                 dtype=self.dtype,
@@ -179,7 +215,7 @@ def cifar_resnet(
         shortcut=shortcut,
         dropout=dropout,
         stochastic_depth=stochastic_depth,
-        dtype=jnp.dtype(dtype),
+        dtype=dtype,
         axis_name=axis_name,
     )
 
@@ -192,6 +228,7 @@ def resnet18(
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
+    output_stride: OutputStride = 32,
 ) -> ResNet:
     """Make a ResNet-18: basic blocks, 2 in each of 4 stages; torchvision's, 11,689,512 parameters.
 
@@ -207,13 +244,15 @@ def resnet18(
         stochastic_depth: probability in [0, 1) of leaving out the last block's residual branch, example by example, in
             training; it rises linearly to that from the first block on (Huang et al. 2016,
             https://arxiv.org/abs/1603.09382, who have 0.5 at the last).
+        output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
+            the same parameters.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32.
+        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
 
     Raises:
-        ValueError: a probability is not in [0, 1).
+        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -224,8 +263,16 @@ def resnet18(
 
     He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
-    return _resnet(
-        BasicBlock, (2, 2, 2, 2), num_classes, dtype, axis_name, zero_init_residual, dropout, stochastic_depth
+    return ResNet(
+        block=BasicBlock,
+        depths=(2, 2, 2, 2),
+        num_classes=num_classes,
+        zero_init_residual=zero_init_residual,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        output_stride=output_stride,
+        dtype=dtype,
+        axis_name=axis_name,
     )
 
 
@@ -237,6 +284,7 @@ def resnet34(
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
+    output_stride: OutputStride = 32,
 ) -> ResNet:
     """Make a ResNet-34: basic blocks, 3, 4, 6 and 3 in 4 stages; torchvision's, 21,797,672 parameters.
 
@@ -247,13 +295,14 @@ def resnet34(
         zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
         dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
         stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
+        output_stride: the last stage's stride, as in `resnet18`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32.
+        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
 
     Raises:
-        ValueError: a probability is not in [0, 1).
+        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -264,8 +313,16 @@ def resnet34(
 
     He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
-    return _resnet(
-        BasicBlock, (3, 4, 6, 3), num_classes, dtype, axis_name, zero_init_residual, dropout, stochastic_depth
+    return ResNet(
+        block=BasicBlock,
+        depths=(3, 4, 6, 3),
+        num_classes=num_classes,
+        zero_init_residual=zero_init_residual,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        output_stride=output_stride,
+        dtype=dtype,
+        axis_name=axis_name,
     )
 
 
@@ -277,6 +334,7 @@ def resnet50(
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
+    output_stride: OutputStride = 32,
 ) -> ResNet:
     """Make a ResNet-50: bottlenecks, 3, 4, 6 and 3 in 4 stages; torchvision's, 25,557,032 parameters.
 
@@ -287,13 +345,14 @@ def resnet50(
         zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
         dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
         stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
+        output_stride: the last stage's stride, as in `resnet18`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32.
+        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
 
     Raises:
-        ValueError: a probability is not in [0, 1).
+        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -304,8 +363,16 @@ def resnet50(
 
     He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
-    return _resnet(
-        Bottleneck, (3, 4, 6, 3), num_classes, dtype, axis_name, zero_init_residual, dropout, stochastic_depth
+    return ResNet(
+        block=Bottleneck,
+        depths=(3, 4, 6, 3),
+        num_classes=num_classes,
+        zero_init_residual=zero_init_residual,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        output_stride=output_stride,
+        dtype=dtype,
+        axis_name=axis_name,
     )
 
 
@@ -317,6 +384,7 @@ def resnet101(
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
+    output_stride: OutputStride = 32,
 ) -> ResNet:
     """Make a ResNet-101: bottlenecks, 3, 4, 23 and 3 in 4 stages; torchvision's, 44,549,160 parameters.
 
@@ -327,13 +395,14 @@ def resnet101(
         zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
         dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
         stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
+        output_stride: the last stage's stride, as in `resnet18`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32.
+        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
 
     Raises:
-        ValueError: a probability is not in [0, 1).
+        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -344,8 +413,16 @@ def resnet101(
 
     He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
-    return _resnet(
-        Bottleneck, (3, 4, 23, 3), num_classes, dtype, axis_name, zero_init_residual, dropout, stochastic_depth
+    return ResNet(
+        block=Bottleneck,
+        depths=(3, 4, 23, 3),
+        num_classes=num_classes,
+        zero_init_residual=zero_init_residual,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        output_stride=output_stride,
+        dtype=dtype,
+        axis_name=axis_name,
     )
 
 
@@ -357,6 +434,7 @@ def resnet152(
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
+    output_stride: OutputStride = 32,
 ) -> ResNet:
     """Make a ResNet-152: bottlenecks, 3, 8, 36 and 3 in 4 stages; torchvision's, 60,192,808 parameters.
 
@@ -367,13 +445,14 @@ def resnet152(
         zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
         dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
         stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
+        output_stride: the last stage's stride, as in `resnet18`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32.
+        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
 
     Raises:
-        ValueError: a probability is not in [0, 1).
+        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -384,29 +463,14 @@ def resnet152(
 
     He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
-    return _resnet(
-        Bottleneck, (3, 8, 36, 3), num_classes, dtype, axis_name, zero_init_residual, dropout, stochastic_depth
-    )
-
-
-def _resnet(
-    block: type[BasicBlock] | type[Bottleneck],
-    depths: Sequence[int],
-    num_classes: int,
-    dtype: DTypeLike,
-    axis_name: str | None,
-    zero_init_residual: bool,
-    dropout: float,
-    stochastic_depth: float,
-) -> ResNet:
     return ResNet(
-        block=block,
-        depths=depths,
+        block=Bottleneck,
+        depths=(3, 8, 36, 3),
         num_classes=num_classes,
-        width=64,
-        dtype=jnp.dtype(dtype),
-        axis_name=axis_name,
         zero_init_residual=zero_init_residual,
         dropout=dropout,
         stochastic_depth=stochastic_depth,
+        output_stride=output_stride,
+        dtype=dtype,
+        axis_name=axis_name,
     )

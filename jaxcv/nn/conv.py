@@ -164,7 +164,7 @@ _dense.defvjp(_dense_forward, _dense_backward)
 
 
 def _dense_kernel_gradient(x: Array, gradient: Array) -> Array:
-    pixels = len(x)
+    pixels = x.shape[0]
     chunk = max(size for size in range(1, min(2048, max(1, pixels // 2)) + 1) if pixels % size == 0)
     if chunk < 32:
         chunk = pixels
@@ -223,7 +223,7 @@ def _cpu_conv(x: Array, kernel: Array, strides: int, padding: int, dilation: int
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     patches = _patches(x, (rows, columns), (height, width), strides, dilation)
     y = patches.reshape(-1, height * width * channels) @ kernel.reshape(-1, features)
-    return y.reshape(len(x), rows, columns, features)
+    return y.reshape(x.shape[0], rows, columns, features)
 
 
 def _patches(padded: Array, size: tuple[int, int], kernel_size: tuple[int, int], strides: int, dilation: int) -> Array:

@@ -1,20 +1,24 @@
-"""Max pooling, with a gradient that is fast on a CPU.
+"""Max pooling, with a gradient that is fast on a CPU, and average pooling, by windows or adaptive.
 
-XLA's CPU gradient of a pooling builds index arrays of the input's size, four of them. Here the forward pass keeps, as
-PyTorch does, which place of its window won. Other backends keep XLA's own gradient.
+XLA's CPU gradient of a max pooling builds index arrays of the input's size, four of them. Here the forward pass keeps,
+as PyTorch does, which place of its window won. Other backends keep XLA's own gradient.
 """
 
 import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxcv.types import Array, Float
 
+Sides = tuple[tuple[int, int], tuple[int, int]]
+"""Rows added (above, below) and columns added (left, right)."""
+
 
 def max_pool(
-    x: Float[Array, 'n h w c'], *, window: int = 3, strides: int = 2, padding: int = 1
+    x: Float[Array, 'n h w c'], *, window: int = 3, strides: int = 2, padding: int = 1, ceil_mode: bool = False
 ) -> Float[Array, 'n i j c']:
     """Take the largest value of each window: `y[i, j] = max_{a b} x[s i + a - p, s j + b - p]`, channel by channel.
 
@@ -26,41 +30,134 @@ def max_pool(
         window: rows and columns of the window.
         strides: pixels from one window to the next, s.
         padding: rows and columns of -inf on every side, p; less than the window.
+        ceil_mode: also take the last window that fits only in part, as Caffe does, unless it starts in the padding.
 
     Returns:
-        Features with i = (h + 2 padding - window) // strides + 1 rows, and columns likewise.
+        Features with i = (h + 2 padding - window) // strides + 1 rows, and columns likewise; with `ceil_mode` the
+        division rounds up.
+
+    Raises:
+        ValueError: not even one window fits.
 
     Example:
         >>> import jax.numpy as jnp
         >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), window=2, strides=2, padding=0)[0, :, :, 0]
         Array([[ 5.,  7.], [13., 15.]], dtype=float32)
+        >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), window=3, strides=2, padding=0, ceil_mode=True)[0, :, :, 0]
+        Array([[10., 11.], [14., 15.]], dtype=float32)
     """
+    _, height, width, _ = x.shape
+    rows, columns = (_sides(size, window, strides, padding, ceil_mode) for size in (height, width))
     if jax.default_backend() == 'cpu' and window <= 16:
-        return _max_pool(x, window, strides, padding)
-    return _xla_max_pool(x, window, strides, padding)
+        return _max_pool(x, window, strides, (rows, columns))
+    return _xla_max_pool(x, window, strides, (rows, columns))
 
 
-def _xla_max_pool(x: Array, window: int, strides: int, padding: int) -> Array:
+def avg_pool(x: Float[Array, 'n h w c'], *, window: int, strides: int = 1, padding: int = 0) -> Float[Array, 'n i j c']:
+    """Take the mean of each window: `y[i, j] = sum_{a b} x[s i + a - p, s j + b - p] / window^2`, channel by channel.
+
+    The padding's zeros count in the mean, as by default in PyTorch.
+
+    Args:
+        x: images or features.
+        window: rows and columns of the window.
+        strides: pixels from one window to the next, s.
+        padding: rows and columns of zeros on every side, p; less than the window.
+
+    Returns:
+        Features with i = (h + 2 padding - window) // strides + 1 rows, and columns likewise.
+
+    Raises:
+        ValueError: not even one window fits.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> avg_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), window=2, strides=2)[0, :, :, 0]
+        Array([[ 2.5,  4.5], [10.5, 12.5]], dtype=float32)
+    """
+    _, height, width, _ = x.shape
+    sides = [_sides(size, window, strides, padding, ceil_mode=False) for size in (height, width)]
+    total = lax.reduce_window(
+        x.astype(jnp.float32),
+        0.0,
+        lax.add,
+        window_dimensions=(1, window, window, 1),
+        window_strides=(1, strides, strides, 1),
+        padding=((0, 0), *sides, (0, 0)),
+    )
+    return (total / window**2).astype(x.dtype)
+
+
+def adaptive_avg_pool(x: Float[Array, 'n h w c'], *, size: int | tuple[int, int]) -> Float[Array, 'n i j c']:
+    """Average to a given size k: row i is the mean of the rows from `floor(i h / k)` to before `ceil((i + 1) h / k)`.
+
+    Where k does not divide h, the cells overlap; where k is more than h, rows repeat. The same holds for columns.
+
+    Args:
+        x: images or features.
+        size: rows and columns of the result; one number stands for both.
+
+    Returns:
+        Features of that size.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> adaptive_avg_pool(jnp.arange(25.0).reshape(1, 5, 5, 1), size=2)[0, :, :, 0]
+        Array([[ 6.,  8.], [16., 18.]], dtype=float32)
+    """
+    rows, columns = (size, size) if isinstance(size, int) else size
+    _, height, width, _ = x.shape
+    if (rows, columns) == (height, width):
+        return x
+    # The sum over a cell is the sum over its rows of the sums over its columns: two small matrix products.
+    down, right = _cells(height, rows), _cells(width, columns)
+    total = jnp.einsum('ih,nhwc,jw->nijc', down, x.astype(jnp.float32), right, precision=lax.Precision.HIGHEST)
+    areas = np.outer(down.sum(axis=1), right.sum(axis=1))
+    return (total / areas[:, :, None]).astype(x.dtype)
+
+
+def _sides(size: int, window: int, strides: int, padding: int, ceil_mode: bool) -> tuple[int, int]:
+    """Return the padding before and after that makes a plain pooling of this one."""
+    beyond = size + 2 * padding - window
+    count = (-(-beyond // strides) if ceil_mode else beyond // strides) + 1
+    if ceil_mode and (count - 1) * strides >= size + padding:
+        count -= 1
+    if count < 1 or size < 1:
+        raise ValueError(
+            f'a window of {window} with padding {padding} does not fit features of size {size}: the images are too '
+            'small for this pooling'
+        )
+    return padding, padding + max(0, (count - 1) * strides - beyond)
+
+
+def _cells(size: int, count: int) -> np.ndarray:
+    """Return which pixels are in which cell along one axis: ones and zeros [count size]."""
+    cells = np.zeros((count, size), np.float32)
+    for i in range(count):
+        cells[i, i * size // count : -(-(i + 1) * size // count)] = 1
+    return cells
+
+
+def _xla_max_pool(x: Array, window: int, strides: int, sides: Sides) -> Array:
     return lax.reduce_window(
         x,
         -jnp.inf,
         lax.max,
         window_dimensions=(1, window, window, 1),
         window_strides=(1, strides, strides, 1),
-        padding=((0, 0), (padding, padding), (padding, padding), (0, 0)),
+        padding=((0, 0), *sides, (0, 0)),
     )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def _max_pool(x: Array, window: int, strides: int, padding: int) -> Array:
-    return _xla_max_pool(x, window, strides, padding)
+def _max_pool(x: Array, window: int, strides: int, sides: Sides) -> Array:
+    return _xla_max_pool(x, window, strides, sides)
 
 
-def _max_pool_forward(x: Array, window: int, strides: int, padding: int) -> tuple[Array, tuple[Array, Array]]:
+def _max_pool_forward(x: Array, window: int, strides: int, sides: Sides) -> tuple[Array, tuple[Array, Array]]:
     _, height, width, _ = x.shape
-    sides = (padding, padding)
-    padded = jnp.pad(x, ((0, 0), sides, sides, (0, 0)), constant_values=-jnp.inf)
-    rows, columns = ((size + 2 * padding - window) // strides + 1 for size in (height, width))
+    padded = jnp.pad(x, ((0, 0), *sides, (0, 0)), constant_values=-jnp.inf)
+    rows, columns = ((size - window) // strides + 1 for size in padded.shape[1:3])
 
     def value(place: int) -> Array:
         a, b = divmod(place, window)
@@ -77,9 +174,10 @@ def _max_pool_forward(x: Array, window: int, strides: int, padding: int) -> tupl
 
 
 def _max_pool_backward(
-    window: int, strides: int, padding: int, residuals: tuple[Array, Array], gradient: Array
+    window: int, strides: int, sides: Sides, residuals: tuple[Array, Array], gradient: Array
 ) -> tuple[Array]:
     winner, like = residuals
+    (above, _), (left, _) = sides
     _, height, width = like.shape
     n, rows, columns, channels = gradient.shape
     extra = (window - 1) // strides
@@ -98,9 +196,9 @@ def _max_pool_backward(
     lines = [jnp.concatenate([phase(a, b) for b in range(strides)], axis=-1) for a in range(strides)]
     padded = jnp.stack(lines, axis=2).reshape(n, rows * strides, columns * strides, channels)
     # What the windows do not reach has no gradient, and the padding's is dropped.
-    short = [max(0, size + padding - have) for size, have in zip((height, width), padded.shape[1:3], strict=True)]
+    short = [max(0, need - have) for need, have in zip((height + above, width + left), padded.shape[1:3], strict=True)]
     padded = jnp.pad(padded, ((0, 0), (0, short[0]), (0, short[1]), (0, 0)))
-    return (padded[:, padding : padding + height, padding : padding + width],)
+    return (padded[:, above : above + height, left : left + width],)
 
 
 _max_pool.defvjp(_max_pool_forward, _max_pool_backward)

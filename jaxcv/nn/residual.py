@@ -1,4 +1,4 @@
-"""The residual blocks of He et al."""
+"""The residual blocks of He et al., and what became of them: grouped, squeezed, wide, pre-activated."""
 
 from typing import Literal
 
@@ -8,7 +8,8 @@ from jax.typing import DTypeLike
 
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
-from jaxcv.nn.regularization import StochasticDepth
+from jaxcv.nn.regularization import Dropout, StochasticDepth
+from jaxcv.nn.squeeze_excitation import SqueezeExcitation
 from jaxcv.types import Array, Float
 
 Shortcut = Literal['identity', 'projection']
@@ -20,7 +21,14 @@ class BasicBlock(nn.Module):
 
     Attributes:
         features: channels of the output.
+        inner_features: channels between the two convolutions; None for `features`.
+        groups: of the convolutions.
         strides: of the first convolution and of the shortcut.
+        dilation: of the convolutions.
+        first_dilation: of the first convolution, where it differs: in a block that dilates instead of striding, what
+            came before has the smaller dilation. None for `dilation`.
+        squeeze_reduction: weigh the branch's channels by squeeze-and-excitation, squeezed to so many times fewer
+            channels; None leaves it out.
         shortcut: how the shortcut changes shape, where it must.
         zero_init_residual: start the last batch norm's scale at 0, so that the block starts as the identity.
         stochastic_depth: the probability that training leaves out the branch F of an example.
@@ -36,7 +44,12 @@ class BasicBlock(nn.Module):
     """
 
     features: int
+    inner_features: int | None = None
+    groups: int = 1
     strides: int = 1
+    dilation: int = 1
+    first_dilation: int | None = None
+    squeeze_reduction: int | None = None
     shortcut: Shortcut = 'projection'
     zero_init_residual: bool = False
     stochastic_depth: float = 0.0
@@ -46,23 +59,36 @@ class BasicBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
         """Apply the block; `train` takes the batch's statistics and updates the running ones."""
-        last_scale = nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones
-        y = Conv(self.features, strides=self.strides, dtype=self.dtype, name='conv1')(x)
-        y = BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn1')(y, train=train)
-        y = Conv(self.features, dtype=self.dtype, name='conv2')(nn.relu(y))
-        y = BatchNorm(dtype=self.dtype, axis_name=self.axis_name, scale_init=last_scale, name='bn2')(y, train=train)
-        y = StochasticDepth(self.stochastic_depth, name='drop')(y, train=train)
-        return nn.relu(y + _shortcut(self, x, self.features, train=train))
+        inner, first_dilation = self.inner_features or self.features, self.first_dilation or self.dilation
+        y = Conv(
+            inner,
+            strides=self.strides,
+            dilation=first_dilation,
+            groups=self.groups,
+            dtype=self.dtype,
+            name='conv1',
+        )(x)
+        y = nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn1')(y, train=train))
+        y = Conv(self.features, dilation=self.dilation, groups=self.groups, dtype=self.dtype, name='conv2')(y)
+        return _close(self, x, y, 'bn2', train=train)
 
 
 class Bottleneck(nn.Module):
     """1x1 down, 3x3, 1x1 up to 4 times `features`, and a shortcut: ReLU(x + F(x)), He et al. 2016, figure 5 right.
 
-    The stride is on the 3x3, as in torchvision ("v1.5"), not on the first 1x1, as in the paper.
+    The stride is on the 3x3, as in torchvision ("v1.5"), not on the first 1x1, as in the paper. With `groups` it is
+    ResNeXt's block, with more `inner_features` the wide ResNet's, with `squeeze_reduction` SENet's.
 
     Attributes:
-        features: channels of the two inner layers; the output has 4 times as many.
+        features: a quarter of the output's channels.
+        inner_features: channels of the 3x3; None for `features`.
+        groups: of the 3x3, its cardinality.
         strides: of the 3x3 convolution and of the shortcut.
+        dilation: of the 3x3.
+        first_dilation: of the 3x3, where it differs from that of the blocks that follow: in a block that dilates
+            instead of striding. None for `dilation`.
+        squeeze_reduction: weigh the branch's channels by squeeze-and-excitation, squeezed to so many times fewer
+            channels; None leaves it out.
         shortcut: how the shortcut changes shape, where it must.
         zero_init_residual: start the last batch norm's scale at 0, so that the block starts as the identity.
         stochastic_depth: the probability that training leaves out the branch F of an example.
@@ -78,7 +104,12 @@ class Bottleneck(nn.Module):
     """
 
     features: int
+    inner_features: int | None = None
+    groups: int = 1
     strides: int = 1
+    dilation: int = 1
+    first_dilation: int | None = None
+    squeeze_reduction: int | None = None
     shortcut: Shortcut = 'projection'
     zero_init_residual: bool = False
     stochastic_depth: float = 0.0
@@ -88,20 +119,74 @@ class Bottleneck(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
         """Apply the block; `train` takes the batch's statistics and updates the running ones."""
-        features = 4 * self.features
-        last_scale = nn.initializers.zeros if self.zero_init_residual else nn.initializers.ones
-        y = Conv(self.features, kernel_size=1, dtype=self.dtype, name='conv1')(x)
-        y = BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn1')(y, train=train)
-        y = Conv(self.features, strides=self.strides, dtype=self.dtype, name='conv2')(nn.relu(y))
-        y = BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn2')(y, train=train)
-        y = Conv(features, kernel_size=1, dtype=self.dtype, name='conv3')(nn.relu(y))
-        y = BatchNorm(dtype=self.dtype, axis_name=self.axis_name, scale_init=last_scale, name='bn3')(y, train=train)
-        y = StochasticDepth(self.stochastic_depth, name='drop')(y, train=train)
-        return nn.relu(y + _shortcut(self, x, features, train=train))
+        inner, first_dilation = self.inner_features or self.features, self.first_dilation or self.dilation
+        y = Conv(inner, kernel_size=1, dtype=self.dtype, name='conv1')(x)
+        y = nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn1')(y, train=train))
+        y = Conv(
+            inner,
+            strides=self.strides,
+            dilation=first_dilation,
+            groups=self.groups,
+            dtype=self.dtype,
+            name='conv2',
+        )(y)
+        y = nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn2')(y, train=train))
+        y = Conv(4 * self.features, kernel_size=1, dtype=self.dtype, name='conv3')(y)
+        return _close(self, x, y, 'bn3', train=train)
+
+
+class PreActivationBlock(nn.Module):
+    """Batch norm and ReLU before each of two 3x3 convolutions, and a shortcut: x + F(x), with nothing after the sum.
+
+    Where the shape changes, the shortcut is a 1x1 convolution of what the first batch norm and ReLU give.
+
+    Attributes:
+        features: channels of the output.
+        strides: of the first convolution and of the shortcut.
+        dropout: probability of leaving out a value between the two convolutions, in training.
+        dtype: compute type; parameters and statistics stay float32.
+        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> block, x = PreActivationBlock(features=8, strides=2), jnp.ones((1, 6, 6, 4))
+        >>> variables = block.init(jax.random.key(0), x)
+        >>> block.apply(variables, x).shape
+        (1, 3, 3, 8)
+
+    He et al. 2016, Identity mappings in deep residual networks (https://arxiv.org/abs/1603.05027).
+    """
+
+    features: int
+    strides: int = 1
+    dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
+        """Apply the block; `train` takes the batch's statistics and updates the running ones."""
+        y = nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn1')(x, train=train))
+        if self.strides != 1 or x.shape[-1] != self.features:
+            x = Conv(self.features, kernel_size=1, strides=self.strides, dtype=self.dtype, name='shortcut_conv')(y)
+        y = Conv(self.features, strides=self.strides, dtype=self.dtype, name='conv1')(y)
+        y = nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn2')(y, train=train))
+        y = Dropout(self.dropout, name='drop')(y, train=train)
+        return x + Conv(self.features, dtype=self.dtype, name='conv2')(y)
+
+
+def _close(block: BasicBlock | Bottleneck, x: Array, y: Array, norm: str, *, train: bool) -> Array:
+    """Bring the branch y and the block's input x together; called inside the block's compact method."""
+    scale_init = nn.initializers.zeros if block.zero_init_residual else nn.initializers.ones
+    y = BatchNorm(dtype=block.dtype, axis_name=block.axis_name, scale_init=scale_init, name=norm)(y, train=train)
+    if block.squeeze_reduction is not None:
+        y = SqueezeExcitation(y.shape[-1] // block.squeeze_reduction, dtype=block.dtype, name='se')(y)
+    y = StochasticDepth(block.stochastic_depth, name='drop')(y, train=train)
+    return nn.relu(y + _shortcut(block, x, y.shape[-1], train=train))
 
 
 def _shortcut(block: BasicBlock | Bottleneck, x: Array, features: int, *, train: bool) -> Array:
-    """Bring x to the shape of the block's output; called inside the block's compact method."""
+    """Bring x to the shape of the block's output."""
     strides = block.strides
     if strides == 1 and x.shape[-1] == features:
         return x

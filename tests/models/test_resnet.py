@@ -1,8 +1,7 @@
-"""ResNets against torchvision's outputs (tools/resnet_reference.py) and the paper's and torchvision's sizes."""
+"""ResNets against torchvision's outputs (tools/backbones, tools/resnet_reference.py) and the paper's sizes."""
 
+import inspect
 import math
-import re
-import zlib
 from pathlib import Path
 
 import jax
@@ -11,52 +10,22 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxcv import models
-from jaxcv.nn import StochasticDepth
+from jaxcv import models, tree
+from jaxcv.models.resnet import ResNet
+from jaxcv.nn import BasicBlock, Bottleneck, StochasticDepth
+from jaxcv.weights.convert import correspondence, their_shape, to_variables
+from jaxcv.weights.resnet import spec
+from tests.weights import parity
+from tests.weights.seeded import seeded
 
-FIXTURE = Path(__file__).parent.parent / 'fixtures' / 'resnet_reference.npz'
-
-# Ours to torchvision's, applied in this order to a path such as 'params/stage1/block2/shortcut_conv/kernel'.
-TORCH_NAMES = [
-    (r'^(params|batch_stats)/', ''),
-    (r'^stem/(conv|bn)/', r'\g<1>1/'),
-    (r'^head/', 'fc/'),
-    (r'^stage(\d)/block(\d+)/', lambda match: f'layer{match[1]}/{int(match[2]) - 1}/'),
-    (r'shortcut_conv', 'downsample/0'),
-    (r'shortcut_bn', 'downsample/1'),
-    (r'(kernel|scale)$', 'weight'),
-    (r'mean$', 'running_mean'),
-    (r'var$', 'running_var'),
-    (r'/', '.'),
-]
-
-
-def torch_name(path):
-    name = jax.tree_util.keystr(path, simple=True, separator='/')
-    for pattern, replacement in TORCH_NAMES:
-        name = re.sub(pattern, replacement, name)
-    return name
-
-
-def seeded(name, shape):
-    """As in tools/resnet_reference.py, which needs torch."""
-    rng = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
-    values = rng.standard_normal(shape)
-    if len(shape) > 1 and name != 'images':
-        values *= np.sqrt(2 / np.prod(shape[1:]))
-    elif name.endswith(('running_var', 'weight')):
-        values = 0.75 + 0.5 * rng.random(shape)
-    elif name != 'images':
-        values *= 0.1
-    return values.astype(np.float32)
-
-
-def seeded_variable(path, like):
-    """Torch has [out in kh kw] and [out in], we have [kh kw in out] and [in out]."""
-    to_ours = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}[like.ndim]
-    shape = np.empty(like.ndim, int)
-    shape[list(to_ours)] = like.shape
-    return jnp.asarray(seeded(torch_name(path), tuple(shape)).transpose(to_ours))
+TRAINING = Path(__file__).parent.parent / 'fixtures' / 'resnet_reference.npz'
+COUNTS = {
+    'resnet18': 11_689_512,
+    'resnet34': 21_797_672,
+    'resnet50': 25_557_032,
+    'resnet101': 44_549_160,
+    'resnet152': 60_192_808,
+}
 
 
 def count(variables):
@@ -65,6 +34,24 @@ def count(variables):
 
 def shapes_of(model, size=32):
     return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, size, size, 3)))
+
+
+@pytest.mark.parametrize('name', COUNTS)
+def test_parameter_counts_of_torchvision(name):
+    assert count(shapes_of(getattr(models, name)())) == COUNTS[name]
+
+
+def test_equals_torchvision():
+    parity.check('resnet18')
+    parity.check_round_trip('resnet18')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', COUNTS)
+def test_every_resnet_equals_torchvision(name):
+    for size in parity.sizes(name):
+        parity.check(name, size=size)
+    parity.check_round_trip(name)
 
 
 @pytest.mark.parametrize(
@@ -76,57 +63,66 @@ def shapes_of(model, size=32):
         pytest.param('resnet50', (64, 64), marks=pytest.mark.slow),
     ],
 )
-def test_equals_torchvision(name, size):
-    with np.load(FIXTURE) as file:
+def test_trains_as_torchvision(name, size):
+    """The loss, the norm of every gradient and of every updated running mean, of a batch of 8."""
+    with np.load(TRAINING) as file:
         prefix = f'{name}/{size[0]}x{size[1]}/'
         expected = {key.removeprefix(prefix): file[key] for key in file.files if key.startswith(prefix)}
     model = getattr(models, name)(num_classes=10)
     images = jnp.asarray(seeded('images', (8, *size, 3)))
-    variables = jax.tree_util.tree_map_with_path(seeded_variable, shapes_of(model))
-
-    def loss(params):
-        logits, updated = model.apply({**variables, 'params': params}, images, train=True, mutable=['batch_stats'])
-        return -jax.nn.log_softmax(logits)[jnp.arange(8), jnp.arange(8)].mean(), updated
+    wanted = shapes_of(model)
+    pairs = correspondence(wanted, spec(name, 'torchvision'))
+    theirs = {pair.ours: pair.theirs for pair in pairs}
+    state = {pair.theirs: seeded(pair.theirs, their_shape(pair)) for pair in pairs}
+    variables = to_variables(state, wanted, spec(name, 'torchvision'))
 
     @jax.jit
     def everything(variables):
-        logits = model.apply(variables, images[:2])
-        stages = model.apply(variables, images[:2], method='features')
-        return logits, stages, jax.value_and_grad(loss, has_aux=True)(variables['params'])
+        def loss(params):
+            logits, updated = model.apply({**variables, 'params': params}, images, train=True, mutable=['batch_stats'])
+            return -jax.nn.log_softmax(logits)[jnp.arange(8), jnp.arange(8)].mean(), updated
 
-    logits, stages, ((train_loss, updated), gradients) = everything(variables)
-    assert sorted(stages) == ['stage1', 'stage2', 'stage3', 'stage4', 'stem']
-    for key, value in {'logits': logits, **stages}.items():
-        if key != 'logits':
-            value = value.ravel()[np.linspace(0, value.size - 1, 64).astype(int)]
-        np.testing.assert_allclose(value, expected[key], atol=1e-4 * expected[key].std(), rtol=0, err_msg=key)
+        return jax.value_and_grad(loss, has_aux=True)(variables['params'])
 
-    np.testing.assert_allclose(train_loss, expected['train_loss'], rtol=1e-4)
-    norms = {torch_name(path): jnp.linalg.norm(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(gradients)}
+    (loss, updated), gradients = everything(variables)
+    np.testing.assert_allclose(loss, expected['loss'], rtol=1e-4)
+    norms = {theirs[name]: jnp.linalg.norm(leaf) for name, leaf in tree.flat({'params': gradients}).items()}
     # Torch's own float32 gradients differ from its float64 ones by up to 4e-3: a ReLU flips, batch norm amplifies.
     errors = np.abs([norms[key] for key in sorted(norms)] / expected['gradient_norms'] - 1)
     assert errors.max() < 2e-2
     assert np.median(errors) < 1e-3
-    means = {
-        torch_name(path): jnp.linalg.norm(leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(updated)
-        if path[-1].key == 'mean'
-    }
+    means = {theirs[name]: jnp.linalg.norm(leaf) for name, leaf in tree.flat(updated).items() if name.endswith('/mean')}
     np.testing.assert_allclose([means[key] for key in sorted(means)], expected['running_mean_norms'], rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ('name', 'parameters'),
-    [
-        ('resnet18', 11_689_512),
-        ('resnet34', 21_797_672),
-        ('resnet50', 25_557_032),
-        ('resnet101', 44_549_160),
-        ('resnet152', 60_192_808),
-    ],
-)
-def test_parameter_counts_of_torchvision(name, parameters):
-    assert count(shapes_of(getattr(models, name)())) == parameters
+@pytest.mark.parametrize(('name', 'wrong'), [('resnet18', 'keras'), ('cifar_resnet', 'torchvision')])
+def test_sources_of_weights(name, wrong):
+    with pytest.raises(ValueError, match=r"resnet18 .* torchvision and timm, not from 'keras'|weights of cifar_resnet"):
+        spec(name, wrong)
+
+
+def test_a_smaller_output_stride_gives_the_places_between():
+    """The strided network's stages are a grid of the dilated one's: of every block, the first of a stage too."""
+    strides = {'stem': 2, 'stage1': 4, 'stage2': 8, 'stage3': 16, 'stage4': 32}
+    for block in (BasicBlock, Bottleneck):
+        options = {'block': block, 'depths': (1, 1, 2, 2), 'width': 4, 'num_classes': 3}
+        nets = {stride: ResNet(**options, output_stride=stride) for stride in (8, 16, 32)}
+        leaves, structure = jax.tree.flatten(shapes_of(nets[32]))
+        assert all(structure == jax.tree.structure(shapes_of(net)) for net in nets.values())
+        rng = np.random.default_rng(0)
+        variables = structure.unflatten([0.1 + rng.random(leaf.shape, np.float32) for leaf in leaves])
+        variables['params'] = jax.tree.map(lambda w: w - w.mean() if w.ndim == 4 else w, variables['params'])
+        images = jnp.asarray(rng.normal(size=(1, 65, 47, 3)), jnp.float32)
+        stages = jax.jit(lambda v: {s: net.apply(v, images, method='features') for s, net in nets.items()})(variables)  # noqa: B023
+        for stage, stride in strides.items():
+            expected = stages[32][stage]
+            assert expected.shape[1:3] == (-(-65 // stride), -(-47 // stride))
+            for output_stride in (8, 16):
+                every = max(1, stride // output_stride)
+                given = stages[output_stride][stage][:, ::every, ::every]
+                np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-4 * float(expected.std()))
+    with pytest.raises(ValueError, match=r'output_stride is one of \(8, 16, 32\), got 4'):
+        inspect.unwrap(models.resnet50)(output_stride=4)  # past the check of the type
 
 
 @pytest.mark.parametrize(('depth', 'millions'), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)])

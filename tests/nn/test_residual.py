@@ -5,14 +5,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcv.nn import BasicBlock, Bottleneck
+from jaxcv.nn.residual import BasicBlock, Bottleneck, PreActivationBlock
 
 
-def conv(x, kernel, strides=1):
-    pad = kernel.shape[0] // 2
+def conv(x, kernel, strides=1, dilation=1):
+    pad = dilation * (kernel.shape[0] // 2)
     return jax.lax.conv_general_dilated(
-        x, kernel, (strides, strides), [(pad, pad)] * 2, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+        x,
+        kernel,
+        (strides, strides),
+        [(pad, pad)] * 2,
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
     )
+
+
+def grouped_conv(x, kernel, groups, **options):
+    """Each group of channels apart, then side by side."""
+    parts = zip(jnp.split(x, groups, axis=-1), jnp.split(kernel, groups, axis=-1), strict=True)
+    return jnp.concatenate([conv(part, kernels, **options) for part, kernels in parts], axis=-1)
 
 
 def norm(variables, name, x):
@@ -28,10 +39,9 @@ def random_variables(block, x):
 
 def centred(variables):
     """Kernels around 0, so that ReLU has something to do."""
-    params = {
-        name: {'kernel': leaves['kernel'] - 1} if 'kernel' in leaves else leaves
-        for name, leaves in variables['params'].items()
-    }
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf - 1 if path[-1].key == 'kernel' else leaf, variables['params']
+    )
     return {**variables, 'params': params}
 
 
@@ -59,6 +69,46 @@ def test_bottleneck_strides_on_its_3x3(features, strides):
     y = norm(v, 'bn3', conv(y, kernels['conv3']))
     shortcut = X if strides == 1 else norm(v, 'shortcut_bn', conv(X, kernels['shortcut_conv'], strides))
     np.testing.assert_allclose(block.apply(v, X), jax.nn.relu(y + shortcut), atol=1e-4, rtol=1e-4)
+
+
+def test_bottleneck_of_groups_wider_squeezed_and_dilated():
+    block = Bottleneck(
+        features=2, inner_features=6, groups=3, strides=2, dilation=2, first_dilation=3, squeeze_reduction=4
+    )
+    v = centred(random_variables(block, X))
+    kernels = {name: leaves['kernel'] for name, leaves in v['params'].items() if 'conv' in name}
+    assert kernels['conv2'].shape == (3, 3, 2, 6)
+    y = jax.nn.relu(norm(v, 'bn1', conv(X, kernels['conv1'])))
+    y = jax.nn.relu(norm(v, 'bn2', grouped_conv(y, kernels['conv2'], 3, strides=2, dilation=3)))
+    y = norm(v, 'bn3', conv(y, kernels['conv3']))
+    fc1, fc2 = v['params']['se']['fc1'], v['params']['se']['fc2']
+    assert fc1['kernel'].shape == (1, 1, 8, 2)
+    gate = jax.nn.relu(y.mean(axis=(1, 2)) @ fc1['kernel'][0, 0] + fc1['bias']) @ fc2['kernel'][0, 0] + fc2['bias']
+    y *= jax.nn.sigmoid(gate)[:, None, None]
+    shortcut = norm(v, 'shortcut_bn', conv(X, kernels['shortcut_conv'], 2))
+    np.testing.assert_allclose(block.apply(v, X), jax.nn.relu(y + shortcut), atol=1e-4, rtol=1e-4)
+
+
+def test_basic_block_of_groups_wider_and_dilated():
+    block = BasicBlock(features=4, inner_features=6, groups=2, dilation=2, first_dilation=1)
+    v = centred(random_variables(block, X))
+    y = grouped_conv(X, v['params']['conv1']['kernel'], 2)
+    y = grouped_conv(jax.nn.relu(norm(v, 'bn1', y)), v['params']['conv2']['kernel'], 2, dilation=2)
+    np.testing.assert_allclose(block.apply(v, X), jax.nn.relu(norm(v, 'bn2', y) + X), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(('features', 'strides'), [(4, 1), (6, 1), (4, 2)])
+def test_pre_activation_block(features, strides):
+    """The shortcut is x itself, or a convolution of what the first batch norm and ReLU give."""
+    block = PreActivationBlock(features=features, strides=strides)
+    v = centred(random_variables(block, X))
+    kernels = {name: leaves['kernel'] for name, leaves in v['params'].items() if 'conv' in name}
+    active = jax.nn.relu(norm(v, 'bn1', X))
+    shortcut = conv(active, kernels['shortcut_conv'], strides) if 'shortcut_conv' in kernels else X
+    assert ('shortcut_conv' in kernels) == ((features, strides) != (4, 1))
+    y = jax.nn.relu(norm(v, 'bn2', conv(active, kernels['conv1'], strides)))
+    y = conv(y, kernels['conv2'])
+    np.testing.assert_allclose(block.apply(v, X), shortcut + y, atol=1e-4, rtol=1e-4)
 
 
 def test_identity_shortcut_subsamples_and_pads_with_zero_channels():

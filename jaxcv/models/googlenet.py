@@ -1,0 +1,187 @@
+"""GoogLeNet, or Inception v1 (Szegedy et al. 2015, https://arxiv.org/abs/1409.4842).
+
+Equal to torchvision's: batch norm (epsilon 1e-3) where the paper has response normalization, poolings that round up,
+and 3x3 convolutions in the '5x5' branches, a mistake that the published weights have kept. `paper_5x5` has the paper's.
+"""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from jaxcv.nn.inception import ConvNormReLU, Inception
+from jaxcv.nn.pool import adaptive_avg_pool, max_pool
+from jaxcv.nn.regularization import Dropout, check_rate
+from jaxcv.types import Array, Float, Images
+
+STAGES = {
+    'stage2': {
+        'inception3a': (64, (96, 128), (16, 32), 32),
+        'inception3b': (128, (128, 192), (32, 96), 64),
+    },
+    'stage3': {
+        'inception4a': (192, (96, 208), (16, 48), 64),
+        'inception4b': (160, (112, 224), (24, 64), 64),
+        'inception4c': (128, (128, 256), (24, 64), 64),
+        'inception4d': (112, (144, 288), (32, 64), 64),
+        'inception4e': (256, (160, 320), (32, 128), 128),
+    },
+    'stage4': {
+        'inception5a': (256, (160, 320), (32, 128), 128),
+        'inception5b': (384, (192, 384), (48, 128), 128),
+    },
+}
+"""The paper's table 1: 1x1, (3x3 reduce, 3x3), (5x5 reduce, 5x5), pool projection."""
+
+NORMAL = nn.initializers.normal(0.01)
+
+
+class Auxiliary(nn.Module):
+    """A classifier halfway up: its loss, weighted by 0.3, adds to the gradient in training."""
+
+    num_classes: int
+    dropout: float
+    dtype: DTypeLike
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n classes']:
+        """Return float32 logits."""
+        x = adaptive_avg_pool(x, size=4)
+        x = ConvNormReLU(128, dtype=self.dtype, axis_name=self.axis_name, name='conv')(x, train=train)
+        x = nn.relu(nn.Dense(1024, dtype=self.dtype, kernel_init=NORMAL, name='fc1')(x.reshape(x.shape[0], -1)))
+        x = Dropout(self.dropout, name='drop')(x, train=train)
+        return nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=NORMAL, name='head')(x).astype(jnp.float32)
+
+
+class GoogLeNet(nn.Module):
+    """A stem and nine inception modules: the module behind `googlenet`."""
+
+    num_classes: int
+    aux_heads: bool = False
+    paper_5x5: bool = False
+    dropout: float = 0.2
+    aux_dropout: float = 0.7
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+
+    def __post_init__(self):
+        """Check the rates, which the layers would meet in training only."""
+        check_rate('dropout', self.dropout)
+        check_rate('aux_dropout', self.aux_dropout)
+        super().__post_init__()
+
+    def setup(self):
+        """Make what comes last; it is apart so that `features` does without it."""
+        self.drop = Dropout(self.dropout)
+        self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=NORMAL)
+        if self.aux_heads:
+            self.aux1, self.aux2 = (
+                Auxiliary(self.num_classes, self.aux_dropout, self.dtype, self.axis_name) for _ in range(2)
+            )
+
+    @nn.compact
+    def _outputs(self, images: Images, *, train: bool) -> dict[str, Array]:
+        """Return the outputs of the stages and of the single inception modules."""
+
+        def conv(x: Array, name: str, features: int, kernel_size: int, strides: int = 1) -> Array:
+            layer = ConvNormReLU(features, kernel_size, strides, dtype=self.dtype, axis_name=self.axis_name, name=name)
+            return layer(x, train=train)
+
+        def pool(x: Array, window: int) -> Array:
+            return max_pool(x, window=window, strides=2, padding=0, ceil_mode=True)
+
+        outputs = {'stem': conv(images, 'stem', 64, 7, 2)}
+        x = conv(pool(outputs['stem'], 3), 'conv2', 64, 1)
+        x = outputs['stage1'] = conv(x, 'conv3', 192, 3)
+        for stage, modules in STAGES.items():
+            x = pool(x, 2 if stage == 'stage4' else 3)
+            for name, widths in modules.items():
+                inception = Inception(
+                    *widths,
+                    kernel_size=5 if self.paper_5x5 else 3,
+                    dtype=self.dtype,
+                    axis_name=self.axis_name,
+                    name=name,
+                )
+                x = outputs[name] = inception(x, train=train)
+            outputs[stage] = x
+        return outputs
+
+    def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
+        """Return the last outputs before each change of size, 'stem' and 'stage1' to 'stage4'."""
+        outputs = self._outputs(images, train=train)
+        return {name: x for name, x in outputs.items() if name.startswith('st')}
+
+    def with_auxiliary(self, images: Images, *, train: bool = False) -> tuple[Float[Array, 'n classes'], ...]:
+        """Return the float32 logits of the head, of the auxiliary one at 4a and of that at 4d."""
+        if not self.aux_heads:
+            raise ValueError('this GoogLeNet has no auxiliary heads: make it with aux_heads=True')
+        outputs = self._outputs(images, train=train)
+        return (
+            self._logits(outputs['stage4'], train=train),
+            self.aux1(outputs['inception4a'], train=train),
+            self.aux2(outputs['inception4d'], train=train),
+        )
+
+    def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n classes']:
+        """Return float32 logits; `train` takes the batch's statistics, updates the running ones, and drops."""
+        if self.is_initializing() and self.aux_heads:  # so that they get their parameters too
+            return self.with_auxiliary(images, train=train)[0]
+        return self._logits(self._outputs(images, train=train)['stage4'], train=train)
+
+    def _logits(self, x: Array, *, train: bool) -> Array:
+        return self.head(self.drop(x.mean(axis=(1, 2)), train=train)).astype(jnp.float32)
+
+
+def googlenet(
+    *,
+    num_classes: int = 1000,
+    aux_heads: bool = False,
+    paper_5x5: bool = False,
+    dropout: float = 0.2,
+    aux_dropout: float = 0.7,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+) -> GoogLeNet:
+    """Make a GoogLeNet (Inception v1): 9 inception modules; torchvision's, 6,624,904 parameters.
+
+    With the auxiliary heads, which the published checkpoint holds, 13,004,888 parameters.
+
+    Args:
+        num_classes: number of logits.
+        aux_heads: add the paper's two classifiers halfway up, for training. Then
+            `apply(..., method='with_auxiliary')` gives three times logits: of the head, the first and the second one.
+        paper_5x5: take 5x5 convolutions where the paper has them, not torchvision's 3x3.
+        dropout: probability in [0, 1) of leaving out a feature before the last layer, in training; needs
+            `rngs={'dropout': key}`. The paper has 0.4.
+        aux_dropout: the same in the auxiliary heads.
+        dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
+        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
+            are those of the whole batch anyway.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
+        'stage4' at strides 2, 4, 8, 16, 32.
+
+    Raises:
+        ValueError: a probability is not in [0, 1).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model, images = googlenet(num_classes=5, aux_heads=True), jnp.ones((1, 64, 64, 3))
+        >>> variables = jax.eval_shape(model.init, jax.random.key(0), images)
+        >>> apply = lambda variables: model.apply(variables, images, method='with_auxiliary')
+        >>> [logits.shape for logits in jax.eval_shape(apply, variables)]
+        [(1, 5), (1, 5), (1, 5)]
+
+    Szegedy et al. 2015, Going deeper with convolutions (https://arxiv.org/abs/1409.4842).
+    """
+    return GoogLeNet(
+        num_classes=num_classes,
+        aux_heads=aux_heads,
+        paper_5x5=paper_5x5,
+        dropout=dropout,
+        aux_dropout=aux_dropout,
+        dtype=jnp.dtype(dtype),
+        axis_name=axis_name,
+    )

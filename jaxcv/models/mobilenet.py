@@ -1,0 +1,317 @@
+"""MobileNets (Howard et al. 2017, Sandler et al. 2018), and the network that EfficientNets are made of too.
+
+A stem of stride 2, rows of equal blocks, a last 1x1 convolution, and the head. A stage is all that has one stride, so
+that a stage may hold two rows of the paper's table.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from jaxcv.nn.conv_norm import ConvNorm, Padding
+from jaxcv.nn.depthwise import DepthwiseSeparableConv
+from jaxcv.nn.inverted_residual import InvertedResidual
+from jaxcv.nn.regularization import Dropout, check_rate
+from jaxcv.types import Array, Float, Images
+
+OutputStride = Literal[8, 16, 32]
+
+
+class Row(NamedTuple):
+    """Blocks in a row, as a line of the papers' tables."""
+
+    expansion: int | None
+    """Of an inverted residual; None makes it a depthwise separable convolution."""
+    features: int
+    depth: int
+    strides: int
+    """Of the first block; the others have 1."""
+    kernel_size: int = 3
+
+
+class Place(NamedTuple):
+    """One block and where it stands."""
+
+    row: Row
+    stage: str
+    """'stage1', ..., by stride 2, 4, ..."""
+    block: str
+    """'block4_2' for the second block of row 4."""
+    strides: int
+    dilation: int
+
+
+def places(rows: Sequence[Row], output_stride: int = 32) -> Iterator[Place]:
+    """List the blocks of a network whose stem has stride 2.
+
+    Where the stride would exceed `output_stride`, the blocks after it dilate instead. The one that would have strided
+    keeps the dilation before: its filter still sees what it saw.
+    """
+    stage, stride, dilation = 1, 2, 1
+    for i, row in enumerate(rows, start=1):
+        stage += row.strides > 1
+        dilates = row.strides > 1 and stride == output_stride
+        for j in range(1, row.depth + 1):
+            strides = row.strides if j == 1 and not dilates else 1
+            yield Place(row, f'stage{stage}', f'block{i}_{j}', strides, dilation)
+            stride *= strides
+            if j == 1 and dilates:
+                dilation *= row.strides
+
+
+def round_channels(channels: float, *, divisor: int = 8) -> int:
+    """Round to a multiple of the divisor, never down by more than 10 %.
+
+    Example:
+        >>> [round_channels(c) for c in (22.4, 27, 32, 3)]
+        [24, 32, 32, 8]
+    """
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded if rounded >= 0.9 * channels else rounded + divisor
+
+
+class Stage(nn.Module):
+    """The blocks of one stage."""
+
+    places: Sequence[Place]
+    rates: Sequence[float]
+    squeeze_ratio: float
+    activation: Callable[[Array], Array]
+    padding: Padding
+    epsilon: float
+    momentum: float
+    dtype: DTypeLike
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
+        """Apply the blocks one after another."""
+        for place, rate in zip(self.places, self.rates, strict=True):
+            make: Callable[..., nn.Module] = DepthwiseSeparableConv
+            if place.row.expansion is not None:
+                make = functools.partial(
+                    InvertedResidual,
+                    expansion=place.row.expansion,
+                    squeeze_ratio=self.squeeze_ratio,
+                    stochastic_depth=rate,
+                )
+            x = make(
+                features=place.row.features,
+                kernel_size=place.row.kernel_size,
+                strides=place.strides,
+                dilation=place.dilation,
+                activation=self.activation,
+                padding=self.padding,
+                epsilon=self.epsilon,
+                momentum=self.momentum,
+                dtype=self.dtype,
+                axis_name=self.axis_name,
+                name=place.block,
+            )(x, train=train)
+        return x
+
+
+NORMAL_HEAD = nn.initializers.normal(0.01)
+UNIFORM_HEAD = nn.initializers.variance_scaling(1 / 3, 'fan_out', 'uniform')
+
+
+class MobileNet(nn.Module):
+    """A network of depthwise convolutions: the module behind the MobileNets and EfficientNets."""
+
+    rows: Sequence[Row]
+    stem_features: int
+    top_features: int
+    """Of the last 1x1 convolution; 0 leaves it out."""
+    num_classes: int
+    resolution: int = 224
+    """Rows and columns of the images that it is made for; it takes others."""
+    squeeze_ratio: float = 0.0
+    activation: Callable[[Array], Array] = nn.relu6
+    padding: Padding = 'symmetric'
+    epsilon: float = 1e-5
+    momentum: float = 0.9
+    head_init: nn.initializers.Initializer = NORMAL_HEAD
+    dropout: float = 0.0
+    stochastic_depth: float = 0.0
+    output_stride: OutputStride = 32
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+
+    def __post_init__(self):
+        """Check what only some of the layers would meet, or none."""
+        check_rate('dropout', self.dropout)
+        check_rate('stochastic_depth', self.stochastic_depth)
+        if self.output_stride not in (8, 16, 32):
+            raise ValueError(f'output_stride is 8, 16 or 32, got {self.output_stride}')
+        super().__post_init__()
+
+    def setup(self):
+        """Make what comes last; it is apart so that `features` does without it."""
+        if self.top_features:
+            self.top = self._layer(self.top_features, kernel_size=1)
+        self.drop = Dropout(self.dropout)
+        self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=self.head_init)
+
+    @nn.compact
+    def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
+        """Return the outputs of 'stage1' to 'stage5' by name."""
+        x = self._layer(self.stem_features, strides=2, name='stem')(images, train=train)
+        everything = list(places(self.rows, self.output_stride))
+        # As in torchvision: the rate rises linearly with the depth, from 0 at the first block.
+        rates = [self.stochastic_depth * i / len(everything) for i in range(len(everything))]
+        stages = {}
+        for stage in dict.fromkeys(place.stage for place in everything):
+            inside = [i for i, place in enumerate(everything) if place.stage == stage]
+            x = stages[stage] = Stage(
+                places=tuple(everything[i] for i in inside),
+                rates=tuple(rates[i] for i in inside),
+                squeeze_ratio=self.squeeze_ratio,
+                activation=self.activation,
+                padding=self.padding,
+                epsilon=self.epsilon,
+                momentum=self.momentum,
+                dtype=self.dtype,
+                axis_name=self.axis_name,
+                name=stage,
+            )(x, train=train)
+        return stages
+
+    def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n classes']:
+        """Return float32 logits; `train` takes the batch's statistics, updates the running ones, and drops."""
+        x = list(self.features(images, train=train).values())[-1]
+        if self.top_features:
+            x = self.top(x, train=train)
+        return self.head(self.drop(x.mean(axis=(1, 2)), train=train)).astype(jnp.float32)
+
+    def _layer(self, features: int, **options: Any) -> ConvNorm:
+        return ConvNorm(
+            features,
+            activation=self.activation,
+            padding=self.padding,
+            epsilon=self.epsilon,
+            momentum=self.momentum,
+            dtype=self.dtype,
+            axis_name=self.axis_name,
+            **options,
+        )
+
+
+V1_ROWS = (
+    Row(None, 64, depth=1, strides=1),
+    Row(None, 128, depth=2, strides=2),
+    Row(None, 256, depth=2, strides=2),
+    Row(None, 512, depth=6, strides=2),
+    Row(None, 1024, depth=2, strides=2),
+)
+V2_ROWS = (
+    Row(1, 16, depth=1, strides=1),
+    Row(6, 24, depth=2, strides=2),
+    Row(6, 32, depth=3, strides=2),
+    Row(6, 64, depth=4, strides=2),
+    Row(6, 96, depth=3, strides=1),
+    Row(6, 160, depth=3, strides=2),
+    Row(6, 320, depth=1, strides=1),
+)
+
+
+def mobilenet_v1(
+    *,
+    num_classes: int = 1000,
+    width: float = 1.0,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    dropout: float = 0.001,
+    output_stride: OutputStride = 32,
+) -> MobileNet:
+    """Make a MobileNet: 13 depthwise separable convolutions; the paper's, 4,231,976 parameters.
+
+    Equal to timm's mobilenetv1_100: ReLU6 as in the authors' code, symmetric padding, epsilon 1e-5.
+
+    Args:
+        num_classes: number of logits.
+        width: multiplies the channels of every layer, which are then rounded to multiples of 8.
+        dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
+        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
+            are those of the whole batch anyway.
+        dropout: probability in [0, 1) of leaving out a feature before the last layer, in training; needs
+            `rngs={'dropout': key}`.
+        output_stride: stride of the last stage; 16 and 8 dilate instead of striding, with the same parameters.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
+        strides 2, 4, 8, 16, 32, of 64, 128, 256, 512 and 1024 channels.
+
+    Raises:
+        ValueError: a probability is not in [0, 1), or the output stride is another.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = mobilenet_v1(num_classes=5)
+        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes['params']['head']['kernel'].shape
+        (1024, 5)
+
+    Howard et al. 2017, MobileNets: efficient convolutional neural networks for mobile vision applications
+    (https://arxiv.org/abs/1704.04861).
+    """
+    return MobileNet(
+        rows=tuple(row._replace(features=round_channels(row.features * width)) for row in V1_ROWS),
+        stem_features=round_channels(32 * width),
+        top_features=0,
+        num_classes=num_classes,
+        dropout=dropout,
+        output_stride=output_stride,
+        dtype=jnp.dtype(dtype),
+        axis_name=axis_name,
+    )
+
+
+def mobilenet_v2(
+    *,
+    num_classes: int = 1000,
+    width: float = 1.0,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    dropout: float = 0.2,
+    output_stride: OutputStride = 32,
+) -> MobileNet:
+    """Make a MobileNetV2: 17 inverted residuals; torchvision's, 3,504,872 parameters.
+
+    Args:
+        num_classes: number of logits.
+        width: multiplies the channels, as in `mobilenet_v1`; those of the last convolution only where it is above 1.
+        dtype: compute type, as in `mobilenet_v1`.
+        axis_name: the mapped axis over which batch statistics are taken, as in `mobilenet_v1`.
+        dropout: probability of leaving out a feature before the last layer, as in `mobilenet_v1`.
+        output_stride: stride of the last stage, as in `mobilenet_v1`.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
+        strides 2, 4, 8, 16, 32, of 16, 24, 32, 96 and 320 channels.
+
+    Raises:
+        ValueError: a probability is not in [0, 1), or the output stride is another.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = mobilenet_v2(num_classes=5)
+        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes['params']['head']['kernel'].shape
+        (1280, 5)
+
+    Sandler et al. 2018, MobileNetV2: inverted residuals and linear bottlenecks (https://arxiv.org/abs/1801.04381).
+    """
+    return MobileNet(
+        rows=tuple(row._replace(features=round_channels(row.features * width)) for row in V2_ROWS),
+        stem_features=round_channels(32 * width),
+        top_features=round_channels(1280 * max(1.0, width)),
+        num_classes=num_classes,
+        dropout=dropout,
+        output_stride=output_stride,
+        dtype=jnp.dtype(dtype),
+        axis_name=axis_name,
+    )

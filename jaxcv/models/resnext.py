@@ -1,0 +1,197 @@
+"""ResNeXts (Xie et al. 2017, https://arxiv.org/abs/1611.05431): ResNets whose 3x3 convolutions are grouped.
+
+`resnext50_32x4d` has 32 groups (the cardinality) of 4 channels each in its first stage, and twice as many in each later
+one. Equal to torchvision's.
+"""
+
+import math
+
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from jaxcv.models.resnet import OutputStride, ResNet
+from jaxcv.nn.residual import Bottleneck
+
+
+def group_width(*, cardinality: int, features: int = 64) -> int:
+    """Solve for the channels d of each group that cost a ResNeXt block as much as a ResNet's bottleneck.
+
+    With 4C channels outside and C inside, a bottleneck takes `4C C + 9 C^2 + C 4C = 17 C^2` multiply-adds at each place
+    (and has as many weights); G groups of d channels take `G (4C d + 9 d^2 + d 4C)`. Equal where
+    `9 d^2 + 8 C d - 17 C^2 / G = 0`, so `d = C (sqrt(16 + 153 / G) - 4) / 9`, rounded to the nearest.
+
+    Args:
+        cardinality: number of groups, G.
+        features: channels of the bottleneck's 3x3, C.
+
+    Returns:
+        d, at least 1.
+
+    Raises:
+        ValueError: cardinality or features is less than 1.
+
+    Example:
+        >>> [(groups, group_width(cardinality=groups)) for groups in (1, 2, 4, 8, 32)]
+        [(1, 64), (2, 40), (4, 24), (8, 14), (32, 4)]
+
+    Xie et al. 2017, table 2 (https://arxiv.org/abs/1611.05431).
+    """
+    if cardinality < 1 or features < 1:
+        raise ValueError(f'cardinality and features are at least 1, got {cardinality} and {features}')
+    return max(1, round(features * (math.sqrt(16 + 153 / cardinality) - 4) / 9))
+
+
+def resnext50_32x4d(
+    *,
+    num_classes: int = 1000,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    zero_init_residual: bool = False,
+    dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
+    output_stride: OutputStride = 32,
+) -> ResNet:
+    """Make a ResNeXt-50 of 32 groups of 4 channels: 25,028,904 parameters.
+
+    Args:
+        num_classes: number of logits.
+        dtype: compute type, as in `resnet18`.
+        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
+        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
+        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
+        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
+        output_stride: the last stage's stride, as in `resnet18`.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
+        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
+
+    Raises:
+        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = resnext50_32x4d(num_classes=5)
+        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes['params']['stage1']['block1']['conv2']['kernel'].shape
+        (3, 3, 4, 128)
+
+    Xie et al. 2017, Aggregated residual transformations for deep neural networks (https://arxiv.org/abs/1611.05431).
+    """
+    return ResNet(
+        block=Bottleneck,
+        depths=(3, 4, 6, 3),
+        inner_width=32 * 4,
+        groups=32,
+        num_classes=num_classes,
+        zero_init_residual=zero_init_residual,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        output_stride=output_stride,
+        dtype=dtype,
+        axis_name=axis_name,
+    )
+
+
+def resnext101_32x8d(
+    *,
+    num_classes: int = 1000,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    zero_init_residual: bool = False,
+    dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
+    output_stride: OutputStride = 32,
+) -> ResNet:
+    """Make a ResNeXt-101 of 32 groups of 8 channels: 88,791,336 parameters.
+
+    Args:
+        num_classes: number of logits.
+        dtype: compute type, as in `resnet18`.
+        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
+        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
+        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
+        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
+        output_stride: the last stage's stride, as in `resnet18`.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
+        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
+
+    Raises:
+        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = resnext101_32x8d(num_classes=5)
+        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes['params']['stage1']['block1']['conv2']['kernel'].shape
+        (3, 3, 8, 256)
+
+    Xie et al. 2017, Aggregated residual transformations for deep neural networks (https://arxiv.org/abs/1611.05431).
+    """
+    return ResNet(
+        block=Bottleneck,
+        depths=(3, 4, 23, 3),
+        inner_width=32 * 8,
+        groups=32,
+        num_classes=num_classes,
+        zero_init_residual=zero_init_residual,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        output_stride=output_stride,
+        dtype=dtype,
+        axis_name=axis_name,
+    )
+
+
+def resnext101_64x4d(
+    *,
+    num_classes: int = 1000,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    zero_init_residual: bool = False,
+    dropout: float = 0.0,
+    stochastic_depth: float = 0.0,
+    output_stride: OutputStride = 32,
+) -> ResNet:
+    """Make a ResNeXt-101 of 64 groups of 4 channels: 83,455,272 parameters.
+
+    Args:
+        num_classes: number of logits.
+        dtype: compute type, as in `resnet18`.
+        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
+        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
+        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
+        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
+        output_stride: the last stage's stride, as in `resnet18`.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
+        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
+
+    Raises:
+        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = resnext101_64x4d(num_classes=5)
+        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes['params']['stage1']['block1']['conv2']['kernel'].shape
+        (3, 3, 4, 256)
+
+    Xie et al. 2017, Aggregated residual transformations for deep neural networks (https://arxiv.org/abs/1611.05431).
+    """
+    return ResNet(
+        block=Bottleneck,
+        depths=(3, 4, 23, 3),
+        inner_width=64 * 4,
+        groups=64,
+        num_classes=num_classes,
+        zero_init_residual=zero_init_residual,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        output_stride=output_stride,
+        dtype=dtype,
+        axis_name=axis_name,
+    )

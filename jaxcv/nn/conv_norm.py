@@ -1,0 +1,97 @@
+"""A convolution, its batch norm and an activation: the unit that mobile networks are made of."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from jaxcv.nn.conv import Conv
+from jaxcv.nn.norm import BatchNorm
+from jaxcv.types import Array, Float
+
+Padding = Literal['symmetric', 'same']
+"""As PyTorch, the same on every side, or as TensorFlow's SAME, which depends on the size of the image."""
+
+
+class ConvNorm(nn.Module):
+    """A convolution without bias, a batch norm and an activation: `activation(bn(conv(x)))`.
+
+    Attributes:
+        features: output channels.
+        kernel_size: rows and columns of the kernel, odd.
+        strides: pixels from one output to the next.
+        dilation: pixels from one place of the kernel to the next.
+        groups: channels are split into so many groups; as many as channels make it a depthwise convolution.
+        activation: None for none.
+        padding: 'symmetric' is `dilation (kernel_size - 1) / 2` on every side; 'same' is TensorFlow's.
+        epsilon: of the batch norm.
+        momentum: of the batch norm: the share of the running statistics that stays.
+        dtype: compute type; parameters and statistics stay float32.
+        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> layer, x = ConvNorm(features=8, strides=2), jnp.ones((1, 6, 6, 4))
+        >>> layer.apply(layer.init(jax.random.key(0), x), x).shape
+        (1, 3, 3, 8)
+    """
+
+    features: int
+    kernel_size: int = 3
+    strides: int = 1
+    dilation: int = 1
+    groups: int = 1
+    activation: Callable[[Array], Array] | None = nn.relu
+    padding: Padding = 'symmetric'
+    epsilon: float = 1e-5
+    momentum: float = 0.9
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
+        """Apply the three; `train` takes the batch's statistics and updates the running ones."""
+        if self.padding == 'same':
+            x = pad_same(x, kernel_size=self.kernel_size, strides=self.strides, dilation=self.dilation)
+        x = Conv(
+            self.features,
+            kernel_size=self.kernel_size,
+            strides=self.strides,
+            padding=0 if self.padding == 'same' else None,
+            dilation=self.dilation,
+            groups=self.groups,
+            dtype=self.dtype,
+            name='conv',
+        )(x)
+        x = BatchNorm(self.momentum, self.epsilon, self.dtype, self.axis_name, name='bn')(x, train=train)
+        return x if self.activation is None else self.activation(x)
+
+
+def pad_same(
+    x: Float[Array, 'n h w c'], *, kernel_size: int, strides: int = 1, dilation: int = 1
+) -> Float[Array, 'n i j c']:
+    """Pad with zeros as TensorFlow's SAME, for a convolution without padding to follow.
+
+    A side of n pixels gets `p = max(0, (ceil(n / s) - 1) s + d (k - 1) + 1 - n)` more, `p // 2` of them before it.
+
+    Args:
+        x: images or features.
+        kernel_size: rows and columns of the kernel, k.
+        strides: pixels from one output to the next, s.
+        dilation: pixels from one place of the kernel to the next, d.
+
+    Returns:
+        The padded features; the convolution then gives ceil(h / s) rows, and columns likewise.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> [pad_same(jnp.ones((1, n, n, 1)), kernel_size=3, strides=2).shape[1] for n in (4, 5)]
+        [5, 7]
+    """
+    sides = []
+    for size in x.shape[1:3]:
+        total = max(0, (-(-size // strides) - 1) * strides + dilation * (kernel_size - 1) + 1 - size)
+        sides.append((total // 2, total - total // 2))
+    return jnp.pad(x, ((0, 0), *sides, (0, 0)))

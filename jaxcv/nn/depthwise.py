@@ -1,0 +1,75 @@
+"""The depthwise separable convolution of MobileNet."""
+
+import functools
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from jaxcv.nn.conv_norm import ConvNorm, Padding
+from jaxcv.types import Array, Float
+
+
+class DepthwiseSeparableConv(nn.Module):
+    """One k x k filter a channel, then a 1x1 convolution over the channels, each with batch norm and activation.
+
+    It costs `k^2 c + c f` multiply-adds a pixel where a convolution costs `k^2 c f`: a share of `1 / f + 1 / k^2`.
+
+    Attributes:
+        features: channels of the output, f.
+        kernel_size: rows and columns of the depthwise filters, k, odd.
+        strides: of the depthwise convolution.
+        dilation: of the depthwise convolution.
+        activation: after each of the two.
+        padding: 'symmetric' as PyTorch, or 'same' as TensorFlow.
+        epsilon: of the batch norms.
+        momentum: of the batch norms: the share of the running statistics that stays.
+        dtype: compute type; parameters and statistics stay float32.
+        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> layer, x = DepthwiseSeparableConv(features=8, strides=2), jnp.ones((1, 6, 6, 4))
+        >>> variables = layer.init(jax.random.key(0), x)
+        >>> [variables['params'][name]['conv']['kernel'].shape for name in ('depthwise', 'pointwise')]
+        [(3, 3, 1, 4), (1, 1, 4, 8)]
+        >>> layer.apply(variables, x).shape
+        (1, 3, 3, 8)
+
+    Howard et al. 2017, MobileNets, section 3.1 (https://arxiv.org/abs/1704.04861).
+    """
+
+    features: int
+    kernel_size: int = 3
+    strides: int = 1
+    dilation: int = 1
+    activation: Callable[[Array], Array] = nn.relu
+    padding: Padding = 'symmetric'
+    epsilon: float = 1e-5
+    momentum: float = 0.9
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
+        """Apply both; `train` takes the batch's statistics and updates the running ones."""
+        layer = functools.partial(
+            ConvNorm,
+            activation=self.activation,
+            padding=self.padding,
+            epsilon=self.epsilon,
+            momentum=self.momentum,
+            dtype=self.dtype,
+            axis_name=self.axis_name,
+        )
+        channels = x.shape[-1]
+        x = layer(
+            channels,
+            kernel_size=self.kernel_size,
+            strides=self.strides,
+            dilation=self.dilation,
+            groups=channels,
+            name='depthwise',
+        )(x, train=train)
+        return layer(self.features, kernel_size=1, name='pointwise')(x, train=train)

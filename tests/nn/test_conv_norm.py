@@ -1,0 +1,43 @@
+"""The unit of mobile networks; TensorFlow's padding against XLA's SAME."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcv.nn.conv_norm import ConvNorm, pad_same
+
+
+@pytest.mark.parametrize(
+    ('size', 'strides', 'dilation'), [((6, 7), 2, 1), ((5, 8), 2, 2), ((7, 4), 1, 2), ((4, 3), 3, 1)]
+)
+@pytest.mark.parametrize('kernel_size', [1, 3, 5])
+def test_pad_same_is_xlas_same(size, strides, dilation, kernel_size):
+    effective = dilation * (kernel_size - 1) + 1
+    expected = jax.lax.padtype_to_pads(size, (effective,) * 2, (strides,) * 2, 'SAME')
+    x = np.arange(1.0, 1 + np.prod(size)).reshape(1, *size, 1)
+    padded = pad_same(jnp.asarray(x), kernel_size=kernel_size, strides=strides, dilation=dilation)
+    np.testing.assert_array_equal(padded, np.pad(x, ((0, 0), *expected, (0, 0))))
+
+
+def test_conv_norm_is_its_three_parts():
+    rng = np.random.default_rng(0)
+    x = jnp.float32(rng.normal(size=(2, 3, 4, 2)))
+    kernel, scale, bias, mean = (rng.normal(size=shape) for shape in ((1, 1, 2, 3), (3,), (3,), (3,)))
+    var = rng.uniform(0.5, 2, 3)
+    variables = {
+        'params': {'conv': {'kernel': kernel}, 'bn': {'scale': scale, 'bias': bias}},
+        'batch_stats': {'bn': {'mean': mean, 'var': var}},
+    }
+    variables = jax.tree.map(jnp.float32, variables)
+    normal = (x @ kernel[0, 0] - mean) / np.sqrt(var + 0.1) * scale + bias
+    for activation, expected in ((None, normal), (jax.nn.relu, np.maximum(normal, 0))):
+        layer = ConvNorm(3, kernel_size=1, activation=activation, epsilon=0.1)
+        np.testing.assert_allclose(jax.jit(layer.apply)(variables, x), expected, atol=1e-5)
+
+
+def test_momentum_is_the_share_that_stays():
+    layer, x = ConvNorm(2, kernel_size=1, momentum=0.75), jnp.ones((1, 2, 2, 2))
+    variables = jax.jit(layer.init)(jax.random.key(0), x)
+    _, updated = jax.jit(lambda v: layer.apply(v, x, train=True, mutable=['batch_stats']))(variables)
+    np.testing.assert_allclose(updated['batch_stats']['bn']['var'], 0.75, atol=1e-6)
