@@ -1,0 +1,82 @@
+"""Images as published weights expect them.
+
+Pillow resizes them, because the weights were trained and evaluated with it: its filters widen where an image shrinks,
+and round to 8 bits after each of two passes. Nothing else gives the same bytes.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from jaxcv.types import Float, UInt8
+from jaxcv.weights.published import Preprocessing, find
+
+_FILTERS = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
+
+
+def preprocessing(name: str) -> Callable[[UInt8[np.ndarray, 'h w 3']], Float[np.ndarray, 'size size 3']]:
+    """Make the evaluation transform of a set of published weights.
+
+    Resizes the short side, cuts out the middle, and normalizes: `(x / 255 - mean) / std`. Weights with
+    `transform_input` see `2 x / 255 - 1` in the end, because their first step undoes that normalization.
+
+    Args:
+        name: of a set of weights, such as 'resnet50.imagenet1k_v1', or of a model, for its first one.
+
+    Returns:
+        A function on the host: one uint8 image `[h w 3]`, RGB, to float32 `[size size 3]`. It raises TypeError for
+        images of another type, and ValueError for those of another shape.
+
+    Raises:
+        ValueError: there are no such weights.
+
+    Example:
+        >>> transform = preprocessing('resnet50')
+        >>> image = transform(np.full((300, 400, 3), 255, np.uint8))
+        >>> print(image.shape, image[0, 0].round(2))
+        (224, 224, 3) [2.25 2.43 2.64]
+    """
+    return evaluation_transform(find(name).preprocessing)
+
+
+def evaluation_transform(
+    settings: Preprocessing,
+) -> Callable[[UInt8[np.ndarray, 'h w 3']], Float[np.ndarray, 'size size 3']]:
+    """The same for settings of one's own.
+
+    Raises:
+        ValueError: the crop is larger than the resized image.
+
+    Example:
+        >>> from jaxcv.weights.published import IMAGENET
+        >>> settings = Preprocessing(crop=8, resize=10, interpolation='bilinear', normalization=IMAGENET)
+        >>> evaluation_transform(settings)(np.zeros((20, 30, 3), np.uint8)).shape
+        (8, 8, 3)
+    """
+    size, short = settings.crop, settings.resize
+    if not 1 <= size <= short:
+        raise ValueError(f'a crop of {size} pixels does not fit into images whose short side is resized to {short}')
+    mean, std = (np.asarray(values, np.float32) for values in settings.normalization)
+
+    def apply(image: np.ndarray) -> np.ndarray:
+        if image.dtype != np.uint8:
+            raise TypeError(f'an image is prepared from uint8, not from {image.dtype}')
+        if image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f'an image is prepared from [h w 3], RGB, not from {image.shape}')
+        height, width = image.shape[:2]
+        if not height or not width:
+            raise ValueError(f'no image of 0 pixels can be prepared: {image.shape}')
+        # torchvision rounds the long side down, and the corner of the crop to the nearest even one.
+        new_height, new_width = (short * side // min(height, width) for side in (height, width))
+        if (new_height, new_width) != (height, width):
+            resized = Image.fromarray(image).resize((new_width, new_height), _FILTERS[settings.interpolation])
+            image = np.asarray(resized)
+        top, left = round((new_height - size) / 2), round((new_width - size) / 2)
+        x = (image[top : top + size, left : left + size].astype(np.float32) / 255 - mean) / std
+        if settings.transform_input:
+            # In two steps as torchvision: rounded where it rounds.
+            x = x * (std / np.float32(0.5)) + (mean - np.float32(0.5)) / np.float32(0.5)
+        return x
+
+    return apply

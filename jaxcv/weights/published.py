@@ -1,0 +1,297 @@
+"""The weights that are published: where they lie, and how the images they were trained on were prepared.
+
+One table for each source. A line is called by its name, `'resnet50.imagenet1k_v1'`, or by the model's alone, which
+means the line that stands first: the one that the source itself takes by default.
+
+The first 8 digits of a file's SHA-256 end its name, by a custom of PyTorch's; torchvision checks them too. The files at
+Hugging Face have no such digits.
+"""
+
+import hashlib
+import http.client
+import os
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+CACHE = Path('~/.cache/jaxcv')
+TIMEOUT = 30.0
+"""Seconds without an answer, after which a download fails."""
+
+TORCHVISION_FILES = 'https://download.pytorch.org/models/'
+TIMM_FILES = 'https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-weights/'
+RSB_FILES = 'https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-rsb-weights/'
+GLUON_FILES = 'https://github.com/rwightman/pytorch-pretrained-gluonresnet/releases/download/v0.1/'
+
+
+class Normalization(NamedTuple):
+    """`(x - mean) / std` of images in [0, 1], for each of red, green and blue."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+INCEPTION = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+class Preprocessing(NamedTuple):
+    """How images are prepared for an evaluation."""
+
+    crop: int
+    """Side of the square that the model sees, from the middle, in pixels,"""
+    resize: int
+    """and length of the short side before that."""
+    interpolation: Literal['bilinear', 'bicubic']
+    """Both with Pillow's antialiasing."""
+    normalization: Normalization
+    transform_input: bool = False
+    """Whether the model brings normalized images to [-1, 1] first, as torchvision's GoogLeNet and Inception do, whose
+    weights come from TensorFlow. Ours leaves that to the preprocessing."""
+
+
+class Published(NamedTuple):
+    """One set of weights."""
+
+    name: str
+    """The model and what tells its sets of weights apart: 'resnet50.imagenet1k_v2'."""
+    source: str
+    """Whose names the file has: 'torchvision' or 'timm'."""
+    url: str
+    sha256: str | None
+    """How the file's SHA-256 starts, as far as it is known."""
+    preprocessing: Preprocessing
+
+
+def _hub(name: str) -> str:
+    return f'https://huggingface.co/timm/{name}/resolve/main/model.safetensors'
+
+
+# fmt: off
+# name, crop, resize, interpolation, transform_input, file; all IMAGENET
+_TORCHVISION: tuple[tuple[str, int, int, Literal['bilinear', 'bicubic'], bool, str], ...] = (
+    ('alexnet.imagenet1k_v1',          224, 256, 'bilinear', False, 'alexnet-owt-7be5be79.pth'),
+    ('vgg11.imagenet1k_v1',            224, 256, 'bilinear', False, 'vgg11-8a719046.pth'),
+    ('vgg11_bn.imagenet1k_v1',         224, 256, 'bilinear', False, 'vgg11_bn-6002323d.pth'),
+    ('vgg13.imagenet1k_v1',            224, 256, 'bilinear', False, 'vgg13-19584684.pth'),
+    ('vgg13_bn.imagenet1k_v1',         224, 256, 'bilinear', False, 'vgg13_bn-abd245e5.pth'),
+    ('vgg16.imagenet1k_v1',            224, 256, 'bilinear', False, 'vgg16-397923af.pth'),
+    ('vgg16_bn.imagenet1k_v1',         224, 256, 'bilinear', False, 'vgg16_bn-6c64b313.pth'),
+    ('vgg19.imagenet1k_v1',            224, 256, 'bilinear', False, 'vgg19-dcbb9e9d.pth'),
+    ('vgg19_bn.imagenet1k_v1',         224, 256, 'bilinear', False, 'vgg19_bn-c79401a0.pth'),
+    ('googlenet.imagenet1k_v1',        224, 256, 'bilinear', True,  'googlenet-1378be20.pth'),
+    ('inception_v3.imagenet1k_v1',     299, 342, 'bilinear', True,  'inception_v3_google-0cc3c7bd.pth'),
+    ('resnet18.imagenet1k_v1',         224, 256, 'bilinear', False, 'resnet18-f37072fd.pth'),
+    ('resnet34.imagenet1k_v1',         224, 256, 'bilinear', False, 'resnet34-b627a593.pth'),
+    ('resnet50.imagenet1k_v2',         224, 232, 'bilinear', False, 'resnet50-11ad3fa6.pth'),
+    ('resnet50.imagenet1k_v1',         224, 256, 'bilinear', False, 'resnet50-0676ba61.pth'),
+    ('resnet101.imagenet1k_v2',        224, 232, 'bilinear', False, 'resnet101-cd907fc2.pth'),
+    ('resnet101.imagenet1k_v1',        224, 256, 'bilinear', False, 'resnet101-63fe2227.pth'),
+    ('resnet152.imagenet1k_v2',        224, 232, 'bilinear', False, 'resnet152-f82ba261.pth'),
+    ('resnet152.imagenet1k_v1',        224, 256, 'bilinear', False, 'resnet152-394f9c45.pth'),
+    ('resnext50_32x4d.imagenet1k_v2',  224, 232, 'bilinear', False, 'resnext50_32x4d-1a0047aa.pth'),
+    ('resnext50_32x4d.imagenet1k_v1',  224, 256, 'bilinear', False, 'resnext50_32x4d-7cdf4587.pth'),
+    ('resnext101_32x8d.imagenet1k_v2', 224, 232, 'bilinear', False, 'resnext101_32x8d-110c445d.pth'),
+    ('resnext101_32x8d.imagenet1k_v1', 224, 256, 'bilinear', False, 'resnext101_32x8d-8ba56ff5.pth'),
+    ('resnext101_64x4d.imagenet1k_v1', 224, 232, 'bilinear', False, 'resnext101_64x4d-173b62eb.pth'),
+    ('wide_resnet50_2.imagenet1k_v2',  224, 232, 'bilinear', False, 'wide_resnet50_2-9ba9bcbe.pth'),
+    ('wide_resnet50_2.imagenet1k_v1',  224, 256, 'bilinear', False, 'wide_resnet50_2-95faca4d.pth'),
+    ('wide_resnet101_2.imagenet1k_v2', 224, 232, 'bilinear', False, 'wide_resnet101_2-d733dc28.pth'),
+    ('wide_resnet101_2.imagenet1k_v1', 224, 256, 'bilinear', False, 'wide_resnet101_2-32ee1156.pth'),
+    ('mobilenet_v2.imagenet1k_v2',     224, 232, 'bilinear', False, 'mobilenet_v2-7ebf99e0.pth'),
+    ('mobilenet_v2.imagenet1k_v1',     224, 256, 'bilinear', False, 'mobilenet_v2-b0353104.pth'),
+    ('efficientnet_b0.imagenet1k_v1',  224, 256, 'bicubic',  False, 'efficientnet_b0_rwightman-7f5810bc.pth'),
+    ('efficientnet_b1.imagenet1k_v2',  240, 255, 'bilinear', False, 'efficientnet_b1-c27df63c.pth'),
+    ('efficientnet_b1.imagenet1k_v1',  240, 256, 'bicubic',  False, 'efficientnet_b1_rwightman-bac287d4.pth'),
+    ('efficientnet_b2.imagenet1k_v1',  288, 288, 'bicubic',  False, 'efficientnet_b2_rwightman-c35c1473.pth'),
+    ('efficientnet_b3.imagenet1k_v1',  300, 320, 'bicubic',  False, 'efficientnet_b3_rwightman-b3899882.pth'),
+    ('efficientnet_b4.imagenet1k_v1',  380, 384, 'bicubic',  False, 'efficientnet_b4_rwightman-23ab8bcd.pth'),
+    ('efficientnet_b5.imagenet1k_v1',  456, 456, 'bicubic',  False, 'efficientnet_b5_lukemelas-1a07897c.pth'),
+    ('efficientnet_b6.imagenet1k_v1',  528, 528, 'bicubic',  False, 'efficientnet_b6_lukemelas-24a108a5.pth'),
+    ('efficientnet_b7.imagenet1k_v1',  600, 600, 'bicubic',  False, 'efficientnet_b7_lukemelas-c5b4e57e.pth'),
+)
+
+# name, crop, resize, normalization, file; all bicubic
+_TIMM: tuple[tuple[str, int, int, Normalization, str], ...] = (
+    ('efficientnet_b0.ra_in1k',             224, 256, IMAGENET,  TIMM_FILES + 'efficientnet_b0_ra-3dd342df.pth'),
+    ('efficientnet_b0.ra4_e3600_r224_in1k', 224, 248, INCEPTION, _hub('efficientnet_b0.ra4_e3600_r224_in1k')),
+    ('efficientnet_b1.ra4_e3600_r240_in1k', 240, 266, INCEPTION, _hub('efficientnet_b1.ra4_e3600_r240_in1k')),
+    ('efficientnet_b1.ft_in1k',             224, 256, IMAGENET,  TIMM_FILES + 'efficientnet_b1-533bc792.pth'),
+    ('efficientnet_b2.ra_in1k',             256, 292, IMAGENET,  TIMM_FILES + 'efficientnet_b2_ra-bcdf34b7.pth'),
+    ('efficientnet_b3.ra2_in1k',            288, 329, IMAGENET,  TIMM_FILES + 'efficientnet_b3_ra2-cf984f9c.pth'),
+    ('efficientnet_b4.ra2_in1k',            320, 365, IMAGENET,  TIMM_FILES + 'efficientnet_b4_ra2_320-7eb33cd5.pth'),
+    ('seresnet50.a1_in1k',                  224, 235, IMAGENET,  RSB_FILES + 'seresnet50_a1_0-ffa00869.pth'),
+    ('seresnet50.a2_in1k',                  224, 235, IMAGENET,  RSB_FILES + 'seresnet50_a2_0-850de0d9.pth'),
+    ('seresnet50.a3_in1k',                  160, 168, IMAGENET,  RSB_FILES + 'seresnet50_a3_0-317ecd56.pth'),
+    ('seresnet50.ra2_in1k',                 224, 256, IMAGENET,  TIMM_FILES + 'seresnet50_ra_224-8efdb4bb.pth'),
+    ('seresnext50_32x4d.racm_in1k',         224, 256, IMAGENET,  TIMM_FILES + 'seresnext50_32x4d_racm-a304a460.pth'),
+    ('seresnext50_32x4d.gluon_in1k',        224, 256, IMAGENET,  GLUON_FILES + 'gluon_seresnext50_32x4d-90cf2d6e.pth'),
+    ('mobilenet_v1.ra4_e3600_r224_in1k',    224, 256, INCEPTION, _hub('mobilenetv1_100.ra4_e3600_r224_in1k')),
+    ('efficientnet_lite0.ra_in1k',          224, 256, IMAGENET,  TIMM_FILES + 'efficientnet_lite0_ra-37913777.pth'),
+    ('tf_efficientnet_lite0.in1k',          224, 256, INCEPTION, TIMM_FILES + 'tf_efficientnet_lite0-0aa007d2.pth'),
+    ('tf_efficientnet_b0.ns_jft_in1k',      224, 256, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b0_ns-c0e6a31c.pth'),
+    ('tf_efficientnet_b0.aa_in1k',          224, 256, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b0_aa-827b6e33.pth'),
+    ('tf_efficientnet_b0.ap_in1k',          224, 256, INCEPTION, TIMM_FILES + 'tf_efficientnet_b0_ap-f262efe1.pth'),
+    ('tf_efficientnet_b0.in1k',             224, 256, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b0-0af12548.pth'),
+    ('tf_efficientnet_b1.ns_jft_in1k',      240, 272, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b1_ns-99dd0c41.pth'),
+    ('tf_efficientnet_b1.aa_in1k',          240, 272, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b1_aa-ea7a6ee0.pth'),
+    ('tf_efficientnet_b1.ap_in1k',          240, 272, INCEPTION, TIMM_FILES + 'tf_efficientnet_b1_ap-44ef0a3d.pth'),
+    ('tf_efficientnet_b1.in1k',             240, 272, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b1-5c1377c4.pth'),
+    ('tf_efficientnet_b2.ns_jft_in1k',      260, 292, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b2_ns-00306e48.pth'),
+    ('tf_efficientnet_b2.aa_in1k',          260, 292, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b2_aa-60c94f97.pth'),
+    ('tf_efficientnet_b2.ap_in1k',          260, 292, INCEPTION, TIMM_FILES + 'tf_efficientnet_b2_ap-2f8e7636.pth'),
+    ('tf_efficientnet_b2.in1k',             260, 292, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b2-e393ef04.pth'),
+    ('tf_efficientnet_b3.ns_jft_in1k',      300, 331, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b3_ns-9d44bf68.pth'),
+    ('tf_efficientnet_b3.aa_in1k',          300, 331, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b3_aa-84b4657e.pth'),
+    ('tf_efficientnet_b3.ap_in1k',          300, 331, INCEPTION, TIMM_FILES + 'tf_efficientnet_b3_ap-aad25bdd.pth'),
+    ('tf_efficientnet_b3.in1k',             300, 331, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b3-e3bd6955.pth'),
+    ('tf_efficientnet_b4.ns_jft_in1k',      380, 412, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b4_ns-d6313a46.pth'),
+    ('tf_efficientnet_b4.aa_in1k',          380, 412, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b4_aa-818f208c.pth'),
+    ('tf_efficientnet_b4.ap_in1k',          380, 412, INCEPTION, TIMM_FILES + 'tf_efficientnet_b4_ap-dedb23e6.pth'),
+    ('tf_efficientnet_b4.in1k',             380, 412, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b4-74ee3bed.pth'),
+    ('tf_efficientnet_b5.ns_jft_in1k',      456, 488, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b5_ns-6f26d0cf.pth'),
+    ('tf_efficientnet_b5.aa_in1k',          456, 488, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b5_aa-99018a74.pth'),
+    ('tf_efficientnet_b5.ap_in1k',          456, 488, INCEPTION, TIMM_FILES + 'tf_efficientnet_b5_ap-9e82fae8.pth'),
+    ('tf_efficientnet_b5.in1k',             456, 488, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b5-c6949ce9.pth'),
+    ('tf_efficientnet_b5.ra_in1k',          456, 488, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b5_ra-9a3e5369.pth'),
+    ('tf_efficientnet_b6.ns_jft_in1k',      528, 560, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b6_ns-51548356.pth'),
+    ('tf_efficientnet_b6.aa_in1k',          528, 560, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b6_aa-80ba17e4.pth'),
+    ('tf_efficientnet_b6.ap_in1k',          528, 560, INCEPTION, TIMM_FILES + 'tf_efficientnet_b6_ap-4ffb161f.pth'),
+    ('tf_efficientnet_b7.ns_jft_in1k',      600, 632, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b7_ns-1dbc32de.pth'),
+    ('tf_efficientnet_b7.aa_in1k',          600, 632, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b7_aa-076e3472.pth'),
+    ('tf_efficientnet_b7.ap_in1k',          600, 632, INCEPTION, TIMM_FILES + 'tf_efficientnet_b7_ap-ddb28fec.pth'),
+    ('tf_efficientnet_b7.ra_in1k',          600, 632, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b7_ra-6c08e654.pth'),
+)
+# fmt: on
+
+
+def _digits(url: str) -> str | None:
+    found = re.search(r'-([0-9a-f]{8})\.pth$', url)
+    return found and found[1]
+
+
+def _table() -> dict[str, Published]:
+    rows = []
+    for name, crop, resize, interpolation, transform_input, file in _TORCHVISION:
+        prepared = Preprocessing(crop, resize, interpolation, IMAGENET, transform_input)
+        rows.append(Published(name, 'torchvision', TORCHVISION_FILES + file, _digits(file), prepared))
+    for name, crop, resize, normalization, url in _TIMM:
+        prepared = Preprocessing(crop, resize, 'bicubic', normalization)
+        rows.append(Published(name, 'timm', url, _digits(url), prepared))
+    return {row.name: row for row in rows}
+
+
+PUBLISHED = _table()
+
+
+def find(name: str) -> Published:
+    """Look a set of weights up.
+
+    Args:
+        name: of one of `PUBLISHED`, such as 'resnet50.imagenet1k_v1', or of a model, for its first one.
+
+    Returns:
+        Its line of the table.
+
+    Raises:
+        ValueError: there is none of that name, with those that the model has.
+
+    Example:
+        >>> find('resnet50').url
+        'https://download.pytorch.org/models/resnet50-11ad3fa6.pth'
+    """
+    if name in PUBLISHED:
+        return PUBLISHED[name]
+    model = name.partition('.')[0]
+    of_model = [row for row in PUBLISHED.values() if row.name.partition('.')[0] == model]
+    if not of_model:
+        known = ', '.join(dict.fromkeys(row.partition('.')[0] for row in PUBLISHED))
+        raise ValueError(f'no published weights of {model!r}; there are some of {known}')
+    if name != model:
+        raise ValueError(f'no published weights {name!r}; of {model} there are {", ".join(w.name for w in of_model)}')
+    return of_model[0]
+
+
+def image_size(model_name: str) -> int:
+    """Side of the images that a model was published for, in pixels; 224 for a model that has no weights here.
+
+    Example:
+        >>> image_size('inception_v3')
+        299
+    """
+    names = [row for row in PUBLISHED if row.partition('.')[0] == model_name]
+    return PUBLISHED[names[0]].preprocessing.crop if names else 224
+
+
+def download(name: str, *, folder: str | os.PathLike[str] = CACHE) -> Path:
+    """Fetch a file of published weights, unless it has been fetched before.
+
+    What came before a broken connection is kept, and the next call goes on from there. The file gets its name only once
+    it is whole and its SHA-256 starts as the table says. One process at a time may fetch a file.
+
+    Args:
+        name: of one of `PUBLISHED`, such as 'resnet50.imagenet1k_v1', or of a model, for its first one.
+        folder: where it is kept.
+
+    Returns:
+        Its path, for `load`.
+
+    Raises:
+        ValueError: there are no such weights, or what came has another SHA-256.
+        ConnectionError: the server does not answer, or the connection broke.
+
+    Example:
+        >>> download('resnet50.imagenet1k_v3')
+        Traceback (most recent call last):
+        ValueError: no published weights 'resnet50.imagenet1k_v3'; of resnet50 there are ...
+
+        With a network, `load('resnet50', download('resnet50'))` gives the variables.
+    """
+    row = find(name)
+    target = Path(folder).expanduser() / f'{row.name}{Path(row.url).suffix}'
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f'{target.name}.part')
+    _fetch(row.url, part)
+    found = _sha256(part)
+    if not found.startswith(row.sha256 or ''):
+        part.unlink()
+        raise ValueError(
+            f'{row.url} has the SHA-256 {found}, but {row.sha256}... was expected: it is another file, or was changed '
+            'on its way. It is deleted; try once more.'
+        )
+    return part.replace(target)
+
+
+def _fetch(url: str, part: Path) -> None:
+    """Fetches what a partial file still lacks."""
+    done = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={'Range': f'bytes={done}-'} if done else {})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+            resumed = done > 0 and answer.status == http.HTTPStatus.PARTIAL_CONTENT
+            if resumed and not answer.headers.get('Content-Range', '').startswith(f'bytes {done}-'):
+                raise ConnectionError(f'{url}: the server sent another part than was asked for')
+            expected = int(answer.headers.get('Content-Length', 0)) + (done if resumed else 0)
+            with part.open('ab' if resumed else 'wb') as file:
+                while block := answer.read(1 << 20):
+                    file.write(block)
+    except urllib.error.HTTPError as error:
+        if done and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # it was whole already; its hash will tell
+        raise ConnectionError(f'{url}: the server answers {error.code} {error.reason}') from error
+    except (OSError, http.client.HTTPException) as error:
+        raise ConnectionError(f'{url}: {error}. What came is kept in {part}; call again to go on.') from error
+    if part.stat().st_size < expected:
+        raise ConnectionError(
+            f'{url}: the connection broke after {part.stat().st_size:,} of {expected:,} bytes, which are kept in '
+            f'{part}; call again to go on.'
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()

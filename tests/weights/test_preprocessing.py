@@ -1,0 +1,57 @@
+"""Prepared images against torchvision's and timm's transforms (tools/weights_reference.py)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxcv.weights import PUBLISHED, preprocessing
+from jaxcv.weights.preprocessing import evaluation_transform
+from jaxcv.weights.published import IMAGENET, INCEPTION, Preprocessing
+from tests.weights.photos import photo
+
+FIXTURE = Path(__file__).parent.parent / 'fixtures' / 'weights' / 'preprocessing.npz'
+
+
+def test_equals_torchvision_and_timm():
+    """Every way of the table where it shrinks, three where it hardly changes and grows: the same 8-bit values."""
+    with np.load(FIXTURE) as file:
+        expected = dict(file)
+    assert {PUBLISHED[key.partition('/')[0]].preprocessing for key in expected} == {
+        row.preprocessing for row in PUBLISHED.values()
+    }
+    for key, values in expected.items():
+        name, _, size = key.partition('/')
+        x = preprocessing(name)(photo(tuple(map(int, size.split('x')))))
+        assert x.dtype == np.float32
+        x = x.reshape(-1)[np.linspace(0, x.size - 1, 128).astype(int)]
+        np.testing.assert_allclose(x, values, atol=1e-6, rtol=0, err_msg=key)
+
+
+def test_transform_input_undoes_the_normalization():
+    image = photo((30, 40))
+    plain = Preprocessing(24, 26, 'bilinear', INCEPTION)
+    transformed = evaluation_transform(Preprocessing(24, 26, 'bilinear', IMAGENET, transform_input=True))(image)
+    np.testing.assert_allclose(transformed, evaluation_transform(plain)(image), atol=1e-6)
+    np.testing.assert_allclose(transformed.min(), -1, atol=1e-6)
+
+
+def test_an_image_that_needs_no_resizing_keeps_its_values():
+    image = photo((10, 13))
+    x = evaluation_transform(Preprocessing(8, 10, 'bicubic', INCEPTION))(image)
+    np.testing.assert_allclose(x, image[1:9, 2:10] / 127.5 - 1, atol=1e-6)  # 2.5 columns left of it, rounded to even
+
+
+def test_errors():
+    transform = preprocessing('resnet18')
+    with pytest.raises(TypeError, match='from uint8, not from float32'):
+        transform(np.zeros((300, 300, 3), np.float32))
+    for shape in [(300, 300), (300, 300, 1), (300, 300, 4), (2, 300, 300, 3)]:
+        with pytest.raises(ValueError, match=r'from \[h w 3\], RGB'):
+            transform(np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match='no image of 0 pixels'):
+        transform(np.zeros((0, 300, 3), np.uint8))
+    with pytest.raises(ValueError, match='a crop of 300 pixels does not fit'):
+        evaluation_transform(Preprocessing(300, 256, 'bilinear', IMAGENET))
+    with pytest.raises(ValueError, match='no published weights'):
+        preprocessing('resnet51')
