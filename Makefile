@@ -9,10 +9,10 @@ demo: .venv/ready
 	$(PYTHON) -m experiments.evaluate --workdir=$(WORKDIR)
 
 test: lint
-	$(PYTHON) -m pytest -m 'not slow'
+	$(PYTHON) -m pytest -n auto --maxprocesses=8 -m 'not slow'
 
 test-all: lint
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n auto --maxprocesses=8
 
 lint: .venv/ready
 	.venv/bin/ruff format --check .

@@ -35,7 +35,7 @@ def command(monkeypatch, capfd):
         for name in list(flags.FLAGS):
             if name.startswith('config.') or '[' in name:
                 delattr(flags.FLAGS, name)
-        for name in ('config', 'workdir', 'checkpoint', 'images', 'output', 'resume_with_changes'):
+        for name in ('config', 'workdir', 'checkpoint', 'images', 'output', 'out', 'averaged', 'resume_with_changes'):
             if name in flags.FLAGS:
                 flags.FLAGS[name].unparse()
         flags.FLAGS.unparse_flags()

@@ -10,7 +10,8 @@ import pytest
 from experiments import evaluate, launch, train
 from experiments import experiment as pieces
 from experiments.classification import digits
-from jaxcv import config, training
+from jaxcv import config as configs
+from jaxcv import training
 
 RESNET = "--config.model={'name': 'cifar_resnet', 'depth': 8, 'width': 4}"
 
@@ -107,6 +108,7 @@ def source(data_dir, tmp_path):
     store = training.checkpoints(tmp_path / 'source' / 'checkpoints')
     store.save(5, state._replace(state=jax.tree.map(lambda x: x + 0.1, state.state)))
     store.close()
+    configs.save(config, tmp_path / 'source' / 'config.json')
     return tmp_path / 'source'
 
 
@@ -150,7 +152,7 @@ def test_transfer_in_phases(data_dir, tmp_path, source):
 
 def test_a_network_that_does_not_fit_is_told(data_dir, tmp_path, source):
     other = settings(data_dir, model={'width': 8}, finetune={'start_from': str(source)})
-    with pytest.raises(config.ConfigError, match=r'stem/bn/scale: \(4,\) in the trained network, \(8,\) in this one'):
+    with pytest.raises(configs.ConfigError, match=r'stem/bn/scale: \(4,\) in the trained network, \(8,\) in this one'):
         train.train(other, tmp_path / 'run')
 
 
