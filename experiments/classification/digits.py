@@ -2,7 +2,7 @@
 
     python -m experiments.train --config=experiments/classification/digits.py --workdir=runs/digits [--config.seed=1]
 
-Measured on 2 CPU cores, with seeds 0, 1 and 2: a test accuracy of 99.83, 99.83 and 99.66 % in about 45 s, plus 5 s to
+Measured on 2 CPU cores, with seeds 0, 1 and 2: a test accuracy of 99.66, 99.50 and 99.66 % in about 15 s, plus 5 s to
 compile. (scikit-learn's RBF SVC reaches 98.99 %, its nearest neighbour 98.83 %.)
 """
 

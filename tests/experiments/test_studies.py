@@ -71,6 +71,7 @@ def test_the_table_and_its_resumption(settings, tmp_path, capsys):
     assert not (tmp_path / 'new').exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'change',
     [

@@ -48,6 +48,7 @@ def test_torchvision_has_no_senet():
         spec('seresnet50', 'torchvision')
 
 
+@pytest.mark.slow
 def test_trains_in_bfloat16_with_one_image_and_traces_once():
     """Gradient under jit with everything that drops, on one image, twice."""
     model = senet.seresnext50_32x4d(num_classes=3, dtype='bfloat16', dropout=0.5, stochastic_depth=0.5)

@@ -48,6 +48,7 @@ def test_sources_of_weights():
         spec('wide_resnet50_2', 'xternalz')
 
 
+@pytest.mark.slow
 def test_dropout_rests_outside_training_and_the_gradient_is_finite():
     options = {'depths': (1, 1), 'width': 4, 'num_classes': 3}
     plain, model = WideResNet(**options), WideResNet(**options, dropout=0.5)
