@@ -25,7 +25,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,13 +67,7 @@ def jaxcv() -> dict[str, Callable[[], Any]]:
 
 def torchvision() -> dict[str, Callable[[], Any]]:
     import torch
-
-    try:
-        from torchvision.transforms import v2
-    except RuntimeError:  # torchvision's wheel for CUDA beside torch's for the CPU
-        sys.path.insert(0, str(Path(__file__).parents[2] / 'shared/reference'))
-        import tvshim  # noqa: F401
-        from torchvision.transforms import v2
+    from torchvision.transforms import v2
 
     images = torch.from_numpy(np.random.default_rng(0).random((BATCH, 3, SIZE, SIZE), np.float32))
     labels = torch.arange(BATCH)

@@ -66,13 +66,7 @@ def jaxcv(folder: Path) -> Callable[[], Iterable[Any]]:
 def torch(folder: Path) -> Callable[[], Iterable[Any]]:
     import torch
     from PIL import Image
-
-    try:
-        from torchvision import transforms
-    except RuntimeError:  # torchvision's wheel for CUDA beside torch's for the CPU
-        sys.path.insert(0, str(Path(__file__).parents[2] / 'shared/reference'))
-        import tvshim  # noqa: F401
-        from torchvision import transforms
+    from torchvision import transforms
 
     steps = [transforms.RandomResizedCrop(SIZE), transforms.RandomHorizontalFlip(), transforms.PILToTensor()]
     transform = transforms.Compose(steps)

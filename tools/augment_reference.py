@@ -8,13 +8,9 @@ bins, `byte/<operation>/<magnitude>`, and on floats in [0, 1] `float/adjust_<wha
 `magnitudes/<bin>` are RandAugment's for the image's size, in the order of `names`.
 """
 
-import contextlib
 from pathlib import Path
 
 import numpy as np
-
-with contextlib.suppress(ImportError):
-    import tvshim  # noqa: F401  where it is on the path: lets a CUDA torchvision load beside a CPU-only torch
 import torch
 from torchvision.transforms import InterpolationMode, RandAugment, autoaugment, functional
 

@@ -8,13 +8,9 @@ fixture holds, for each model and image size, in training mode the loss, the nor
 running mean, in the order of their names. What the models give in evaluation mode is in tools/backbones.
 """
 
-import contextlib
 from pathlib import Path
 
 import numpy as np
-
-with contextlib.suppress(ImportError):
-    import tvshim  # noqa: F401  where it is on the path: lets a CUDA torchvision load beside a CPU-only torch
 import torch
 import torchvision
 

@@ -5,7 +5,6 @@
 Needs torch, torchvision and timm; run by hand, its result is committed.
 """
 
-import contextlib
 import json
 import math
 import zipfile
@@ -13,9 +12,6 @@ from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
-
-with contextlib.suppress(ImportError):
-    import tvshim  # noqa: F401  where it is on the path: lets a CUDA torchvision load beside a CPU-only torch
 import timm
 import torch
 import torchvision

@@ -8,7 +8,7 @@ A table is a sequence of pairs (our layer, their module), the first that fits co
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 Table = Sequence[tuple[str, str]]
 
@@ -24,5 +24,9 @@ def their_name(layer: str, table: Table) -> str | None:
         pattern = re.sub(r'\\\{(\w+)\\\}', r'(?P<\1>\\d+)', re.escape(ours))
         if match := re.fullmatch(pattern, layer):
             numbers = {name: int(value) for name, value in match.groupdict().items()}
-            return re.sub(r'\{(\w+)([+-]\d+)?\}', lambda m: str(numbers[m[1]] + int(m[2] or 0)), theirs)  # noqa: B023
+            return _filled(theirs, numbers)
     return None
+
+
+def _filled(template: str, numbers: Mapping[str, int]) -> str:
+    return re.sub(r'\{(\w+)([+-]\d+)?\}', lambda found: str(numbers[found[1]] + int(found[2] or 0)), template)

@@ -7,15 +7,11 @@ makes each from its name and shape. Computed in float64, in evaluation mode. For
 every stage its shape and 64 evenly spaced values (N, H, W, C order).
 """
 
-import contextlib
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
-
-with contextlib.suppress(ImportError):
-    import tvshim  # noqa: F401  where it is on the path: lets a CUDA torchvision load beside a CPU-only torch
 import torch
 
 from tests.weights.seeded import seeded
