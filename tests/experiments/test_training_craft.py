@@ -167,3 +167,25 @@ def test_one_member_is_the_run_of_its_seed(data_dir, tmp_path):
     train.train(alone, tmp_path / 'alone')
     member, own = (training.read_variables(tmp_path / name / 'checkpoints') for name in ('both', 'alone'))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[1], b, atol=1e-4), member, own)
+
+
+def test_averaged_networks_get_statistics_of_their_own(data_dir):
+    """The first batch norm's, by NumPy, from the first training batches that the run itself would see."""
+    config = settings(data_dir, average={'name': 'polyak'}, training={'recalibrate_batches': 2})
+    config.augment, config.model.depth = [], 8
+    fields = pieces.Data(**config.data)
+    examples = pieces.source(fields, fields.train_split)
+    config = pieces.resolve(config, examples)
+    experiment = pieces.assemble(config)
+    state = pieces.state_factory(experiment, config, np.zeros((8, 8, 1), np.uint8))()
+    make = pieces.variables_factory(experiment, config, training.make_mesh(jax.devices()[:1]), averaged=True)
+    found = make(state)['batch_stats']['stem']['bn']['mean']
+
+    kernel, batches = np.asarray(state.params['stem']['conv']['kernel']), pieces.train_batches(fields, examples, seed=0)
+    means = []
+    for _ in range(2):
+        images = (next(batches)['image'] / 255 - config.task.mean[0]) / config.task.std[0]
+        padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        seen = sum(padded[:, i : i + 8, j : j + 8] @ kernel[i, j] for i in range(3) for j in range(3))
+        means.append(seen.mean((0, 1, 2)))
+    np.testing.assert_allclose(found, np.mean(means, axis=0), rtol=1e-3, atol=1e-5)
