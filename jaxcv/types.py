@@ -3,6 +3,8 @@
 * **Images** are NHWC: float32 in [0, 1] on the device, uint8 on the host. `normalize` is a step of its own.
 * **Boxes** are absolute-pixel `xyxy`: `(x1, y1, x2, y2)`, `x2` and `y2` exclusive.
 * **Labels** are int32. Disparity is positive pixels, flow is `(dx, dy)`.
+* **Masks**: `mask` int32 `[n h w]` is the class of each pixel, `IGNORED` (255) where losses and metrics look away;
+  `masks` `[n k h w]` are 0 or 1, one for each instance.
 * **Optional things** are arrays plus a boolean `valid` mask: a shape never depends on a value.
 * **A batch** is a dict of arrays that share their first axis. `valid` (bool) is False for padding and for images
   that could not be read; `index` (int32) is the example's place in its data set, -1 for padding.
@@ -24,6 +26,9 @@ Batch = Mapping[str, Any]
 Variables = Mapping[str, Any]
 """What a Linen module's `apply` takes: `{'params': ..., 'batch_stats': ...}`."""
 
+IGNORED = 255
+"""The class of pixels that count for nothing: in a loss, a metric or an average."""
+
 PyTree = Any
 Scalar = Float[Array, '']
 Images = Float[Array, 'n h w c']
@@ -31,6 +36,7 @@ Schedule = Callable[[Any], Any]
 """The update count to the value of a hyper-parameter, as optax has it."""
 
 __all__ = [
+    'IGNORED',
     'Array',
     'Batch',
     'Bool',
