@@ -1,8 +1,9 @@
 """A config is data; a part of it with a `name` is a call.
 
 `{'name': 'resnet18', 'num_classes': 10}` calls `jaxcv.models.resnet18(num_classes=10)`. **The public functions of a
-package (its `__all__`) are its registry**: there are no decorators and no tables to keep in step. A spec is checked
-against the function's signature before anything is called, and all that is wrong is reported at once.
+package (its `__all__`) are its registry**: there are no decorators and no tables to keep in step. What a subpackage has
+is named with a dot, `segmentation.fcn8s`. A spec is checked against the function's signature before anything is called,
+and all that is wrong is reported at once.
 """
 
 import difflib
@@ -279,7 +280,12 @@ def _inner_specs(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _public(package: Any) -> dict[str, Callable[..., Any]]:
-    return {name: getattr(package, name) for name in package.__all__ if inspect.isroutine(getattr(package, name))}
+    members = {name: getattr(package, name) for name in package.__all__}
+    functions: dict[str, Any] = {name: member for name, member in members.items() if inspect.isroutine(member)}
+    for name, member in members.items():
+        if inspect.ismodule(member):
+            functions |= {f'{name}.{inner}': function for inner, function in _public(member).items()}
+    return functions
 
 
 def _plain(value: Any) -> Any:
