@@ -15,6 +15,7 @@ from jaxcv.types import Batch
 ARRAYS = ('losses', 'augment', 'ops', 'classical')  # functions of arrays
 VIEWS = 'jaxcv.augment.views'
 FACTORIES = ('metrics', 'models', 'optim', 'tasks')  # functions that make functions: what a config may name
+SAME_AS = re.compile(r'^Args, Returns and Raises: as in `(\w+)`\.$', re.MULTILINE)
 BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -71,6 +72,8 @@ def test_every_package_lists_what_is_public():
 def test_docstring(name, function):
     assert function.__doc__, 'no docstring'
     parts = sections(function.__doc__)
+    if same := SAME_AS.search(parts['']):
+        parts = {**sections(getattr(importlib.import_module(name.rpartition('.')[0]), same[1]).__doc__), **parts}
     assert parts[''].strip().partition('\n')[0].endswith(('.', ':')), 'the first line is a sentence'
     assert parts.get('Returns', '').strip(), 'says nothing of what it returns'
     assert '>>> ' in parts.get('Example', ''), 'has no example'

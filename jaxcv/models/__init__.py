@@ -3,10 +3,13 @@ config's model may name.
 
 Each function returns a Linen module. `model.init(key, images)` gives its variables, and
 `model.apply(variables, images, train=False)` its float32 logits; `method='features'` gives the named stages instead.
-With `train=True` pass `mutable=['batch_stats']`. `jaxcv.weights` has the published weights.
+With `train=True` pass `mutable=['batch_stats']`. `jaxcv.weights` has the published weights. `stages(model)` says which
+stages there are; it can be called, but makes no model, so that no config may name it.
 """
 
+from jaxcv.models import segmentation
 from jaxcv.models.alexnet import alexnet, zfnet
+from jaxcv.models.cifar_resnet import cifar_resnet
 from jaxcv.models.efficientnet import (
     efficientnet,
     efficientnet_b0,
@@ -23,9 +26,10 @@ from jaxcv.models.googlenet import googlenet
 from jaxcv.models.inception import inception_v3
 from jaxcv.models.linear import linear_classifier
 from jaxcv.models.mobilenet import mobilenet_v1, mobilenet_v2
-from jaxcv.models.resnet import cifar_resnet, resnet18, resnet34, resnet50, resnet101, resnet152
+from jaxcv.models.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from jaxcv.models.resnext import resnext50_32x4d, resnext101_32x8d, resnext101_64x4d
 from jaxcv.models.senet import seresnet50, seresnext50_32x4d
+from jaxcv.models.stages import stages as stages
 from jaxcv.models.tf_efficientnet import (
     tf_efficientnet_b0,
     tf_efficientnet_b1,
@@ -65,6 +69,7 @@ __all__ = [
     'resnext50_32x4d',
     'resnext101_32x8d',
     'resnext101_64x4d',
+    'segmentation',
     'seresnet50',
     'seresnext50_32x4d',
     'tf_efficientnet_b0',

@@ -8,11 +8,12 @@ import functools
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 from jax.typing import DTypeLike
 
+from jaxcv.models.output_stride import OutputStride, check_output_stride, pool, steps
 from jaxcv.nn.conv import Conv
-from jaxcv.nn.pool import adaptive_avg_pool, max_pool
+from jaxcv.nn.norm import local_response_norm
+from jaxcv.nn.pool import adaptive_avg_pool
 from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.types import Array, Float, Images
 
@@ -28,10 +29,12 @@ class AlexNet(nn.Module):
     num_classes: int
     dropout: float = 0.5
     dtype: DTypeLike = jnp.float32
+    output_stride: int = 32
 
     def __post_init__(self):
-        """Check the rate, which the layers would meet in training only."""
+        """Check what the layers would meet late: the rate in training only."""
         check_rate('dropout', self.dropout)
+        check_output_stride(self.output_stride)
         super().__post_init__()
 
     def setup(self):
@@ -45,13 +48,14 @@ class AlexNet(nn.Module):
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the outputs of 'stem' (the first convolution) and, after each pooling, of 'stage1' to 'stage3'."""
         conv = functools.partial(_conv_relu, kernel_init=PYTORCH_INIT, dtype=self.dtype)
+        _, pool1, pool2, pool3 = steps((4, 2, 2, 2), self.output_stride)
         stem = conv(images, 'conv1', 64, 11, strides=4, padding=2)
-        stage1 = max_pool(stem, window=3, strides=2, padding=0)
-        stage2 = max_pool(conv(stage1, 'conv2', 192, 5), window=3, strides=2, padding=0)
-        x = conv(stage2, 'conv3', 384, 3)
-        x = conv(x, 'conv4', 256, 3)
-        x = conv(x, 'conv5', 256, 3)
-        stage3 = max_pool(x, window=3, strides=2, padding=0)
+        stage1 = pool(stem, pool1, window=3)
+        stage2 = pool(conv(stage1, 'conv2', 192, 5), pool2, window=3)
+        x = conv(stage2, 'conv3', 384, 3, dilation=pool2.dilation_after)
+        x = conv(x, 'conv4', 256, 3, dilation=pool2.dilation_after)
+        x = conv(x, 'conv5', 256, 3, dilation=pool2.dilation_after)
+        stage3 = pool(x, pool3, window=3)
         return {'stem': stem, 'stage1': stage1, 'stage2': stage2, 'stage3': stage3}
 
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n classes']:
@@ -68,10 +72,12 @@ class ZFNet(nn.Module):
     num_classes: int
     dropout: float = 0.5
     dtype: DTypeLike = jnp.float32
+    output_stride: int = 32
 
     def __post_init__(self):
-        """Check the rate, which the layers would meet in training only."""
+        """Check what the layers would meet late: the rate in training only."""
         check_rate('dropout', self.dropout)
+        check_output_stride(self.output_stride)
         super().__post_init__()
 
     def setup(self):
@@ -85,16 +91,15 @@ class ZFNet(nn.Module):
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the outputs of 'stem' (the first convolution) and, after each pooling, of 'stage1' to 'stage3'."""
         conv = functools.partial(_conv_relu, kernel_init=PAPER_INIT, dtype=self.dtype)
-
-        def pool(x: Array) -> Array:
-            return max_pool(x, window=3, strides=2, padding=0, ceil_mode=True)
-
+        _, pool1, _, pool2, pool3 = steps((2, 2, 2, 2, 2), self.output_stride)
         stem = conv(images, 'conv1', 96, 7, strides=2, padding=1)
-        stage1 = local_response_norm(pool(stem))
-        stage2 = local_response_norm(pool(conv(stage1, 'conv2', 256, 5, strides=2, padding=0)))
-        x = conv(stage2, 'conv3', 384, 3)
-        x = conv(x, 'conv4', 384, 3)
-        stage3 = pool(conv(x, 'conv5', 256, 3))
+        stage1 = local_response_norm(pool(stem, pool1, window=3, ceil_mode=True))
+        x = conv(stage1, 'conv2', 256, 5, strides=2, padding=0)
+        stage2 = local_response_norm(pool(x, pool2, window=3, ceil_mode=True))
+        x = conv(stage2, 'conv3', 384, 3, dilation=pool2.dilation_after)
+        x = conv(x, 'conv4', 384, 3, dilation=pool2.dilation_after)
+        x = conv(x, 'conv5', 256, 3, dilation=pool2.dilation_after)
+        stage3 = pool(x, pool3, window=3, ceil_mode=True)
         return {'stem': stem, 'stage1': stage1, 'stage2': stage2, 'stage3': stage3}
 
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n classes']:
@@ -105,38 +110,6 @@ class ZFNet(nn.Module):
         return self.head(x).astype(jnp.float32)
 
 
-def local_response_norm(
-    x: Float[Array, 'n h w c'], *, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, bias: float = 2.0
-) -> Float[Array, 'n h w c']:
-    """Divide by the neighbouring channels' energy: `y[c] = x[c] / (bias + alpha sum_d x[d]^2)^beta`, pixel by pixel.
-
-    The sum is over the `size` channels around c, as far as there are. PyTorch's divides alpha by the size.
-
-    Args:
-        x: features.
-        size: number of channels in the sum, odd.
-        alpha: weight of the sum.
-        beta: exponent.
-        bias: added to the weighted sum.
-
-    Returns:
-        Features of the same shape.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> y = local_response_norm(jnp.full((1, 1, 1, 3), 2.0), size=3, alpha=1.0, beta=0.5, bias=1.0)
-        >>> [round(value, 3) for value in y.ravel().tolist()]
-        [0.667, 0.555, 0.667]
-
-    Krizhevsky et al. 2012, ImageNet classification with deep convolutional neural networks, section 3.3.
-    """
-    squares = jnp.square(x.astype(jnp.float32))
-    energy = lax.reduce_window(
-        squares, 0.0, lax.add, (1, 1, 1, size), (1, 1, 1, 1), ((0, 0), (0, 0), (0, 0), (size // 2, size // 2))
-    )
-    return (x * (bias + alpha * energy) ** -beta).astype(x.dtype)
-
-
 def _conv_relu(
     x: Array,
     name: str,
@@ -145,15 +118,32 @@ def _conv_relu(
     *,
     strides: int = 1,
     padding: int | None = None,
+    dilation: int = 1,
     kernel_init: nn.initializers.Initializer,
     dtype: DTypeLike,
 ) -> Array:
     """Convolve and rectify; called inside a compact method, whose module gets the layer."""
-    conv = Conv(features, kernel_size, strides, padding, use_bias=True, kernel_init=kernel_init, dtype=dtype, name=name)
+    conv = Conv(
+        features,
+        kernel_size,
+        strides,
+        padding,
+        dilation,
+        use_bias=True,
+        kernel_init=kernel_init,
+        dtype=dtype,
+        name=name,
+    )
     return nn.relu(conv(x))
 
 
-def alexnet(*, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike = jnp.float32) -> AlexNet:
+def alexnet(
+    *,
+    num_classes: int = 1000,
+    dropout: float = 0.5,
+    dtype: DTypeLike = jnp.float32,
+    output_stride: OutputStride = 32,
+) -> AlexNet:
     """Make an AlexNet: 5 convolutions and 3 dense layers; torchvision's, 61,100,840 parameters.
 
     The convolutions have 64, 192, 384, 256 and 256 filters.
@@ -163,13 +153,16 @@ def alexnet(*, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike =
         dropout: probability in [0, 1) of leaving out a feature before each of the first two dense layers, in training;
             needs `rngs={'dropout': key}`.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters and logits stay float32.
+        output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
+            the same parameters.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage3' at strides 4, 8, 16, 32. Images have 63 pixels a side or more; 224 in the paper.
+        'stage3' at strides 4, 8, 16, 32 (or less, by output_stride). Images have 63 pixels a side or more; 224 in the
+        paper.
 
     Raises:
-        ValueError: the probability is not in [0, 1).
+        ValueError: the probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -181,10 +174,16 @@ def alexnet(*, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike =
     Krizhevsky 2014, One weird trick for parallelizing convolutional neural networks (https://arxiv.org/abs/1404.5997),
     after Krizhevsky et al. 2012, ImageNet classification with deep convolutional neural networks.
     """
-    return AlexNet(num_classes=num_classes, dropout=dropout, dtype=jnp.dtype(dtype))
+    return AlexNet(num_classes, dropout, jnp.dtype(dtype), output_stride)
 
 
-def zfnet(*, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike = jnp.float32) -> ZFNet:
+def zfnet(
+    *,
+    num_classes: int = 1000,
+    dropout: float = 0.5,
+    dtype: DTypeLike = jnp.float32,
+    output_stride: OutputStride = 32,
+) -> ZFNet:
     """Make a ZFNet: AlexNet with 7x7 filters at stride 2 first, not 11x11 at 4; the paper's, 62,357,608 parameters.
 
     The paper's figure 3: 96 filters 7x7, 256 filters 5x5 at stride 2, 384, 384 and 256 filters 3x3; poolings 3x3 at
@@ -196,13 +195,15 @@ def zfnet(*, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike = j
         dropout: probability in [0, 1) of leaving out a feature after each of the first two dense layers, in training;
             needs `rngs={'dropout': key}`.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters and logits stay float32.
+        output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
+            the same parameters.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage3' at strides 2, 4, 16, 32.
+        'stage3' at strides 2, 4, 16, 32 (or less, by output_stride).
 
     Raises:
-        ValueError: the probability is not in [0, 1).
+        ValueError: the probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -213,4 +214,4 @@ def zfnet(*, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike = j
 
     Zeiler and Fergus 2013, Visualizing and understanding convolutional networks (https://arxiv.org/abs/1311.2901).
     """
-    return ZFNet(num_classes=num_classes, dropout=dropout, dtype=jnp.dtype(dtype))
+    return ZFNet(num_classes, dropout, jnp.dtype(dtype), output_stride)

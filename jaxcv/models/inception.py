@@ -4,19 +4,24 @@ Large kernels become stacks of small ones, and square ones pairs of a row and a 
 convolution and a pooling side by side. Layers are named as in torchvision, which follows TensorFlow's release.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.nn.inception import ConvNormReLU
-from jaxcv.nn.pool import avg_pool, max_pool
+from jaxcv.models.output_stride import OutputStride, Step, check_output_stride, pool, steps
+from jaxcv.nn.conv import Size
+from jaxcv.nn.conv_norm import ConvNorm
+from jaxcv.nn.pool import avg_pool
 from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.types import Array, Float, Images
 
 INIT = nn.initializers.normal(0.1)
 """Of all but the auxiliary dense layer; torchvision cuts it off at 20 standard deviations."""
+Layer = functools.partial(ConvNorm, epsilon=1e-3, kernel_init=INIT)
+"""Convolution, batch norm and ReLU."""
 SMALLEST_FOR_AUXILIARY = 17
 """Rows and columns at stride 16 that the auxiliary head needs: those of a 299 x 299 image."""
 
@@ -26,31 +31,33 @@ class Mixed(nn.Module):
 
     dtype: DTypeLike
     axis_name: str | None
+    step: Step
+    """Whether it strides, and how its kernels are dilated."""
     kind: Callable[..., list[Array]]
-    features: int | None = None
+    features: tuple[int, ...] = ()
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
         """Apply the branches to x and stack their channels."""
 
-        def conv(x: Array, name: str, features: int, kernel_size: int | tuple[int, int] = 1, strides: int = 1) -> Array:
-            layer = ConvNormReLU(
+        def conv(x: Array, name: str, features: int, kernel_size: Size = 1, strides: int = 1) -> Array:
+            layer = Layer(
                 features,
                 kernel_size,
                 strides,
-                padding=None if strides == 1 else 0,
-                kernel_init=INIT,
+                self.step.dilation,
+                padding='symmetric' if strides == 1 else 0,
                 dtype=self.dtype,
                 axis_name=self.axis_name,
                 name=name,
             )
             return layer(x, train=train)
 
-        branches = self.kind(conv, x) if self.features is None else self.kind(conv, x, self.features)
+        branches = self.kind(conv, x, self.step, *self.features)
         return jnp.concatenate(branches, axis=-1)
 
 
-def _mixed5(conv: Callable[..., Array], x: Array, pool_features: int) -> list[Array]:
+def _mixed5(conv: Callable[..., Array], x: Array, step: Step, pool_features: int) -> list[Array]:
     """Figure 5: two 3x3 convolutions in the place of one 5x5."""
     five = conv(conv(x, 'branch5x5_1', 48), 'branch5x5_2', 64, 5)
     double = conv(conv(x, 'branch3x3dbl_1', 64), 'branch3x3dbl_2', 96, 3)
@@ -58,21 +65,21 @@ def _mixed5(conv: Callable[..., Array], x: Array, pool_features: int) -> list[Ar
         conv(x, 'branch1x1', 64),
         five,
         conv(double, 'branch3x3dbl_3', 96, 3),
-        conv(avg_pool(x, window=3, padding=1), 'branch_pool', pool_features),
+        conv(avg_pool(x, window=3, padding=step.dilation, dilation=step.dilation), 'branch_pool', pool_features),
     ]
 
 
-def _reduction6(conv: Callable[..., Array], x: Array) -> list[Array]:
+def _reduction6(conv: Callable[..., Array], x: Array, step: Step) -> list[Array]:
     """Figure 10: convolutions and a pooling side by side, all at stride 2."""
     double = conv(conv(x, 'branch3x3dbl_1', 64), 'branch3x3dbl_2', 96, 3)
     return [
-        conv(x, 'branch3x3', 384, 3, 2),
-        conv(double, 'branch3x3dbl_3', 96, 3, 2),
-        max_pool(x, window=3, strides=2, padding=0),
+        conv(x, 'branch3x3', 384, 3, step.strides),
+        conv(double, 'branch3x3dbl_3', 96, 3, step.strides),
+        pool(x, step, window=3),
     ]
 
 
-def _mixed6(conv: Callable[..., Array], x: Array, features: int) -> list[Array]:
+def _mixed6(conv: Callable[..., Array], x: Array, step: Step, features: int) -> list[Array]:
     """Figure 6: a 1x7 and a 7x1 convolution in the place of a 7x7."""
     seven = conv(conv(x, 'branch7x7_1', features), 'branch7x7_2', features, (1, 7))
     double = conv(conv(x, 'branch7x7dbl_1', features), 'branch7x7dbl_2', features, (7, 1))
@@ -81,22 +88,22 @@ def _mixed6(conv: Callable[..., Array], x: Array, features: int) -> list[Array]:
         conv(x, 'branch1x1', 192),
         conv(seven, 'branch7x7_3', 192, (7, 1)),
         conv(double, 'branch7x7dbl_5', 192, (1, 7)),
-        conv(avg_pool(x, window=3, padding=1), 'branch_pool', 192),
+        conv(avg_pool(x, window=3, padding=step.dilation, dilation=step.dilation), 'branch_pool', 192),
     ]
 
 
-def _reduction7(conv: Callable[..., Array], x: Array) -> list[Array]:
+def _reduction7(conv: Callable[..., Array], x: Array, step: Step) -> list[Array]:
     """As figure 10, with a 7x7 branch."""
     seven = conv(conv(x, 'branch7x7x3_1', 192), 'branch7x7x3_2', 192, (1, 7))
     seven = conv(seven, 'branch7x7x3_3', 192, (7, 1))
     return [
-        conv(conv(x, 'branch3x3_1', 192), 'branch3x3_2', 320, 3, 2),
-        conv(seven, 'branch7x7x3_4', 192, 3, 2),
-        max_pool(x, window=3, strides=2, padding=0),
+        conv(conv(x, 'branch3x3_1', 192), 'branch3x3_2', 320, 3, step.strides),
+        conv(seven, 'branch7x7x3_4', 192, 3, step.strides),
+        pool(x, step, window=3),
     ]
 
 
-def _mixed7(conv: Callable[..., Array], x: Array) -> list[Array]:
+def _mixed7(conv: Callable[..., Array], x: Array, step: Step) -> list[Array]:
     """Figure 7: a 1x3 and a 3x1 convolution side by side, for more channels on the coarsest grid."""
     three = conv(x, 'branch3x3_1', 384)
     double = conv(conv(x, 'branch3x3dbl_1', 448), 'branch3x3dbl_2', 384, 3)
@@ -106,18 +113,18 @@ def _mixed7(conv: Callable[..., Array], x: Array) -> list[Array]:
         conv(three, 'branch3x3_2b', 384, (3, 1)),
         conv(double, 'branch3x3dbl_3a', 384, (1, 3)),
         conv(double, 'branch3x3dbl_3b', 384, (3, 1)),
-        conv(avg_pool(x, window=3, padding=1), 'branch_pool', 192),
+        conv(avg_pool(x, window=3, padding=step.dilation, dilation=step.dilation), 'branch_pool', 192),
     ]
 
 
 STAGES: dict[str, dict[str, tuple]] = {
-    'stage2': {'mixed5b': (_mixed5, 32), 'mixed5c': (_mixed5, 64), 'mixed5d': (_mixed5, 64)},
+    'stage2': {'mixed5b': (_mixed5, (32,)), 'mixed5c': (_mixed5, (64,)), 'mixed5d': (_mixed5, (64,))},
     'stage3': {
         'mixed6a': (_reduction6,),
-        'mixed6b': (_mixed6, 128),
-        'mixed6c': (_mixed6, 160),
-        'mixed6d': (_mixed6, 160),
-        'mixed6e': (_mixed6, 192),
+        'mixed6b': (_mixed6, (128,)),
+        'mixed6c': (_mixed6, (160,)),
+        'mixed6d': (_mixed6, (160,)),
+        'mixed6e': (_mixed6, (192,)),
     },
     'stage4': {'mixed7a': (_reduction7,), 'mixed7b': (_mixed7,), 'mixed7c': (_mixed7,)},
 }
@@ -136,15 +143,7 @@ class Auxiliary(nn.Module):
         """Return float32 logits."""
 
         def conv(x: Array, name: str, features: int, kernel_size: int) -> Array:
-            layer = ConvNormReLU(
-                features,
-                kernel_size,
-                padding=0,
-                kernel_init=INIT,
-                dtype=self.dtype,
-                axis_name=self.axis_name,
-                name=name,
-            )
+            layer = Layer(features, kernel_size, padding=0, dtype=self.dtype, axis_name=self.axis_name, name=name)
             return layer(x, train=train)
 
         x = conv(avg_pool(x, window=5, strides=3), 'conv0', 128, 1)
@@ -161,10 +160,12 @@ class InceptionV3(nn.Module):
     dropout: float = 0.5
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
+    output_stride: int = 32
 
     def __post_init__(self):
-        """Check the rate, which the layers would meet in training only."""
+        """Check what the layers would meet late: the rate in training only."""
         check_rate('dropout', self.dropout)
+        check_output_stride(self.output_stride)
         super().__post_init__()
 
     def setup(self):
@@ -179,27 +180,28 @@ class InceptionV3(nn.Module):
         """Return the last outputs before each change of size, 'stem' and 'stage1' to 'stage4'."""
 
         def conv(x: Array, name: str, features: int, kernel_size: int, strides: int = 1, padding: int = 0) -> Array:
-            layer = ConvNormReLU(
+            layer = Layer(
                 features,
                 kernel_size,
                 strides,
-                padding,
-                kernel_init=INIT,
+                padding=padding,
                 dtype=self.dtype,
                 axis_name=self.axis_name,
                 name=name,
             )
             return layer(x, train=train)
 
+        _, pool1, pool2, *reductions = steps((2, 2, 2, 2, 2), self.output_stride)
         x = conv(images, 'conv1a', 32, 3, strides=2)
         x = conv(x, 'conv2a', 32, 3)
         stages = {'stem': conv(x, 'conv2b', 64, 3, padding=1)}
-        x = conv(max_pool(stages['stem'], window=3, strides=2, padding=0), 'conv3b', 80, 1)
+        x = conv(pool(stages['stem'], pool1, window=3), 'conv3b', 80, 1)
         stages['stage1'] = conv(x, 'conv4a', 192, 3)
-        x = max_pool(stages['stage1'], window=3, strides=2, padding=0)
-        for stage, modules in STAGES.items():
+        x = pool(stages['stage1'], pool2, window=3)
+        for (stage, modules), step in zip(STAGES.items(), (Step(1, 1, 1), *reductions), strict=True):
             for name, what in modules.items():
-                x = Mixed(self.dtype, self.axis_name, *what, name=name)(x, train=train)
+                x = Mixed(self.dtype, self.axis_name, step, *what, name=name)(x, train=train)
+                step = Step(1, step.dilation_after, step.dilation_after)  # only the first one of a stage reduces
             stages[stage] = x
         return stages
 
@@ -235,6 +237,7 @@ def inception_v3(
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
     axis_name: str | None = None,
+    output_stride: OutputStride = 32,
 ) -> InceptionV3:
     """Make an Inception v3: 11 modules of factorized convolutions; torchvision's, 27,161,264 parameters.
 
@@ -249,14 +252,16 @@ def inception_v3(
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
         axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
             are those of the whole batch anyway.
+        output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
+            the same parameters.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32, without padding in the stem: 147, 71, 35, 17 and 8 rows of a 299 x 299
-        image. Images have 75 pixels a side or more, with the auxiliary head's logits 299.
+        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride), without padding in the stem: 147, 71, 35, 17
+        and 8 rows of a 299 x 299 image. Images have 75 pixels a side or more, with the auxiliary head's logits 299.
 
     Raises:
-        ValueError: the probability is not in [0, 1).
+        ValueError: the probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -275,4 +280,5 @@ def inception_v3(
         dropout=dropout,
         dtype=jnp.dtype(dtype),
         axis_name=axis_name,
+        output_stride=output_stride,
     )

@@ -6,19 +6,18 @@ that a stage may hold two rows of the paper's table.
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.models.output_stride import OutputStride, check_output_stride
 from jaxcv.nn.conv_norm import ConvNorm, Padding
 from jaxcv.nn.depthwise import DepthwiseSeparableConv
 from jaxcv.nn.inverted_residual import InvertedResidual
 from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.types import Array, Float, Images
-
-OutputStride = Literal[8, 16, 32]
 
 
 class Row(NamedTuple):
@@ -137,7 +136,7 @@ class MobileNet(nn.Module):
     head_init: nn.initializers.Initializer = NORMAL_HEAD
     dropout: float = 0.0
     stochastic_depth: float = 0.0
-    output_stride: OutputStride = 32
+    output_stride: int = 32
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
 
@@ -145,8 +144,7 @@ class MobileNet(nn.Module):
         """Check what only some of the layers would meet, or none."""
         check_rate('dropout', self.dropout)
         check_rate('stochastic_depth', self.stochastic_depth)
-        if self.output_stride not in (8, 16, 32):
-            raise ValueError(f'output_stride is 8, 16 or 32, got {self.output_stride}')
+        check_output_stride(self.output_stride)
         super().__post_init__()
 
     def setup(self):
@@ -243,10 +241,10 @@ def mobilenet_v1(
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32, of 64, 128, 256, 512 and 1024 channels.
+        strides 2, 4, 8, 16, 32 (or less, by output_stride), of 64, 128, 256, 512 and 1024 channels.
 
     Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is another.
+        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -291,10 +289,10 @@ def mobilenet_v2(
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32, of 16, 24, 32, 96 and 320 channels.
+        strides 2, 4, 8, 16, 32 (or less, by output_stride), of 16, 24, 32, 96 and 320 channels.
 
     Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is another.
+        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp

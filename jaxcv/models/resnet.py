@@ -1,26 +1,23 @@
 """Residual networks (He et al. 2016, https://arxiv.org/abs/1512.03385).
 
-Two families: the paper's section 4.2 for small images (`cifar_resnet`), and ResNet-18 to -152 for large ones, equal to
-torchvision's: symmetric padding, the bottleneck's stride on its 3x3, batch norm with epsilon 1e-5 and momentum 0.9.
-The same module makes the ResNeXts, SENets and wide ResNets of the modules beside this one.
+ResNet-18 to -152 equal torchvision's: symmetric padding, the bottleneck's stride on its 3x3, batch norm with epsilon
+1e-5 and momentum 0.9. The same module makes the networks for small images (`cifar_resnet`), the ResNeXts, SENets and
+wide ResNets of the modules beside this one.
 """
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.models.output_stride import OutputStride, Step, check_output_stride, steps
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.nn.pool import max_pool
 from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.nn.residual import BasicBlock, Bottleneck, Shortcut
 from jaxcv.types import Array, Float, Images
-
-OutputStride = Literal[8, 16, 32]
-"""Pixels of the image from one place of the last stage to the next."""
 
 
 class Stage(nn.Module):
@@ -94,6 +91,8 @@ class ResNet(nn.Module):
     squeeze_reduction: int | None = None
     small_images: bool = False
     output_stride: int = 32
+    dilate_first: bool = False
+    """The first block of a dilated stage has the stage's dilation already, as in segmentation-models-pytorch."""
     shortcut: Shortcut = 'projection'
     zero_init_residual: bool = False
     dropout: float = 0.0
@@ -105,8 +104,7 @@ class ResNet(nn.Module):
         """Check what the layers would meet late, or never: the rates in training only."""
         check_rate('dropout', self.dropout)
         check_rate('stochastic_depth', self.stochastic_depth)
-        if self.output_stride not in get_args(OutputStride):
-            raise ValueError(f'output_stride is one of {get_args(OutputStride)}, got {self.output_stride}')
+        check_output_stride(self.output_stride)
         self.dtype = jnp.dtype(self.dtype)
         super().__post_init__()
 
@@ -126,23 +124,19 @@ class ResNet(nn.Module):
             x = max_pool(x, window=3, strides=2, padding=1)
         # Huang et al.: the rate rises linearly with the depth, up to the last block's.
         blocks, done = sum(self.depths), 0
-        stride, dilation = 4, 1
-        for i, depth in enumerate(self.depths):
+        later = steps((4, *(2 for _ in self.depths[1:])), self.output_stride)[1:]
+        for i, (depth, step) in enumerate(zip(self.depths, (Step(1, 1, 1), *later), strict=True)):
             rates = tuple(self.stochastic_depth * (done + j) / blocks for j in range(1, depth + 1))
             done += depth
-            strides, first_dilation = 1 if i == 0 else 2, dilation
-            if stride * strides > self.output_stride:
-                strides, dilation = 1, 2 * dilation
-            stride *= strides
             x = stages[f'stage{i + 1}'] = Stage(
                 block=self.block,
                 stochastic_depths=rates,
                 features=self.width * 2**i,
                 inner_features=self.inner_width and self.inner_width * 2**i,
                 groups=self.groups,
-                strides=strides,
-                dilation=dilation,
-                first_dilation=first_dilation,
+                strides=step.strides,
+                dilation=step.dilation_after,
+                first_dilation=step.dilation_after if self.dilate_first else step.dilation,
                 squeeze_reduction=self.squeeze_reduction,
                 shortcut=self.shortcut,
                 zero_init_residual=self.zero_init_residual,
@@ -158,68 +152,6 @@ class ResNet(nn.Module):
         return self.head(self.drop(last.mean(axis=(1, 2)), train=train)).astype(jnp.float32)
 
 
-def cifar_resnet(
-    *,
-    depth: int = 20,
-    num_classes: int = 10,
-    width: int = 16,
-    shortcut: Shortcut = 'identity',
-    dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
-    dropout: float = 0.0,
-    stochastic_depth: float = 0.0,
-) -> ResNet:
-    """Make a ResNet for small images, of depth 6n+2: a 3x3 stem, then 3 stages of n basic blocks.
-
-    Args:
-        depth: number of layers with weights, 6n+2: 20, 32, 44, 56 and 110 in the paper.
-        num_classes: number of logits.
-        width: channels of the stem and the first stage; the next two have twice and four times as many.
-        shortcut: 'identity' subsamples and pads with zero channels, as the paper does here; 'projection' is a 1x1
-            convolution.
-        dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
-            are those of the whole batch anyway.
-        dropout: probability in [0, 1) of leaving out a feature before the last layer, in training; needs
-            `rngs={'dropout': key}`, as stochastic depth does.
-        stochastic_depth: probability in [0, 1) of leaving out the last block's residual branch, example by example, in
-            training; it rises linearly to that from the first block on (Huang et al. 2016,
-            https://arxiv.org/abs/1603.09382, who have 0.5 at the last).
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage3' at strides 1, 1, 2, 4.
-
-    Raises:
-        ValueError: depth is not 6n+2, or a probability is not in [0, 1).
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> model, images = cifar_resnet(depth=8, width=4), jnp.ones((2, 8, 8, 1))
-        >>> variables = jax.jit(model.init)(jax.random.key(0), images)
-        >>> jax.jit(model.apply)(variables, images).shape
-        (2, 10)
-
-    He et al. 2016, Deep residual learning for image recognition, section 4.2 (https://arxiv.org/abs/1512.03385).
-    """
-    blocks, rest = divmod(depth - 2, 6)
-    if rest or blocks < 1:
-        nearest = sorted({6 * max(n, 1) + 2 for n in (blocks, blocks + 1)})
-        raise ValueError(f'depth of a cifar_resnet is 6n+2, not {depth}; the nearest: {", ".join(map(str, nearest))}.')
-    return ResNet(
-        block=BasicBlock,
-        depths=(blocks,) * 3,
-        num_classes=num_classes,
-        width=width,
-        small_images=True,
-        shortcut=shortcut,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        dtype=dtype,
-        axis_name=axis_name,
-    )
-
-
 def resnet18(
     *,
     num_classes: int = 1000,
@@ -229,6 +161,7 @@ def resnet18(
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
     output_stride: OutputStride = 32,
+    width: int = 64,
 ) -> ResNet:
     """Make a ResNet-18: basic blocks, 2 in each of 4 stages; torchvision's, 11,689,512 parameters.
 
@@ -246,6 +179,8 @@ def resnet18(
             https://arxiv.org/abs/1603.09382, who have 0.5 at the last).
         output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
             the same parameters.
+        width: channels of the first stage, of which each later one has twice as many; fewer make a small network for
+            small problems, without published weights.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
@@ -267,6 +202,7 @@ def resnet18(
         block=BasicBlock,
         depths=(2, 2, 2, 2),
         num_classes=num_classes,
+        width=width,
         zero_init_residual=zero_init_residual,
         dropout=dropout,
         stochastic_depth=stochastic_depth,
@@ -288,21 +224,7 @@ def resnet34(
 ) -> ResNet:
     """Make a ResNet-34: basic blocks, 3, 4, 6 and 3 in 4 stages; torchvision's, 21,797,672 parameters.
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `resnet18`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
-        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
-        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
-        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
-        output_stride: the last stage's stride, as in `resnet18`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
+    Args, Returns and Raises: as in `resnet18`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -310,8 +232,6 @@ def resnet34(
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (512, 5)
-
-    He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
     return ResNet(
         block=BasicBlock,
@@ -338,21 +258,7 @@ def resnet50(
 ) -> ResNet:
     """Make a ResNet-50: bottlenecks, 3, 4, 6 and 3 in 4 stages; torchvision's, 25,557,032 parameters.
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `resnet18`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
-        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
-        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
-        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
-        output_stride: the last stage's stride, as in `resnet18`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
+    Args, Returns and Raises: as in `resnet18`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -360,8 +266,6 @@ def resnet50(
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (2048, 5)
-
-    He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
     return ResNet(
         block=Bottleneck,
@@ -388,21 +292,7 @@ def resnet101(
 ) -> ResNet:
     """Make a ResNet-101: bottlenecks, 3, 4, 23 and 3 in 4 stages; torchvision's, 44,549,160 parameters.
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `resnet18`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
-        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
-        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
-        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
-        output_stride: the last stage's stride, as in `resnet18`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
+    Args, Returns and Raises: as in `resnet18`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -410,8 +300,6 @@ def resnet101(
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (2048, 5)
-
-    He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
     return ResNet(
         block=Bottleneck,
@@ -438,21 +326,7 @@ def resnet152(
 ) -> ResNet:
     """Make a ResNet-152: bottlenecks, 3, 8, 36 and 3 in 4 stages; torchvision's, 60,192,808 parameters.
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `resnet18`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
-        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
-        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
-        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
-        output_stride: the last stage's stride, as in `resnet18`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
+    Args, Returns and Raises: as in `resnet18`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -460,8 +334,6 @@ def resnet152(
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (2048, 5)
-
-    He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
     return ResNet(
         block=Bottleneck,

@@ -9,7 +9,8 @@ import math
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxcv.models.resnet import OutputStride, ResNet
+from jaxcv.models.output_stride import OutputStride
+from jaxcv.models.resnet import ResNet
 from jaxcv.nn.residual import Bottleneck
 
 
@@ -53,21 +54,7 @@ def resnext50_32x4d(
 ) -> ResNet:
     """Make a ResNeXt-50 of 32 groups of 4 channels: 25,028,904 parameters.
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `resnet18`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
-        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
-        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
-        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
-        output_stride: the last stage's stride, as in `resnet18`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
+    Args, Returns and Raises: as in `resnet18`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -75,8 +62,6 @@ def resnext50_32x4d(
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['stage1']['block1']['conv2']['kernel'].shape
         (3, 3, 4, 128)
-
-    Xie et al. 2017, Aggregated residual transformations for deep neural networks (https://arxiv.org/abs/1611.05431).
     """
     return ResNet(
         block=Bottleneck,
@@ -105,21 +90,7 @@ def resnext101_32x8d(
 ) -> ResNet:
     """Make a ResNeXt-101 of 32 groups of 8 channels: 88,791,336 parameters.
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `resnet18`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
-        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
-        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
-        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
-        output_stride: the last stage's stride, as in `resnet18`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
+    Args, Returns and Raises: as in `resnet18`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -127,8 +98,6 @@ def resnext101_32x8d(
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['stage1']['block1']['conv2']['kernel'].shape
         (3, 3, 8, 256)
-
-    Xie et al. 2017, Aggregated residual transformations for deep neural networks (https://arxiv.org/abs/1611.05431).
     """
     return ResNet(
         block=Bottleneck,
@@ -157,21 +126,7 @@ def resnext101_64x4d(
 ) -> ResNet:
     """Make a ResNeXt-101 of 64 groups of 4 channels: 83,455,272 parameters.
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `resnet18`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
-        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
-        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
-        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
-        output_stride: the last stage's stride, as in `resnet18`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
+    Args, Returns and Raises: as in `resnet18`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -179,8 +134,6 @@ def resnext101_64x4d(
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['stage1']['block1']['conv2']['kernel'].shape
         (3, 3, 4, 256)
-
-    Xie et al. 2017, Aggregated residual transformations for deep neural networks (https://arxiv.org/abs/1611.05431).
     """
     return ResNet(
         block=Bottleneck,

@@ -61,9 +61,12 @@ def summarize(model: nn.Module, *, image_size: int, channels: int = 3) -> list[L
     count = len(jax.tree.leaves(variables))
     fields = dict(zip(closed.jaxpr.invars, [None] * count + [_Field(1, 1)], strict=True))
     parameters: dict[str, int] = {}
+    filters: dict[str, int] = {}
     for name, leaf in tree.flat(variables['params']).items():
-        layer = name.rpartition('/')[0]
+        layer, _, kind = name.rpartition('/')
         parameters[layer] = parameters.get(layer, 0) + math.prod(leaf.shape)
+        if kind == 'kernel' and leaf.ndim == 4:
+            filters[layer] = math.prod(leaf.shape)
 
     rows: dict[str, Layer] = {}
     pools = 0
@@ -75,6 +78,10 @@ def summarize(model: nn.Module, *, image_size: int, channels: int = 3) -> list[L
             name = f'{name}/{operation}'.lstrip('/')
             name = name if name not in rows else f'{name}_{pools}'
         before = rows[name].multiply_adds if name in rows else 0
+        if operation == 'conv_transpose':
+            filters.pop(name, None)
+        if name in filters:  # by the formula, whatever a backend makes of a convolution
+            before, multiply_adds = 0, math.prod(shape[1:-1]) * filters[name]
         rows[name] = Layer(
             name,
             shape[1:],
@@ -127,18 +134,21 @@ def _step(equation: Any, field: _Field, image_size: int) -> tuple[str, _Field, i
         reach = max((k - 1) * d for k, d in zip(sides, options['rhs_dilation'], strict=True))
         stride = field.stride * options['window_strides'][0] / options['lhs_dilation'][0]
         grown = _Field(field.size + reach * field.stride / options['lhs_dilation'][0], stride)
-        return 'conv', grown, math.prod(out) * math.prod(sides) * shapes[1][numbers[1]]
+        spread = math.prod(options['lhs_dilation'])  # a transposed convolution meets so many zeros for each pixel
+        multiply_adds = math.prod(out) * math.prod(sides) * shapes[1][numbers[1]] // spread
+        return 'conv' if spread == 1 else 'conv_transpose', grown, multiply_adds
     if kind.startswith('reduce_window'):
         grown = _Field(
-            field.size + (options['window_dimensions'][1] - 1) * field.stride,
+            field.size + (options['window_dimensions'][1] - 1) * options['window_dilation'][1] * field.stride,
             field.stride * options['window_strides'][1],
         )
         return ('max_pool' if kind.endswith('max') else 'avg_pool'), grown, 0
     if kind == 'dot_general':
         (contracted, _), _ = options['dimension_numbers']
         return 'dense', field, math.prod(out) * math.prod(shapes[0][axis] for axis in contracted)
-    if kind == 'slice' and options['strides'] is not None and len(options['strides']) == 4:
-        return 'slice', _Field(field.size, field.stride * options['strides'][1]), 0
+    if kind == 'slice' and len(out) == 4:  # one place of a depthwise kernel, among others
+        stride = options['strides'][1] if options['strides'] else 1
+        return 'slice', _Field(field.size + options['start_indices'][1] * field.stride, field.stride * stride), 0
     if len(shapes[0]) == 4 and shapes[0][1] * shapes[0][2] > 1:
         pooled = kind.startswith('reduce_') and {1, 2} <= set(options.get('axes', ()))
         flattened = kind == 'reshape' and out == (shapes[0][0], math.prod(shapes[0][1:]))

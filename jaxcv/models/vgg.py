@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.models.output_stride import OutputStride, Step, check_output_stride, pool, steps
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
-from jaxcv.nn.pool import adaptive_avg_pool, max_pool
+from jaxcv.nn.pool import adaptive_avg_pool
 from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.types import Array, Float, Images
 
@@ -24,18 +25,19 @@ class Stage(nn.Module):
     depth: int
     features: int
     batch_norm: bool
+    step: Step
     dtype: DTypeLike
     axis_name: str | None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
-        """Convolve and halve."""
+        """Convolve, and halve by a pool (or dilate it)."""
         for i in range(1, self.depth + 1):
-            x = Conv(self.features, use_bias=True, dtype=self.dtype, name=f'conv{i}')(x)
+            x = Conv(self.features, dilation=self.step.dilation, use_bias=True, dtype=self.dtype, name=f'conv{i}')(x)
             if self.batch_norm:
                 x = BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name=f'bn{i}')(x, train=train)
             x = nn.relu(x)
-        return max_pool(x, window=2, strides=2, padding=0)
+        return pool(x, self.step, window=2)
 
 
 class VGG(nn.Module):
@@ -47,10 +49,12 @@ class VGG(nn.Module):
     dropout: float = 0.5
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
+    output_stride: int = 32
 
     def __post_init__(self):
-        """Check the rate, which the layers would meet in training only."""
+        """Check what the layers would meet late: the rate in training only."""
         check_rate('dropout', self.dropout)
+        check_output_stride(self.output_stride)
         super().__post_init__()
 
     def setup(self):
@@ -65,8 +69,9 @@ class VGG(nn.Module):
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the outputs of 'stage1' to 'stage5', each after its pooling."""
         x, stages = images, {}
-        for i, (depth, features) in enumerate(zip(self.depths, WIDTHS, strict=True), start=1):
-            stage = Stage(depth, features, self.batch_norm, self.dtype, self.axis_name, name=f'stage{i}')
+        pools = steps((2,) * 5, self.output_stride)
+        for i, (depth, features, step) in enumerate(zip(self.depths, WIDTHS, pools, strict=True), start=1):
+            stage = Stage(depth, features, self.batch_norm, step, self.dtype, self.axis_name, name=f'stage{i}')
             x = stages[f'stage{i}'] = stage(x, train=train)
         return stages
 
@@ -78,7 +83,13 @@ class VGG(nn.Module):
         return self.head(x).astype(jnp.float32)
 
 
-def vgg11(*, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike = jnp.float32) -> VGG:
+def vgg11(
+    *,
+    num_classes: int = 1000,
+    dropout: float = 0.5,
+    dtype: DTypeLike = jnp.float32,
+    output_stride: OutputStride = 32,
+) -> VGG:
     """Make a VGG-11 (A): 1, 1, 2, 2 and 2 convolutions in 5 stages; torchvision's, 132,863,336 parameters.
 
     Args:
@@ -86,13 +97,15 @@ def vgg11(*, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike = j
         dropout: probability in [0, 1) of leaving out a feature after each of the first two dense layers, in training;
             needs `rngs={'dropout': key}`.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
+        output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
+            the same parameters.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32. Images have 32 pixels a side or more; 224 in the paper.
+        strides 2, 4, 8, 16, 32 (or less, by output_stride). Images have 32 pixels a side or more; 224 in the paper.
 
     Raises:
-        ValueError: the probability is not in [0, 1).
+        ValueError: the probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -100,210 +113,192 @@ def vgg11(*, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike = j
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
         >>> shapes['params']['fc1']['kernel'].shape, shapes['params']['head']['kernel'].shape
         ((25088, 4096), (4096, 5))
-
-    Simonyan and Zisserman 2015, Very deep convolutional networks for large-scale image recognition
-    (https://arxiv.org/abs/1409.1556).
     """
-    return VGG((1, 1, 2, 2, 2), num_classes, batch_norm=False, dropout=dropout, dtype=jnp.dtype(dtype))
+    return VGG(
+        (1, 1, 2, 2, 2),
+        num_classes,
+        batch_norm=False,
+        dropout=dropout,
+        dtype=jnp.dtype(dtype),
+        output_stride=output_stride,
+    )
 
 
 def vgg11_bn(
-    *, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike = jnp.float32, axis_name: str | None = None
+    *,
+    num_classes: int = 1000,
+    dropout: float = 0.5,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    output_stride: OutputStride = 32,
 ) -> VGG:
     """Make a VGG-11 with batch norm after each convolution; torchvision's, 132,868,840 parameters.
 
     Args:
         num_classes: number of logits.
-        dropout: probability of leaving out a feature after a dense layer, as in `vgg11`.
-        dtype: compute type, as in `vgg11`.
+        dropout: probability in [0, 1) of leaving out a feature after each of the first two dense layers, in training;
+            needs `rngs={'dropout': key}`.
+        dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
         axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
             are those of the whole batch anyway.
+        output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
+            the same parameters.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32.
+        strides 2, 4, 8, 16, 32 (or less, by output_stride). Images have 32 pixels a side or more; 224 in the paper.
 
     Raises:
-        ValueError: the probability is not in [0, 1).
+        ValueError: the probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> shapes = jax.eval_shape(vgg11_bn().init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
         >>> sorted(shapes['params']['stage1'])
         ['bn1', 'conv1']
-
-    Simonyan and Zisserman 2015, Very deep convolutional networks for large-scale image recognition
-    (https://arxiv.org/abs/1409.1556).
     """
-    return VGG((1, 1, 2, 2, 2), num_classes, True, dropout, jnp.dtype(dtype), axis_name)
+    return VGG((1, 1, 2, 2, 2), num_classes, True, dropout, jnp.dtype(dtype), axis_name, output_stride)
 
 
-def vgg13(*, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike = jnp.float32) -> VGG:
+def vgg13(
+    *,
+    num_classes: int = 1000,
+    dropout: float = 0.5,
+    dtype: DTypeLike = jnp.float32,
+    output_stride: OutputStride = 32,
+) -> VGG:
     """Make a VGG-13 (B): 2, 2, 2, 2 and 2 convolutions in 5 stages; torchvision's, 133,047,848 parameters.
 
-    Args:
-        num_classes: number of logits.
-        dropout: probability of leaving out a feature after a dense layer, as in `vgg11`.
-        dtype: compute type, as in `vgg11`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32.
-
-    Raises:
-        ValueError: the probability is not in [0, 1).
+    Args, Returns and Raises: as in `vgg11`.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> shapes = jax.eval_shape(vgg13().init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
         >>> sorted(shapes['params']['stage5'])
         ['conv1', 'conv2']
-
-    Simonyan and Zisserman 2015, Very deep convolutional networks for large-scale image recognition
-    (https://arxiv.org/abs/1409.1556).
     """
-    return VGG((2, 2, 2, 2, 2), num_classes, batch_norm=False, dropout=dropout, dtype=jnp.dtype(dtype))
+    return VGG(
+        (2, 2, 2, 2, 2),
+        num_classes,
+        batch_norm=False,
+        dropout=dropout,
+        dtype=jnp.dtype(dtype),
+        output_stride=output_stride,
+    )
 
 
 def vgg13_bn(
-    *, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike = jnp.float32, axis_name: str | None = None
+    *,
+    num_classes: int = 1000,
+    dropout: float = 0.5,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    output_stride: OutputStride = 32,
 ) -> VGG:
     """Make a VGG-13 with batch norm after each convolution; torchvision's, 133,053,736 parameters.
 
-    Args:
-        num_classes: number of logits.
-        dropout: probability of leaving out a feature after a dense layer, as in `vgg11`.
-        dtype: compute type, as in `vgg11`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `vgg11_bn`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32.
-
-    Raises:
-        ValueError: the probability is not in [0, 1).
+    Args, Returns and Raises: as in `vgg11_bn`.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> shapes = jax.eval_shape(vgg13_bn().init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
         >>> sorted(shapes['params']['stage1'])
         ['bn1', 'bn2', 'conv1', 'conv2']
-
-    Simonyan and Zisserman 2015, Very deep convolutional networks for large-scale image recognition
-    (https://arxiv.org/abs/1409.1556).
     """
-    return VGG((2, 2, 2, 2, 2), num_classes, True, dropout, jnp.dtype(dtype), axis_name)
+    return VGG((2, 2, 2, 2, 2), num_classes, True, dropout, jnp.dtype(dtype), axis_name, output_stride)
 
 
-def vgg16(*, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike = jnp.float32) -> VGG:
+def vgg16(
+    *,
+    num_classes: int = 1000,
+    dropout: float = 0.5,
+    dtype: DTypeLike = jnp.float32,
+    output_stride: OutputStride = 32,
+) -> VGG:
     """Make a VGG-16 (D): 2, 2, 3, 3 and 3 convolutions in 5 stages; torchvision's, 138,357,544 parameters.
 
-    Args:
-        num_classes: number of logits.
-        dropout: probability of leaving out a feature after a dense layer, as in `vgg11`.
-        dtype: compute type, as in `vgg11`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32.
-
-    Raises:
-        ValueError: the probability is not in [0, 1).
+    Args, Returns and Raises: as in `vgg11`.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> shapes = jax.eval_shape(vgg16().init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
         >>> sorted(shapes['params']['stage5'])
         ['conv1', 'conv2', 'conv3']
-
-    Simonyan and Zisserman 2015, Very deep convolutional networks for large-scale image recognition
-    (https://arxiv.org/abs/1409.1556).
     """
-    return VGG((2, 2, 3, 3, 3), num_classes, batch_norm=False, dropout=dropout, dtype=jnp.dtype(dtype))
+    return VGG(
+        (2, 2, 3, 3, 3),
+        num_classes,
+        batch_norm=False,
+        dropout=dropout,
+        dtype=jnp.dtype(dtype),
+        output_stride=output_stride,
+    )
 
 
 def vgg16_bn(
-    *, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike = jnp.float32, axis_name: str | None = None
+    *,
+    num_classes: int = 1000,
+    dropout: float = 0.5,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    output_stride: OutputStride = 32,
 ) -> VGG:
     """Make a VGG-16 with batch norm after each convolution; torchvision's, 138,365,992 parameters.
 
-    Args:
-        num_classes: number of logits.
-        dropout: probability of leaving out a feature after a dense layer, as in `vgg11`.
-        dtype: compute type, as in `vgg11`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `vgg11_bn`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32.
-
-    Raises:
-        ValueError: the probability is not in [0, 1).
+    Args, Returns and Raises: as in `vgg11_bn`.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> shapes = jax.eval_shape(vgg16_bn().init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
         >>> sorted(shapes['params']['stage1'])
         ['bn1', 'bn2', 'conv1', 'conv2']
-
-    Simonyan and Zisserman 2015, Very deep convolutional networks for large-scale image recognition
-    (https://arxiv.org/abs/1409.1556).
     """
-    return VGG((2, 2, 3, 3, 3), num_classes, True, dropout, jnp.dtype(dtype), axis_name)
+    return VGG((2, 2, 3, 3, 3), num_classes, True, dropout, jnp.dtype(dtype), axis_name, output_stride)
 
 
-def vgg19(*, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike = jnp.float32) -> VGG:
+def vgg19(
+    *,
+    num_classes: int = 1000,
+    dropout: float = 0.5,
+    dtype: DTypeLike = jnp.float32,
+    output_stride: OutputStride = 32,
+) -> VGG:
     """Make a VGG-19 (E): 2, 2, 4, 4 and 4 convolutions in 5 stages; torchvision's, 143,667,240 parameters.
 
-    Args:
-        num_classes: number of logits.
-        dropout: probability of leaving out a feature after a dense layer, as in `vgg11`.
-        dtype: compute type, as in `vgg11`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32.
-
-    Raises:
-        ValueError: the probability is not in [0, 1).
+    Args, Returns and Raises: as in `vgg11`.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> shapes = jax.eval_shape(vgg19().init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
         >>> sorted(shapes['params']['stage5'])
         ['conv1', 'conv2', 'conv3', 'conv4']
-
-    Simonyan and Zisserman 2015, Very deep convolutional networks for large-scale image recognition
-    (https://arxiv.org/abs/1409.1556).
     """
-    return VGG((2, 2, 4, 4, 4), num_classes, batch_norm=False, dropout=dropout, dtype=jnp.dtype(dtype))
+    return VGG(
+        (2, 2, 4, 4, 4),
+        num_classes,
+        batch_norm=False,
+        dropout=dropout,
+        dtype=jnp.dtype(dtype),
+        output_stride=output_stride,
+    )
 
 
 def vgg19_bn(
-    *, num_classes: int = 1000, dropout: float = 0.5, dtype: DTypeLike = jnp.float32, axis_name: str | None = None
+    *,
+    num_classes: int = 1000,
+    dropout: float = 0.5,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+    output_stride: OutputStride = 32,
 ) -> VGG:
     """Make a VGG-19 with batch norm after each convolution; torchvision's, 143,678,248 parameters.
 
-    Args:
-        num_classes: number of logits.
-        dropout: probability of leaving out a feature after a dense layer, as in `vgg11`.
-        dtype: compute type, as in `vgg11`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `vgg11_bn`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32.
-
-    Raises:
-        ValueError: the probability is not in [0, 1).
+    Args, Returns and Raises: as in `vgg11_bn`.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> shapes = jax.eval_shape(vgg19_bn().init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
         >>> sorted(shapes['params']['stage1'])
         ['bn1', 'bn2', 'conv1', 'conv2']
-
-    Simonyan and Zisserman 2015, Very deep convolutional networks for large-scale image recognition
-    (https://arxiv.org/abs/1409.1556).
     """
-    return VGG((2, 2, 4, 4, 4), num_classes, True, dropout, jnp.dtype(dtype), axis_name)
+    return VGG((2, 2, 4, 4, 4), num_classes, True, dropout, jnp.dtype(dtype), axis_name, output_stride)

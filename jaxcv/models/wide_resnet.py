@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.resnet import OutputStride, ResNet
+from jaxcv.models.output_stride import OutputStride
+from jaxcv.models.resnet import ResNet
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.nn.regularization import check_rate
@@ -30,21 +31,7 @@ def wide_resnet50_2(
 ) -> ResNet:
     """Make a ResNet-50 with twice the channels in each block's 3x3: 68,883,240 parameters.
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `resnet18`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
-        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
-        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
-        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
-        output_stride: the last stage's stride, as in `resnet18`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
+    Args, Returns and Raises: as in `resnet18`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -52,8 +39,6 @@ def wide_resnet50_2(
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['stage1']['block1']['conv2']['kernel'].shape
         (3, 3, 128, 128)
-
-    Zagoruyko and Komodakis 2016, Wide residual networks (https://arxiv.org/abs/1605.07146).
     """
     return ResNet(
         block=Bottleneck,
@@ -81,21 +66,7 @@ def wide_resnet101_2(
 ) -> ResNet:
     """Make a ResNet-101 with twice the channels in each block's 3x3: 126,886,696 parameters.
 
-    Args:
-        num_classes: number of logits.
-        dtype: compute type, as in `resnet18`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
-        zero_init_residual: start the last batch norm of each block at 0, as in `resnet18`.
-        dropout: probability of leaving out a feature before the last layer, as in `resnet18`.
-        stochastic_depth: probability of leaving out the last block's branch, as in `resnet18`.
-        output_stride: the last stage's stride, as in `resnet18`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
-        'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
+    Args, Returns and Raises: as in `resnet18`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -103,8 +74,6 @@ def wide_resnet101_2(
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['stage1']['block1']['conv2']['kernel'].shape
         (3, 3, 128, 128)
-
-    Zagoruyko and Komodakis 2016, Wide residual networks (https://arxiv.org/abs/1605.07146).
     """
     return ResNet(
         block=Bottleneck,

@@ -20,7 +20,12 @@ from flax import linen as nn
 from jax import lax
 from jax.typing import DTypeLike
 
+from jaxcv.nn.grouped_conv import depthwise_conv, grouped_conv
 from jaxcv.types import Array, Float
+
+Size = int | tuple[int, int]
+"""Of rows and of columns; one number stands for both."""
+Pair = tuple[int, int]
 
 MOST_MEMBERS = 32
 """Kernels that a `vmap` unrolls on a CPU; more of them compile too long, and become one grouped convolution."""
@@ -31,7 +36,7 @@ def conv2d(
     kernel: Float[Array, 'kh kw d f'],
     *,
     strides: int = 1,
-    padding: int = 0,
+    padding: Size = 0,
     dilation: int = 1,
     groups: int = 1,
 ) -> Float[Array, 'n i j f']:
@@ -45,7 +50,7 @@ def conv2d(
         x: images or features.
         kernel: one filter an output channel f; `d = c / groups`.
         strides: pixels from one output to the next, s.
-        padding: zeros on every side, p.
+        padding: zeros on every side, p; of a pair, the first above and below, the second left and right.
         dilation: pixels from one place of the kernel to the next, d.
         groups: channels are split into so many groups, each with its own filters.
 
@@ -58,14 +63,21 @@ def conv2d(
         >>> conv2d(jnp.ones((1, 4, 4, 1)), box, strides=2, padding=1)[0, :, :, 0]
         Array([[4., 6.], [6., 9.]], dtype=float32)
     """
-    if kernel.shape[:2] == (1, 1) and groups == 1 and padding == 0:
+    padding = pair(padding)
+    if kernel.shape[:2] == (1, 1) and groups == 1 and padding == (0, 0):
         x, kernel = x[:, ::strides, ::strides], kernel[0, 0]
         if jax.default_backend() != 'cpu':
             return x @ kernel
         return _dense(x.reshape(-1, x.shape[-1]), kernel).reshape(*x.shape[:-1], -1)
-    if jax.default_backend() == 'cpu':
-        return _conv(x, kernel, strides, padding, dilation, groups)
-    return _xla_conv(x, kernel, strides, padding, dilation, groups)
+    if jax.default_backend() != 'cpu':
+        return _xla_conv(x, kernel, strides, padding, dilation, groups)
+    if groups == x.shape[-1] == kernel.shape[-1]:
+        return depthwise_conv(x, kernel, strides, padding, dilation)
+
+    def conv(x: Array, kernel: Array) -> Array:
+        return _conv(x, kernel, strides, padding, dilation)
+
+    return conv(x, kernel) if groups == 1 else grouped_conv(conv, x, kernel, groups)
 
 
 class Conv(nn.Module):
@@ -73,9 +85,10 @@ class Conv(nn.Module):
 
     Attributes:
         features: output channels.
-        kernel_size: rows and columns of the kernel.
+        kernel_size: rows and columns of the kernel; one number stands for both.
         strides: pixels from one output to the next.
-        padding: zeros on every side. None keeps the size at stride 1: `dilation (kernel_size - 1) / 2`.
+        padding: zeros on every side, or a pair of rows and columns. None keeps the size at stride 1:
+            `dilation (kernel_size - 1) / 2`.
         dilation: pixels from one place of the kernel to the next.
         groups: channels are split into so many groups, each with its own filters.
         use_bias: add a bias; leave it out before a batch norm.
@@ -91,9 +104,9 @@ class Conv(nn.Module):
     """
 
     features: int
-    kernel_size: int = 3
+    kernel_size: Size = 3
     strides: int = 1
-    padding: int | None = None
+    padding: Size | None = None
     dilation: int = 1
     groups: int = 1
     use_bias: bool = False
@@ -103,13 +116,14 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c']) -> Float[Array, 'n i j f']:
         """Convolve x."""
-        size = self.kernel_size
-        kernel = self.param('kernel', self.kernel_init, (size, size, x.shape[-1] // self.groups, self.features))
+        height, width = pair(self.kernel_size)
+        kernel = self.param('kernel', self.kernel_init, (height, width, x.shape[-1] // self.groups, self.features))
+        same = self.dilation * (height - 1) // 2, self.dilation * (width - 1) // 2
         y = conv2d(
             x.astype(self.dtype),
             kernel.astype(self.dtype),
             strides=self.strides,
-            padding=self.dilation * (size - 1) // 2 if self.padding is None else self.padding,
+            padding=same if self.padding is None else self.padding,
             dilation=self.dilation,
             groups=self.groups,
         )
@@ -118,12 +132,23 @@ class Conv(nn.Module):
         return y
 
 
-def _xla_conv(x: Array, kernel: Array, strides: int, padding: int, dilation: int, groups: int = 1) -> Array:
+def pair(size: Size) -> Pair:
+    """Return the size of rows and that of columns.
+
+    Example:
+        >>> pair(3), pair((1, 7))
+        ((3, 3), (1, 7))
+    """
+    return (size, size) if isinstance(size, int) else size
+
+
+def _xla_conv(x: Array, kernel: Array, strides: int, padding: Pair, dilation: int, groups: int = 1) -> Array:
+    rows, columns = padding
     return lax.conv_general_dilated(
         x,
         kernel,
         window_strides=(strides, strides),
-        padding=((padding, padding), (padding, padding)),
+        padding=((rows, rows), (columns, columns)),
         rhs_dilation=(dilation, dilation),
         dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
         feature_group_count=groups,
@@ -176,29 +201,29 @@ def _dense_kernel_gradient(x: Array, gradient: Array) -> Array:
 
 
 # A k x k convolution.
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
-def _conv(x: Array, kernel: Array, strides: int, padding: int, dilation: int, groups: int) -> Array:
-    return _each_member(lambda x, kernel: _cpu_conv(x, kernel, strides, padding, dilation, groups))(x, kernel)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _conv(x: Array, kernel: Array, strides: int, padding: Pair, dilation: int) -> Array:
+    return _each_member(lambda x, kernel: _cpu_conv(x, kernel, strides, padding, dilation))(x, kernel)
 
 
 def _conv_forward(
-    x: Array, kernel: Array, strides: int, padding: int, dilation: int, groups: int
+    x: Array, kernel: Array, strides: int, padding: Pair, dilation: int
 ) -> tuple[Array, tuple[Array, Array]]:
-    return _conv(x, kernel, strides, padding, dilation, groups), (x, kernel)
+    return _conv(x, kernel, strides, padding, dilation), (x, kernel)
 
 
 def _conv_backward(
-    strides: int, padding: int, dilation: int, groups: int, residuals: tuple[Array, Array], gradient: Array
+    strides: int, padding: Pair, dilation: int, residuals: tuple[Array, Array], gradient: Array
 ) -> tuple[Array, Array]:
     x, kernel = residuals
-    conv = functools.partial(_xla_conv, strides=strides, padding=padding, dilation=dilation, groups=groups)
+    conv = functools.partial(_xla_conv, strides=strides, padding=padding, dilation=dilation)
 
     def x_gradient(gradient: Array, kernel: Array) -> Array:
-        return jax.linear_transpose(lambda x: _cpu_conv(x, kernel, strides, padding, dilation, groups), x)(gradient)[0]
+        return jax.linear_transpose(lambda x: _cpu_conv(x, kernel, strides, padding, dilation), x)(gradient)[0]
 
     def kernel_gradient(x: Array, gradient: Array) -> Array:
         rows, columns = gradient.shape[1:3]
-        if groups > 1 or rows * columns < 256 or kernel.shape[2] < 16:  # where XLA's is no slower
+        if rows * columns < 256 or kernel.shape[2] < 16:  # where XLA's is no slower
             return jax.linear_transpose(lambda kernel: conv(x, kernel), kernel)(gradient)[0]
         return _conv_kernel_gradient(x, gradient, kernel.shape, strides, padding, dilation)
 
@@ -211,16 +236,16 @@ def _conv_backward(
 _conv.defvjp(_conv_forward, _conv_backward)
 
 
-def _cpu_conv(x: Array, kernel: Array, strides: int, padding: int, dilation: int, groups: int) -> Array:
+def _cpu_conv(x: Array, kernel: Array, strides: int, padding: Pair, dilation: int) -> Array:
     """Convolve as XLA, but for features smaller than the kernel: there XLA swaps the two and takes 10 times as long."""
     height, width, channels, features = kernel.shape
     rows, columns = (
-        (n + 2 * padding - dilation * (k - 1) - 1) // strides + 1
-        for n, k in ((x.shape[1], height), (x.shape[2], width))
+        (n + 2 * p - dilation * (k - 1) - 1) // strides + 1
+        for n, p, k in zip(x.shape[1:3], padding, (height, width), strict=True)
     )
-    if groups > 1 or rows * columns >= height * width:
-        return _xla_conv(x, kernel, strides, padding, dilation, groups)
-    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    if rows * columns >= height * width:
+        return _xla_conv(x, kernel, strides, padding, dilation)
+    x = jnp.pad(x, ((0, 0), *((p, p) for p in padding), (0, 0)))
     patches = _patches(x, (rows, columns), (height, width), strides, dilation)
     y = patches.reshape(-1, height * width * channels) @ kernel.reshape(-1, features)
     return y.reshape(x.shape[0], rows, columns, features)
@@ -238,11 +263,11 @@ def _patches(padded: Array, size: tuple[int, int], kernel_size: tuple[int, int],
 
 
 def _conv_kernel_gradient(
-    x: Array, gradient: Array, shape: tuple[int, ...], strides: int, padding: int, dilation: int
+    x: Array, gradient: Array, shape: tuple[int, ...], strides: int, padding: Pair, dilation: int
 ) -> Array:
     n, rows, columns, _ = gradient.shape
     height, width = shape[:2]
-    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    x = jnp.pad(x, ((0, 0), *((p, p) for p in padding), (0, 0)))
 
     def chunk(i: Array) -> tuple[Array, Array]:
         patches = lax.optimization_barrier(_patches(x[i][None], (rows, columns), (height, width), strides, dilation))

@@ -1,4 +1,4 @@
-"""A convolution, its batch norm and an activation: the unit that mobile networks are made of."""
+"""A convolution, its batch norm and an activation: the unit that Inceptions and mobile networks are made of."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.nn.conv import Conv
+from jaxcv.nn.conv import Conv, Size, pair
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.types import Array, Float
 
@@ -20,12 +20,14 @@ class ConvNorm(nn.Module):
 
     Attributes:
         features: output channels.
-        kernel_size: rows and columns of the kernel, odd.
+        kernel_size: rows and columns of the kernel, odd; one number stands for both.
         strides: pixels from one output to the next.
         dilation: pixels from one place of the kernel to the next.
         groups: channels are split into so many groups; as many as channels make it a depthwise convolution.
         activation: None for none.
-        padding: 'symmetric' is `dilation (kernel_size - 1) / 2` on every side; 'same' is TensorFlow's.
+        padding: 'symmetric' is `dilation (kernel_size - 1) / 2` on every side; 'same' is TensorFlow's; a number is of
+            zeros on every side.
+        kernel_init: first value of the kernel; He et al. 2015 with the fan-out.
         epsilon: of the batch norm.
         momentum: of the batch norm: the share of the running statistics that stays.
         dtype: compute type; parameters and statistics stay float32.
@@ -39,12 +41,13 @@ class ConvNorm(nn.Module):
     """
 
     features: int
-    kernel_size: int = 3
+    kernel_size: Size = 3
     strides: int = 1
     dilation: int = 1
     groups: int = 1
     activation: Callable[[Array], Array] | None = nn.relu
-    padding: Padding = 'symmetric'
+    padding: Padding | int = 'symmetric'
+    kernel_init: nn.initializers.Initializer = Conv.kernel_init
     epsilon: float = 1e-5
     momentum: float = 0.9
     dtype: DTypeLike = jnp.float32
@@ -53,16 +56,19 @@ class ConvNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
         """Apply the three; `train` takes the batch's statistics and updates the running ones."""
-        if self.padding == 'same':
+        padding = None if self.padding == 'symmetric' else self.padding
+        if padding == 'same':
             x = pad_same(x, kernel_size=self.kernel_size, strides=self.strides, dilation=self.dilation)
+            padding = 0
         x = Conv(
             self.features,
             kernel_size=self.kernel_size,
             strides=self.strides,
-            padding=0 if self.padding == 'same' else None,
+            padding=padding,
             dilation=self.dilation,
             groups=self.groups,
             dtype=self.dtype,
+            kernel_init=self.kernel_init,
             name='conv',
         )(x)
         x = BatchNorm(self.momentum, self.epsilon, self.dtype, self.axis_name, name='bn')(x, train=train)
@@ -70,7 +76,7 @@ class ConvNorm(nn.Module):
 
 
 def pad_same(
-    x: Float[Array, 'n h w c'], *, kernel_size: int, strides: int = 1, dilation: int = 1
+    x: Float[Array, 'n h w c'], *, kernel_size: Size, strides: int = 1, dilation: int = 1
 ) -> Float[Array, 'n i j c']:
     """Pad with zeros as TensorFlow's SAME, for a convolution without padding to follow.
 
@@ -78,7 +84,7 @@ def pad_same(
 
     Args:
         x: images or features.
-        kernel_size: rows and columns of the kernel, k.
+        kernel_size: rows and columns of the kernel, k; one number stands for both.
         strides: pixels from one output to the next, s.
         dilation: pixels from one place of the kernel to the next, d.
 
@@ -91,7 +97,7 @@ def pad_same(
         [5, 7]
     """
     sides = []
-    for size in x.shape[1:3]:
-        total = max(0, (-(-size // strides) - 1) * strides + dilation * (kernel_size - 1) + 1 - size)
+    for size, k in zip(x.shape[1:3], pair(kernel_size), strict=True):
+        total = max(0, (-(-size // strides) - 1) * strides + dilation * (k - 1) + 1 - size)
         sides.append((total // 2, total - total // 2))
     return jnp.pad(x, ((0, 0), *sides, (0, 0)))

@@ -1,8 +1,8 @@
-"""Batch normalization."""
+"""Batch normalization, and the response normalization of before."""
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from jax.typing import DTypeLike
 
 from jaxcv.task import BATCH_MOMENTS
@@ -55,7 +55,7 @@ class BatchNorm(nn.Module):
         if train:
             mean, mean_of_squares = x.mean(axis=(0, 1, 2)), jnp.square(x).mean(axis=(0, 1, 2))
             if self.axis_name is not None and not self.is_initializing():
-                mean, mean_of_squares = jax.lax.pmean((mean, mean_of_squares), self.axis_name)
+                mean, mean_of_squares = lax.pmean((mean, mean_of_squares), self.axis_name)
             var = jnp.maximum(mean_of_squares - jnp.square(mean), 0)
             if not self.is_initializing():
                 for name, value in {'mean': mean, 'var': var}.items():
@@ -64,5 +64,37 @@ class BatchNorm(nn.Module):
                 running_var.value = self.momentum * running_var.value + (1 - self.momentum) * var
         else:
             mean, var = running_mean.value, running_var.value
-        slope = scale * jax.lax.rsqrt(var + self.epsilon)
+        slope = scale * lax.rsqrt(var + self.epsilon)
         return (x * slope + (bias - mean * slope)).astype(self.dtype)
+
+
+def local_response_norm(
+    x: Float[Array, 'n h w c'], *, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, bias: float = 2.0
+) -> Float[Array, 'n h w c']:
+    """Divide by the neighbouring channels' energy: `y[c] = x[c] / (bias + alpha sum_d x[d]^2)^beta`, pixel by pixel.
+
+    The sum is over the `size` channels around c, as far as there are. PyTorch's divides alpha by the size.
+
+    Args:
+        x: features.
+        size: number of channels in the sum, odd.
+        alpha: weight of the sum.
+        beta: exponent.
+        bias: added to the weighted sum.
+
+    Returns:
+        Features of the same shape.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> y = local_response_norm(jnp.full((1, 1, 1, 3), 2.0), size=3, alpha=1.0, beta=0.5, bias=1.0)
+        >>> [round(value, 3) for value in y.ravel().tolist()]
+        [0.667, 0.555, 0.667]
+
+    Krizhevsky et al. 2012, ImageNet classification with deep convolutional neural networks, section 3.3.
+    """
+    squares = jnp.square(x.astype(jnp.float32))
+    energy = lax.reduce_window(
+        squares, 0.0, lax.add, (1, 1, 1, size), (1, 1, 1, 1), ((0, 0), (0, 0), (0, 0), (size // 2, size // 2))
+    )
+    return (x * (bias + alpha * energy) ** -beta).astype(x.dtype)

@@ -5,6 +5,7 @@ as PyTorch does, which place of its window won. Other backends keep XLA's own gr
 """
 
 import functools
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +19,15 @@ Sides = tuple[tuple[int, int], tuple[int, int]]
 
 
 def max_pool(
-    x: Float[Array, 'n h w c'], *, window: int = 3, strides: int = 2, padding: int = 1, ceil_mode: bool = False
+    x: Float[Array, 'n h w c'],
+    *,
+    window: int = 3,
+    strides: int = 2,
+    padding: int | Literal['same'] = 1,
+    dilation: int = 1,
+    ceil_mode: bool = False,
 ) -> Float[Array, 'n i j c']:
-    """Take the largest value of each window: `y[i, j] = max_{a b} x[s i + a - p, s j + b - p]`, channel by channel.
+    """Take the largest value of each window: `y[i, j] = max_{a b} x[s i + d a - p, s j + d b - p]`, by channel.
 
     Of equal values the first in reading order gets the gradient. NaN wins. On a CPU the gradient is a custom one, so
     there forward-mode and second derivatives are not available.
@@ -29,15 +36,17 @@ def max_pool(
         x: images or features.
         window: rows and columns of the window.
         strides: pixels from one window to the next, s.
-        padding: rows and columns of -inf on every side, p; less than the window.
+        padding: rows and columns of -inf on every side, p; less than the window. 'same' is for stride 1: it keeps the
+            size, by `p = d (window - 1) // 2` before and as many after, or one more where that is odd.
+        dilation: pixels from one place of the window to the next, d.
         ceil_mode: also take the last window that fits only in part, as Caffe does, unless it starts in the padding.
 
     Returns:
-        Features with i = (h + 2 padding - window) // strides + 1 rows, and columns likewise; with `ceil_mode` the
-        division rounds up.
+        Features with i = (h + 2 padding - dilation (window - 1) - 1) // strides + 1 rows, and columns likewise; with
+        `ceil_mode` the division rounds up.
 
     Raises:
-        ValueError: not even one window fits.
+        ValueError: not even one window fits, or padding is 'same' at another stride.
 
     Example:
         >>> import jax.numpy as jnp
@@ -46,15 +55,23 @@ def max_pool(
         >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), window=3, strides=2, padding=0, ceil_mode=True)[0, :, :, 0]
         Array([[10., 11.], [14., 15.]], dtype=float32)
     """
-    _, height, width, _ = x.shape
-    rows, columns = (_sides(size, window, strides, padding, ceil_mode) for size in (height, width))
-    if jax.default_backend() == 'cpu' and window <= 16:
-        return _max_pool(x, window, strides, (rows, columns))
-    return _xla_max_pool(x, window, strides, (rows, columns))
+    reach = dilation * (window - 1) + 1
+    if padding == 'same':
+        if strides != 1:
+            raise ValueError(f"padding 'same' is for stride 1, got strides={strides}: give the padding as a number")
+        rows = columns = ((reach - 1) // 2, reach // 2)
+    else:
+        rows, columns = (_sides(size, reach, strides, padding, ceil_mode) for size in x.shape[1:3])
+    # XLA has no gradient of a dilated pooling.
+    if (jax.default_backend() == 'cpu' and window <= 16) or dilation > 1:
+        return _max_pool(x, window, strides, dilation, (rows, columns))
+    return _xla_max_pool(x, window, strides, dilation, (rows, columns))
 
 
-def avg_pool(x: Float[Array, 'n h w c'], *, window: int, strides: int = 1, padding: int = 0) -> Float[Array, 'n i j c']:
-    """Take the mean of each window: `y[i, j] = sum_{a b} x[s i + a - p, s j + b - p] / window^2`, channel by channel.
+def avg_pool(
+    x: Float[Array, 'n h w c'], *, window: int, strides: int = 1, padding: int = 0, dilation: int = 1
+) -> Float[Array, 'n i j c']:
+    """Take the mean of each window: `y[i, j] = sum_{a b} x[s i + d a - p, s j + d b - p] / window^2`, by channel.
 
     The padding's zeros count in the mean, as by default in PyTorch.
 
@@ -63,9 +80,10 @@ def avg_pool(x: Float[Array, 'n h w c'], *, window: int, strides: int = 1, paddi
         window: rows and columns of the window.
         strides: pixels from one window to the next, s.
         padding: rows and columns of zeros on every side, p; less than the window.
+        dilation: pixels from one place of the window to the next, d.
 
     Returns:
-        Features with i = (h + 2 padding - window) // strides + 1 rows, and columns likewise.
+        Features with i = (h + 2 padding - dilation (window - 1) - 1) // strides + 1 rows, and columns likewise.
 
     Raises:
         ValueError: not even one window fits.
@@ -75,8 +93,7 @@ def avg_pool(x: Float[Array, 'n h w c'], *, window: int, strides: int = 1, paddi
         >>> avg_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), window=2, strides=2)[0, :, :, 0]
         Array([[ 2.5,  4.5], [10.5, 12.5]], dtype=float32)
     """
-    _, height, width, _ = x.shape
-    sides = [_sides(size, window, strides, padding, ceil_mode=False) for size in (height, width)]
+    sides = [_sides(size, dilation * (window - 1) + 1, strides, padding, ceil_mode=False) for size in x.shape[1:3]]
     total = lax.reduce_window(
         x.astype(jnp.float32),
         0.0,
@@ -84,6 +101,7 @@ def avg_pool(x: Float[Array, 'n h w c'], *, window: int, strides: int = 1, paddi
         window_dimensions=(1, window, window, 1),
         window_strides=(1, strides, strides, 1),
         padding=((0, 0), *sides, (0, 0)),
+        window_dilation=(1, dilation, dilation, 1),
     )
     return (total / window**2).astype(x.dtype)
 
@@ -116,15 +134,15 @@ def adaptive_avg_pool(x: Float[Array, 'n h w c'], *, size: int | tuple[int, int]
     return (total / areas[:, :, None]).astype(x.dtype)
 
 
-def _sides(size: int, window: int, strides: int, padding: int, ceil_mode: bool) -> tuple[int, int]:
+def _sides(size: int, reach: int, strides: int, padding: int, ceil_mode: bool) -> tuple[int, int]:
     """Return the padding before and after that makes a plain pooling of this one."""
-    beyond = size + 2 * padding - window
+    beyond = size + 2 * padding - reach
     count = (-(-beyond // strides) if ceil_mode else beyond // strides) + 1
     if ceil_mode and (count - 1) * strides >= size + padding:
         count -= 1
     if count < 1 or size < 1:
         raise ValueError(
-            f'a window of {window} with padding {padding} does not fit features of size {size}: the images are too '
+            f'a window of {reach} with padding {padding} does not fit features of size {size}: the images are too '
             'small for this pooling'
         )
     return padding, padding + max(0, (count - 1) * strides - beyond)
@@ -138,7 +156,7 @@ def _cells(size: int, count: int) -> np.ndarray:
     return cells
 
 
-def _xla_max_pool(x: Array, window: int, strides: int, sides: Sides) -> Array:
+def _xla_max_pool(x: Array, window: int, strides: int, dilation: int, sides: Sides) -> Array:
     return lax.reduce_window(
         x,
         -jnp.inf,
@@ -146,21 +164,24 @@ def _xla_max_pool(x: Array, window: int, strides: int, sides: Sides) -> Array:
         window_dimensions=(1, window, window, 1),
         window_strides=(1, strides, strides, 1),
         padding=((0, 0), *sides, (0, 0)),
+        window_dilation=(1, dilation, dilation, 1),
     )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def _max_pool(x: Array, window: int, strides: int, sides: Sides) -> Array:
-    return _xla_max_pool(x, window, strides, sides)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
+def _max_pool(x: Array, window: int, strides: int, dilation: int, sides: Sides) -> Array:
+    return _xla_max_pool(x, window, strides, dilation, sides)
 
 
-def _max_pool_forward(x: Array, window: int, strides: int, sides: Sides) -> tuple[Array, tuple[Array, Array]]:
+def _max_pool_forward(
+    x: Array, window: int, strides: int, dilation: int, sides: Sides
+) -> tuple[Array, tuple[Array, Array]]:
     _, height, width, _ = x.shape
     padded = jnp.pad(x, ((0, 0), *sides, (0, 0)), constant_values=-jnp.inf)
-    rows, columns = ((size - window) // strides + 1 for size in padded.shape[1:3])
+    rows, columns = ((size - dilation * (window - 1) - 1) // strides + 1 for size in padded.shape[1:3])
 
     def value(place: int) -> Array:
-        a, b = divmod(place, window)
+        a, b = (dilation * i for i in divmod(place, window))
         return padded[:, a : a + strides * (rows - 1) + 1 : strides, b : b + strides * (columns - 1) + 1 : strides]
 
     largest = value(0)
@@ -174,22 +195,22 @@ def _max_pool_forward(x: Array, window: int, strides: int, sides: Sides) -> tupl
 
 
 def _max_pool_backward(
-    window: int, strides: int, sides: Sides, residuals: tuple[Array, Array], gradient: Array
+    window: int, strides: int, dilation: int, sides: Sides, residuals: tuple[Array, Array], gradient: Array
 ) -> tuple[Array]:
     winner, like = residuals
     (above, _), (left, _) = sides
     _, height, width = like.shape
     n, rows, columns, channels = gradient.shape
-    extra = (window - 1) // strides
+    extra = dilation * (window - 1) // strides
     rows, columns = rows + extra, columns + extra
 
     def phase(a: int, b: int) -> Array:
         """Gather the gradient of the padded input's rows a, a + strides, ... and columns b, b + strides, ..."""
         total = jnp.zeros((n, rows, columns, channels), gradient.dtype)
-        for i in range(a, window, strides):
-            for j in range(b, window, strides):
-                down, right = i // strides, j // strides
-                part = jnp.where(winner == i * window + j, gradient, 0)
+        for place in range(window**2):
+            (down, i), (right, j) = (divmod(dilation * k, strides) for k in divmod(place, window))
+            if (i, j) == (a, b):
+                part = jnp.where(winner == place, gradient, 0)
                 total += jnp.pad(part, ((0, 0), (down, extra - down), (right, extra - right), (0, 0)))
         return total
 

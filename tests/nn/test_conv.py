@@ -10,7 +10,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from scipy.signal import correlate
 
 from jaxcv.nn import Conv, conv2d
-from jaxcv.nn.conv import MOST_MEMBERS
+from jaxcv.nn.conv import MOST_MEMBERS, pair
 
 # size of the image, channels, features, and options. The first rows take each path of the custom gradient.
 CASES = {
@@ -25,10 +25,19 @@ CASES = {
     '3x3 smaller than the kernel, strided': ((4, 3), 4, 6, 3, {'strides': 2, 'padding': 1}),
     '3x3 smaller than the kernel, dilated': ((2, 2), 4, 6, 3, {'padding': 2, 'dilation': 2}),
     '7x7 stem': ((40, 33), 3, 4, 7, {'strides': 2, 'padding': 3}),
+    '1x7': ((17, 18), 16, 8, (1, 7), {'padding': (0, 3)}),
+    '7x1 small, dilated': ((6, 5), 3, 4, (7, 1), {'padding': (6, 0), 'dilation': 2}),
+    '7x1 larger than the features': ((2, 3), 4, 6, (7, 1), {'padding': (3, 0)}),
     '2x2': ((8, 7), 3, 4, 2, {'strides': 2}),
     '1x1 padded': ((5, 4), 3, 4, 1, {'padding': 1}),
     'groups': ((6, 7), 4, 6, 3, {'padding': 1, 'groups': 2}),
+    'many groups': ((18, 17), 128, 64, 3, {'padding': 1, 'groups': 32, 'strides': 2}),
+    'groups of many': ((5, 6), 12, 24, 1, {'groups': 3}),
+    'two filters a channel': ((6, 5), 4, 8, 3, {'padding': 1, 'groups': 4}),
     'depthwise': ((6, 7), 4, 4, 3, {'padding': 1, 'groups': 4, 'strides': 2}),
+    'depthwise, dilated': ((9, 8), 4, 4, 3, {'padding': 2, 'dilation': 2, 'groups': 4, 'strides': 3}),
+    'depthwise, padded by more than it sees': ((4, 5), 3, 3, 3, {'padding': 4, 'groups': 3}),
+    'depthwise 5x5, no padding': ((11, 8), 4, 4, 5, {'groups': 4, 'strides': 2}),
 }
 
 
@@ -36,7 +45,7 @@ def example(name, n=2):
     (height, width), channels, features, size, options = CASES[name]
     rng = np.random.default_rng(0)
     x = rng.standard_normal((n, height, width, channels), np.float32)
-    shape = (size, size, channels // options.get('groups', 1), features)
+    shape = (*pair(size), channels // options.get('groups', 1), features)
     return jnp.asarray(x), jnp.asarray(rng.standard_normal(shape, np.float32)), options
 
 
@@ -45,7 +54,7 @@ def lax_conv(x, kernel, *, strides=1, padding=0, dilation=1, groups=1):
         x,
         kernel,
         (strides, strides),
-        [(padding, padding)] * 2,
+        [(p, p) for p in pair(padding)],
         rhs_dilation=(dilation, dilation),
         dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
         feature_group_count=groups,
@@ -67,9 +76,9 @@ def test_equals_scipy(name):
     strides, padding, dilation, groups = (
         options.get(key, default) for key, default in [('strides', 1), ('padding', 0), ('dilation', 1), ('groups', 1)]
     )
-    padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0))).astype(float)
-    size = dilation * (len(kernel) - 1) + 1
-    spread = np.zeros((size, size, *kernel.shape[2:]))
+    padded = np.pad(x, ((0, 0), *((p, p) for p in pair(padding)), (0, 0))).astype(float)
+    size = (dilation * (side - 1) + 1 for side in kernel.shape[:2])
+    spread = np.zeros((*size, *kernel.shape[2:]))
     spread[::dilation, ::dilation] = kernel
     features = []
     for f in range(kernel.shape[3]):
@@ -111,7 +120,14 @@ def test_vmap_and_scan(name):
 
 
 # One for each path of the gradient.
-MAPPED = ['1x1 narrow, strided', '3x3 large', '3x3 small', '3x3 smaller than the kernel, strided', 'groups']
+MAPPED = [
+    '1x1 narrow, strided',
+    '3x3 large',
+    '3x3 small',
+    '3x3 smaller than the kernel, strided',
+    'groups',
+    'depthwise',
+]
 
 
 @pytest.mark.parametrize('name', MAPPED)

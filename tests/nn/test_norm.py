@@ -1,11 +1,12 @@
-"""Batch norm against the formula in NumPy and against Flax's."""
+"""Batch norm against the formula in NumPy and against Flax's; response norm against its formula."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen as nn
 
-from jaxcv.nn import BatchNorm
+from jaxcv.nn import BatchNorm, local_response_norm
 
 
 def example():
@@ -61,3 +62,13 @@ def test_bfloat16_keeps_float32_statistics():
     assert half.dtype == jnp.bfloat16
     assert updated['batch_stats']['var'].dtype == jnp.float32
     np.testing.assert_allclose(half.astype(jnp.float32), full, atol=0.03)
+
+
+@pytest.mark.parametrize('size', [1, 3, 5])
+def test_local_response_norm(size):
+    x = np.random.default_rng(0).normal(size=(2, 3, 2, 7)).astype(np.float32)
+    expected = np.empty_like(x)
+    for c in range(7):
+        near = x[..., max(0, c - size // 2) : c + size // 2 + 1]
+        expected[..., c] = x[..., c] / (2 + 0.1 * np.square(near).sum(-1)) ** 0.75
+    np.testing.assert_allclose(local_response_norm(jnp.asarray(x), size=size, alpha=0.1), expected, rtol=1e-5)

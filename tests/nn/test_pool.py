@@ -48,6 +48,41 @@ def test_value_and_gradient(size, window, strides, padding):
     np.testing.assert_allclose(vjp(weights)[0], xla_vjp(weights)[0], atol=1e-6)
 
 
+@pytest.mark.parametrize(('window', 'dilation'), [(2, 1), (2, 2), (3, 1), (3, 2), (2, 3)])
+def test_dilated_pooling_that_keeps_the_size(window, dilation):
+    """By the definition; each largest value gets the gradient."""
+    x = np.random.default_rng(0).normal(size=(2, 7, 6, 3)).astype(np.float32)
+    reach = dilation * (window - 1)
+    sides = (reach // 2, reach - reach // 2)
+    padded = np.pad(x, ((0, 0), sides, sides, (0, 0)), constant_values=-np.inf)
+    views = np.lib.stride_tricks.sliding_window_view(padded, (reach + 1,) * 2, (1, 2))[..., ::dilation, ::dilation]
+    expected = views.max((-2, -1))
+    y, vjp = jax.vjp(lambda x: max_pool(x, window=window, strides=1, padding='same', dilation=dilation), jnp.asarray(x))
+    np.testing.assert_array_equal(y, expected)
+    counts = np.zeros_like(padded)
+    for n, i, j, c in np.ndindex(expected.shape):
+        square = (n, slice(i, i + reach + 1, dilation), slice(j, j + reach + 1, dilation), c)
+        counts[square] += padded[square] == expected[n, i, j, c]
+    inside = counts[:, sides[0] : sides[0] + 7, sides[0] : sides[0] + 6]
+    np.testing.assert_array_equal(vjp(jnp.ones_like(y))[0], inside)
+
+
+def test_dilated_pooling_with_strides():
+    x = np.random.default_rng(0).normal(size=(1, 11, 10, 2)).astype(np.float32)
+    views = np.lib.stride_tricks.sliding_window_view(x, (5, 5), (1, 2))[:, ::3, ::3, ..., ::2, ::2]
+    y, vjp = jax.vjp(lambda x: max_pool(x, window=3, strides=3, padding=0, dilation=2), jnp.asarray(x))
+    np.testing.assert_array_equal(y, views.max((-2, -1)))
+    assert float(vjp(jnp.ones_like(y))[0].sum()) == y.size
+    np.testing.assert_allclose(
+        avg_pool(jnp.asarray(x), window=3, strides=3, dilation=2), views.mean((-2, -1)), atol=1e-6
+    )
+
+
+def test_same_padding_is_for_stride_1():
+    with pytest.raises(ValueError, match="padding 'same' is for stride 1, got strides=2"):
+        max_pool(jnp.ones((1, 4, 4, 1)), padding='same')
+
+
 def test_nan_wins_whether_differentiated_or_not():
     x = jnp.ones((1, 4, 4, 1)).at[0, 1, 1, 0].set(jnp.nan)
     assert jnp.isnan(max_pool(x)).any()

@@ -1,0 +1,289 @@
+"""U-Nets (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597): up again, step by step, beside what went down.
+
+`unet` is the paper's; `backbone_unet` has any backbone for its way down, and the decoder of segmentation-models-pytorch
+for its way up; `unet_resnet34` is that library's with its default encoder.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from jaxcv.models.resnet import resnet34
+from jaxcv.models.segmentation.levels import levels
+from jaxcv.models.segmentation.single_stage import score_layer
+from jaxcv.nn.conv import Conv
+from jaxcv.nn.conv_norm import ConvNorm
+from jaxcv.nn.conv_transpose import ConvTranspose
+from jaxcv.nn.norm import BatchNorm
+from jaxcv.nn.pool import max_pool
+from jaxcv.nn.regularization import Dropout, check_rate
+from jaxcv.ops.resize import resize_nearest
+from jaxcv.types import Array, Float, Images
+
+UNetPadding = Literal['same', 'valid']
+
+
+class TwoConvs(nn.Module):
+    """Two 3x3 convolutions with ReLU, perhaps with batch norm."""
+
+    features: int
+    padding: int
+    batch_norm: bool
+    dtype: DTypeLike
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
+        """Convolve twice."""
+        for i in (1, 2):
+            conv = Conv(
+                self.features,
+                padding=self.padding,
+                use_bias=not self.batch_norm,
+                dtype=self.dtype,
+                kernel_init=nn.initializers.he_normal(),
+                name=f'conv{i}',
+            )
+            x = conv(x)
+            if self.batch_norm:
+                x = BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name=f'bn{i}')(x, train=train)
+            x = nn.relu(x)
+        return x
+
+
+class UNet(nn.Module):
+    """The paper's network: the module behind `unet`."""
+
+    num_classes: int
+    width: int = 64
+    depth: int = 4
+    padding: UNetPadding = 'same'
+    batch_norm: bool = False
+    dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+
+    def __post_init__(self):
+        """Check the rate, which the layers would meet in training only."""
+        check_rate('dropout', self.dropout)
+        super().__post_init__()
+
+    def setup(self):
+        """Make what comes last; it is apart so that `features` does without it."""
+        self.score = score_layer(self.num_classes, dtype=self.dtype)
+
+    @nn.compact
+    def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
+        """Return 'down1', 'down2', ... and 'bottom', then ..., 'up2', 'up1', all of the padded images."""
+        pad = int(self.padding == 'same')
+
+        def convs(name: str, level: int, x: Array) -> Array:
+            features = self.width * 2**level
+            return TwoConvs(features, pad, self.batch_norm, self.dtype, self.axis_name, name=name)(x, train=train)
+
+        x, stages = self._padded(images), {}
+        for level in range(self.depth):
+            stages[f'down{level + 1}'] = convs(f'down{level + 1}', level, x)
+            x = max_pool(stages[f'down{level + 1}'], window=2, strides=2, padding=0)
+        x = stages['bottom'] = Dropout(self.dropout, name='drop')(convs('bottom', self.depth, x), train=train)
+        for level in reversed(range(self.depth)):
+            name = f'up{level + 1}'
+            layer = ConvTranspose(self.width * 2**level, use_bias=True, dtype=self.dtype, name=f'{name}_conv')
+            x = layer(x)
+            beside = _middle(stages[f'down{level + 1}'], x.shape[1:3])
+            x = stages[name] = convs(name, level, jnp.concatenate([beside, x], axis=-1))
+        return stages
+
+    def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n h w classes']:
+        """Return float32 logits; `train` takes the batch's statistics, updates the running ones, and drops."""
+        x = self.features(images, train=train)['up1']
+        return self.score(_middle(x, images.shape[1:3])).astype(jnp.float32)
+
+    def _padded(self, images: Array) -> Array:
+        """Mirror the borders, so that all sizes are even on the way down, and what the convolutions eat is there."""
+        unit = 2**self.depth
+        # Two convolutions at each level, down and up, eat 4 pixels a side there: 2^level pixels of the image each.
+        eaten, rest = (0, 0) if self.padding == 'same' else (6 * unit - 4, 4)
+        sides = []
+        for size in images.shape[1:3]:
+            more = (rest - size) % unit
+            sides.append((eaten + more // 2, eaten + more - more // 2))
+        return jnp.pad(images, ((0, 0), *sides, (0, 0)), mode='reflect')
+
+
+class UNetDecoder(nn.Module):
+    """Up by 2 with the nearest pixel, the encoder's stage beside it, two convolutions; as often as there are stages."""
+
+    features: Sequence[int]
+    dtype: DTypeLike
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, images: Images, stages: Sequence[Array], *, train: bool) -> dict[str, Array]:
+        """Return the outputs 'up1', 'up2', ... from the stages, the coarsest first."""
+        x, whole = stages[0], images.shape[1:3]
+        finer: list[Array | None] = [*stages[1:]]
+        if stages[-1].shape[1:3] != whole:  # one step more, without a stage beside
+            finer.append(None)
+        if len(finer) > len(self.features):
+            raise ValueError(
+                f'a backbone of {len(stages)} resolutions needs {len(finer)} decoder_features, got {self.features}'
+            )
+        outputs = {}
+        for i, (beside, features) in enumerate(zip(finer, self.features[-len(finer) :], strict=True), start=1):
+            x = resize_nearest(x, size=whole if beside is None else beside.shape[1:3])
+            x = x if beside is None else jnp.concatenate([x, beside.astype(x.dtype)], axis=-1)
+            for j in (1, 2):
+                layer = ConvNorm(features, dtype=self.dtype, axis_name=self.axis_name, name=f'block{i}_conv{j}')
+                x = layer(x, train=train)
+            outputs[f'up{i}'] = x
+        return outputs
+
+
+class BackboneUNet(nn.Module):
+    """A backbone, the decoder, and a 3x3 convolution to the classes: behind `backbone_unet` and `unet_resnet34`."""
+
+    backbone: nn.Module
+    decoder: UNetDecoder
+    num_classes: int
+    dtype: DTypeLike = jnp.float32
+
+    def setup(self):
+        """Make what comes last; it is apart so that `features` does without it."""
+        self.score = score_layer(self.num_classes, kernel_size=3, dtype=self.dtype)
+
+    def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
+        """Return the backbone's stages and then the decoder's, 'up1' and on, the last one at the images' size."""
+        stages = self.backbone.features(images, train=train)
+        coarsest_first = list(reversed(levels(images, stages).values()))
+        return {**stages, **self.decoder(images, coarsest_first, train=train)}
+
+    def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n h w classes']:
+        """Return float32 logits; `train` takes the batch's statistics and updates the running ones."""
+        *_, last = self.features(images, train=train).values()
+        return self.score(last).astype(jnp.float32)
+
+
+def _middle(x: Array, size: Sequence[int]) -> Array:
+    """Cut out the middle."""
+    top, left = ((old - new) // 2 for old, new in zip(x.shape[1:3], size, strict=True))
+    return x[:, top : top + size[0], left : left + size[1]]
+
+
+def unet(
+    *,
+    num_classes: int = 21,
+    width: int = 64,
+    depth: int = 4,
+    padding: UNetPadding = 'same',
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+) -> UNet:
+    """Make the U-Net of the paper: 31,030,658 parameters from one channel to 2 classes.
+
+    Args:
+        num_classes: number of logits of a pixel.
+        width: channels of the first level; each later one has twice as many.
+        depth: levels below the first.
+        padding: 'valid' is the paper's: convolutions without padding, and what goes up has the middle of what went down
+            beside it. Here the images are mirrored at their borders first, as the paper does for its tiles, by 92
+            pixels on every side at depth 4. 'same' has convolutions that keep the size: less to compute, and zeros
+            outside.
+        batch_norm: add a batch norm after each 3x3 convolution, which loses its bias.
+        dropout: probability in [0, 1) of leaving out a value at the bottom, in training; needs
+            `rngs={'dropout': key}`.
+        dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
+        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
+            are those of the whole batch anyway.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, for images of any size, with
+        stages 'down1', ..., 'bottom' and 'up4', ..., 'up1' of the padded images.
+
+    Raises:
+        ValueError: the probability is not in [0, 1).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model, images = unet(num_classes=2, width=4, padding='valid'), jnp.ones((1, 40, 33, 1))
+        >>> jax.eval_shape(model.init_with_output, jax.random.key(0), images)[0].shape
+        (1, 40, 33, 2)
+
+    Ronneberger et al. 2015, U-Net: convolutional networks for biomedical image segmentation
+    (https://arxiv.org/abs/1505.04597).
+    """
+    return UNet(num_classes, width, depth, padding, batch_norm, dropout, jnp.dtype(dtype), axis_name)
+
+
+def backbone_unet(
+    *,
+    backbone: nn.Module,
+    num_classes: int = 21,
+    decoder_features: Sequence[int] = (256, 128, 64, 32, 16),
+    dtype: DTypeLike = jnp.float32,
+    axis_name: str | None = None,
+) -> BackboneUNet:
+    """Make a U-Net whose way down is a backbone: the last stage of each stride goes beside what comes up.
+
+    Going up a step is the nearest pixel twice, the stage beside it, and two 3x3 convolutions with batch norm and ReLU,
+    down to the images' own size.
+
+    Args:
+        backbone: a model with stages, such as `models.resnet18()`, with its own dtype and axis name.
+        num_classes: number of logits of a pixel.
+        decoder_features: channels of the steps, the coarsest first; a backbone with fewer resolutions takes the last
+            ones.
+        dtype: compute type of the decoder, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits
+            stay float32.
+        axis_name: the mapped axis over which the decoder's batch statistics are taken, under `pmap`. None under `jit`,
+            where they are those of the whole batch anyway.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, for images of any size that the
+        backbone takes, with its stages and 'up1', 'up2', ... of the decoder. It raises ValueError where the backbone
+        has more resolutions than there are decoder features.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxcv import models
+        >>> model, images = backbone_unet(backbone=models.vgg11_bn(), num_classes=5), jnp.ones((1, 50, 33, 3))
+        >>> jax.eval_shape(model.init_with_output, jax.random.key(0), images)[0].shape
+        (1, 50, 33, 5)
+
+    Ronneberger et al. 2015, U-Net: convolutional networks for biomedical image segmentation
+    (https://arxiv.org/abs/1505.04597).
+    """
+    dtype = jnp.dtype(dtype)
+    return BackboneUNet(backbone, UNetDecoder(tuple(decoder_features), dtype, axis_name), num_classes, dtype)
+
+
+def unet_resnet34(
+    *, num_classes: int = 1, dtype: DTypeLike = jnp.float32, axis_name: str | None = None
+) -> BackboneUNet:
+    """Make the Unet of segmentation-models-pytorch on a ResNet-34: 24,436,369 parameters.
+
+    Args:
+        num_classes: number of logits of a pixel; one, as there by default, is for a sigmoid.
+        dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
+        axis_name: the mapped axis over which batch statistics are taken, as in `backbone_unet`.
+
+    Returns:
+        A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `backbone_unet`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model, images = unet_resnet34(), jnp.ones((1, 50, 33, 3))
+        >>> jax.eval_shape(model.init_with_output, jax.random.key(0), images)[0].shape
+        (1, 50, 33, 1)
+
+    Ronneberger et al. 2015, U-Net: convolutional networks for biomedical image segmentation
+    (https://arxiv.org/abs/1505.04597).
+    """
+    return backbone_unet(
+        backbone=resnet34(dtype=dtype, axis_name=axis_name), num_classes=num_classes, dtype=dtype, axis_name=axis_name
+    )
