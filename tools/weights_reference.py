@@ -93,7 +93,8 @@ def described(name: str) -> dict:
     """What a source says of its weights, in the words of our table."""
     transform, transform_input, url = theirs(name)
     if PUBLISHED[name].source == 'torchvision':
-        settings = [transform.crop_size[0], transform.resize_size[0], transform.interpolation.value]
+        crop = transform.crop_size[0] if hasattr(transform, 'crop_size') else None  # a segmentation's has none
+        settings = [crop, transform.resize_size[0], transform.interpolation.value]
         settings += [list(transform.mean), list(transform.std)]
     else:
         model, _, tag = name.partition('.')

@@ -5,7 +5,7 @@ transform that prepares those. Files are read without PyTorch, and no code in th
 model entry by entry is an error. `save` writes what torchvision and timm load back.
 """
 
-from jaxcv.weights.files import read_state_dict
+from jaxcv.weights.files import packaged, read_state_dict
 from jaxcv.weights.imagenet import imagenet_classes
 from jaxcv.weights.loading import from_state_dict, load, save, to_state_dict
 from jaxcv.weights.preprocessing import preprocessing
@@ -17,6 +17,7 @@ __all__ = [
     'from_state_dict',
     'imagenet_classes',
     'load',
+    'packaged',
     'preprocessing',
     'read_state_dict',
     'save',

