@@ -12,7 +12,7 @@ from absl import logging
 
 from jaxcv.data.seeds import mix
 from jaxcv.data.sources import Source
-from jaxcv.data.transforms import Example, Transform, compose
+from jaxcv.data.transforms import IGNORED, Example, Transform, compose
 
 __all__ = ['eval_batches', 'prefetch', 'train_batches']
 
@@ -53,13 +53,15 @@ def train_batches(
         buffer: Batches ready or in the making, by default two more than the threads.
 
     Returns:
-        An iterator of batches: `image` uint8, `label` int32, `valid` (all True), `index` int32 (the place in the data
-        set), and every other numeric feature that the transforms leave. `get_state()` and `set_state(state)` (JSON)
-        resume it exactly; `skipped` counts the broken examples so far.
+        An iterator of batches: `image` uint8, `label` int32 and `mask` int32 `[n h w]` where the data have them,
+        `valid` (all True), `index` int32 (the place in the data set), and every other numeric feature that the
+        transforms leave. `get_state()` and `set_state(state)` (JSON) resume it exactly; `skipped` counts the broken
+        examples so far.
 
     Raises:
         ValueError: The batch is larger than the data, or cannot be split over the processes. While iterating: an
-            example is broken (with 'error'), its label is out of range, or its shape differs from its neighbours'.
+            example is broken (with 'error'), its label or mask is out of range, or its shape differs from its
+            neighbours'.
 
     Example:
         >>> import numpy as np
@@ -347,12 +349,19 @@ def _reader(source: Source, transforms: Sequence[Transform]) -> Callable[[int, i
             example = transform({**source.read(index), 'seed': seed})
         except (OSError, ValueError) as error:
             raise _BrokenExampleError(f'{source.where(index)}: {error}') from error
-        if isinstance(example.get('image'), bytes):
-            raise ValueError(f"{source.where(index)}: the image is still encoded; begin the transforms with 'decode'")
+        for name, remedy in (('image', 'decode'), ('mask', 'decode_mask')):
+            if isinstance(example.get(name), bytes):
+                raise ValueError(
+                    f'{source.where(index)}: the {name} is still encoded; begin the transforms with {remedy!r}'
+                )
         features = {name: np.asarray(value) for name, value in example.items() if name != 'seed'}
         features = {name: value for name, value in features.items() if value.dtype.kind in 'biuf'}
         if 'label' in features:
             features['label'] = _checked_label(features['label'], index, source)
+        if 'mask' in features:
+            # Where there are both, the names are the labels'.
+            classes = 0 if 'label' in features else len(source.class_names)
+            features['mask'] = _checked_mask(features['mask'], features.get('image'), classes, source.where(index))
         return {**features, 'valid': np.True_, 'index': np.int32(index)}
 
     return read
@@ -365,6 +374,20 @@ def _checked_label(label: np.ndarray, index: int, source: Source) -> np.ndarray:
             f'{source.where(index)}: the label {label} is not one of the {classes} classes 0..{classes - 1}'
         )
     return label.astype(np.int32) if label.dtype.kind in 'iu' else label
+
+
+def _checked_mask(mask: np.ndarray, image: np.ndarray | None, classes: int, where: str) -> np.ndarray:
+    if mask.ndim != 2 or mask.dtype.kind not in 'iu':
+        raise ValueError(f"{where}: the mask is {mask.dtype} {mask.shape}, not integers [h w]; use 'decode_mask'")
+    if image is not None and image.shape[:2] != mask.shape:
+        raise ValueError(f'{where}: the image has {image.shape[:2]} pixels, its mask {mask.shape}')
+    unknown = mask[(mask >= classes) & (mask != IGNORED)]
+    if classes and unknown.size:
+        raise ValueError(
+            f'{where}: the mask has class {unknown.max()}, but there are {classes}, 0..{classes - 1} and {IGNORED} for '
+            "ignored pixels; put it right by 'relabel'"
+        )
+    return mask.astype(np.int32)
 
 
 def _next_readable(

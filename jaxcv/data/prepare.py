@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxcv.data.sources import describe, source, unknown_name
+from jaxcv.data.sources import describe, register_bundled, source, unknown_name
 
 __all__ = ['main', 'prepare']
 
@@ -45,8 +45,7 @@ def prepare(name: str, *, data_dir: str | os.PathLike | None = None) -> str:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import read_only_builder
 
-    import jaxcv.data.digits.digits_dataset_builder  # noqa: F401  (registers it)
-
+    register_bundled(name)
     data_dir = None if data_dir is None else os.path.expanduser(data_dir)
     try:
         builder = read_only_builder.builder_from_files(name, data_dir=data_dir)

@@ -1,27 +1,35 @@
 """What happens to one example on the host: factories of closures `example -> example`.
 
-An example is a dict with an `image` (encoded bytes at first, then uint8 `[h w c]`, RGB), usually a `label`, and an
-integer `seed`. A transform changes nothing in place: it returns a new dict. A random one draws from `seed` and
-returns the example with the next seed, so the same example always gives the same result. Only what changes an image's
-shape belongs here; the rest runs on the device inside the step (`jaxcv.augment`).
+An example is a dict with an `image` (encoded bytes at first, then uint8 `[h w c]`, RGB), a `label` or a `mask` (the
+class of each pixel; encoded bytes at first, then uint8 `[h w]`), and an integer `seed`. What moves the image's pixels
+moves the mask's along: it is never averaged, and 255, no class, where there was no image.
+
+A transform changes nothing in place: it returns a new dict. A random one draws from `seed` and returns the example
+with the next seed, so the same example always gives the same result. Only what changes an image's shape belongs here;
+the rest runs on the device inside the step (`jaxcv.augment`).
 
 OpenCV does the work, and lets go of Python's lock while it does: threads are enough to use every core.
 """
 
+import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from jaxcv.data.seeds import uniform
 
-__all__ = ['center_crop', 'compose', 'decode', 'keep', 'random_flip', 'random_resized_crop',
-           'random_scale_crop', 'resize', 'resize_short_side']  # fmt: skip
+__all__ = ['center_crop', 'compose', 'decode', 'decode_mask', 'keep', 'pad_to', 'random_flip', 'random_resized_crop',
+           'random_scale_crop', 'relabel', 'rename', 'resize', 'resize_short_side']  # fmt: skip
+
+IGNORED = 255  # as in jaxcv.types, which would import JAX
 
 Example = dict[str, Any]
 Transform = Callable[[Example], Example]
+Resize = Callable[[np.ndarray, int, int], np.ndarray]
 
 
 def decode(*, channels: Literal[1, 3] = 3) -> Transform:
@@ -49,7 +57,7 @@ def decode(*, channels: Literal[1, 3] = 3) -> Transform:
     flag = cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE
 
     def apply(example: Example) -> Example:
-        image = example['image']
+        image = _feature(example, 'image')
         if isinstance(image, np.ndarray) and image.ndim > 1:
             return {**example, 'image': _with_channels(image, channels)}
         data = np.frombuffer(image, np.uint8)
@@ -61,6 +69,87 @@ def decode(*, channels: Literal[1, 3] = 3) -> Transform:
         if decoded is None:
             raise ValueError(f'not an image that OpenCV can read, or a truncated one ({data.size:,} bytes)')
         return {**example, 'image': _hwc(decoded)}
+
+    return apply
+
+
+def decode_mask() -> Transform:
+    """Decodes the class of each pixel from an encoded image (PNG, BMP, TIFF, GIF, PNM).
+
+    The numbers are those of the file: gray levels, or the indices of a palette, whose colours are only for looking at
+    (as in PASCAL VOC). Black and white are 0 and 1. An array that is already decoded only loses its channel.
+
+    Returns:
+        The transform: `mask` becomes uint8 `[h w]`. It raises ValueError where `mask` is not an image, has colours or
+        numbers beyond 255, or is not as large as a decoded `image`.
+
+    Example:
+        >>> import cv2, numpy as np
+        >>> png = cv2.imencode('.png', np.array([[0, 1, 255]], np.uint8))[1].tobytes()
+        >>> decode_mask()({'mask': png})['mask']
+        array([[  0,   1, 255]], dtype=uint8)
+    """
+
+    def apply(example: Example) -> Example:
+        mask = _feature(example, 'mask')
+        decoded = {**example, 'mask': _classes(_indices(mask) if isinstance(mask, bytes) else np.asarray(mask))}
+        _check_one_size(decoded)
+        return decoded
+
+    return apply
+
+
+def relabel(*, values: Sequence[int], feature: str = 'mask') -> Transform:
+    """Renumbers classes: `new = values[old]`.
+
+    Args:
+        values: The new number of each old one, 0 to 255, from 0 on; 255 for pixels of no class. What is 255 already
+            stays so, unless there are 256.
+        feature: What to renumber: 'mask', or 'label'.
+
+    Returns:
+        The transform. It raises ValueError where there is a number that `values` does not have.
+
+    Example:
+        >>> import numpy as np
+        >>> pets = relabel(values=[255, 1, 0, 255])  # 1 the pet, 2 what is behind it, 3 its outline
+        >>> pets({'mask': np.array([[1, 2, 3]], np.uint8)})['mask']
+        array([[  1,   0, 255]], dtype=uint8)
+    """
+    if not 0 < len(values) <= 256 or not all(0 <= value <= 255 for value in values):
+        raise ValueError(f'relabel: values must be 1 to 256 numbers of 0 to 255, got {list(values)}')
+    table = np.full(256, IGNORED, np.uint8)
+    table[: len(values)] = values
+
+    def apply(example: Example) -> Example:
+        old = np.asarray(_feature(example, feature))
+        unknown = old[(old >= len(values)) & (old != IGNORED)]
+        if unknown.size:
+            raise ValueError(f'relabel: {feature!r} has the number {unknown.max()}, there are {len(values)} values')
+        return {**example, feature: table[old]}
+
+    return apply
+
+
+def rename(*, names: Mapping[str, str]) -> Transform:
+    """Gives features the names that the other transforms and the models know: `image`, `label`, `mask`.
+
+    Args:
+        names: New name -> the name in the data set. What had the new name before is dropped.
+
+    Returns:
+        The transform. It raises ValueError where a feature is missing.
+
+    Example:
+        >>> rename(names={'mask': 'segmentation_mask'})({'segmentation_mask': 1, 'label': 2, 'seed': 3})
+        {'label': 2, 'seed': 3, 'mask': 1}
+    """
+    names = dict(names)
+    gone = {*names, *names.values()}
+
+    def apply(example: Example) -> Example:
+        kept = {name: value for name, value in example.items() if name not in gone}
+        return {**kept, **{new: _feature(example, old) for new, old in names.items()}}
 
     return apply
 
@@ -104,10 +193,12 @@ def random_resized_crop(
         raise ValueError(f'random_resized_crop: ratio {ratio} must be 0 < least <= largest')
 
     def apply(example: Example) -> Example:
-        image = example['image']
-        (top, left, h, w), seed = _draw_box(example['seed'], image.shape[:2], scale, ratio)
-        box = image[top : top + h, left : left + w]
-        return {**example, 'image': _resized(box, height, width, average_from=2.0), 'seed': seed}
+        (top, left, h, w), seed = _draw_box(example['seed'], example['image'].shape[:2], scale, ratio)
+
+        def cut(array: np.ndarray, resize: Resize) -> np.ndarray:
+            return resize(array[top : top + h, left : left + w], height, width)
+
+        return {**_moved(example, cut, average_from=2.0), 'seed': seed}
 
     return apply
 
@@ -142,15 +233,18 @@ def random_scale_crop(*, size: int | tuple[int, int], scales: tuple[int, int] = 
         )
 
     def apply(example: Example) -> Example:
-        image = example['image']
+        shape = example['image'].shape[:2]
         share, seed = uniform(example['seed'])
         down, seed = uniform(seed)
         across, seed = uniform(seed)
-        factor = (scales[0] + int(share * (scales[1] - scales[0] + 1))) / min(image.shape[:2])
-        h, w = (round(side * factor) for side in image.shape[:2])
+        factor = (scales[0] + int(share * (scales[1] - scales[0] + 1))) / min(shape)
+        h, w = (round(side * factor) for side in shape)
         top, left = int(down * (h - height + 1)), int(across * (w - width + 1))
-        patch = _resized(image, h, w, average_from=2.0)[top : top + height, left : left + width]
-        return {**example, 'image': patch, 'seed': seed}
+
+        def cut(array: np.ndarray, resize: Resize) -> np.ndarray:
+            return resize(array, h, w)[top : top + height, left : left + width]
+
+        return {**_moved(example, cut, average_from=2.0), 'seed': seed}
 
     return apply
 
@@ -170,7 +264,7 @@ def resize(*, size: int | tuple[int, int]) -> Transform:
         (2, 5, 3)
     """
     height, width = _size(size)
-    return lambda example: {**example, 'image': _resized(example['image'], height, width)}
+    return lambda example: _moved(example, lambda array, resize: resize(array, height, width))
 
 
 def resize_short_side(*, size: int) -> Transform:
@@ -190,9 +284,9 @@ def resize_short_side(*, size: int) -> Transform:
     short, _ = _size(size)
 
     def apply(example: Example) -> Example:
-        height, width = example['image'].shape[:2]
-        factor = short / min(height, width)
-        return {**example, 'image': _resized(example['image'], round(height * factor), round(width * factor))}
+        shape = example['image'].shape[:2]
+        height, width = (round(side * short / min(shape)) for side in shape)
+        return _moved(example, lambda array, resize: resize(array, height, width))
 
     return apply
 
@@ -215,12 +309,41 @@ def center_crop(*, size: int | tuple[int, int]) -> Transform:
     height, width = _size(size)
 
     def apply(example: Example) -> Example:
-        image = example['image']
-        down, across = max(height - image.shape[0], 0), max(width - image.shape[1], 0)
-        if down or across:
-            image = np.pad(image, ((down // 2, down - down // 2), (across // 2, across - across // 2), (0, 0)))
-        top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-        return {**example, 'image': image[top : top + height, left : left + width]}
+        h, w = example['image'].shape[:2]
+        down, across = max(height - h, 0), max(width - w, 0)
+        top, left = (max(h, height) - height) // 2, (max(w, width) - width) // 2
+        around = (down // 2, down - down // 2), (across // 2, across - across // 2)
+
+        def cut(array: np.ndarray, resize: Resize) -> np.ndarray:
+            return _padded(array, *around)[top : top + height, left : left + width]
+
+        return _moved(example, cut)
+
+    return apply
+
+
+def pad_to(*, size: int | tuple[int, int]) -> Transform:
+    """Puts black below and to the right, so that images of many sizes fit into one batch and no pixel moves.
+
+    Args:
+        size: Side of the result, or (height, width), in pixels.
+
+    Returns:
+        The transform: `image` becomes uint8 `[height width c]`. It raises ValueError where the image is larger.
+
+    Example:
+        >>> import numpy as np
+        >>> pad_to(size=(2, 3))({'image': np.ones((1, 2, 1), np.uint8), 'mask': np.ones((1, 2), np.uint8)})['mask']
+        array([[  1,   1, 255],
+               [255, 255, 255]], dtype=uint8)
+    """
+    height, width = _size(size)
+
+    def apply(example: Example) -> Example:
+        h, w = example['image'].shape[:2]
+        if h > height or w > width:
+            raise ValueError(f'pad_to: the image has {(h, w)} pixels, more than {(height, width)}; resize it first')
+        return _moved(example, lambda array, resize: _padded(array, (0, height - h), (0, width - w)))
 
     return apply
 
@@ -240,8 +363,8 @@ def random_flip() -> Transform:
 
     def apply(example: Example) -> Example:
         draw, seed = uniform(example['seed'])
-        image = _hwc(cv2.flip(example['image'], 1)) if draw < 0.5 else example['image']
-        return {**example, 'image': image, 'seed': seed}
+        moved = _moved(example, lambda array, resize: cv2.flip(array, 1)) if draw < 0.5 else example
+        return {**moved, 'seed': seed}
 
     return apply
 
@@ -285,6 +408,68 @@ def compose(transforms: Sequence[Transform]) -> Transform:
         return example
 
     return apply
+
+
+def _feature(example: Example, name: str) -> Any:
+    if name not in example:
+        there = ', '.join(sorted(example.keys() - {'seed'}))
+        raise ValueError(f"there is no feature {name!r}, but {there}; if it has another name, 'rename' it first")
+    return example[name]
+
+
+def _moved(example: Example, move: Callable[[np.ndarray, Resize], np.ndarray], *, average_from: float = 1.0) -> Example:
+    """`image`, and `mask` where there is one, each moved by `move(array, resize)` with a way of resizing of its own."""
+    _check_one_size(example)
+    image = move(example['image'], lambda array, height, width: _resized(array, height, width, average_from))
+    moved = {**example, 'image': _hwc(image)}
+    return {**moved, 'mask': move(example['mask'], _nearest)} if 'mask' in example else moved
+
+
+def _check_one_size(example: Example) -> None:
+    image, mask = example.get('image'), example.get('mask')
+    if isinstance(mask, bytes):
+        raise ValueError("the mask is still encoded: put 'decode_mask' before what moves its pixels")
+    if isinstance(image, np.ndarray) and image.ndim == 3 and mask is not None and image.shape[:2] != mask.shape:
+        raise ValueError(
+            f'the image has {image.shape[:2]} pixels, its mask {mask.shape} (an image turned by its EXIF?)'
+        )
+
+
+def _nearest(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The class at each result pixel's centre; OpenCV's plain INTER_NEAREST would take it from the corner."""
+    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def _padded(array: np.ndarray, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
+    """An image with black around it, or a mask with pixels of no class."""
+    if not any((*rows, *columns)):
+        return array
+    if array.ndim == 2:
+        return np.pad(array, (rows, columns), constant_values=IGNORED)
+    return np.pad(array, (rows, columns, (0, 0)))
+
+
+def _indices(data: bytes) -> np.ndarray:
+    """What a file has for each pixel, before any palette."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image)
+    except OSError as error:
+        raise ValueError(f'the mask is not an image that Pillow can read, or a truncated one: {error}') from None
+
+
+def _classes(mask: np.ndarray) -> np.ndarray:
+    """A decoded mask as uint8 [h w]."""
+    if mask.ndim == 3 and (mask.shape[-1] == 1 or (mask == mask[..., :1]).all()):
+        mask = mask[..., 0]
+    if mask.ndim != 2:
+        raise ValueError(
+            f'the mask has colours ({mask.dtype} {mask.shape}), not a class for each pixel: '
+            'save it in gray or with a palette'
+        )
+    if mask.dtype.kind not in 'biu' or (mask.size and not 0 <= mask.min() <= mask.max() <= IGNORED):
+        raise ValueError(f'classes must be integers of 0 to {IGNORED}, got {mask.dtype} up to {mask.max()}')
+    return mask.astype(np.uint8)
 
 
 def _size(size: int | tuple[int, int]) -> tuple[int, int]:

@@ -264,3 +264,106 @@ def test_digits_prepared_by_several_processes_at_once(tmp_path):
         results = list(pool.map(lambda _: run_python(code, str(tmp_path)), range(2)))
     assert [r.stdout for r in results] == ['1200\n'] * 2, results[0].stderr
     assert [p.name for p in (tmp_path / 'digits').iterdir()] == ['1.0.0']
+
+
+@pytest.fixture
+def pixels(tmp_path):
+    """data_dir/<split>/images and masks: two photos of different sizes, in classes.txt's four classes."""
+    classes = np.random.default_rng(0).integers(0, 4, (2, 9, 12), dtype=np.uint8)
+    classes[0, :2] = 255
+    for number, (stem, suffix) in enumerate((('b', '.jpg'), ('a.1', '.PNG'))):
+        for kind, end in (('images', suffix), ('masks', '.png')):
+            path = tmp_path / 'train' / kind / (stem + end)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            array = classes[number] if kind == 'masks' else np.full((9, 12, 3), 50 * number, np.uint8)
+            path.write_bytes(cv2.imencode(end.lower(), array)[1].tobytes())
+    (tmp_path / 'train/masks/readme.txt').touch()
+    (tmp_path / 'classes.txt').write_text('background\ncat \r\ndog\n\nnew bicycle\n')
+    return tmp_path, classes
+
+
+def test_a_folder_of_masks(pixels):
+    folder, classes = pixels
+    data = source('folder_masks', split='train', data_dir=folder)
+    assert data.class_names == ('background', 'cat', 'dog', 'new bicycle')
+    assert [Path(data.where(i)).name for i in range(data.size)] == ['a.1.PNG', 'b.jpg']
+    steps = [transforms.decode(), transforms.decode_mask()]
+    batch = next(train_batches(data, batch_size=2, transforms=steps, seed=0))
+    assert batch.keys() == {'image', 'mask', 'valid', 'index'}
+    assert batch['mask'].dtype == np.int32
+    assert np.array_equal(batch['mask'], classes[::-1][batch['index']])
+    with pytest.raises(ValueError, match='has no label, so it is of no class'):
+        only_classes(data, ['cat'])
+    (folder / 'classes.txt').unlink()
+    assert source('folder_masks', split='train', data_dir=folder).class_names == ()
+
+
+def test_a_folder_of_masks_that_is_not_as_it_should_be(pixels):
+    folder, _ = pixels
+    steps = [transforms.decode(), transforms.decode_mask(), transforms.resize(size=6)]
+
+    def read(split, data_dir):
+        data = source('folder_masks', split=split, data_dir=data_dir)
+        return next(train_batches(data, batch_size=2, transforms=steps, seed=0))
+
+    def message(kind, split='train', data_dir=folder):
+        with pytest.raises(kind) as error:
+            read(split, data_dir)
+        return str(error.value)
+
+    assert 'holds <split>/images/*.jpg and masks/*.png' in message(ValueError, data_dir=None)
+    assert 'should hold val/images' in message(FileNotFoundError, 'val', folder / 'nowhere')
+    assert message(FileNotFoundError, 'val').endswith("has no folder 'val'; there are: train")
+    (folder / 'val').mkdir()
+    assert 'there is no folder' in message(FileNotFoundError, 'val')
+
+    (folder / 'classes.txt').write_text('background\ncat\n')
+    assert 'the mask has class 3, but there are 2' in message(ValueError)
+    (folder / 'classes.txt').unlink()
+    mask = folder / 'train/masks/b.png'
+    mask.write_bytes(cv2.imencode('.png', np.zeros((12, 9), np.uint8))[1].tobytes())
+    assert re.search(r'b\.jpg: the image has \(9, 12\) pixels, its mask \(12, 9\)', message(ValueError))
+    shutil.copy(mask, folder / 'train/masks/c.png')
+    (folder / 'train/masks/a.1.png').rename(folder / 'train/masks/a.2.png')
+    found = message(ValueError)
+    assert found.startswith('3 files without a mask or an image of the same name: ')
+    assert all(name in found for name in ('a.1.PNG', 'a.2.png', 'c.png'))
+    shutil.copy(folder / 'train/images/b.jpg', folder / 'train/images/b.jpeg')
+    assert 'have one name' in message(ValueError)
+
+
+MOCKED_MASKS = """
+import sys
+import cv2
+import tensorflow_datasets as tfds
+from jaxcv import data
+from jaxcv.data import transforms
+cases = {
+    'oxford_iiit_pet': ({'mask': 'segmentation_mask'}, [255, 0, 1, 2], 37),
+    'cityscapes': ({'image': 'image_left', 'mask': 'segmentation_label'}, [255, *range(19)], 0),
+    'digit_scenes': ({}, [0] + [1] * 10, 11),
+}
+for name, (names, values, classes) in cases.items():
+    with tfds.testing.mock_data(num_examples=5):
+        mocked = data.source(name, split='train', data_dir=sys.argv[1])
+    assert mocked.size == 5 and len(mocked.class_names) == classes, (name, mocked.class_names)
+
+    def fit(example):  # mocks draw the size of a mask apart from its image's, and any number for a pixel
+        size = example['image'].shape[1::-1]
+        mask = cv2.resize(example['mask'] % len(values), size, interpolation=cv2.INTER_NEAREST)
+        return {**example, 'mask': mask[..., None]}
+
+    steps = [transforms.rename(names=names), fit, transforms.decode(), transforms.decode_mask(),
+             transforms.relabel(values=values), transforms.keep(names=['image', 'mask']),
+             transforms.random_resized_crop(size=(24, 32))]
+    batch = next(data.train_batches(mocked, batch_size=4, transforms=steps, seed=0))
+    assert batch.keys() == {'image', 'mask', 'valid', 'index'}, batch.keys()
+    assert batch['image'].shape == (4, 24, 32, 3) and batch['mask'].shape == (4, 24, 32)
+    assert batch['mask'].dtype == 'int32' and set(batch['mask'].ravel().tolist()) == set(values)
+assert not any(name == 'tensorflow' or name.startswith('tensorflow.') for name in sys.modules)
+"""
+
+
+def test_mocked_masks_of_tfds_without_tensorflow(prepared):
+    result = run_python(MOCKED_MASKS, str(prepared))
+    assert result.returncode == 0, result.stderr

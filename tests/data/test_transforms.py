@@ -295,3 +295,154 @@ def test_seeds_are_even_and_independent():
         chain.append(draw)
     assert abs(np.corrcoef(chain[:-1], chain[1:])[0, 1]) < 0.05
     assert len(set(chain)) == 5000
+
+
+@pytest.fixture(scope='module')
+def labelled():
+    """An image that shows its own mask: 8x8 blocks of one class, whose number is each channel's value."""
+    blocks = np.random.default_rng(0).integers(0, 200, (12, 15), dtype=np.uint8)
+    mask = np.repeat(np.repeat(blocks, 8, 0), 8, 1)
+    return {'image': np.repeat(mask[..., None], 3, axis=-1), 'mask': mask, 'label': 3, 'seed': 11}
+
+
+MOVES = {
+    'resize': lambda: transforms.resize(size=(50, 70)),
+    'resize, half': lambda: transforms.resize(size=(48, 60)),
+    'resize, twice': lambda: transforms.resize(size=(192, 240)),
+    'resize_short_side': lambda: transforms.resize_short_side(size=70),
+    'center_crop': lambda: transforms.center_crop(size=(41, 60)),
+    'center_crop of more': lambda: transforms.center_crop(size=(101, 60)),
+    'random_resized_crop': lambda: transforms.random_resized_crop(size=64),
+    'random_scale_crop': lambda: transforms.random_scale_crop(size=64, scales=(70, 140)),
+    'random_flip': transforms.random_flip,
+    'pad_to': lambda: transforms.pad_to(size=(100, 130)),
+}
+
+
+@pytest.mark.parametrize('name', MOVES)
+def test_the_mask_moves_with_the_image(labelled, name):
+    """Where the image is not blended, its value is the mask's; the image is what it is without a mask."""
+    move = MOVES[name]()
+    for seed in range(6):
+        example = {**labelled, 'seed': mix(0, seed)}
+        moved = move(example)
+        alone = move({key: value for key, value in example.items() if key != 'mask'})
+        assert np.array_equal(moved['image'], alone['image'])
+        assert moved['seed'] == alone.get('seed')
+        assert 'mask' not in alone
+        image, mask = moved['image'][..., 0], moved['mask']
+        assert mask.shape == image.shape
+        assert mask.dtype == np.uint8
+        assert set(np.unique(mask)) <= {*np.unique(labelled['mask']), 255}
+        outside = mask == 255
+        assert not image[outside].any()
+        # Inside a block (its 3x3 neighbours are of its class) nothing is blended. At its edge the mask has the class
+        # of the nearest, so there is no shift: the mean difference is even on both sides.
+        inside = (cv2.erode(mask, np.ones((3, 3))) == cv2.dilate(mask, np.ones((3, 3)))) & ~outside
+        assert inside.mean() > 0.2
+        assert np.abs(image[inside].astype(int) - mask[inside]).max() <= (1 if 'pad' in name or 'flip' in name else 60)
+        assert np.median(np.abs(image[inside].astype(int) - mask[inside])) == 0
+    assert labelled['mask'].shape == (96, 120)
+
+
+@pytest.mark.parametrize(('size', 'result'), [(9, 3), (15, 5), (3, 9), (7, 21), (10, 4), (4, 10), (13, 7)])
+def test_a_mask_takes_the_class_at_each_pixels_centre(size, result):
+    """Nearest from its definition; even ratios, whose centres lie between two pixels, may take either."""
+    line = np.arange(size, dtype=np.uint8)
+    mask = np.broadcast_to(line, (size, size)).copy()
+    example = {'image': np.zeros((size, size, 3), np.uint8), 'mask': mask}
+    moved = transforms.resize(size=result)(example)['mask']
+    centres = (np.arange(result) + 0.5) * size / result - 0.5
+    assert np.abs(moved - centres).max() <= 0.5 + 1e-6
+    assert np.array_equal(moved, np.broadcast_to(moved[0], moved.shape))
+    turned = transforms.resize(size=result)({**example, 'mask': mask.T.copy()})['mask']
+    assert np.array_equal(turned, moved.T)
+
+
+def test_pad_to(labelled):
+    moved = transforms.pad_to(size=(100, 128))(labelled)
+    assert np.array_equal(moved['image'][:96, :120], labelled['image'])
+    assert np.array_equal(moved['mask'][:96, :120], labelled['mask'])
+    assert not moved['image'][96:].any()
+    assert (moved['mask'][:, 120:] == 255).all()
+    with pytest.raises(ValueError, match=r'the image has \(96, 120\) pixels, more than \(200, 100\)'):
+        transforms.pad_to(size=(200, 100))(labelled)
+
+
+def test_decode_mask_keeps_the_numbers_of_the_file():
+    """VOC's palette PNGs above all: OpenCV would give their colours."""
+    classes = np.random.default_rng(0).integers(0, 21, (7, 9), dtype=np.uint8)
+    classes[0] = 255
+    palette = Image.fromarray(classes).convert('L').convert('P')
+    palette.putdata(classes.ravel().tolist())
+    palette.putpalette([value for colour in range(256) for value in (colour * 5 % 256, colour * 7 % 256, 3)])
+    files = {
+        'palette': saved(palette, 'PNG'),
+        'gray': saved(Image.fromarray(classes), 'PNG'),
+        'bmp': saved(Image.fromarray(classes), 'BMP'),
+        'tiff': saved(Image.fromarray(classes), 'TIFF'),
+        'gray as colour': saved(Image.fromarray(classes).convert('RGB'), 'PNG'),
+        '16 bits': cv2.imencode('.png', classes.astype(np.uint16))[1].tobytes(),
+        'tfds array': classes[..., None],
+        'int64': classes.astype(np.int64),
+    }
+    for name, data in files.items():
+        mask = transforms.decode_mask()({'mask': data, 'seed': 1})['mask']
+        assert mask.dtype == np.uint8, name
+        assert np.array_equal(mask, classes), name
+    binary = saved(Image.fromarray(classes > 10), 'PNG')
+    assert np.array_equal(transforms.decode_mask()({'mask': binary})['mask'], classes > 10)
+
+
+def test_decode_mask_refuses_what_is_no_mask(photo):
+    gray = saved(Image.fromarray(photo[..., 0]), 'PNG')
+    for data, message in (
+        (saved(Image.fromarray(photo), 'PNG'), 'the mask has colours'),
+        (cv2.imencode('.png', np.full((3, 3), 300, np.uint16))[1].tobytes(), r'integers of 0 to 255, got .* up to 300'),
+        (np.zeros((3, 3), np.float32), 'must be integers'),
+        (np.full((3, 3), -1), 'must be integers'),
+        (gray[: len(gray) // 2], 'not an image that Pillow can read, or a truncated one'),
+        (b'', 'not an image'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            transforms.decode_mask()({'mask': data})
+    with pytest.raises(ValueError, match="no feature 'mask', but image, label"):
+        transforms.decode_mask()({'image': photo, 'label': 1, 'seed': 2})
+    with pytest.raises(ValueError, match="no feature 'image', but image_left"):
+        transforms.decode()({'image_left': photo, 'seed': 2})
+
+
+def test_an_image_and_a_mask_of_different_sizes(photo):
+    other = {'image': photo, 'mask': np.zeros((80, 120), np.uint8), 'seed': 1}
+    for transform in (transforms.decode_mask(), transforms.resize(size=8), transforms.pad_to(size=200)):
+        with pytest.raises(ValueError, match=r'image has \(90, 120\) pixels, its mask \(80, 120\)'):
+            transform(other)
+    with pytest.raises(ValueError, match="still encoded: put 'decode_mask' before"):
+        transforms.resize(size=8)({**other, 'mask': saved(Image.fromarray(photo[..., 0]), 'PNG')})
+
+
+def test_relabel_and_rename():
+    old = np.array([[0, 1], [2, 255]], np.uint8)
+    chain = transforms.compose(
+        [transforms.rename(names={'mask': 'annotation'}), transforms.relabel(values=[255, 0, 1])]
+    )
+    result = chain({'annotation': old, 'mask': 'dropped', 'seed': 4})
+    assert result.keys() == {'mask', 'seed'}
+    assert np.array_equal(result['mask'], [[255, 0], [1, 255]])
+    assert old[0, 0] == 0
+    assert transforms.relabel(values=[5, 4], feature='label')({'label': 1})['label'] == 4
+    exchanged = transforms.rename(names={'mask': 'depth', 'depth': 'mask'})({'mask': 1, 'depth': 2})
+    assert exchanged == {'mask': 2, 'depth': 1}
+    with pytest.raises(ValueError, match="'mask' has the number 2, there are 2 values"):
+        transforms.relabel(values=[0, 1])({'mask': old})
+    with pytest.raises(ValueError, match="no feature 'segmentation', but mask"):
+        transforms.rename(names={'mask': 'segmentation'})({'mask': old})
+    for values in ([], [0, 256], [-1], [0] * 257):
+        with pytest.raises(ValueError, match='1 to 256 numbers of 0 to 255'):
+            transforms.relabel(values=values)
+
+
+def test_the_ignored_class_is_the_libraries():
+    from jaxcv import types
+
+    assert transforms.IGNORED == types.IGNORED
