@@ -1,13 +1,14 @@
-"""What a network looks at for one image at test time: factories of tuples of functions `images -> images`.
+"""What a network looks at for one image at test time: factories of tuples of views, functions `images -> images`.
 
 Predictions are averaged over the views. A view is deterministic, takes float or uint8 images `[n h w c]` and returns
-floats in [0, 1]; views of one tuple may differ in size.
+floats in [0, 1]; views of one tuple may differ in size. What was predicted for each pixel is brought back by the view's
+`inverse`, which those that leave something out do not have.
 """
 
-import functools
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from jaxcv.ops import center_crop, resize_short_side, to_float
@@ -15,21 +16,31 @@ from jaxcv.types import Array, Float, Images, UInt8
 
 __all__ = ['crops', 'flips', 'multi_scale']
 
-View: TypeAlias = Callable[[Images | UInt8[Array, 'n h w c']], Float[Array, 'n height width c']]
+
+class View(NamedTuple):
+    """A way to look at images; called as a function of them."""
+
+    look: Callable[[Images | UInt8[Array, 'n h w c']], Float[Array, 'n height width c']]
+    inverse: Callable[[Float[Array, 'n height width k'], tuple[int, int]], Float[Array, 'n h w k']] | None
+    """(what was predicted for the view's pixels, size of the images) -> the same for the images' pixels."""
+
+    def __call__(self, images: Images | UInt8[Array, 'n h w c']) -> Float[Array, 'n height width c']:
+        """Return what is seen."""
+        return self.look(images)
 
 
 def flips() -> tuple[View, ...]:
     """The images, and the images mirrored left to right.
 
     Returns:
-        Two functions, `[n, h, w, c] -> [n, h, w, c]`.
+        Two functions, `[n, h, w, c] -> [n, h, w, c]`, with an inverse.
 
     Example:
         >>> images = jnp.array([[[[0.0], [1.0]]]])
         >>> [view(images).ravel().tolist() for view in flips()]
         [[0.0, 1.0], [1.0, 0.0]]
     """
-    return _with_mirrored((to_float,))
+    return _with_mirrored((View(to_float, lambda dense, size: dense),))
 
 
 def multi_scale(
@@ -45,7 +56,7 @@ def multi_scale(
 
     Returns:
         One function a scale, `[n, h, w, c] -> [n, height, width, c]`, with height and width `crop` where it is given;
-        twice as many with `flip`.
+        twice as many with `flip`. Those of whole images have an inverse, which resizes.
 
     Raises:
         ValueError: there are no scales, or one is smaller than the crop (or than a pixel).
@@ -70,7 +81,7 @@ def multi_scale(
             resized = jnp.clip(resize_short_side(to_float(images), size=short_side), 0, 1)
             return resized if crop is None else center_crop(resized, size=crop)
 
-        return view
+        return View(view, _resized if crop is None else None)
 
     views = tuple(at_scale(scale) for scale in scales)
     return _with_mirrored(views) if flip else views
@@ -85,7 +96,8 @@ def crops(*, size: int | tuple[int, int], flip: bool = False) -> tuple[View, ...
 
     Returns:
         Five or ten functions, `[n, h, w, c] -> [n, height, width, c]`: top left, top right, bottom left, bottom right,
-        centre, and then the same mirrored. Each raises ValueError where the images are smaller than that.
+        centre, and then the same mirrored; none has an inverse. Each raises ValueError where the images are smaller
+        than that.
 
     Raises:
         ValueError: size is less than a pixel.
@@ -109,17 +121,26 @@ def crops(*, size: int | tuple[int, int], flip: bool = False) -> tuple[View, ...
             top, left = (h - height) * bottom, (w - width) * right
             return to_float(images)[:, top : top + height, left : left + width]
 
-        return view
+        return View(view, None)
 
     def centre(images: Images | UInt8[Array, 'n h w c']) -> Float[Array, 'n height width c']:
         return center_crop(to_float(images), size=(height, width))
 
-    views = (*(corner(bottom, right) for bottom in (False, True) for right in (False, True)), centre)
+    views = (*(corner(bottom, right) for bottom in (False, True) for right in (False, True)), View(centre, None))
     return _with_mirrored(views) if flip else views
 
 
-def _with_mirrored(views: Sequence[View]) -> tuple[View, ...]:
-    def mirrored(images: Images | UInt8[Array, 'n h w c'], *, view: View) -> Float[Array, 'n height width c']:
-        return view(images)[:, :, ::-1]
+def _resized(dense: Float[Array, 'n height width k'], size: tuple[int, int]) -> Float[Array, 'n h w k']:
+    return jax.image.resize(dense, (dense.shape[0], *size, dense.shape[-1]), 'linear')
 
-    return (*views, *(functools.partial(mirrored, view=view) for view in views))
+
+def _with_mirrored(views: Sequence[View]) -> tuple[View, ...]:
+    return (*views, *map(_mirrored, views))
+
+
+def _mirrored(view: View) -> View:
+    inverse = view.inverse
+    return View(
+        lambda images: view(images)[:, :, ::-1],
+        None if inverse is None else lambda dense, size: inverse(dense[:, :, ::-1], size),
+    )

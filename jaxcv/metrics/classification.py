@@ -14,24 +14,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxcv.metrics.sums import Sum, float_sum, merge, value
 from jaxcv.task import Metric
 from jaxcv.types import Array
 
 
-class _Sum(NamedTuple):
-    """A sum, and beside it the sum of its rounding errors."""
-
-    total: Array
-    error: Array
-
-
 class _Mean(NamedTuple):
-    total: Array | _Sum
+    total: Array | Sum
     number: Array
 
 
 class _Bins(NamedTuple):
-    confidence: _Sum
+    confidence: Sum
     right: Array
     number: Array
 
@@ -91,9 +85,9 @@ def mean_loss(*, loss: Callable[..., Array]) -> Metric:
     """
 
     def measure(logits: Array, label: Array, valid: Array) -> _Mean:
-        return _Mean(_sum(jnp.where(valid, loss(logits, label), 0)), _count(valid))
+        return _Mean(float_sum(jnp.where(valid, loss(logits, label), 0)), _count(valid))
 
-    return _metric(measure, empty=lambda: _Mean(_sum(jnp.zeros(0)), jnp.int32(0)), compute=_mean)
+    return _metric(measure, empty=lambda: _Mean(float_sum(jnp.zeros(0)), jnp.int32(0)), compute=_mean)
 
 
 def confusion_matrix(*, num_classes: int) -> Metric:
@@ -161,16 +155,16 @@ def expected_calibration_error(*, bins: int = 15) -> Metric:
         member = member.at[:, 0].set(member[:, 0] | (jnp.isnan(confidence) & valid))
         right = jnp.argmax(logits, axis=-1) == _true_class(label)
         return _Bins(
-            confidence=_sum(jnp.where(member, confidence[:, None], 0)),
+            confidence=float_sum(jnp.where(member, confidence[:, None], 0)),
             right=_count(member & right[:, None]),
             number=_count(member),
         )
 
     def compute(state: _Bins) -> Array:
-        return jnp.sum(jnp.abs(state.right - _total(state.confidence))) / jnp.sum(state.number)
+        return jnp.sum(jnp.abs(state.right - value(state.confidence))) / jnp.sum(state.number)
 
     def empty() -> _Bins:
-        return _Bins(_sum(jnp.zeros((0, bins))), jnp.zeros(bins, jnp.int32), jnp.zeros(bins, jnp.int32))
+        return _Bins(float_sum(jnp.zeros((0, bins))), jnp.zeros(bins, jnp.int32), jnp.zeros(bins, jnp.int32))
 
     return _metric(measure, empty=empty, compute=compute)
 
@@ -179,43 +173,20 @@ def _metric(measure: Callable[..., Any], *, empty: Callable[[], Any], compute: C
     """The Metric that adds up what `measure` finds in each batch; joining two states is the same addition."""
     return Metric(
         init=empty,
-        update=lambda state, predictions, batch: _merge(
+        update=lambda state, predictions, batch: merge(
             state, measure(predictions['logits'], batch['label'], predictions['valid'])
         ),
-        merge=_merge,
+        merge=merge,
         compute=compute,
     )
-
-
-def _merge(left: Any, right: Any) -> Any:
-    return jax.tree.map(_add, left, right, is_leaf=lambda node: isinstance(node, _Sum))
-
-
-def _add(left: Any, right: Any) -> Any:
-    if not isinstance(left, _Sum):
-        return left + right
-    total = left.total + right.total
-    # Knuth's two-sum: exactly what rounding took from the addition.
-    gained = total - left.total
-    lost = (left.total - (total - gained)) + (right.total - gained)
-    return _Sum(total, left.error + right.error + lost)
-
-
-def _sum(values: Array) -> _Sum:
-    total = jnp.sum(values, axis=0, dtype=jnp.float32)
-    return _Sum(total, jnp.zeros_like(total))
 
 
 def _count(mask: Array) -> Array:
     return jnp.sum(mask, axis=0, dtype=jnp.int32)
 
 
-def _total(value: Array | _Sum) -> Array:
-    return value.total + value.error if isinstance(value, _Sum) else value
-
-
 def _mean(state: _Mean) -> Array:
-    return _total(state.total) / state.number
+    return value(state.total) / state.number
 
 
 def _true_class(label: Array) -> Array:

@@ -2,5 +2,7 @@
 
 from jaxcv.tasks.classification import classification
 from jaxcv.tasks.combined import ensemble, with_views
+from jaxcv.tasks.segmentation import segmentation
+from jaxcv.tasks.windows import sliding_windows, windowed
 
-__all__ = ['classification', 'ensemble', 'with_views']
+__all__ = ['classification', 'ensemble', 'segmentation', 'sliding_windows', 'windowed', 'with_views']

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 
 class Writer(NamedTuple):
     """One place where numbers go."""
@@ -14,6 +16,8 @@ class Writer(NamedTuple):
     write: Callable[[int, Mapping[str, float]], None]
     """(step, name -> number)."""
     close: Callable[[], None]
+    image: Callable[[int, str, np.ndarray], None] = lambda step, name, image: None
+    """(step, name, uint8 [h w 3]); where only numbers go, nothing is done."""
 
 
 def jsonl_writer(path: Path, *, step: int = 0) -> Writer:
@@ -68,7 +72,7 @@ def tensorboard_writer(directory: Path, *, step: int = 0) -> Writer:
         for name, value in scalars.items():
             events.add_scalar(name, value, step)
 
-    return Writer(write, events.close)
+    return Writer(write, events.close, lambda step, name, image: events.add_image(name, image, step, dataformats='HWC'))
 
 
 def console_writer(num_steps: int, *, step: int = 0, stream: Any = None) -> Writer:

@@ -2,8 +2,9 @@
 
 from jaxcv.viz.confusion import confusion_matrix
 from jaxcv.viz.curves import learning_curves, loss_curves
-from jaxcv.viz.figures import save
+from jaxcv.viz.figures import rendered, save
 from jaxcv.viz.grids import image_grid, prediction_grid
+from jaxcv.viz.masks import mask_colors, mask_grid, overlay
 from jaxcv.viz.schedules import schedules
 from jaxcv.viz.search import search_results
 
@@ -12,7 +13,11 @@ __all__ = [
     'image_grid',
     'learning_curves',
     'loss_curves',
+    'mask_colors',
+    'mask_grid',
+    'overlay',
     'prediction_grid',
+    'rendered',
     'save',
     'schedules',
     'search_results',

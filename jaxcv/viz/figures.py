@@ -4,7 +4,9 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 INK, MUTED, GRID = '#222222', '#6b6b6b', '#dddddd'
@@ -41,6 +43,29 @@ def save(figure: Figure, path: str | os.PathLike, *, dpi: int = 120) -> Path:
         os.unlink(part)
         raise
     return path
+
+
+def rendered(figure: Figure, *, dpi: int = 120) -> np.ndarray:
+    """The pixels of a figure, as TensorBoard and notebooks show them.
+
+    Args:
+        figure: what a function of this package returned.
+        dpi: pixels an inch.
+
+    Returns:
+        uint8 `[h, w, 3]`.
+
+    Example:
+        >>> rendered(Figure(figsize=(2, 1)), dpi=50).shape
+        (50, 100, 3)
+    """
+    own = figure.get_dpi()
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    figure.set_dpi(own)
+    return pixels
 
 
 def style(axes: Axes, *, grid: bool = True) -> None:

@@ -108,7 +108,7 @@ def prediction_grid(
 def _grid(
     images: Sequence[ArrayLike] | np.ndarray | Array, captions: Sequence[str] | None, columns: int | None
 ) -> tuple[Figure, list[Axes]]:
-    pictures = [_picture(image) for image in images]
+    pictures = [as_picture(image) for image in images]
     if not pictures:
         raise ValueError('there are no images to draw')
     if captions is not None and len(captions) != len(pictures):
@@ -135,7 +135,7 @@ def _grid(
     return figure, list(cells[: len(pictures)])
 
 
-def _picture(image: ArrayLike) -> np.ndarray:
+def as_picture(image: ArrayLike) -> np.ndarray:
     """The image as matplotlib takes it: floats in [0, 1], `[h, w]` or `[h, w, 3]`."""
     picture = np.asarray(image)
     if picture.ndim == 3 and picture.shape[-1] == 1:

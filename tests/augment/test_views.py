@@ -71,6 +71,19 @@ def test_views_under_vmap():
         np.testing.assert_allclose(out, view(jnp.asarray(FLOAT)), atol=1e-6)
 
 
+def test_inverses():
+    """Of whole images, to the pixel or by resizing; parts of images have none."""
+    straight, mirrored = views.flips()
+    for view in (straight, mirrored):
+        np.testing.assert_array_equal(view.inverse(view(jnp.asarray(FLOAT)), (30, 40)), FLOAT)
+    smooth = np.broadcast_to(np.linspace(0, 1, 40, dtype=np.float32)[:, None], (1, 30, 40, 1))
+    for view in views.multi_scale(scales=[20, 30, 45], flip=True):
+        back = view.inverse(view(jnp.asarray(smooth)), (30, 40))
+        np.testing.assert_allclose(back[:, :, 3:-3], smooth[:, :, 3:-3], atol=1e-3)
+    parts = (*views.crops(size=8, flip=True), *views.multi_scale(scales=[16], crop=8, flip=True))
+    assert all(view.inverse is None for view in parts)
+
+
 def test_bad_arguments():
     for options in ({'scales': []}, {'scales': [0, 2]}, {'scales': [12, 9], 'crop': 10}):
         with pytest.raises(ValueError, match='scales'):

@@ -1,0 +1,100 @@
+"""Random forests: fitting and predicting, against scikit-learn with one thread.
+
+    python -m benchmarks.random_forest [--rounds=5] [--rows=digits,pixels,full]
+
+"digits" is 100 trees, fully grown, on the 1,200 digits; "pixels" 10 trees of depth 12 on 100,000 examples of 30
+numbers in 4 classes; "full" 4 fully grown trees on the first 20,000 of those. The two take turns, a time is the median
+over the rounds, and the ratio is scikit-learn / jaxcv in the same round, again the median: above 1, jaxcv is the
+faster. Fitting includes binning. The first call, with its compiling, comes before the rounds and is given apart.
+On a GPU where JAX has one (scikit-learn stays on the CPU).
+
+MEASURED
+"""
+
+import argparse
+import os
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn import datasets
+from sklearn.ensemble import RandomForestClassifier
+
+from jaxcv.classical import random_forest
+
+
+def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
+    features, labels = datasets.load_digits(return_X_y=True)
+    order = np.random.Generator(np.random.PCG64(0)).permutation(len(labels))
+    features, labels = features[order].astype(np.float32), labels[order].astype(np.int32)
+    return features[:1200], labels[:1200], features[1200:], labels[1200:], {'trees': 100, 'max_depth': None}
+
+
+def pixels(
+    *, examples: int = 100_000, trees: int = 10, max_depth: int | None = 12
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(examples + 20_000, 30)).astype(np.float32)
+    signal = features[:, 0] + features[:, 1] * features[:, 2] + np.abs(features[:, 3:6]).sum(axis=1)
+    labels = np.digitize(signal + 0.5 * rng.normal(size=len(signal)), [1, 2.4, 4]).astype(np.int32)
+    options = {'trees': trees, 'max_depth': max_depth}
+    return features[:examples], labels[:examples], features[examples:], labels[examples:], options
+
+
+ROWS = {'digits': digits, 'pixels': pixels, 'full': lambda: pixels(examples=20_000, trees=4, max_depth=None)}
+
+
+def main(options: argparse.Namespace) -> None:
+    """Prints the table."""
+    print(f'{jax.devices()[0].device_kind}, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}')
+    print(f'{"":<8}{"first call, s":>14}{"fit, s":>22}{"predict, ms":>22}{"ratio":>17}{"accuracy, %":>18}')
+    print(f'{"":<22}{"jaxcv  scikit-learn":>22}{"jaxcv  scikit-learn":>22}{"fit  predict":>17}{"jaxcv  sklearn":>18}')
+    for row in options.rows.split(','):
+        features, labels, queries, truth, kind = ROWS[row]()
+        x, y, q = jnp.asarray(features), jnp.asarray(labels), jnp.asarray(queries)
+        times: list[tuple[float, ...]] = []
+        accuracy, reference_accuracy = [], []
+        for seed in range(options.rounds + 1):  # the first one compiles
+            began = time.perf_counter()
+            key, depth = jax.random.key(seed), kind['max_depth']
+            forest = random_forest.fit(key, x, y, None, num_trees=kind['trees'], max_depth=depth)
+            jax.block_until_ready(forest)
+            fitted = time.perf_counter()
+            if seed == 0:
+                compiled = fitted - began
+            jax.block_until_ready(random_forest.predict(forest, q))  # its shape may be new
+            middle = time.perf_counter()
+            found = np.asarray(random_forest.predict(forest, q))
+            predicted = time.perf_counter()
+            accuracy.append(100 * np.mean(found == truth))
+            if seed == 0:
+                continue
+            reference = RandomForestClassifier(kind['trees'], max_depth=depth, random_state=seed, n_jobs=1)
+            start = time.perf_counter()
+            reference.fit(features, labels)
+            reference_fitted = time.perf_counter()
+            reference_accuracy.append(100 * np.mean(reference.predict(queries) == truth))
+            reference_predicted = time.perf_counter()
+            times.append(
+                (fitted - began, reference_fitted - start, predicted - middle, reference_predicted - reference_fitted)
+            )
+        fit, fit_reference, predict, predict_reference = (
+            statistics.median(column) for column in zip(*times, strict=True)
+        )
+        fit_ratio = statistics.median(theirs / ours for ours, theirs, _, _ in times)
+        predict_ratio = statistics.median(theirs / ours for _, _, ours, theirs in times)
+        print(
+            f'{row:<8}{compiled:14.1f}{fit:12.2f}{fit_reference:10.2f}'
+            f'{1e3 * predict:12.1f}{1e3 * predict_reference:10.1f}'
+            f'{fit_ratio:9.2f}{predict_ratio:8.2f}{np.mean(accuracy):9.2f}{np.mean(reference_accuracy):9.2f}',
+            flush=True,
+        )
+
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--rows', default='digits,pixels,full')
+    main(parser.parse_args())

@@ -1,0 +1,128 @@
+"""Semantic segmentation as a `Task`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxcv import losses, metrics, ops
+from jaxcv.metrics.segmentation import masked_loss
+from jaxcv.task import LossOutput, Task
+from jaxcv.types import IGNORED, Array, Batch, Images, PRNGKeyArray, PyTree, Variables
+
+
+def segmentation(
+    model: Any,
+    *,
+    num_classes: int,
+    loss: Callable = losses.softmax_cross_entropy,
+    auxiliary_weights: Sequence[float] = (),
+    augment: Sequence[Callable] = (),
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Task:
+    """A class for each pixel: training loss, masks, and the usual metrics.
+
+    `L(θ) = Σ_i loss(s_i, y_i) + Σ_k w_k Σ_i loss(a_ki, y_i)`, with `s` the logits and `a_k` those of the auxiliary
+    heads, `(s, a_1, ...) = f(normalize(augment(x)); θ)`, over the pixels i of valid images that are not `IGNORED`;
+    their number is the weight. Of a loss with one value for each image, i are the images that have such a pixel.
+
+    Args:
+        model: a Linen module, `apply(variables, images [n h w c], train=...) -> logits [n h w classes]`.
+        num_classes: the number of classes, at most 255.
+        loss: (logits [n h w classes], masks [n h w]) -> [n h w], or [n], as `losses.dice`. It may be NaN where the
+            mask is `IGNORED`.
+        auxiliary_weights: `w_k`, for a model whose `method='with_auxiliary'` gives (logits, auxiliary logits, ...).
+            With none, auxiliary heads are left alone.
+        augment: functions (key, batch) -> batch of `jaxcv.augment`, in order, in training only; their batch's `image`
+            is float in [0, 1], and `mask` goes along with it.
+        mean: what `normalize` subtracts, one number a channel, images being in [0, 1]; None leaves them as they are.
+        std: what it divides by.
+
+    Returns:
+        A Task over batches of `image` (uint8 or float in [0, 1]) [n h w c], `mask` int32 [n h w] and `valid` bool [n].
+        Predictions are `logits` [n h w classes], `mask` int32 [n h w] and `valid` [n].
+
+    Raises:
+        ValueError: there are more than 255 classes; (when called) the model has another number of classes, or of
+            auxiliary heads.
+
+    Example:
+        >>> from jaxcv import models
+        >>> task = segmentation(models.segmentation.unet(num_classes=2, width=2, depth=1), num_classes=2)
+        >>> batch = {'image': jnp.zeros((1, 4, 6, 1)), 'valid': jnp.array([True])}
+        >>> variables = jax.eval_shape(task.init, jax.random.key(0), batch)
+        >>> predictions = jax.eval_shape(task.predict, variables, batch)
+        >>> predictions['logits'].shape, predictions['mask'].shape
+        ((1, 4, 6, 2), (1, 4, 6))
+    """
+    if num_classes > IGNORED:
+        raise ValueError(f'masks have at most {IGNORED} classes, as {IGNORED} is ignored; got {num_classes}')
+
+    def normalized(images: Any) -> Images:
+        images = ops.to_float(jnp.asarray(images))
+        return images if mean is None or std is None else ops.normalize(images, mean=mean, std=std)
+
+    def checked(logits: Array) -> Array:
+        if logits.shape[-1] != num_classes:
+            raise ValueError(f'the model gives {logits.shape[-1]} logits a pixel, but there are {num_classes} classes')
+        return logits
+
+    def init(key: PRNGKeyArray, batch: Batch) -> Variables:
+        return model.init(key, normalized(batch['image']), train=False)
+
+    def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
+        dropout_key, *keys = jax.random.split(key, len(augment) + 1)
+        batch = {**batch, 'image': ops.to_float(jnp.asarray(batch['image']))}
+        for key, augmentation in zip(keys, augment, strict=True):
+            batch = augmentation(key, batch)
+        outputs, state = model.apply(
+            {'params': params, **state},
+            normalized(batch['image']),
+            train=True,
+            mutable=list(state),
+            rngs={'dropout': dropout_key},
+            **({'method': 'with_auxiliary'} if auxiliary_weights else {}),
+        )
+        logits, *auxiliary = outputs if auxiliary_weights else (outputs,)
+        if len(auxiliary) != len(auxiliary_weights):
+            raise ValueError(f'{len(auxiliary_weights)} auxiliary_weights for {len(auxiliary)} auxiliary heads')
+
+        masks, valid = jnp.asarray(batch['mask']), jnp.asarray(batch['valid'])
+        values, counted = masked_loss(loss, checked(logits), masks, valid)
+        logs = {'pixel_accuracy': _right(logits, masks, valid, by_image=values.ndim == 1)}
+        total = values.sum()
+        if auxiliary:
+            sums = jnp.stack([masked_loss(loss, checked(one), masks, valid)[0].sum() for one in auxiliary])
+            logs['auxiliary'] = jnp.sum(jnp.asarray(auxiliary_weights, jnp.float32) * sums)
+            total += logs['auxiliary']
+        return LossOutput(total, counted.sum().astype(jnp.float32), state, logs)
+
+    def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
+        logits = checked(model.apply(variables, normalized(batch['image']), train=False))
+        return {'logits': logits, 'mask': jnp.argmax(logits, -1).astype(jnp.int32), 'valid': batch['valid']}
+
+    return Task(
+        init,
+        loss_fn,
+        predict,
+        {
+            'loss': metrics.mean_pixel_loss(loss=loss),
+            'mean_iou': metrics.mean_iou(num_classes=num_classes),
+            'pixel_accuracy': metrics.pixel_accuracy(num_classes=num_classes),
+            'class_accuracy': metrics.class_accuracy(num_classes=num_classes),
+            'class_iou': metrics.class_iou(num_classes=num_classes),
+            'boundary_f_score': metrics.boundary_f_score(num_classes=num_classes),
+            'confusion': metrics.segmentation_confusion(num_classes=num_classes),
+        },
+    )
+
+
+def _right(logits: Array, masks: Array, valid: Array, *, by_image: bool) -> Array:
+    """How many labelled pixels are right; or the sum of the images' shares of them, where images are weighed."""
+    labelled = ops.labelled_pixels(masks, valid)
+    right = labelled & (jnp.argmax(logits, -1) == masks)
+    if by_image:
+        return jnp.sum(right.sum(axis=(1, 2)) / jnp.maximum(labelled.sum(axis=(1, 2)), 1))
+    return right.sum()

@@ -1,0 +1,171 @@
+"""The task's loss against NumPy; sums and weights that add up however the pixels are spread; predictions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+from scipy import special
+
+from jaxcv import augment, losses, tasks, training
+from jaxcv.types import IGNORED
+
+CLASSES, BATCH, SIDE = 3, 16, 6
+
+
+class PixelModel(nn.Module):
+    """A linear classifier of each pixel, with one auxiliary head."""
+
+    num_classes: int = CLASSES
+
+    @nn.compact
+    def with_auxiliary(self, images, *, train=False):
+        return tuple(nn.Dense(self.num_classes, name=name)(images) for name in ('head', 'aux'))
+
+    def __call__(self, images, *, train=False):
+        return self.with_auxiliary(images, train=train)[0]
+
+
+MODEL = PixelModel()
+
+
+@pytest.fixture(scope='module')
+def batch():
+    """Uneven: of some images nothing is labelled, others are no images."""
+    rng = np.random.default_rng(0)
+    masks = rng.integers(0, CLASSES, (BATCH, SIDE, SIDE)).astype(np.int32)
+    masks[rng.random(masks.shape) < np.linspace(0, 1, BATCH)[:, None, None]] = IGNORED
+    masks[3] = IGNORED
+    return {
+        'image': rng.integers(0, 256, (BATCH, SIDE, SIDE, 3)).astype(np.uint8),
+        'mask': masks,
+        'valid': rng.random(BATCH) < 0.8,
+        'index': np.arange(BATCH, dtype=np.int32),
+    }
+
+
+@pytest.fixture(scope='module')
+def params(batch):
+    return tasks.segmentation(MODEL, num_classes=CLASSES).init(jax.random.key(0), batch)['params']
+
+
+def log_probabilities(params, images, head):
+    kernel, bias = (np.asarray(params[head][name], np.float64) for name in ('kernel', 'bias'))
+    return special.log_softmax(((images / 255 - 0.5) / 0.25) @ kernel + bias, axis=-1)
+
+
+def test_loss_is_a_sum_and_its_weight(batch, params):
+    options = {'num_classes': CLASSES, 'mean': [0.5] * 3, 'std': [0.25] * 3}
+    task = tasks.segmentation(MODEL, auxiliary_weights=[0.4], **options)
+    output = jax.jit(task.loss)(params, {}, batch, jax.random.key(1))
+    labelled = (batch['mask'] != IGNORED) & batch['valid'][:, None, None]
+    truth = batch['mask'][labelled]
+    main, aux = (
+        -log_probabilities(params, batch['image'], head)[labelled][range(len(truth)), truth].sum()
+        for head in ('head', 'aux')
+    )
+    np.testing.assert_allclose(output.total, main + 0.4 * aux, rtol=1e-5)
+    assert float(output.weight) == labelled.sum()
+    np.testing.assert_allclose(output.logs['auxiliary'], 0.4 * aux, rtol=1e-5)
+    right = log_probabilities(params, batch['image'], 'head').argmax(-1)[labelled] == truth
+    assert int(output.logs['pixel_accuracy']) == right.sum()
+
+    alone = tasks.segmentation(MODEL, **options)
+    without = jax.jit(alone.loss)(params, {}, batch, jax.random.key(1))
+    np.testing.assert_allclose(without.total, main, rtol=1e-5)
+    assert 'auxiliary' not in without.logs
+
+    predictions = jax.jit(alone.predict)({'params': params}, batch)
+    expected = log_probabilities(params, batch['image'], 'head')
+    np.testing.assert_allclose(special.log_softmax(predictions['logits'], -1), expected, atol=1e-5)
+    np.testing.assert_array_equal(predictions['mask'], expected.argmax(-1))
+    assert sorted(predictions) == ['logits', 'mask', 'valid']
+
+
+def test_dice_weighs_with_the_images(batch, params):
+    task = tasks.segmentation(MODEL, num_classes=CLASSES, loss=losses.dice)
+    output = jax.jit(task.loss)(params, {}, batch, jax.random.key(1))
+    counted = batch['valid'] & (batch['mask'] != IGNORED).any((1, 2))
+    logits = MODEL.apply({'params': params}, jnp.asarray(batch['image'] / 255, jnp.float32))
+    np.testing.assert_allclose(output.total, losses.dice(logits, jnp.asarray(batch['mask']))[counted].sum(), rtol=1e-5)
+    assert float(output.weight) == counted.sum() < batch['valid'].sum()
+    assert 0 <= float(output.logs['pixel_accuracy']) <= counted.sum()
+
+
+def trained(task, batch, mesh, accumulate):
+    optimizer = optax.sgd(0.5)
+    example = {name: value[:1] for name, value in batch.items()}
+    state = training.create_state(lambda: training.init_state(jax.random.key(0), task, optimizer, example), mesh)
+    step = training.compile_step(training.make_train_step(task, optimizer, accumulate=accumulate), mesh)
+    for _ in range(3):
+        state, logs = step(state, training.put_batch(mesh)(batch))
+    return jax.device_get((state.params, logs))
+
+
+@pytest.mark.parametrize('loss', [losses.softmax_cross_entropy, losses.dice])
+def test_devices_with_micro_batches_equal_the_whole_batch(batch, loss):
+    task = tasks.segmentation(MODEL, num_classes=CLASSES, loss=loss, auxiliary_weights=[0.4])
+    expected = trained(task, batch, training.make_mesh(jax.devices()[:1]), 1)
+    found = trained(task, batch, training.make_mesh(), 2)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found, expected)
+
+
+def test_what_is_not_labelled_has_no_gradient(batch, params):
+    """Not even where the whole batch is ignored."""
+    for loss in (losses.softmax_cross_entropy, losses.dice, losses.focal):
+        task = tasks.segmentation(MODEL, num_classes=CLASSES, loss=loss)
+        nothing = {**batch, 'mask': np.full_like(batch['mask'], IGNORED)}
+
+        def total(params, task=task, batch=nothing):
+            return task.loss(params, {}, batch, jax.random.key(1)).total
+
+        value, gradient = jax.jit(jax.value_and_grad(total))(params)
+        assert float(value) == 0
+        jax.tree.map(lambda g: np.testing.assert_array_equal(g, 0), gradient)
+
+
+def test_a_label_that_is_no_class_is_told(batch, params):
+    """The train loop's guard finds NaN."""
+    task = tasks.segmentation(MODEL, num_classes=CLASSES)
+    wrong = {**batch, 'mask': np.where(batch['mask'] == 1, 77, batch['mask'])}
+    assert np.isnan(task.loss(params, {}, wrong, jax.random.key(1)).total)
+
+
+def test_augmentations_move_the_mask_along(batch, params):
+    task = tasks.segmentation(MODEL, num_classes=CLASSES)
+    cropped = tasks.segmentation(
+        MODEL, num_classes=CLASSES, augment=[lambda key, batch: augment.random_crop(key, batch, size=4, padding=2)]
+    )
+    whole, part = (t.loss(params, {}, batch, jax.random.key(1)) for t in (task, cropped))
+    assert 0 < float(part.weight) < float(whole.weight)
+    np.testing.assert_array_equal(
+        cropped.predict({'params': params}, batch)['mask'], task.predict({'params': params}, batch)['mask']
+    )
+
+
+def test_metrics(batch, params):
+    task = tasks.segmentation(MODEL, num_classes=CLASSES)
+    mesh = training.make_mesh()
+    step = jax.jit(training.make_eval_step(task))
+    variables = {'params': params}
+    values = training.evaluate(step, task, variables, map(training.put_batch(mesh), [batch, batch]))
+    labelled = (batch['mask'] != IGNORED) & batch['valid'][:, None, None]
+    assert values['confusion'].sum() == 2 * labelled.sum()
+    predicted = np.asarray(task.predict(variables, batch)['mask'])
+    assert values['pixel_accuracy'] == pytest.approx(np.mean(predicted[labelled] == batch['mask'][labelled]))
+    output = task.loss(params, {}, batch, jax.random.key(1))
+    assert values['loss'] == pytest.approx(float(output.total / output.weight), rel=1e-5)
+    assert values['class_iou'].shape == (CLASSES,)
+    assert values['mean_iou'] == pytest.approx(values['class_iou'].mean(), rel=1e-6)
+    assert 0 < values['boundary_f_score'] <= 1
+
+
+def test_what_does_not_fit_is_said(batch, params):
+    with pytest.raises(ValueError, match='at most 255 classes'):
+        tasks.segmentation(MODEL, num_classes=256)
+    with pytest.raises(ValueError, match='gives 3 logits a pixel, but there are 4 classes'):
+        tasks.segmentation(MODEL, num_classes=4).predict({'params': params}, batch)
+    task = tasks.segmentation(MODEL, num_classes=CLASSES, auxiliary_weights=[0.4, 0.2])
+    with pytest.raises(ValueError, match='2 auxiliary_weights for 1 auxiliary heads'):
+        task.loss(params, {}, batch, jax.random.key(1))
