@@ -14,6 +14,7 @@ def base() -> ConfigDict:
                 'train_split': 'train',
                 'eval_split': 'test',
                 'classes': [],  # names of those to keep; none: all
+                'class_names': [],  # where the data set does not name its classes
                 'seed': config_dict.placeholder(int),  # of the order of the examples; None: the run's
                 'train_transforms': [{'name': 'decode'}],  # jaxcv.data.transforms, on the host, an example at a time
                 'eval_transforms': [{'name': 'decode'}],
@@ -32,8 +33,12 @@ def base() -> ConfigDict:
             'schedule': {'name': 'constant'},  # jaxcv.optim; it peaks at optimizer.learning_rate
             'average': {},  # jaxcv.optim: polyak, swa or snapshots, evaluated by --averaged; none: nothing is averaged
             'finetune': {
-                'start_from': config_dict.placeholder(str),  # the workdir of a trained network; None: random values
-                'checkpoint': 'last',  # which of its checkpoints, or a step
+                # The workdir of a trained network; a file of published weights for the same model (.safetensors, .pth,
+                # .pt), or 'package:NAME' for the one that an installed package brings. None: random values.
+                'start_from': config_dict.placeholder(str),
+                'checkpoint': 'last',  # which one of the workdir, or a step
+                'source': 'torchvision',  # whose weights the file has: 'torchvision', 'timm', ..., see jaxcv.weights
+                'into': '',  # the part of the model that it becomes, such as 'backbone'; none: the whole model
                 'new': ['head'],  # layers that start anew
                 'rates': {},  # layer -> what its learning rate is multiplied by; 0 freezes it; '*' is all others
                 'frozen_until': {},  # layer -> when it starts to learn

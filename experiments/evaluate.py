@@ -5,28 +5,19 @@ python -m experiments.evaluate --workdir=runs/digits [--checkpoint=best] [--aver
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from experiments import experiment as pieces
-from experiments import launch
+from experiments import launch, pictures
 from jaxcv import config, training, viz
 from jaxcv.types import Batch, Variables
 
-SHOWN = 40  # pictures in the grid
-
-
-class Shown(NamedTuple):
-    """The pictures of the grid so far, and how many were seen."""
-
-    rows: list[dict]
-    seen: int
-    mistakes: int
+SHOWN = 30  # classes in the table
 
 
 def main() -> int:
@@ -47,9 +38,11 @@ def evaluate(settings: ConfigDict, workdir: Path, which: int | str) -> int:
     mesh = training.make_mesh()
     put = training.put_batch(mesh)
     first = next(iter(host_batches))
-    variables, step = restore(workdir, which, experiment, settings, first['image'][0], mesh)
+    variables, step = restore(
+        workdir, which, experiment, settings, {name: value[0] for name, value in first.items()}, mesh
+    )
 
-    shown = Shown([], 0, 0)
+    shown = pictures.Shown()
     task = pieces.evaluated_task(experiment, averaged=launch.averaged(settings))
     predict = jax.jit(task.predict)
 
@@ -59,7 +52,7 @@ def evaluate(settings: ConfigDict, workdir: Path, which: int | str) -> int:
         for host_batch in host_batches:
             batch = put(host_batch)
             if jax.process_count() == 1:  # else no process sees all predictions
-                shown = _pick(shown, host_batch, jax.device_get(predict(variables, batch)))
+                shown = pictures.add(shown, host_batch, jax.device_get(predict(variables, batch)))
             yield batch
 
     step_function = jax.jit(training.make_eval_step(task))
@@ -74,7 +67,8 @@ def evaluate(settings: ConfigDict, workdir: Path, which: int | str) -> int:
                 'data': f'{fields.name}, {fields.eval_split}: {examples.size:,} images'
                 + f', {skipped} skipped' * bool(skipped),
                 'checkpoint': f'step {step}' + _networks(experiment, launch.averaged(settings)),
-                **{name: f'{100 * v:.2f} %' if name.startswith('top') else f'{v:.4f}' for name, v in scalars.items()},
+                **{name: f'{100 * v:.2f} %' if _is_share(name) else f'{v:.4f}' for name, v in scalars.items()},
+                **_by_class(values, fields.class_names),
             }
         )
     )
@@ -84,14 +78,19 @@ def evaluate(settings: ConfigDict, workdir: Path, which: int | str) -> int:
         viz.save(viz.confusion_matrix(values['confusion'], fields.class_names), workdir / 'confusion_matrix.png')
         written.append('confusion_matrix.png')
     if shown.rows:
-        viz.save(_prediction_grid(shown, fields.class_names), workdir / 'predictions.png')
+        viz.save(pictures.pictures_of(shown.rows[0]).draw(shown, fields.class_names), workdir / 'predictions.png')
         written.append('predictions.png')
     print(f'written to {workdir}: {", ".join(written)}')
     return 0
 
 
 def restore(
-    workdir: Path, which: int | str, experiment: pieces.Experiment, settings: ConfigDict, image: np.ndarray, mesh: Mesh
+    workdir: Path,
+    which: int | str,
+    experiment: pieces.Experiment,
+    settings: ConfigDict,
+    example: Mapping[str, np.ndarray],
+    mesh: Mesh,
 ) -> tuple[Variables, int]:
     """The variables of a checkpoint that are to be evaluated, replicated over the devices, and its step."""
     # Batch-norm statistics are taken from what the run was trained on, whatever it is evaluated on.
@@ -103,7 +102,7 @@ def restore(
     if not directory.is_dir():
         raise config.ConfigError(f'{workdir} holds no checkpoints: train first, python -m experiments.train')
     store = pieces.checkpoints(experiment, workdir, read_only=True)
-    like = training.placed(jax.eval_shape(pieces.state_factory(experiment, settings, image)), mesh)
+    like = training.placed(jax.eval_shape(pieces.state_factory(experiment, settings, example)), mesh)
     restored = store.restore(like, which)
     store.close()
     if restored is None:
@@ -111,41 +110,20 @@ def restore(
     return evaluated(restored.state), restored.step
 
 
+def _is_share(name: str) -> bool:
+    return name.startswith('top') or name.endswith(('accuracy', 'iou', 'f_score'))
+
+
+def _by_class(values: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, str]:
+    if 'class_iou' not in values or len(class_names) > SHOWN:
+        return {}
+    shares = zip(class_names, values['class_iou'], strict=True)
+    return {'class_iou': ', '.join(f'{name} {100 * share:.1f}' for name, share in shares if share == share) + ' %'}
+
+
 def _networks(experiment: pieces.Experiment, averaged: bool) -> str:
     count = pieces.networks(experiment, averaged=averaged)
     return ', averaged' * averaged + (f', an ensemble of {count} networks' if count else '')
-
-
-def _pick(shown: Shown, batch: Mapping[str, np.ndarray], predicted: Mapping[str, np.ndarray]) -> Shown:
-    """Keeps the mistakes, the surest first, then other examples."""
-    rows = [
-        {
-            'image': batch['image'][i],
-            'label': int(batch['label'][i]),
-            'predicted': int(predicted['label'][i]),
-            'confidence': float(predicted['probabilities'][i].max()),
-        }
-        for i in np.flatnonzero(predicted['valid'])
-    ]
-    mistakes = sum(_is_mistake(row) for row in rows)
-    kept = sorted([*shown.rows, *rows], key=lambda row: (not _is_mistake(row), -_is_mistake(row) * row['confidence']))
-    return Shown(kept[:SHOWN], shown.seen + len(rows), shown.mistakes + mistakes)
-
-
-def _is_mistake(row: Mapping) -> bool:
-    return row['label'] != row['predicted']
-
-
-def _prediction_grid(shown: Shown, class_names: Sequence[str]) -> Figure:
-    return viz.prediction_grid(
-        [row['image'] for row in shown.rows],
-        [row['label'] for row in shown.rows],
-        [row['predicted'] for row in shown.rows],
-        class_names,
-        confidences=[row['confidence'] for row in shown.rows],
-        title=f'{shown.mistakes:,} mistake{"s" * (shown.mistakes != 1)} in {shown.seen:,} images; '
-        f'{len(shown.rows)} shown, true → predicted',
-    )
 
 
 if __name__ == '__main__':

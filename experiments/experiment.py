@@ -49,7 +49,7 @@ class Data(NamedTuple):
     data_dir: str | None = None
     threads: int | None = None
     class_names: Sequence[str] = ()
-    """Written by `resolve`."""
+    """Written by `resolve`; given by the config where the data set has no names."""
     train_size: int = 0
     """Written by `resolve`."""
 
@@ -83,6 +83,8 @@ class Finetune(NamedTuple):
     new: Sequence[str]
     rates: Mapping[str, float]
     frozen_until: Mapping[str, int]
+    source: str = 'torchvision'
+    into: str = ''
 
 
 class Phase(NamedTuple):
@@ -155,7 +157,7 @@ def check(settings: ConfigDict) -> None:
 def resolve(settings: ConfigDict, train: data.Source) -> ConfigDict:
     """The config with what the data set decides written into it, so that a workdir alone is enough later."""
     settings = settings.copy_and_resolve_references().unlock()
-    settings.data.class_names = list(train.class_names)
+    settings.data.class_names = list(train.class_names or settings.data.get('class_names', ()))
     settings.data.train_size = train.size
     return settings
 
@@ -292,33 +294,6 @@ def _timed(settings: ConfigDict, clock: optim.Clock) -> tuple[dict[str, Any], li
     return timed | {name: settings[name] for name in ('model', 'task')}, found
 
 
-def given_variables(experiment: Experiment, settings: ConfigDict, image: np.ndarray) -> Variables:
-    """What the run starts from besides random values: a trained network's variables without the new layers.
-
-    Raises:
-        ConfigError: there is no such network, or it differs in more than the new layers, with all differences.
-    """
-    finetune = experiment.finetune
-    if finetune.start_from is None:
-        return {}
-    source = Path(finetune.start_from).expanduser()
-    if not (source / 'checkpoints').is_dir():
-        raise config.ConfigError(f'finetune.start_from: {source} holds no checkpoints')
-    options = config.load(source / 'config.json').training
-    if options.members > 1:
-        raise config.ConfigError(
-            f'finetune.start_from: {source} holds an ensemble of {options.members}, not one network'
-        )
-    trained = training.read_variables(
-        source / 'checkpoints', finetune.checkpoint, best_metric=options.best_metric, best_mode=options.best_mode
-    )
-    wanted = jax.eval_shape(experiment.phases[0].task.init, jax.random.key(0), _example_batch(image))
-    try:
-        return training.transferable(trained, wanted, new=finetune.new)
-    except ValueError as error:
-        raise config.ConfigError(f'finetune.start_from: {error}') from None
-
-
 def networks(experiment: Experiment, *, averaged: bool) -> int | None:
     """How many networks stand on the first axis of the variables that are evaluated; None: one, without that axis."""
     members, kept = experiment.training.members, experiment.snapshots if averaged else 0
@@ -392,7 +367,7 @@ def source(fields: Data, split: str) -> data.Source:
     opened = data.source(fields.name, split=split, data_dir=fields.data_dir)
     if fields.classes:
         opened = data.only_classes(opened, fields.classes)
-    if fields.class_names and list(opened.class_names) != list(fields.class_names):
+    if fields.class_names and opened.class_names and list(opened.class_names) != list(fields.class_names):
         raise config.ConfigError(
             f'{fields.name}, {split}, has the classes {_shortened(opened.class_names)}, '
             f'but the run was trained on {_shortened(fields.class_names)}'
@@ -428,10 +403,10 @@ def eval_batches(fields: Data, examples: data.Source) -> Any:
 
 
 def state_factory(
-    experiment: Experiment, settings: ConfigDict, image: np.ndarray
+    experiment: Experiment, settings: ConfigDict, example: Mapping[str, np.ndarray]
 ) -> Callable[..., training.TrainState]:
-    """Makes (variables to start from = {}) -> the train state before the first step. `image`: for its shape."""
-    task, optimizer, batch = experiment.phases[0].task, experiment.optimizer, _example_batch(image)
+    """Makes (variables to start from = {}) -> the train state before the first step. `example`: for its shapes."""
+    task, optimizer, batch = experiment.phases[0].task, experiment.optimizer, batch_of_one(example)
     members = experiment.training.members
 
     def init(given: Variables | None = None) -> training.TrainState:
@@ -443,12 +418,9 @@ def state_factory(
     return init
 
 
-def _example_batch(image: np.ndarray) -> dict[str, np.ndarray]:
-    return {
-        'image': np.zeros((1, *image.shape), image.dtype),
-        'label': np.zeros(1, np.int32),
-        'valid': np.ones(1, bool),
-    }
+def batch_of_one(example: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Zeros in the shapes of an example, with the axis of a batch."""
+    return {name: np.zeros((1, *np.shape(value)), np.asarray(value).dtype) for name, value in example.items()}
 
 
 def checkpoints(experiment: Experiment, workdir: Path, *, read_only: bool = False) -> training.Checkpoints:

@@ -35,7 +35,7 @@ def main() -> int:
     fields = experiment.data
     first = next(iter(pieces.eval_batches(fields, pieces.source(fields, fields.eval_split or fields.train_split))))
     image, mesh = first['image'][0], training.make_mesh(jax.local_devices()[:1])
-    variables, step = restore(workdir, launch.which_checkpoint(), experiment, settings, image, mesh)
+    variables, step = restore(workdir, launch.which_checkpoint(), experiment, settings, {'image': image}, mesh)
     task = pieces.evaluated_task(experiment, averaged=launch.averaged(settings))
     content = serialize(task, jax.device_get(variables), image.shape)
     out = Path(OUT.value) if OUT.value else workdir / 'model.stablehlo'

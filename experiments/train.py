@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 from experiments import experiment as pieces
 from experiments import launch
+from experiments.start_from import given_variables
 from jaxcv import config, data, training, viz
 from jaxcv.task import Task
 from jaxcv.training import hooks, logging, performance
@@ -53,7 +54,7 @@ def train(settings: ConfigDict, workdir: Path, *, on_evaluation: OnEvaluation = 
         )
     host_batches = pieces.train_batches(fields, examples, seed=settings.seed)
     example = _first_example(fields, examples)
-    init = pieces.state_factory(experiment, settings, example['image'])
+    init = pieces.state_factory(experiment, settings, example)
     shapes = jax.eval_shape(init)
     rule = 'members' if options.members > 1 and options.sharding == 'replicate' else options.sharding
     # What the loss has to say against its arguments is said before anything is written.
@@ -80,7 +81,7 @@ def train(settings: ConfigDict, workdir: Path, *, on_evaluation: OnEvaluation = 
         batches = data.prefetch(host_batches, training.put_batch(mesh))
         restored = store.restore(training.placed(shapes, mesh, rule=rule))
         if restored is None:
-            given = pieces.given_variables(experiment, settings, example['image'])
+            given = given_variables(experiment, settings, example)
             if given:
                 taken, wanted = (len(jax.tree.leaves(x)) for x in (given, (shapes.params, shapes.state)))
                 _say(f'{taken} of {wanted} arrays are taken from {experiment.finetune.start_from}')

@@ -7,7 +7,11 @@ import jax
 import jaxtyping
 
 # Before JAX starts its backend. JAX_PLATFORMS=cuda runs the tests on a GPU instead.
-jax.config.update('jax_platforms', os.environ.get('JAX_PLATFORMS') or 'cpu')
+platform = os.environ.get('JAX_PLATFORMS') or 'cpu'
+if platform == 'cpu':
+    # Most of a test's time is LLVM's optimizing what then runs once; `XLA_FLAGS= make test` tests with it.
+    os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true')
+jax.config.update('jax_platforms', platform)
 jax.config.update('jax_num_cpu_devices', 8)
 
 # An int is good where a float is asked for, as everywhere in Python.

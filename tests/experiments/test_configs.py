@@ -18,6 +18,8 @@ CONFIGS = {
     'cifar10_resnet': (10, 50_000, (32, 32, 3), 64_000, 269_722),
     'digits_transfer': (5, 100, (8, 8, 1), 250, 296_805),
     'imagenet_resnet50': (1_000, 1_281_167, (224, 224, 3), 112_603, 25_557_032),
+    'digits_lite0': (10, 100, (64, 64, 3), 120, 3_383_818),
+    'faces_lite0': (2, 100, (64, 64, 3), 120, 3_373_570),
     'folder': (2, 500, (224, 224, 3), 234, 11_177_538),
 }
 
@@ -40,7 +42,7 @@ def test_a_config_fits(name):
     settings.data.class_names, settings.data.train_size = [str(i) for i in range(classes)], size
     experiment = pieces.assemble(settings)
     assert experiment.num_steps == steps
-    state = jax.eval_shape(pieces.state_factory(experiment, settings, np.zeros(shape, np.uint8)))
+    state = jax.eval_shape(pieces.state_factory(experiment, settings, {'image': np.zeros(shape, np.uint8)}))
     assert sum(x.size for x in jax.tree.leaves(state.params)) == parameters
     rates = [
         float(experiment.watch(state._replace(step=t))['learning_rate'])

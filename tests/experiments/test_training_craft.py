@@ -104,7 +104,7 @@ def source(data_dir, tmp_path):
     config = settings(data_dir, data={'classes': list('01234')})
     fields = pieces.Data(**config.data)
     config = pieces.resolve(config, pieces.source(fields, fields.train_split))
-    state = pieces.state_factory(pieces.assemble(config), config, np.zeros((8, 8, 1), np.uint8))()
+    state = pieces.state_factory(pieces.assemble(config), config, {'image': np.zeros((8, 8, 1), np.uint8)})()
     store = training.checkpoints(tmp_path / 'source' / 'checkpoints')
     store.save(5, state._replace(state=jax.tree.map(lambda x: x + 0.1, state.state)))
     store.close()
@@ -177,7 +177,7 @@ def test_averaged_networks_get_statistics_of_their_own(data_dir):
     examples = pieces.source(fields, fields.train_split)
     config = pieces.resolve(config, examples)
     experiment = pieces.assemble(config)
-    state = pieces.state_factory(experiment, config, np.zeros((8, 8, 1), np.uint8))()
+    state = pieces.state_factory(experiment, config, {'image': np.zeros((8, 8, 1), np.uint8)})()
     make = pieces.variables_factory(experiment, config, training.make_mesh(jax.devices()[:1]), averaged=True)
     found = make(state)['batch_stats']['stem']['bn']['mean']
 

@@ -1,0 +1,167 @@
+"""From a random forest to PSPNet: every segmenter on the same scenes, in one table and one figure.
+
+python -m experiments.digit_scenes --workdir=runs/digit_scenes [--networks=fcn32s,fcn8s --epochs=30]
+"""
+
+import functools
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict
+
+from experiments import experiment as pieces
+from experiments import launch, tables
+from experiments.evaluate import restore
+from experiments.segmentation.digit_scenes import NETWORKS, get_config
+from experiments.train import train
+from jaxcv import config, data, metrics, training, viz
+from jaxcv.classical import pixel_forest
+from jaxcv.types import Array, Batch
+
+NAMES = {
+    'forest': 'random forest',
+    'fcn32s': 'FCN-32s',
+    'fcn16s': 'FCN-16s',
+    'fcn8s': 'FCN-8s',
+    'unet': 'U-Net',
+    'deeplabv3': 'DeepLab v3',
+    'deeplabv3_plus': 'DeepLab v3+',
+    'pspnet': 'PSPNet',
+}
+SHOWN = 5  # scenes in the figure
+REPETITIONS = 5  # of the timing
+FOREST = {'num_trees': 20, 'max_depth': 16}
+
+EPOCHS = flags.DEFINE_float('epochs', None, "Epochs of each network; by default the config's.")
+METHODS = flags.DEFINE_list('networks', list(NAMES), 'Which to run.')
+
+Predict = Callable[[Batch], Mapping[str, Array]]
+Result = dict[str, Any]
+
+
+def main() -> int:
+    """Runs the study of the flags; returns the exit code."""
+    if unknown := [name for name in METHODS.value if name not in NAMES]:
+        raise config.ConfigError(f'--networks: no {unknown[0]!r}, {config.nearest(unknown[0], NAMES)}')
+    return study(Path(launch.WORKDIR.value), METHODS.value, epochs=EPOCHS.value)
+
+
+def study(workdir: Path, methods: Sequence[str], *, epochs: float | None = None) -> int:
+    """Trains what is not yet in the workdir, and writes the table and the figure; returns the exit code."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    settings = {name: _settings(name, epochs) for name in methods if name in NETWORKS}
+    for each in settings.values():
+        pieces.check(each)
+    batches = _test_batches()
+    results = {}
+    for name in methods:
+        path = workdir / name / 'result.json'
+        if not path.exists():
+            if name in settings and (code := train(settings[name], workdir / name)):
+                return code
+            predict, parameters = _network(settings[name], workdir / name) if name in settings else _forest()
+            path.parent.mkdir(exist_ok=True)
+            result, masks = _measured(predict, batches)
+            np.save(path.with_name('masks.npy'), masks)
+            launch.write_json(path, {**result, 'parameters': parameters})
+            jax.clear_caches()
+        results[name] = json.loads(path.read_text())
+        print(f'{NAMES[name]}: mean IoU {100 * results[name]["mean_iou"]:.2f} %', flush=True)
+    shown = {NAMES[name]: np.load(workdir / name / 'masks.npy') for name in methods}
+    first = batches[0]
+    figure = viz.mask_grid(first['image'][:SHOWN], first['mask'][:SHOWN], shown, class_names=_class_names())
+    viz.save(figure, workdir / 'digit_scenes.png')
+    (workdir / 'table.md').write_text(table(results) + '\n')
+    print(f'\n{table(results)}\n\nwritten to {workdir}: table.md, digit_scenes.png')
+    return 0
+
+
+def table(results: Mapping[str, Result]) -> str:
+    """Markdown: what each method reaches, has and takes."""
+    rows = [['', 'mean IoU, %', 'boundary F, %', 'parameters', 'images a second']]
+    rows += [
+        [
+            NAMES[name],
+            f'{100 * result["mean_iou"]:.1f}',
+            f'{100 * result["boundary_f_score"]:.1f}',
+            f'{result["parameters"]:,}',
+            f'{result["images_per_second"]:.0f}',
+        ]
+        for name, result in results.items()
+    ]
+    return tables.markdown(rows)
+
+
+def _settings(name: str, epochs: float | None) -> ConfigDict:
+    settings = get_config(name)
+    if epochs is not None:
+        settings.training.epochs = epochs
+    return settings
+
+
+def _test_batches() -> list[Batch]:
+    fields = pieces.Data(**get_config().data)
+    return list(pieces.eval_batches(fields, pieces.source(fields, fields.eval_split or 'test')))
+
+
+@functools.cache
+def _class_names() -> tuple[str, ...]:
+    return data.source('digit_scenes', split='test').class_names
+
+
+def _network(settings: ConfigDict, workdir: Path) -> tuple[Predict, int]:
+    """A trained network, and its number of parameters."""
+    settings = config.load(workdir / 'config.json')
+    experiment = pieces.assemble(settings)
+    example = {name: value[0] for name, value in _test_batches()[0].items()}
+    variables, _ = restore(workdir, 'last', experiment, settings, example, training.make_mesh())
+    parameters = sum(x.size for x in jax.tree.leaves(variables['params']))
+    return functools.partial(jax.jit(experiment.task.predict), variables), parameters
+
+
+def _forest() -> tuple[Predict, int]:
+    """A forest fitted to the training scenes, and the number of its thresholds and leaf values."""
+    fields = pieces.Data(**get_config().data)
+    examples = list(pieces.eval_batches(fields, pieces.source(fields, fields.train_split)))
+    images, masks = (np.concatenate([batch[name] for batch in examples]) for name in ('image', 'mask'))
+    num_classes = len(_class_names())
+    forest = pixel_forest.fit_pixel_forest(jax.random.key(0), images, masks, num_classes=num_classes, **FOREST)
+
+    @jax.jit
+    def predict(batch: Batch) -> Mapping[str, Array]:
+        probabilities = pixel_forest.predict_pixel_forest(forest, batch['image'])
+        return {'logits': jnp.log(probabilities + 1e-6), 'mask': probabilities.argmax(-1), 'valid': batch['valid']}
+
+    return predict, pixel_forest.size(forest)
+
+
+def _measured(predict: Predict, batches: Sequence[Batch]) -> tuple[Result, np.ndarray]:
+    """The metrics over the test scenes, the images a second, and the masks of those in the figure."""
+    wanted = {
+        name: getattr(metrics, name)(num_classes=len(_class_names())) for name in ('mean_iou', 'boundary_f_score')
+    }
+    states = {name: metric.init() for name, metric in wanted.items()}
+    update = jax.jit(lambda states, predictions, batch: {
+        name: metric.update(states[name], predictions, batch) for name, metric in wanted.items()
+    })  # fmt: skip
+    for batch in batches:
+        states = update(states, predict(batch), batch)
+    result: Result = {name: float(metric.compute(states[name])) for name, metric in wanted.items()}
+    seconds = []
+    for _ in range(REPETITIONS):
+        began = time.perf_counter()
+        predictions = jax.block_until_ready(predict(batches[0]))
+        seconds.append(time.perf_counter() - began)
+    result['images_per_second'] = len(batches[0]['image']) / min(seconds)
+    return result, np.asarray(predictions['mask'][:SHOWN], np.uint8)
+
+
+if __name__ == '__main__':
+    launch.launch(main)

