@@ -14,7 +14,7 @@ def base() -> ConfigDict:
                 'train_split': 'train',
                 'eval_split': 'test',
                 'classes': [],  # names of those to keep; none: all
-                'class_names': [],  # where the data set does not name its classes
+                'mask_classes': [],  # the names of a mask's classes, where the data set has none or others
                 'seed': config_dict.placeholder(int),  # of the order of the examples; None: the run's
                 'train_transforms': [{'name': 'decode'}],  # jaxcv.data.transforms, on the host, an example at a time
                 'eval_transforms': [{'name': 'decode'}],

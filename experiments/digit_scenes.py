@@ -37,7 +37,6 @@ NAMES = {
 }
 SHOWN = 5  # scenes in the figure
 REPETITIONS = 5  # of the timing
-FOREST = {'num_trees': 20, 'max_depth': 16}
 
 EPOCHS = flags.DEFINE_float('epochs', None, "Epochs of each network; by default the config's.")
 METHODS = flags.DEFINE_list('networks', list(NAMES), 'Which to run.')
@@ -127,19 +126,16 @@ def _network(settings: ConfigDict, workdir: Path) -> tuple[Predict, int]:
 
 
 def _forest() -> tuple[Predict, int]:
-    """A forest fitted to the training scenes, and the number of its thresholds and leaf values."""
+    """A forest fitted to the training scenes, and how many numbers it holds."""
     fields = pieces.Data(**get_config().data)
     examples = list(pieces.eval_batches(fields, pieces.source(fields, fields.train_split)))
-    images, masks = (np.concatenate([batch[name] for batch in examples]) for name in ('image', 'mask'))
-    num_classes = len(_class_names())
-    forest = pixel_forest.fit_pixel_forest(jax.random.key(0), images, masks, num_classes=num_classes, **FOREST)
+    images, masks = (jnp.concatenate([batch[name] for batch in examples]) for name in ('image', 'mask'))
+    forest = pixel_forest.fit(jax.random.key(0), images, masks, None, num_classes=len(_class_names()), balanced=False)
 
-    @jax.jit
     def predict(batch: Batch) -> Mapping[str, Array]:
-        probabilities = pixel_forest.predict_pixel_forest(forest, batch['image'])
-        return {'logits': jnp.log(probabilities + 1e-6), 'mask': probabilities.argmax(-1), 'valid': batch['valid']}
+        return {'mask': pixel_forest.predict(forest, batch['image'], None), 'valid': batch['valid']}
 
-    return predict, pixel_forest.size(forest)
+    return predict, sum(x.size for x in jax.tree.leaves(forest))
 
 
 def _measured(predict: Predict, batches: Sequence[Batch]) -> tuple[Result, np.ndarray]:

@@ -49,9 +49,12 @@ class Data(NamedTuple):
     data_dir: str | None = None
     threads: int | None = None
     class_names: Sequence[str] = ()
-    """Written by `resolve`; given by the config where the data set has no names."""
+    """Written by `resolve`."""
+    mask_classes: Sequence[str] = ()
     train_size: int = 0
     """Written by `resolve`."""
+    image_shape: Sequence[int] = ()
+    """Rows, columns and channels of the training images; written by the launcher."""
 
 
 class Training(NamedTuple):
@@ -157,7 +160,7 @@ def check(settings: ConfigDict) -> None:
 def resolve(settings: ConfigDict, train: data.Source) -> ConfigDict:
     """The config with what the data set decides written into it, so that a workdir alone is enough later."""
     settings = settings.copy_and_resolve_references().unlock()
-    settings.data.class_names = list(train.class_names or settings.data.get('class_names', ()))
+    settings.data.class_names = list(train.class_names)
     settings.data.train_size = train.size
     return settings
 
@@ -367,7 +370,9 @@ def source(fields: Data, split: str) -> data.Source:
     opened = data.source(fields.name, split=split, data_dir=fields.data_dir)
     if fields.classes:
         opened = data.only_classes(opened, fields.classes)
-    if fields.class_names and opened.class_names and list(opened.class_names) != list(fields.class_names):
+    if fields.mask_classes:
+        opened = opened._replace(class_names=tuple(fields.mask_classes))
+    if fields.class_names and list(opened.class_names) != list(fields.class_names):
         raise config.ConfigError(
             f'{fields.name}, {split}, has the classes {_shortened(opened.class_names)}, '
             f'but the run was trained on {_shortened(fields.class_names)}'

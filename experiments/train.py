@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from jaxcv import config, data, training, viz
 from jaxcv.task import Task
 from jaxcv.training import hooks, logging, performance
 from jaxcv.training.checkpoint import needed_bytes
+from jaxcv.types import Batch, Variables
 
+MASKS_SHOWN = 4  # in TensorBoard
 OnEvaluation = Callable[[int, Mapping[str, float]], None]
 
 
@@ -54,6 +56,7 @@ def train(settings: ConfigDict, workdir: Path, *, on_evaluation: OnEvaluation = 
         )
     host_batches = pieces.train_batches(fields, examples, seed=settings.seed)
     example = _first_example(fields, examples)
+    settings.data.image_shape = list(example['image'].shape)
     init = pieces.state_factory(experiment, settings, example)
     shapes = jax.eval_shape(init)
     rule = 'members' if options.members > 1 and options.sharding == 'replicate' else options.sharding
@@ -289,7 +292,7 @@ _MAY_CHANGE = (
     *('data.eval_batch_size', 'training.on_non_finite', 'training.log_every', 'training.eval_every'),
     *('training.save_every', 'training.keep_last', 'training.keep_best', 'training.best_metric'),
     *('training.best_mode', 'training.mode', 'training.sharding', 'training.patience', 'training.evaluate_averaged'),
-    *('training.recalibrate_batches', 'views'),
+    *('training.recalibrate_batches', 'views', 'data.image_shape'),
 )
 
 
@@ -347,14 +350,18 @@ def _evaluator(
     if fields.eval_split is None:
         return lambda state: None
     batches = pieces.eval_batches(fields, pieces.source(fields, fields.eval_split))
-    next(iter(batches))  # what is wrong with the data or its transforms is told before training
+    first = next(iter(batches))  # what is wrong with the data or its transforms is told before training
     task = pieces.evaluated_task(experiment, averaged=averaged)
     variables = pieces.variables_factory(experiment, settings, mesh, averaged=averaged)
     step = jax.jit(training.make_eval_step(task))
     put = training.put_batch(mesh)
+    draw = _mask_drawer(task, first, fields.class_names, writers) if settings.task.name == 'segmentation' else None
 
     def evaluate(state: training.TrainState) -> Mapping[str, float]:
-        values = training.evaluate(step, task, variables(state), data.prefetch(iter(batches), put))
+        evaluated = variables(state)
+        values = training.evaluate(step, task, evaluated, data.prefetch(iter(batches), put))
+        if draw is not None and jax.process_count() == 1:
+            draw(int(state.step), evaluated)
         scalars = {name: value for name, value in values.items() if isinstance(value, float)}
         for writer in writers:
             writer.write(int(state.step), {f'eval/{name}': value for name, value in scalars.items()})
@@ -362,6 +369,21 @@ def _evaluator(
         return scalars
 
     return evaluate
+
+
+def _mask_drawer(
+    task: Task, batch: Batch, class_names: Sequence[str], writers: list[logging.Writer]
+) -> Callable[[int, Variables], None]:
+    """Makes (step, variables) -> None, which shows TensorBoard the masks of a few examples."""
+    few = {name: value[:MASKS_SHOWN] for name, value in batch.items()}
+    predict = jax.jit(task.predict)
+
+    def draw(step: int, variables: Variables) -> None:
+        figure = viz.mask_grid(few['image'], few['mask'], jax.device_get(predict(variables, few))['mask'], class_names)
+        for writer in writers:
+            writer.image(step, 'eval/masks', viz.rendered(figure))
+
+    return draw
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Digits cut out of photos: 1,000 scenes of 96 x 96 pixels with real handwritten digits of 12 to 48 pixels.
+"""Digits cut out of photos: 1,000 scenes of 96 x 96 pixels with real handwritten digits of 12 to 48, enlarged to 144.
 
     python -m experiments.train --config=experiments/segmentation/digit_scenes.py:fcn8s --workdir=runs/fcn8s
     python -m experiments.evaluate --workdir=runs/fcn8s
@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from experiments.base import base
 
+SIZE = 144
 BACKBONE = {'name': 'tf_efficientnet_lite0'}
 DILATED = {**BACKBONE, 'output_stride': 16}
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -32,7 +33,12 @@ def get_config(network: str = 'fcn8s') -> ConfigDict:
     if network not in NETWORKS:
         raise ValueError(f'there is no network {network!r}; there are: {", ".join(NETWORKS)}')
     config = base()
-    transforms = [{'name': 'decode'}, {'name': 'decode_mask'}, {'name': 'keep', 'names': ['image', 'mask']}]
+    transforms = [
+        {'name': 'decode'},
+        {'name': 'decode_mask'},
+        {'name': 'keep', 'names': ['image', 'mask']},
+        {'name': 'resize', 'size': SIZE},
+    ]
     config.data.update(
         {
             'name': 'digit_scenes',
@@ -44,7 +50,7 @@ def get_config(network: str = 'fcn8s') -> ConfigDict:
         }
     )
     config.model = NETWORKS[network]
-    config.augment = [{'name': 'random_shift', 'max_shift': 8}]
+    config.augment = [{'name': 'random_shift', 'max_shift': 12}]
     config.task = {'name': 'segmentation', 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]}
     if config.model.get('aux_head'):
         config.task.auxiliary_weights = [0.4]
@@ -57,5 +63,5 @@ def get_config(network: str = 'fcn8s') -> ConfigDict:
     )
     config.optimizer = {'name': 'adamw', 'learning_rate': 1e-3, 'weight_decay': 1e-2}
     config.schedule = {'name': 'one_cycle'}
-    config.training.update({'epochs': 12.0, 'eval_every': 250, 'best_metric': 'mean_iou'})
+    config.training.update({'epochs': 10.0, 'eval_every': 250, 'best_metric': 'mean_iou'})
     return config

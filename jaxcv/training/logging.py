@@ -105,7 +105,7 @@ def console_writer(num_steps: int, *, step: int = 0, stream: Any = None) -> Writ
     return Writer(write, bar.close)
 
 
-_ON_THE_BAR = ('train/loss', 'train/top1', 'images_per_second')
+_ON_THE_BAR = ('train/loss', 'train/top1', 'train/pixel_accuracy', 'images_per_second')
 
 
 def _line(scalars: Mapping[str, float]) -> str:

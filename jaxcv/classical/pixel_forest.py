@@ -1,0 +1,292 @@
+"""Segmentation by a random forest that classifies each pixel on differences of intensity around it.
+
+Shotton et al., "Real-Time Human Pose Recognition in Parts from Single Depth Images", 2011 (the Kinect).
+"""
+
+import functools
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcv.classical import random_forest
+from jaxcv.classical.growing import Criterion
+from jaxcv.types import IGNORED, Array, Float, Int, Key, UInt8
+
+__all__ = [
+    'Offsets',
+    'PixelForest',
+    'draw_offsets',
+    'fit',
+    'intensity_difference_features',
+    'predict',
+    'predict_probabilities',
+]
+
+
+class Offsets(NamedTuple):
+    """The two points, relative to a pixel, that each feature compares."""
+
+    first: Float[Array, 'd 2']
+    """(dx, dy) in pixels; with depth, in pixels times the unit of depth."""
+    second: Float[Array, 'd 2']
+    channels: Int[Array, 'd 2']
+    """The channel that is read at each of the two."""
+
+
+class PixelForest(NamedTuple):
+    """A forest, and the features that it was fitted to."""
+
+    forest: random_forest.Forest
+    offsets: Offsets
+
+
+def draw_offsets(key: Key[Array, ''], *, num_features: int, radius: float, channels: int) -> Offsets:
+    """Pairs of points in a square around the pixel, nearer ones more often; in every second pair one is the pixel.
+
+    Each coordinate is `r · s²`, with s uniform in [-1, 1] and its sign kept: fine near the pixel, coarse far away.
+
+    Args:
+        key: for the draws.
+        num_features: how many pairs.
+        radius: r, the largest offset in pixels (with depth, in pixels times the unit of depth).
+        channels: of the images.
+
+    Returns:
+        The offsets.
+
+    Raises:
+        ValueError: a number is not positive.
+
+    Example:
+        >>> offsets = draw_offsets(jax.random.key(0), num_features=4, radius=8, channels=3)
+        >>> print(offsets.first.shape, offsets.first[1])
+        (4, 2) [0. 0.]
+    """
+    if num_features < 1 or radius <= 0 or channels < 1:
+        raise ValueError(f'need positive numbers, got {num_features} features, radius {radius}, {channels} channels')
+    place, channel = jax.random.split(key)
+    uniform = jax.random.uniform(place, (2, num_features, 2), minval=-1, maxval=1)
+    first, second = radius * uniform * jnp.abs(uniform)
+    first = jnp.where(jnp.arange(num_features)[:, None] % 2 == 0, first, 0)
+    return Offsets(first, second, jax.random.randint(channel, (num_features, 2), 0, channels))
+
+
+def intensity_difference_features(
+    images: Float[Array, 'n h w c'] | UInt8[Array, 'n h w c'], depth: Float[Array, 'n h w'] | None, offsets: Offsets
+) -> Float[Array, 'n h w d']:
+    """The features of every pixel: `f(x) = I(x + u) - I(x + v)`, or with depth `I(x + u / d(x)) - I(x + v / d(x))`.
+
+    With depth, the offsets are fixed on the object, not in the image: the feature stays the same as it comes nearer.
+    Points are rounded to the nearest pixel; outside, the nearest pixel of the border is read.
+
+    Args:
+        images: of any range; uint8 is taken as it is, from 0 to 255. For the paper's features, the depth itself.
+        depth: greater than 0, in any unit; None for offsets in pixels.
+        offsets: see `draw_offsets`.
+
+    Returns:
+        `[n, h, w, d]` in the images' unit.
+
+    Example:
+        >>> offsets = Offsets(jnp.array([[0.0, 0.0]]), jnp.array([[1.0, 0.0]]), jnp.zeros((1, 2), int))
+        >>> image = jnp.array([[1.0, 2.0, 4.0]])[None, :, :, None]
+        >>> print(intensity_difference_features(image, None, offsets)[0, 0, :, 0])
+        [-1. -2.  0.]
+    """
+    pixels = jnp.arange(images.shape[0] * images.shape[1] * images.shape[2])
+    return _features(images, depth, offsets, pixels).reshape(*images.shape[:3], -1)
+
+
+def fit(
+    key: Key[Array, ''],
+    images: Float[Array, 'n h w c'] | UInt8[Array, 'n h w c'],
+    masks: Int[Array, 'n h w'] | UInt8[Array, 'n h w'],
+    depth: Float[Array, 'n h w'] | None,
+    *,
+    num_classes: int,
+    pixels_per_image: int = 500,
+    balanced: bool = True,
+    num_features: int = 200,
+    radius: float = 16,
+    num_trees: int = 20,
+    max_features: int | float | Literal['sqrt'] | None = 'sqrt',
+    max_depth: int | None = 16,
+    min_samples_leaf: int = 1,
+    criterion: Criterion = 'entropy',
+) -> PixelForest:
+    """Grow a forest on pixels drawn from each image, with replacement, of those that have a class.
+
+    Args:
+        key: for the pixels, the offsets and the forest.
+        images: as `predict` will get them: of the same size of objects, channels and range.
+        masks: the class of each pixel, 255 for those of no class, which are never drawn.
+        depth: see `intensity_difference_features`; None for offsets in pixels.
+        num_classes: the number of classes.
+        pixels_per_image: how many pixels are drawn from each.
+        balanced: draw a class of those in the image first, then a pixel of that class; if not, all pixels are alike.
+        num_features: how many pairs of points there are to try.
+        radius: how far those are from the pixel, see `draw_offsets`.
+        num_trees: how many trees.
+        max_features: how many features a node tries, see `random_forest.fit`.
+        max_depth: the most splits on a path.
+        min_samples_leaf: a split leaves at least so many pixels on each side.
+        criterion: `'gini'` or `'entropy'`.
+
+    Returns:
+        The forest and its offsets.
+
+    Raises:
+        ValueError: shapes do not agree, a class is out of range, or no pixel has a class.
+
+    Example:
+        >>> image = jnp.zeros((1, 8, 8, 1)).at[:, 2:6, 2:6].set(1)
+        >>> forest = fit(jax.random.key(0), image, image[..., 0].astype(int), None, num_classes=2, num_trees=5)
+        >>> print(jnp.mean(predict(forest, image, None) == image[..., 0]))
+        1.0
+    """
+    _check_depth(images, depth)
+    if masks.shape != images.shape[:3]:
+        raise ValueError(f'masks must be of shape {images.shape[:3]}, as the images are, got {masks.shape}')
+    classes = jnp.where(masks == IGNORED, 0, masks.astype(jnp.int32))
+    if int(classes.min()) < 0 or int(classes.max()) >= num_classes:
+        raise ValueError(f'masks must be from 0 to {num_classes - 1} or {IGNORED}, got up to {int(classes.max())}')
+    if criterion == 'variance':
+        raise ValueError("pixels have classes: criterion must be 'gini' or 'entropy'")
+    for_pixels, for_offsets, for_forest = jax.random.split(key, 3)
+    offsets = draw_offsets(for_offsets, num_features=num_features, radius=radius, channels=images.shape[-1])
+    pixels, weights = _draw_pixels(
+        for_pixels, masks, num_classes=num_classes, count=pixels_per_image, balanced=balanced
+    )
+    if not weights.any():
+        raise ValueError(f'no pixel has a class: all of the masks is {IGNORED}')
+    forest = random_forest.fit(
+        for_forest,
+        _features(images, depth, offsets, pixels),
+        classes.ravel()[pixels],
+        weights,
+        num_classes=num_classes,
+        num_trees=num_trees,
+        max_features=max_features,
+        max_depth=max_depth,
+        min_samples_leaf=min_samples_leaf,
+        criterion=criterion,
+    )
+    return PixelForest(forest, offsets)
+
+
+def predict(
+    forest: PixelForest,
+    images: Float[Array, 'n h w c'] | UInt8[Array, 'n h w c'],
+    depth: Float[Array, 'n h w'] | None,
+    *,
+    block_size: int = 8192,
+) -> Int[Array, 'n h w']:
+    """The most probable class of every pixel.
+
+    Args:
+        forest: what `fit` returned.
+        images: like those of `fit`; of any size.
+        depth: as `fit` got it, or None if it got none.
+        block_size: see `predict_probabilities`.
+
+    Returns:
+        Masks `[n, h, w]`, int32.
+
+    Raises:
+        ValueError: the depth is not of the images' size.
+
+    Example:
+        >>> image = jnp.zeros((1, 8, 8, 1)).at[:, :, 4:].set(1)
+        >>> forest = fit(jax.random.key(0), image, image[..., 0].astype(int), None, num_classes=2, num_trees=5)
+        >>> print(predict(forest, image, None)[0, 0])
+        [0 0 0 0 1 1 1 1]
+    """
+    return jnp.argmax(predict_probabilities(forest, images, depth, block_size=block_size), axis=-1).astype(jnp.int32)
+
+
+def predict_probabilities(
+    forest: PixelForest,
+    images: Float[Array, 'n h w c'] | UInt8[Array, 'n h w c'],
+    depth: Float[Array, 'n h w'] | None,
+    *,
+    block_size: int = 8192,
+) -> Float[Array, 'n h w classes']:
+    """The forest's share of each class at every pixel; compiled, in memory bounded by `block_size`.
+
+    Args:
+        forest: what `fit` returned.
+        images: like those of `fit`; of any size.
+        depth: as `fit` got it, or None if it got none.
+        block_size: how many pixels have their features in memory at a time.
+
+    Returns:
+        `[n, h, w, classes]`, which sum to 1.
+
+    Raises:
+        ValueError: the depth is not of the images' size.
+
+    Example:
+        >>> image = jnp.zeros((1, 8, 8, 1)).at[:, :, 4:].set(1)
+        >>> forest = fit(jax.random.key(0), image, image[..., 0].astype(int), None, num_classes=3)
+        >>> print(predict_probabilities(forest, image, None).shape)
+        (1, 8, 8, 3)
+    """
+    _check_depth(images, depth)
+    if block_size < 1:
+        raise ValueError(f'block_size must be at least 1, got {block_size}')
+    return _predict_probabilities(forest, images, depth, block_size=block_size)
+
+
+@functools.partial(jax.jit, static_argnames='block_size')
+def _predict_probabilities(forest: PixelForest, images: Array, depth: Array | None, *, block_size: int) -> Array:
+    n, h, w, _ = images.shape
+    size = min(block_size, n * h * w)
+    blocks = jnp.minimum(jnp.arange(-(-n * h * w // size) * size), n * h * w - 1).reshape(-1, size)
+
+    def probabilities(pixels: Array) -> Array:
+        return random_forest.predict_probabilities(forest.forest, _features(images, depth, forest.offsets, pixels))
+
+    found = lax.map(probabilities, blocks)
+    return found.reshape(-1, found.shape[-1])[: n * h * w].reshape(n, h, w, -1)
+
+
+@jax.jit
+def _features(images: Array, depth: Array | None, offsets: Offsets, pixels: Array) -> Array:
+    """Of some pixels `[p]`, counted through all images: `[p, d]`."""
+    _, h, w, _ = images.shape
+    image, y, x = pixels // (h * w), pixels // w % h, pixels % w
+    scale = 1.0 if depth is None else 1 / depth.reshape(-1)[pixels][:, None]
+
+    def read(offset: Array, channel: Array) -> Array:
+        dx, dy = (jnp.round(offset * scale).astype(jnp.int32) for offset in offset.T)
+        row, column = jnp.clip(y[:, None] + dy, 0, h - 1), jnp.clip(x[:, None] + dx, 0, w - 1)
+        return images[image[:, None], row, column, channel].astype(jnp.float32)
+
+    return read(offsets.first, offsets.channels[:, 0]) - read(offsets.second, offsets.channels[:, 1])
+
+
+@functools.partial(jax.jit, static_argnames=('num_classes', 'count', 'balanced'))
+def _draw_pixels(key: Array, masks: Array, *, num_classes: int, count: int, balanced: bool) -> tuple[Array, Array]:
+    """`count` pixels of each image, counted through all images, and weights: 0 where the image has no class at all."""
+    n, h, w = masks.shape
+
+    def draw(key: Array, mask: Array) -> tuple[Array, Array]:
+        labelled = mask != IGNORED
+        share = labelled.astype(jnp.float32)
+        if balanced:
+            frequency = jnp.bincount(jnp.where(labelled, mask, num_classes), length=num_classes + 1)
+            share /= jnp.maximum(frequency, 1)[jnp.where(labelled, mask, num_classes)]
+        until = jnp.cumsum(share)
+        at = jnp.searchsorted(until, jax.random.uniform(key, (count,)) * until[-1], side='right')
+        at = jnp.minimum(at, h * w - 1)
+        return at, labelled[at].astype(jnp.float32)
+
+    pixels, weights = jax.vmap(draw)(jax.random.split(key, n), masks.reshape(n, -1).astype(jnp.int32))
+    return (jnp.arange(n)[:, None] * (h * w) + pixels).ravel(), weights.ravel()
+
+
+def _check_depth(images: Array, depth: Array | None) -> None:
+    if depth is not None and depth.shape != images.shape[:3]:
+        raise ValueError(f'depth must be of shape {images.shape[:3]}, as the images are, got {depth.shape}')

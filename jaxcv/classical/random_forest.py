@@ -1,0 +1,395 @@
+"""Random forests: the mean of trees, each grown on its own draw of the examples and trying a few features a node.
+
+One tree fits its examples closely and varies much with them (low bias, high variance); the mean of trees that err
+differently varies less. They differ by bagging, a bootstrap sample of the examples for each, and by the features drawn.
+
+Breiman, "Random Forests", 2001.
+"""
+
+import functools
+import math
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxcv.classical.growing import Criterion, grow, most_nodes
+from jaxcv.classical.trees import Bins, Trees, bin_features, leaves
+from jaxcv.types import Array, Bool, Float, Int, Key
+
+__all__ = [
+    'Forest',
+    'feature_importances',
+    'fit',
+    'out_of_bag_error',
+    'out_of_bag_predictions',
+    'predict',
+    'predict_probabilities',
+    'predict_values',
+]
+
+_GROUP = 2**26  # numbers of 4 bytes that the trees grown at a time may take
+
+
+class Forest(NamedTuple):
+    """Trees and what their leaves say."""
+
+    trees: Trees
+    values: Float[Array, 'nodes outputs']
+    """The shares of the classes in each node; of one column, the mean of the targets."""
+    out_of_bag: Bool[Array, 'trees n']
+    """Which training examples a tree has not seen."""
+
+
+def fit(
+    key: Key[Array, ''],
+    features: Float[Array, 'n d'],
+    targets: Float[Array, ' n'] | Int[Array, ' n'],
+    weights: Float[Array, ' n'] | None,
+    *,
+    num_trees: int = 100,
+    num_classes: int | None = None,
+    criterion: Criterion = 'gini',
+    max_features: int | float | Literal['sqrt'] | None = 'sqrt',
+    max_depth: int | None = None,
+    min_samples_split: int = 2,
+    min_samples_leaf: int = 1,
+    bootstrap: bool = True,
+    num_bins: int = 256,
+    cells: int | None = None,
+) -> Forest:
+    """Grow a forest; the options and what they do are scikit-learn's, but for the bins.
+
+    Tree t lessens the impurity of its leaves on examples of weight `weights · c_t`, `c_t` being how often an example
+    is in a draw of n with replacement. Many trees grow at a time (see `growing.grow`), as many as 256 MB hold.
+    Calls of the same shapes and options compile once. It reads the number of nodes, so it can't be under `jit` itself.
+
+    Args:
+        key: for the bags and the features that are tried.
+        features: `[n, d]`, finite, in any unit.
+        targets: `[n]`, int32 classes from 0 for gini and entropy, float32 numbers for variance.
+        weights: `[n]`, how much each example counts, at least 0; None for 1.
+        num_trees: how many trees.
+        num_classes: the number of classes; by default the largest label and 1.
+        criterion: `'gini'` or `'entropy'` to classify, `'variance'` for regression.
+        max_features: how many features a node tries: a number, a share of them, `'sqrt'` or, with None, all.
+        max_depth: the most splits on a path.
+        min_samples_split: nodes of fewer examples are leaves.
+        min_samples_leaf: a split leaves at least so many examples on each side.
+        bootstrap: each tree gets a draw of the examples; if not, all of them.
+        num_bins: features of more values than that are binned, see `trees.bin_features`.
+        cells: bounds the memory of the histograms, see `growing.grow`.
+
+    Returns:
+        The forest.
+
+    Raises:
+        ValueError: an option is out of range, labels or weights are, or there is not one of them per example.
+
+    Example:
+        >>> features, labels = jnp.array([[0.0], [1.0], [2.0], [3.0]]), jnp.array([0, 0, 1, 1])
+        >>> forest = fit(jax.random.key(0), features, labels, None, num_trees=20)
+        >>> print(predict(forest, jnp.array([[-1.0], [4.0]])))
+        [0 1]
+    """
+    n, d = features.shape
+    regression = criterion == 'variance'
+    if n == 0 or targets.shape != (n,) or (weights is not None and weights.shape != (n,)):
+        shapes = f'{targets.shape} and {None if weights is None else weights.shape}'
+        raise ValueError(f'fit needs at least one example, and a target and a weight for each of {n}, got {shapes}')
+    if num_trees < 1:
+        raise ValueError(f'num_trees must be at least 1, got {num_trees}')
+    if weights is not None and not (jnp.min(weights) >= 0 and jnp.max(weights) > 0):
+        raise ValueError('weights must be at least 0, and not all of them 0')
+    mean: Array | float = 0.0
+    if regression:
+        num_classes, mean = 1, jnp.mean(targets)
+        targets = (targets - mean).astype(jnp.float32)  # sums of float32 are the more exact
+    else:
+        least, most = int(targets.min()), int(targets.max())
+        num_classes = max(2, most + 1) if num_classes is None else num_classes
+        if not (jnp.issubdtype(targets.dtype, jnp.integer) and least >= 0 and most < num_classes):
+            raise ValueError(
+                f'labels must be integers from 0 to {num_classes - 1}, got {targets.dtype} from {least} to {most}; '
+                "numbers are for criterion='variance'"
+            )
+        targets = targets.astype(jnp.int32)
+
+    bins = _narrow(bin_features(jnp.asarray(features, jnp.float32), num_bins=num_bins))
+    one_tree = most_nodes(n, max_depth, min_samples_leaf) * (10 + num_classes) + 6 * n
+    groups = math.ceil(num_trees / max(1, min(_GROUP // one_tree, (2**30 - 1) // n)))
+    group = math.ceil(num_trees / groups)
+    # Of equal groups, the last may have trees too many: compiling again would cost more.
+    keys = jax.vmap(lambda tree: jax.random.fold_in(key, tree))(jnp.arange(groups * group)).reshape(groups, group)
+    grown, counts = [], []
+    for of_group in keys:
+        count = _bags(of_group, n=n) if bootstrap else jnp.ones((group, n))
+        trees = grow(
+            of_group,
+            bins,
+            targets,
+            count if weights is None else count * weights,
+            criterion=criterion,
+            num_classes=num_classes,
+            max_features=_number_of_features(max_features, d),
+            max_depth=max_depth,
+            min_samples_split=min_samples_split,
+            min_samples_leaf=min_samples_leaf,
+            cells=cells,
+        )
+        grown.append(_trim(trees))
+        counts.append(count == 0)
+    trees = _join(grown)
+    trees = trees._replace(root=trees.root[:num_trees], decrease=trees.decrease[:num_trees])
+    return Forest(trees, _values(trees.statistics, mean, regression=regression), jnp.concatenate(counts)[:num_trees])
+
+
+def predict(forest: Forest, features: Float[Array, 'm d']) -> Int[Array, ' m']:
+    """The class of the largest mean share in the leaves, `argmax_c Σ_t p_tc(x)`; of equal ones the smallest.
+
+    Args:
+        forest: what `fit` returned, with criterion gini or entropy.
+        features: `[m, d]`.
+
+    Returns:
+        Class indices `[m]`, int32.
+
+    Raises:
+        ValueError: the features have another number, or the forest was fitted to numbers.
+
+    Example:
+        >>> forest = fit(jax.random.key(0), jnp.array([[0.0], [1.0], [5.0]]), jnp.array([0, 0, 1]), None)
+        >>> print(predict(forest, jnp.array([[4.0]])))
+        [1]
+    """
+    return jnp.argmax(predict_probabilities(forest, features), axis=1).astype(jnp.int32)
+
+
+def predict_probabilities(forest: Forest, features: Float[Array, 'm d']) -> Float[Array, 'm classes']:
+    """The mean over the trees of the classes' shares in the example's leaf, `1/T Σ_t p_tc(x)`.
+
+    Args:
+        forest: what `fit` returned, with criterion gini or entropy.
+        features: `[m, d]`.
+
+    Returns:
+        `[m, classes]`, rows that sum to 1.
+
+    Raises:
+        ValueError: as `predict`.
+
+    Example:
+        >>> x, labels = jnp.array([[0.0], [1.0], [5.0]]), jnp.array([0, 0, 1])
+        >>> forest = fit(jax.random.key(0), x, labels, None, num_trees=1, bootstrap=False)
+        >>> print(predict_probabilities(forest, jnp.array([[4.0]])))
+        [[0. 1.]]
+    """
+    if forest.values.shape[1] == 1:
+        raise ValueError('the forest was fitted to numbers: use predict_values')
+    return _mean(forest, features, None)
+
+
+def predict_values(forest: Forest, features: Float[Array, 'm d']) -> Float[Array, ' m']:
+    """The mean over the trees of the mean target in the example's leaf.
+
+    Args:
+        forest: what `fit` returned, with criterion variance.
+        features: `[m, d]`.
+
+    Returns:
+        `[m]`, in the targets' unit.
+
+    Raises:
+        ValueError: the features have another number, or the forest was fitted to classes.
+
+    Example:
+        >>> x, y = jnp.array([[0.0], [1.0], [5.0]]), jnp.array([2.0, 2.0, 7.0])
+        >>> forest = fit(jax.random.key(0), x, y, None, criterion='variance', bootstrap=False)
+        >>> print(predict_values(forest, jnp.array([[4.0]])))
+        [7.]
+    """
+    if forest.values.shape[1] != 1:
+        raise ValueError('the forest was fitted to classes: use predict or predict_probabilities')
+    return _mean(forest, features, None)[:, 0]
+
+
+def feature_importances(forest: Forest) -> Float[Array, ' d']:
+    """The mean decrease of impurity: what the splits on a feature gain, `Σ w · Δimpurity`, as a share of all gains.
+
+    Shares of each tree first, then their mean over the trees that have a split, as in scikit-learn. Features of many
+    values get more than they are worth, as they have more thresholds to gain by chance with.
+
+    Args:
+        forest: what `fit` returned.
+
+    Returns:
+        `[d]`, of sum 1; zeros if no tree has a split.
+
+    Example:
+        >>> x = jnp.array([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]])
+        >>> print(feature_importances(fit(jax.random.key(0), x, jnp.array([0, 1, 1]), None)))
+        [0. 1.]
+    """
+    decrease = jnp.maximum(forest.trees.decrease, 0)  # a gain of nothing may be rounded below it
+    total = jnp.sum(decrease, axis=1, keepdims=True)
+    shares = jnp.sum(decrease / jnp.where(total > 0, total, 1), axis=0)
+    return shares / jnp.maximum(jnp.sum(shares), 1e-30)
+
+
+def out_of_bag_predictions(forest: Forest, features: Float[Array, 'n d']) -> Float[Array, 'n outputs']:
+    """For each training example, the mean over only those trees whose bags it is not in.
+
+    Args:
+        forest: what `fit` returned, with `bootstrap`.
+        features: `[n, d]`, those that the forest was fitted to, in their order.
+
+    Returns:
+        `[n, classes]` shares, or `[n, 1]` numbers; NaN where all bags hold the example.
+
+    Raises:
+        ValueError: these can't be the training examples, or every tree has seen all of them.
+
+    Example:
+        >>> x = jnp.array([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0], [12.0], [13.0]])
+        >>> forest = fit(jax.random.key(0), x, jnp.array([0, 0, 0, 0, 1, 1, 1, 1]), None)
+        >>> print(jnp.argmax(out_of_bag_predictions(forest, x), axis=1))
+        [0 0 0 0 1 1 1 1]
+    """
+    if len(features) != forest.out_of_bag.shape[1]:
+        raise ValueError(
+            f'the forest was fitted to {forest.out_of_bag.shape[1]} examples, these are {len(features)}: '
+            'out-of-bag predictions are for the training examples'
+        )
+    if not forest.out_of_bag.any():
+        raise ValueError('every tree has seen all examples: fit with bootstrap=True')
+    return _mean(forest, features, forest.out_of_bag)
+
+
+def out_of_bag_error(
+    forest: Forest, features: Float[Array, 'n d'], targets: Float[Array, ' n'] | Int[Array, ' n']
+) -> Float[Array, '']:
+    """The error on training examples by the trees that have not seen them: a validation set for nothing.
+
+    The share of wrong classes, or the mean squared error, over the examples that some tree has not seen.
+
+    Args:
+        forest: what `fit` returned, with `bootstrap`.
+        features: `[n, d]`, those that the forest was fitted to, in their order.
+        targets: `[n]`, likewise.
+
+    Returns:
+        A number.
+
+    Raises:
+        ValueError: as `out_of_bag_predictions`.
+
+    Example:
+        >>> x = jnp.array([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0], [12.0], [13.0]])
+        >>> labels = jnp.array([0, 0, 0, 0, 1, 1, 1, 1])
+        >>> print(out_of_bag_error(fit(jax.random.key(0), x, labels, None), x, labels))
+        0.0
+    """
+    predicted = out_of_bag_predictions(forest, features)
+    judged = ~jnp.isnan(predicted[:, 0])
+    wrong = (predicted[:, 0] - targets) ** 2 if predicted.shape[1] == 1 else jnp.argmax(predicted, axis=1) != targets
+    return jnp.sum(jnp.where(judged, wrong, 0)) / jnp.sum(judged)
+
+
+def _number_of_features(max_features: int | float | str | None, d: int) -> int:
+    if max_features is None:
+        return d
+    if max_features == 'sqrt':
+        return max(1, math.isqrt(d))
+    if isinstance(max_features, float) and 0 < max_features <= 1:
+        return max(1, int(max_features * d))
+    if isinstance(max_features, int):
+        return max_features  # `grow` checks it
+    raise ValueError(f"max_features must be a number, a share in (0, 1], 'sqrt' or None, got {max_features!r}")
+
+
+def _narrow(bins: Bins) -> Bins:
+    """Without most of the bins that no feature has."""
+    width = min(bins.lowest.shape[1], _round_up(int(bins.codes.max()) + 1))
+    return bins._replace(lowest=bins.lowest[:, :width], highest=bins.highest[:, :width])
+
+
+@functools.partial(jax.jit, static_argnames='n')
+def _bags(keys: Array, *, n: int) -> Array:
+    """How often each of n examples is drawn, for each key."""
+
+    def bag(key: Array) -> Array:
+        # A child key: the tree draws its features from the key itself.
+        return jnp.zeros(n).at[jax.random.randint(jax.random.fold_in(key, 0), (n,), 0, n)].add(1)
+
+    return jax.vmap(bag)(keys)
+
+
+def _round_up(size: int) -> int:
+    """To one of 8 sizes between powers of two: few enough shapes that forests alike share compiled programs."""
+    step = max(1, 2 ** (size.bit_length() - 4))
+    return -(-size // step) * step
+
+
+def _trim(trees: Trees) -> Trees:
+    """Without most of the nodes that are not in use."""
+    size = min(len(trees.feature), _round_up(int(trees.size)))
+    # Through NumPy: a slice on the device would be compiled for each size.
+    cut = {name: jnp.asarray(np.asarray(getattr(trees, name))[:size]) for name in _PER_NODE}
+    return trees._replace(**cut)
+
+
+_PER_NODE = ('feature', 'threshold', 'left', 'statistics')
+
+
+def _join(groups: list[Trees]) -> Trees:
+    """One pool of all."""
+    if len(groups) == 1:
+        return groups[0]
+    start = np.cumsum([0, *(len(trees.feature) for trees in groups)])
+    moved = [
+        trees._replace(root=trees.root + int(first), left=trees.left + int(first))
+        for trees, first in zip(groups, start, strict=False)
+    ]
+    joined = jax.tree.map(lambda *parts: jnp.concatenate([jnp.atleast_1d(part) for part in parts]), *moved)
+    return joined._replace(depth=jnp.max(joined.depth), size=jnp.asarray(start[-1], jnp.int32))
+
+
+@functools.partial(jax.jit, static_argnames='regression')
+def _values(statistics: Array, mean: Array | float, *, regression: bool) -> Array:
+    if regression:
+        weight = statistics[:, :1]
+        return mean + statistics[:, 1:] / jnp.where(weight > 0, weight, 1)
+    weight = jnp.sum(statistics, axis=1, keepdims=True)
+    # A bag may hold no example of positive weight.
+    return jnp.where(weight > 0, statistics / jnp.where(weight > 0, weight, 1), 1 / statistics.shape[1])
+
+
+def _mean(forest: Forest, features: Array, included: Array | None) -> Array:
+    d = forest.trees.decrease.shape[1]
+    if features.ndim != 2 or features.shape[1] != d:
+        raise ValueError(f'features must be of shape [m, {d}], as those of the training, got {features.shape}')
+    return _mean_of_leaves(forest.trees, forest.values, jnp.asarray(features, jnp.float32), included)
+
+
+@jax.jit
+def _mean_of_leaves(trees: Trees, values: Array, features: Array, included: Array | None) -> Array:
+    m, num_trees = len(features), len(trees.root)
+    size = max(1, min(m, 2**18 // num_trees))  # examples at a time, to bound the memory
+    pad = -m % size
+
+    def blocks(rows: Array) -> Array:
+        return jnp.pad(rows, [(0, pad)] + [(0, 0)] * (rows.ndim - 1)).reshape(-1, size, *rows.shape[1:])
+
+    def mean(block: tuple[Array, Array | None]) -> Array:
+        rows, counted = block
+        found = values[leaves(trees, rows)]  # [trees m outputs]
+        if counted is None:
+            return jnp.mean(found, axis=0)
+        weight = counted.T[..., None].astype(found.dtype)
+        return jnp.sum(found * weight, axis=0) / jnp.sum(weight, axis=0)
+
+    # 0 / 0, where no tree counts, is the NaN that is promised.
+    means = lax.map(mean, (blocks(features), None if included is None else blocks(included.T)))
+    return means.reshape(-1, values.shape[1])[:m]
