@@ -1,4 +1,4 @@
-"""Forward pass and train step of ResNet-18 and -50 against PyTorch, in images a second.
+"""Forward pass and train step against PyTorch, in images a second.
 
     pip install -r benchmarks/requirements.txt
     python -m benchmarks.train_step [--size 224 --batch 8 --rounds 7]
@@ -29,7 +29,8 @@ import os
 import statistics
 import time
 
-MODELS = ('resnet18', 'resnet50')
+MODELS = ('resnet50', 'mobilenet_v2', 'efficientnet_b0', 'resnext50_32x4d')
+CHOICES = ('resnet18', *MODELS)
 THREADS = 2
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument('--size', type=int, default=224, help='height and width of the images')
     parser.add_argument('--batch', type=int, help='images in a batch (default: 8 on a CPU, 256 on a GPU)')
     parser.add_argument('--rounds', type=int, default=7, help='how often the libraries take turns')
-    parser.add_argument('--models', nargs='+', default=MODELS, choices=MODELS)
+    parser.add_argument('--models', nargs='+', default=MODELS, choices=CHOICES)
     arguments = parser.parse_args()
 
     os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'  # two processes share the GPU
@@ -46,7 +47,7 @@ def main() -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     libraries = {'jaxcv': jaxcv_passes, 'torch': torch_passes, 'torch channels_last': torch_channels_last_passes}
     print(f'{arguments.size} x {arguments.size}, load before: {os.getloadavg()[0]:.1f}', flush=True)
-    print(f'{"model":<10}{"pass":<9}{"jaxcv img/s":>12}{"torch img/s":>12}{"ratio":>7}', flush=True)
+    print(f'{"model":<17}{"pass":<9}{"jaxcv img/s":>12}{"torch img/s":>12}{"ratio":>7}', flush=True)
     for model in arguments.models:
         with contextlib.ExitStack() as stack:
             workers = {
@@ -64,7 +65,7 @@ def main() -> None:
                         connection.send(which)
                         seconds[name].append(connection.recv())
                 ours = seconds.pop('jaxcv')
-                line = f'{model:<10}{which:<9}{batch / statistics.median(ours):>12.1f}'
+                line = f'{model:<17}{which:<9}{batch / statistics.median(ours):>12.1f}'
                 if seconds:
                     theirs = min(seconds.values(), key=statistics.median)
                     ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))

@@ -32,6 +32,7 @@ from ml_collections import ConfigDict
 from experiments import experiment as pieces
 from experiments import launch, space
 from experiments.base import base
+from experiments.tables import markdown, mean_and_error
 from jaxcv import config, losses, metrics, optim, training, viz
 from jaxcv.training.hooks import NonFiniteLoss
 from jaxcv.types import Array, Batch, PRNGKeyArray
@@ -217,17 +218,6 @@ def _measure(
     return {**values(test), 'train_top1': values(train)['top1']}
 
 
-def mean_and_error(values: Sequence[float] | np.ndarray, *, digits: int = 2, sign: str = '') -> str:
-    """The mean and its standard error.
-
-    Example:
-        >>> mean_and_error([97.0, 98.0, 99.0])
-        '98.00 ± 0.58'
-    """
-    error = np.std(values, ddof=1) / np.sqrt(len(values))
-    return f'{np.mean(values):{sign}.{digits}f} ± {error:.{digits}f}'
-
-
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Markdown: mean ± standard error over the runs; the gain is that of each run over the first method's same run."""
     reference = np.array(next(iter(results.values()))['top1'])
@@ -245,10 +235,7 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
                 '; '.join(f'{field}={_shown(value)}' for field, value in result['change'].items()),
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, ['-' * width for width in widths])
-    cells = [[f'{cell:<{width}}' for cell, width in zip(row, widths, strict=True)] for row in rows]
-    return '\n'.join(f'| {" | ".join(row)} |' for row in cells)
+    return markdown(rows)
 
 
 def _shown(value: Any) -> str:

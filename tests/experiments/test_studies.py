@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from experiments import experiment as pieces
-from experiments import few_digits, optimizers, train
+from experiments import few_digits, optimizers, tables, train
 from jaxcv import config, models
 
 
@@ -92,8 +92,8 @@ def test_a_run_is_what_train_makes_of_its_config(settings, change, tmp_path):
 
 
 def test_mean_and_error():
-    assert few_digits.mean_and_error([1.0, 2.0, 3.0, 4.0], digits=3) == '2.500 ± 0.645'  # √(5/3) / √4
-    assert few_digits.mean_and_error([-1.0, -2.0], sign='+') == '-1.50 ± 0.50'
+    assert tables.mean_and_error([1.0, 2.0, 3.0, 4.0], digits=3) == '2.500 ± 0.645'  # √(5/3) / √4
+    assert tables.mean_and_error([-1.0, -2.0], sign='+') == '-1.50 ± 0.50'
 
 
 def test_batches_are_shuffles():
