@@ -161,7 +161,6 @@ def resnet18(
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
     output_stride: OutputStride = 32,
-    width: int = 64,
 ) -> ResNet:
     """Make a ResNet-18: basic blocks, 2 in each of 4 stages; torchvision's, 11,689,512 parameters.
 
@@ -179,8 +178,6 @@ def resnet18(
             https://arxiv.org/abs/1603.09382, who have 0.5 at the last).
         output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
             the same parameters.
-        width: channels of the first stage, of which each later one has twice as many; fewer make a small network for
-            small problems, without published weights.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
@@ -202,7 +199,6 @@ def resnet18(
         block=BasicBlock,
         depths=(2, 2, 2, 2),
         num_classes=num_classes,
-        width=width,
         zero_init_residual=zero_init_residual,
         dropout=dropout,
         stochastic_depth=stochastic_depth,
