@@ -1,6 +1,6 @@
 """From a random forest to PSPNet: every segmenter on the same scenes, in one table and one figure.
 
-python -m experiments.digit_scenes --workdir=runs/digit_scenes [--networks=fcn32s,fcn8s --epochs=30]
+python -m experiments.digit_scenes --workdir=runs/digit_scenes [--networks=fcn32s,fcn8s --network_epochs=30]
 """
 
 import functools
@@ -21,7 +21,7 @@ from experiments import launch, tables
 from experiments.evaluate import restore
 from experiments.segmentation.digit_scenes import NETWORKS, get_config
 from experiments.train import train
-from jaxcv import config, data, metrics, training, viz
+from jaxcv import config, metrics, training, viz
 from jaxcv.classical import pixel_forest
 from jaxcv.types import Array, Batch
 
@@ -38,7 +38,7 @@ NAMES = {
 SHOWN = 5  # scenes in the figure
 REPETITIONS = 5  # of the timing
 
-EPOCHS = flags.DEFINE_float('epochs', None, "Epochs of each network; by default the config's.")
+EPOCHS = flags.DEFINE_float('network_epochs', None, "Epochs of each network; by default the config's.")
 METHODS = flags.DEFINE_list('networks', list(NAMES), 'Which to run.')
 
 Predict = Callable[[Batch], Mapping[str, Array]]
@@ -112,7 +112,8 @@ def _test_batches() -> list[Batch]:
 
 @functools.cache
 def _class_names() -> tuple[str, ...]:
-    return data.source('digit_scenes', split='test').class_names
+    fields = pieces.Data(**get_config().data)
+    return pieces.source(fields, fields.train_split).class_names
 
 
 def _network(settings: ConfigDict, workdir: Path) -> tuple[Predict, int]:
@@ -133,7 +134,7 @@ def _forest() -> tuple[Predict, int]:
     forest = pixel_forest.fit(jax.random.key(0), images, masks, None, num_classes=len(_class_names()), balanced=False)
 
     def predict(batch: Batch) -> Mapping[str, Array]:
-        return {'mask': pixel_forest.predict(forest, batch['image'], None), 'valid': batch['valid']}
+        return {'mask': pixel_forest.predict(forest, jnp.asarray(batch['image']), None), 'valid': batch['valid']}
 
     return predict, sum(x.size for x in jax.tree.leaves(forest))
 

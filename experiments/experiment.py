@@ -158,7 +158,16 @@ def check(settings: ConfigDict) -> None:
 
 
 def resolve(settings: ConfigDict, train: data.Source) -> ConfigDict:
-    """The config with what the data set decides written into it, so that a workdir alone is enough later."""
+    """The config with what the data set decides written into it, so that a workdir alone is enough later.
+
+    Raises:
+        ConfigError: the data set does not name its classes.
+    """
+    if not train.class_names:
+        raise config.ConfigError(
+            f'{settings.data.name} does not name its classes: list them in data.mask_classes'
+            + ' or, a line each, in data_dir/classes.txt' * (settings.data.name == 'folder_masks')
+        )
     settings = settings.copy_and_resolve_references().unlock()
     settings.data.class_names = list(train.class_names)
     settings.data.train_size = train.size

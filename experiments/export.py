@@ -1,4 +1,4 @@
-"""Exports a trained workdir as one StableHLO file that runs without jaxcv: weights, normalization, probabilities.
+"""Exports a trained workdir as one StableHLO file that runs without jaxcv: weights, normalization, answer.
 
     python -m experiments.export --workdir=runs/digits [--out=runs/digits/model.stablehlo --checkpoint=best --averaged]
 
@@ -6,7 +6,9 @@ The file is a `jax.export` artifact for CPU, GPU and TPU, with any batch size. T
 
     from jax import export
     call = export.deserialize(open('model.stablehlo', 'rb').read()).call
-    probabilities = call(images)  # uint8 [n h w c], of the size the network was trained on, in RGB order
+    probabilities = call(images)  # uint8 [n h w c], of the size the network was evaluated on, in RGB order
+
+A segmenter's file gives the mask instead, int32 [n h w]: the number of each pixel's class.
 """
 
 from pathlib import Path
@@ -43,23 +45,27 @@ def main() -> int:
     unfinished = out.with_suffix('.tmp')
     unfinished.write_bytes(content)
     unfinished.replace(out)
-    shape = ' '.join(map(str, image.shape))
-    print(f'step {step}: uint8 [n {shape}] -> probabilities [n {len(fields.class_names)}], {len(content) / 1e6:.1f} MB')
+    height, width, channels = image.shape
+    answer = f'probabilities [n {len(fields.class_names)}]'
+    if settings.task.name == 'segmentation':
+        answer = f'mask [n {height} {width}]'
+    print(f'step {step}: uint8 [n {height} {width} {channels}] -> {answer}, {len(content) / 1e6:.1f} MB')
     print(f'written to {out}')
     return 0
 
 
 def serialize(task: Task, variables: Variables, shape: tuple[int, int, int]) -> bytes:
-    """The function uint8 images [n h w c] -> probabilities [n classes] of fixed variables, for any n."""
+    """The function uint8 images [n h w c] -> probabilities [n classes], or mask [n h w], of fixed variables; any n."""
     (n,) = jax_export.symbolic_shape('n')
 
     constants = jax.tree.map(jnp.asarray, variables)
 
-    def probabilities(images: Array) -> Array:
-        return task.predict(constants, {'image': images, 'valid': jnp.ones(images.shape[0], bool)})['probabilities']
+    def answer(images: Array) -> Array:
+        predictions = task.predict(constants, {'image': images, 'valid': jnp.ones(images.shape[0], bool)})
+        return predictions['mask' if 'mask' in predictions else 'probabilities']
 
     like = jax.ShapeDtypeStruct((n, *shape), jnp.uint8)
-    return bytes(jax_export.export(jax.jit(probabilities), platforms=PLATFORMS)(like).serialize())
+    return bytes(jax_export.export(jax.jit(answer), platforms=PLATFORMS)(like).serialize())
 
 
 if __name__ == '__main__':

@@ -114,6 +114,7 @@ def trained_settings(workdir: Path) -> ConfigDict:
         **given.data.to_dict(),
         'class_names': trained.data.class_names,
         'train_size': trained.data.train_size,
+        'image_shape': trained.data.get('image_shape', []),
     }
     return trained
 

@@ -6,6 +6,7 @@ A segmenter takes images of any size, by windows of the size that it was trained
 NAME_mask.png with the number of each pixel's class, and NAME_overlay.png.
 """
 
+import collections
 import glob
 import sys
 from collections.abc import Sequence
@@ -89,6 +90,9 @@ def _masks(
     experiment: pieces.Experiment, settings: ConfigDict, workdir: Path, paths: Sequence[Path], output: Path
 ) -> int:
     """Predicts the class of each pixel."""
+    stems = collections.Counter(path.stem for path in paths)
+    if twice := [str(path) for path in paths if stems[path.stem] > 1]:
+        raise config.ConfigError(f'--images: the masks of {" and ".join(twice[:2])} would be one file: rename one')
     names, (height, width, channels) = experiment.data.class_names, experiment.data.image_shape
     variables = _variables(experiment, settings, workdir, np.zeros((height, width, channels), np.uint8))
     task = pieces.evaluated_task(experiment, averaged=launch.averaged(settings))

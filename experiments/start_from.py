@@ -73,7 +73,7 @@ def _trained(workdir: Path, finetune: Finetune) -> Variables:
 
 def _published(path: Path, model_name: str, wanted: Variables, finetune: Finetune) -> Variables:
     """The variables of a file of weights, without the new layers."""
-    layout = weights.loading.layout(model_name, finetune.source)
+    layout = weights.loading.layout(model_name.rpartition('.')[2], finetune.source)
     try:
         return weights.convert.to_variables(weights.read_state_dict(path), wanted, layout, without=tuple(finetune.new))
     except ValueError as error:

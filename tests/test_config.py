@@ -27,6 +27,25 @@ def test_inner_specs_are_built_first():
         config.build({**spec, 'learning_rate': {'name': 'cosin'}}, optim, path='optimizer')
 
 
+def test_a_subpackage_is_named_with_a_dot():
+    spec = ConfigDict({'name': 'segmentation.unet', 'width': 2, 'depth': 1})
+    unet = config.build(spec, models, provided={'num_classes': 5})
+    assert type(unet) is type(models.segmentation.unet(num_classes=5))
+    assert (unet.width, unet.depth, unet.num_classes) == (2, 1, 5)
+    for name in ('unet', 'segmentation', 'segmentation.', 'segmentation.fcn.fcn8s'):
+        assert config.problems({'name': name, 'num_classes': 5}, models), name
+
+
+def test_a_backbone_is_a_spec_inside_the_spec():
+    """What the program provides goes to both, where they have a place for it."""
+    backbone = {'name': 'resnet18', 'output_stride': 8}
+    spec = {'name': 'segmentation.deeplabv3', 'backbone': backbone, 'rates': [1, 2]}
+    model = config.build(spec, models, provided={'num_classes': 5, 'axis_name': 'devices'})
+    expected = models.resnet18(output_stride=8, num_classes=5, axis_name='devices')
+    assert model == models.segmentation.deeplabv3(backbone=expected, num_classes=5, rates=(1, 2), axis_name='devices')
+    assert model.backbone == expected != models.resnet18(num_classes=5, axis_name='devices')
+
+
 def test_options_are_bound_and_arrays_left_out():
     with pytest.raises(config.ConfigError, match="softmax_cross_entropy has no argument 'logits'"):
         config.bind({'name': 'softmax_cross_entropy', 'logits': 1}, losses)
@@ -41,6 +60,25 @@ def test_options_are_bound_and_arrays_left_out():
         ({'name': 'linear_classifier'}, "linear_classifier needs the argument 'num_classes'"),
         ({'depth': 3}, "expected {'name': function"),
         ('resnet18', "expected {'name': function"),
+        (
+            {'name': 'segmentation.fcn8'},
+            r"model: no 'segmentation.fcn8' in jaxcv.models, did you mean segmentation\.fcn8s",
+        ),
+        ({'name': 'segmentatoin.unet'}, r'did you mean segmentation\.unet'),
+        ({'name': 'segmentation.fcn8s'}, "fcn8s needs the argument 'backbone'"),
+        (
+            {'name': 'segmentation.fcn8s', 'backbone': {'name': 'resnet81'}},
+            r"model\.backbone: no 'resnet81' in jaxcv.models, did you mean resnet18",
+        ),
+        (
+            {'name': 'segmentation.fcn8s', 'backbone': {'name': 'resnet18', 'output_strid': 8}},
+            r"model\.backbone: resnet18 has no argument 'output_strid', did you mean output_stride\?",
+        ),
+        (
+            {'name': 'segmentation.fcn8s', 'backbone': {'name': 'resnet18', 'output_stride': 'eight'}},
+            r"model\.backbone: output_stride must be .*, got 'eight'",
+        ),
+        ({'name': 'segmentation.fcn8s', 'backbone': 'resnet18'}, "model: backbone must be .*Module, got 'resnet18'"),
     ],
 )
 def test_what_does_not_fit_is_said(spec, message):

@@ -6,7 +6,6 @@ black, its mean grey, its greys; a factor of 1 leaves it as it is, 0 gives the s
 
 from collections.abc import Callable, Mapping, Sequence
 
-import dm_pix
 import jax
 import jax.numpy as jnp
 
@@ -225,6 +224,24 @@ def blend(image: Float[Array, 'h w c'], second: Float[Array, '...'], factor: Sca
     return jnp.clip(factor * image + (1 - factor) * second, 0, 1)
 
 
+def turn_hue(image: Float[Array, 'h w 3'], turn: Scalar | float) -> Float[Array, 'h w 3']:
+    """Adds `turn` circles to the hue of each pixel, and keeps the value v and the chroma c of HSV.
+
+    A channel is `v - c (1 - w)`. With h the hue in sixths of the circle, from 0 for red, its weight w, clipped to
+    [0, 1], is `|h - 3| - 1` for red, `2 - |h - 2|` for green and `2 - |h - 4|` for blue.
+    """
+    red, green, blue = jnp.moveaxis(image, -1, 0)
+    value = jnp.maximum(jnp.maximum(red, green), blue)
+    chroma = value - jnp.minimum(jnp.minimum(red, green), blue)
+    scale = 1 / jnp.where(chroma > 0, chroma, 1)
+    # No channel is compared with `value`: a compiler may round the two differently, and the wrong sixth would be taken.
+    hue = jnp.where(green >= blue, 2 + scale * (blue - red), 4 + scale * (red - green))
+    hue = jnp.where((red >= green) & (red >= blue), scale * (green - blue), hue) + 6 * turn
+    hue -= 6 * jnp.floor(hue / 6)
+    weights = abs(hue - 3) - 1, 2 - abs(hue - 2), 2 - abs(hue - 4)
+    return jnp.stack([value - chroma * (1 - jnp.clip(weight, 0, 1)) for weight in weights], -1)
+
+
 def _black(image: Array) -> Array:
     return jnp.zeros((1, 1, 1), image.dtype)
 
@@ -266,7 +283,7 @@ def _factor(key: PRNGKeyArray, change: float) -> Scalar:
 
 def _turned(key: PRNGKeyArray, image: Array, change: float) -> Array:
     shift = jax.random.uniform(key, minval=-change, maxval=change)
-    return dm_pix.adjust_hue(image, shift.astype(image.dtype))
+    return turn_hue(image, shift.astype(image.dtype))
 
 
 def _recolored(function: Callable[[PRNGKeyArray, Array], Array], key: Keys, batch: Batch) -> Batch:

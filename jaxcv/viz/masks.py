@@ -1,7 +1,7 @@
 """Class masks as pictures: their colours, laid over the image or side by side with a legend."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -70,7 +70,7 @@ def overlay(image: ArrayLike, mask: ArrayLike, *, alpha: float = 0.6) -> np.ndar
 def mask_grid(
     images: Sequence[ArrayLike] | np.ndarray | Array,
     masks: Sequence[ArrayLike] | np.ndarray | Array | None,
-    predicted: Sequence[ArrayLike] | np.ndarray | Array | dict[str, Sequence[ArrayLike]],
+    predicted: Sequence[ArrayLike] | np.ndarray | Array | Mapping[str, Sequence[ArrayLike] | np.ndarray],
     class_names: Sequence[str] = (),
     *,
     alpha: float = 0.75,
@@ -99,8 +99,8 @@ def mask_grid(
         >>> figure.get_suptitle(), [axes.get_title() for axes in figure.axes[:3]]
         ('100.00 % of the pixels are right in 2 images', ['image', 'truth', 'predicted'])
     """
-    columns = {} if masks is None else {'truth': masks}
-    columns |= predicted if isinstance(predicted, dict) else {'predicted': predicted}
+    columns: dict[str, Sequence[ArrayLike] | np.ndarray | Array] = {} if masks is None else {'truth': masks}
+    columns |= predicted if isinstance(predicted, Mapping) else {'predicted': predicted}
     pictures = [as_picture(image) for image in images]
     if not pictures:
         raise ValueError('there are no images to draw')

@@ -4,6 +4,7 @@ import importlib
 import json
 from pathlib import Path
 
+import cv2
 import jax
 import numpy as np
 import pytest
@@ -11,26 +12,51 @@ import tensorflow_datasets as tfds
 
 from experiments import experiment as pieces
 from experiments import train
+from experiments.segmentation import digit_scenes
 
 CONFIGS = {
-    # name: (classes, images, image shape, steps, parameters)
-    'digits': (10, 1_200, (8, 8, 1), 562, 297_450),
-    'cifar10_resnet': (10, 50_000, (32, 32, 3), 64_000, 269_722),
-    'digits_transfer': (5, 100, (8, 8, 1), 250, 296_805),
-    'imagenet_resnet50': (1_000, 1_281_167, (224, 224, 3), 112_603, 25_557_032),
-    'digits_lite0': (10, 100, (64, 64, 3), 120, 3_383_818),
-    'faces_lite0': (2, 100, (64, 64, 3), 120, 3_373_570),
-    'folder': (2, 500, (224, 224, 3), 234, 11_177_538),
+    # path: (classes, images, image shape, steps, parameters)
+    'classification/digits': (10, 1_200, (8, 8, 1), 562, 297_450),
+    'classification/cifar10_resnet': (10, 50_000, (32, 32, 3), 64_000, 269_722),
+    'classification/digits_transfer': (5, 100, (8, 8, 1), 250, 296_805),
+    'classification/imagenet_resnet50': (1_000, 1_281_167, (224, 224, 3), 112_603, 25_557_032),
+    'classification/digits_lite0': (10, 100, (64, 64, 3), 120, 3_383_818),
+    'classification/faces_lite0': (2, 100, (64, 64, 3), 120, 3_373_570),
+    'classification/folder': (2, 500, (224, 224, 3), 234, 11_177_538),
+    'segmentation/ade20k': (150, 20_210, (473, 473, 3), 126_312, 49_057_132),
+    'segmentation/cityscapes': (19, 2_975, (713, 713, 3), 37_188, 48_956_262),
+    # torchvision has 42,004,074 parameters for 21 classes; each class is 257 in the head and 257 in the auxiliary one
+    'segmentation/folder': (2, 500, (480, 480, 3), 938, 42_004_074 - 19 * 2 * 257),
+    # segmentation-models-pytorch has 24,436,369 for one class, which is 145
+    'segmentation/pets': (3, 3_680, (256, 256, 3), 3_450, 24_436_369 + 2 * 145),
+    **{
+        f'segmentation/digit_scenes:{network}': (11, 1_000, (144, 144, 3), 625, parameters)
+        for network, parameters in {
+            'fcn32s': 2_962_379,
+            'fcn16s': 2_965_558,
+            'fcn8s': 2_967_945,
+            'unet': 3_788_603,
+            'deeplabv3': 6_258_443,
+            'deeplabv3_plus': 6_960_619,
+            'pspnet': 4_062_230,
+        }.items()
+    },
 }
 
 
-def load(name):
-    return importlib.import_module(f'experiments.classification.{name}').get_config()
+def load(path):
+    file, *argument = path.split(':')
+    return importlib.import_module(f'experiments.{file.replace("/", ".")}').get_config(*argument)
 
 
 def test_every_config_is_listed_here():
-    folder = Path(pieces.__file__).parent / 'classification'
-    assert {path.stem for path in folder.glob('*.py')} - {'__init__', 'digits_space'} == set(CONFIGS)
+    root = Path(pieces.__file__).parent
+    found = {f'{path.parent.name}/{path.stem}' for path in root.glob('*/*.py') if 'get_config' in path.read_text()}
+    assert found == {path.partition(':')[0] for path in CONFIGS}
+    networks = {path.partition(':')[2] for path in CONFIGS if path.startswith('segmentation/digit_scenes:')}
+    assert networks == set(digit_scenes.NETWORKS)
+    with pytest.raises(ValueError, match="no network 'fcn4s'; there are: fcn32s, "):
+        digit_scenes.get_config('fcn4s')
 
 
 @pytest.mark.parametrize('name', CONFIGS)
@@ -53,7 +79,7 @@ def test_a_config_fits(name):
 
 
 def test_the_cifar_config_trains_on_mocked_cifar10(tmp_path):
-    settings = load('cifar10_resnet')
+    settings = load('classification/cifar10_resnet')
     settings.data.update({'data_dir': str(tmp_path), 'batch_size': 8, 'eval_batch_size': 8})
     settings.model.update({'depth': 8, 'width': 4})
     settings.training.update({'epochs': 1.0, 'log_every': 1})
@@ -64,3 +90,34 @@ def test_the_cifar_config_trains_on_mocked_cifar10(tmp_path):
     records = [json.loads(line) for line in (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()]
     assert np.isfinite([r['train/loss'] for r in records if 'train/loss' in r]).all()
     assert 'eval/top1' in records[-1]
+
+
+def fitted(source):
+    """Mocks draw the size of a mask apart from its image's, and any number for a pixel; here they fit."""
+
+    def read(index):
+        example = source.read(index)
+        size = example['image'].shape[1::-1]
+        mask = cv2.resize(example['segmentation_mask'] % 4, size, interpolation=cv2.INTER_NEAREST)
+        return {**example, 'segmentation_mask': mask[..., None]}
+
+    return source._replace(read=read)
+
+
+def test_the_pets_config_trains_on_mocked_pets(tmp_path, monkeypatch):
+    settings = load('segmentation/pets')
+    settings.data.update({'data_dir': str(tmp_path), 'batch_size': 8, 'eval_batch_size': 8})
+    for spec in (settings.data.train_transforms[-2], *settings.data.eval_transforms[-2:]):
+        spec['size'] = 16
+    settings.model.update({'backbone': {'name': 'cifar_resnet', 'depth': 8, 'width': 4}, 'decoder_features': (4, 4)})
+    settings.training.epochs = 1.0
+    opened = pieces.source
+    monkeypatch.setattr(pieces, 'source', lambda fields, split: fitted(opened(fields, split)))
+    with tfds.testing.mock_data(num_examples=8):
+        assert train.train(settings, tmp_path / 'run') == 0
+    *trained, last = [json.loads(line) for line in (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()]
+    assert [record['step'] for record in trained] == [1]
+    assert np.isfinite(trained[0]['train/loss'])
+    assert 0 <= last['eval/mean_iou'] <= 1
+    written = json.loads((tmp_path / 'run' / 'config.json').read_text())
+    assert written['data']['class_names'] == ['animal', 'background', 'outline']

@@ -313,7 +313,11 @@ def test_the_command_on_the_digits(command, launched, tiny, tmp_path, monkeypatc
     shown = []
     assert command(train.main, *words[3:]).code == 0
     differences = config.differences(config.load(folder / 'config.json'), shown[0])
-    assert {line.split(':')[0].split('[')[0] for line in differences} <= {'data.class_names', 'data.train_size'}
+    assert {line.split(':')[0].split('[')[0] for line in differences} <= {
+        'data.class_names',
+        'data.image_shape',
+        'data.train_size',
+    }
 
 
 def test_errors_have_no_stack_trace(launched, tiny, tmp_path):

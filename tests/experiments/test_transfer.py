@@ -11,6 +11,7 @@ import pytest
 from experiments import experiment as pieces
 from experiments import train, transfer
 from experiments.classification import digits_lite0, faces_lite0
+from experiments.start_from import given_variables
 from jaxcv import config as configs
 from jaxcv import models, training, tree, weights
 

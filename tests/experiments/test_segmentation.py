@@ -1,0 +1,265 @@
+"""The launchers with a segmenter: masks in, masks out."""
+
+import json
+import shutil
+
+import cv2
+import jax
+import numpy as np
+import pytest
+
+from experiments import digit_scenes, evaluate, export, launch, predict, train
+from experiments import experiment as pieces
+from jaxcv import config
+from tests.training.test_logging import events
+
+SIZE = 16
+CLASSES = ['ground', 'red', 'blue']
+CONFIG = launch.__file__.replace('launch.py', 'segmentation/folder.py')
+
+
+def scene(rng, height, width):
+    """A gray photo with a red box on the left and a blue one on the right, and its mask; row 0 is of no class."""
+    image, mask = rng.integers(90, 130, (height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
+    for number, color, start in ((1, (250, 0, 0), 0), (2, (0, 0, 250), width // 2)):
+        top, left = rng.integers(0, height // 3), start + rng.integers(0, width // 6)
+        image[top : top + height // 2, left : left + width // 3] = color
+        mask[top : top + height // 2, left : left + width // 3] = number
+    mask[0] = 255
+    return image, mask
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    """A folder of images and masks of one's own."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp('scenes')
+    for split, count in (('train', 16), ('val', 9)):
+        for kind in ('images', 'masks'):
+            (folder / split / kind).mkdir(parents=True)
+        for i in range(count):
+            image, mask = scene(rng, 20 + i, 24)
+            cv2.imwrite(str(folder / split / 'images' / f'{i}.png'), image[..., ::-1])
+            cv2.imwrite(str(folder / split / 'masks' / f'{i}.png'), mask)
+    (folder / 'classes.txt').write_text('\n'.join(CLASSES))
+    return folder
+
+
+def arguments(scenes, **fields):
+    """Flags of folder.py at smoke size."""
+    masks = [{'name': 'decode'}, {'name': 'decode_mask'}]
+    changes = {
+        'data.data_dir': str(scenes),
+        'data.batch_size': 8,
+        'data.eval_batch_size': 8,
+        'data.train_transforms': [*masks, {'name': 'random_resized_crop', 'size': SIZE, 'scale': (0.5, 1.0)}],
+        'data.eval_transforms': [*masks, {'name': 'resize', 'size': SIZE}],
+        'model': {'name': 'segmentation.unet', 'width': 4, 'depth': 1},
+        'task': {'name': 'segmentation', 'mean': [0.5] * 3, 'std': [0.2] * 3},
+        'optimizer': {'name': 'adam', 'learning_rate': 0.03},
+        'finetune.rates': {},
+        'training.epochs': 30.0,
+        **fields,
+    }
+    return [f'--config={CONFIG}', *(f'--config.{name}={value}' for name, value in changes.items())]
+
+
+@pytest.fixture(scope='module')
+def photos(tmp_path_factory):
+    """Photos of other sizes than the training's, as RGB by their file's stem; and a broken file."""
+    rng, folder = np.random.default_rng(1), tmp_path_factory.mktemp('photos')
+    images = {stem: scene(rng, *size)[0] for stem, size in (('small', (9, 30)), ('large', (33, 41)))}
+    for stem, image in images.items():
+        cv2.imwrite(str(folder / f'{stem}.png'), image[..., ::-1])
+    (folder / 'broken.png').write_bytes(b'no image')
+    return folder, images
+
+
+def test_train_evaluate_predict_and_export(command, scenes, photos, tmp_path):
+    workdir = tmp_path / 'run'
+    flags = [*arguments(scenes), f'--workdir={workdir}']
+    trained = command(train.main, *flags)
+    assert trained.code == 0, trained.err
+    assert 'folder_masks: 16 images, 3 classes' in trained.out
+    assert 'segmentation.unet' in trained.out
+    records = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+    last = records[-1]
+    assert last['step'] == 60
+    assert {'eval/loss', 'eval/mean_iou', 'eval/pixel_accuracy', 'eval/boundary_f_score'} <= last.keys()
+    assert 'eval/class_iou' not in last  # an array is no scalar
+    assert last['eval/mean_iou'] > 0.6
+    (path,) = (workdir / 'tensorboard').iterdir()
+    ((step, shown),) = [(e.step, v.image) for e in events(path) for v in e.summary.value if v.tag == 'eval/masks']
+    assert step == 60
+    assert cv2.imdecode(np.frombuffer(shown.encoded_image_string, np.uint8), cv2.IMREAD_COLOR).std() > 10
+
+    again = command(train.main, *flags)
+    assert again.code == 0, again.err
+    assert 'This run is complete' in again.out
+    assert len((workdir / 'metrics.jsonl').read_text().splitlines()) == len(records)
+
+    evaluated = command(evaluate.main, f'--workdir={workdir}')
+    assert evaluated.code == 0, evaluated.err
+    table = dict(line.split('  ', 1) for line in evaluated.out.splitlines() if '  ' in line)
+    assert table['data'].strip() == 'folder_masks, val: 9 images'
+    shares = [part.split() for part in table['class_iou'].strip().removesuffix(' %').split(', ')]
+    assert [name for name, _ in shares] == CLASSES
+    assert np.mean([float(share) for _, share in shares]) == pytest.approx(100 * last['eval/mean_iou'], abs=0.1)
+    written = json.loads((workdir / 'evaluation.json').read_text())
+    assert (written['step'], written['split']) == (60, 'val')
+    assert written['mean_iou'] == pytest.approx(last['eval/mean_iou'], abs=1e-6)
+    assert 'class_iou' not in written
+    for name in ('confusion_matrix.png', 'predictions.png', 'learning_curves.png'):
+        assert cv2.imread(str(workdir / name)).shape[1] > 400
+
+    predict_photos(command, workdir, *photos)
+    flags = [*arguments(scenes), f'--workdir={workdir}', f'--images={photos[0]}/small.png']  # the config beside it
+    predicted = command(predict.main, *flags, f'--output={tmp_path / "small"}')
+    assert predicted.code == 0, predicted.err
+
+    exported = command(export.main, f'--workdir={workdir}')
+    assert exported.code == 0, exported.err
+    assert f'uint8 [n {SIZE} {SIZE} 3] -> mask [n {SIZE} {SIZE}]' in exported.out
+    mask_of = jax.export.deserialize((workdir / 'model.stablehlo').read_bytes()).call
+    assert_as_evaluated(mask_of, workdir, written)
+
+
+def predict_photos(command, workdir, folder, images):
+    predicted = command(predict.main, f'--workdir={workdir}', f'--images={folder}/*.png')
+    assert predicted.code == 0, predicted.err
+    assert 'broken.png cannot be read' in predicted.err
+    assert '1 of 3 files could not be read' in predicted.err
+    output = workdir / 'predicted'
+    assert {path.name for path in output.iterdir()} == {
+        *('predictions.json', 'predictions.png'),
+        *(f'{stem}_{kind}.png' for stem in images for kind in ('mask', 'overlay')),
+    }
+    rows = {row['file']: row['shares'] for row in json.loads((output / 'predictions.json').read_text())}
+    assert rows.keys() == {f'{folder}/{stem}.png' for stem in images}
+    for stem, image in images.items():
+        mask = cv2.imread(str(output / f'{stem}_mask.png'), cv2.IMREAD_UNCHANGED)
+        assert (mask.dtype, mask.shape) == (np.uint8, image.shape[:2])
+        assert cv2.imread(str(output / f'{stem}_overlay.png')).shape == image.shape
+        shares = {share['class']: share['share'] for share in rows[f'{folder}/{stem}.png']}
+        assert sum(shares.values()) == pytest.approx(1, abs=2e-4)
+        expected = {name: np.mean(mask == number) for number, name in enumerate(CLASSES)}
+        assert shares == pytest.approx({name: share for name, share in expected.items() if share}, abs=1e-4)
+        # what the photo shows: a box of each colour
+        for number, channel in ((1, 0), (2, 2)):
+            assert np.mean(mask[image[..., channel] == 250] == number) > 0.5
+
+
+def assert_as_evaluated(mask_of, workdir, written):
+    """That an exported segmenter gives, of the evaluation images, the masks that the evaluation counted."""
+    settings = config.load(workdir / 'config.json')
+    fields = pieces.Data(**settings.data)
+    right = labelled = 0
+    for batch in pieces.eval_batches(fields, pieces.source(fields, 'val')):
+        masks = np.asarray(mask_of(batch['image']))
+        assert (masks.dtype, masks.shape) == (np.int32, batch['mask'].shape)
+        known = (batch['mask'] != 255) & batch['valid'][:, None, None]
+        right, labelled = right + np.sum(known & (masks == batch['mask'])), labelled + known.sum()
+    assert right / labelled == pytest.approx(written['pixel_accuracy'], abs=1e-6)
+
+
+WRONG = {
+    'network': (
+        ["--config.model={'name': 'segmentation.unt'}"],
+        "model: no 'segmentation.unt' in jaxcv.models, did you",
+    ),
+    'backbone': (
+        ["--config.model={'name': 'segmentation.fcn8s', 'backbone': {'name': 'resnet18', 'output_strid': 8}}"],
+        "model.backbone: resnet18 has no argument 'output_strid', did you mean output_stride?",
+    ),
+    'no backbone': (["--config.model={'name': 'segmentation.fcn8s'}"], "fcn8s needs the argument 'backbone'"),
+    'auxiliary heads': (
+        [
+            "--config.model={'name': 'segmentation.pspnet', 'backbone': {'name': 'cifar_resnet', 'depth': 8}}",
+            '--config.task.auxiliary_weights=[0.4]',
+        ],
+        'aux_head=True',
+    ),
+    'metric': (['--config.training.best_metric=top1'], "training.best_metric: no metric 'top1'"),
+    'class names': (["--config.data.mask_classes=['ground', 'red']"], 'the mask has class 2, but there are 2'),
+}
+
+
+@pytest.mark.parametrize(('changes', 'message'), WRONG.values(), ids=WRONG.keys())
+def test_what_does_not_fit_is_one_message_and_code_2(command, scenes, tmp_path, changes, message):
+    ended = command(train.main, *arguments(scenes), f'--workdir={tmp_path / "run"}', *changes)
+    assert ended.code == launch.BAD_INPUT, ended.err
+    assert message in ended.err
+    assert 'Traceback' not in ended.err
+
+
+def test_a_folder_without_class_names_is_told(command, scenes, tmp_path):
+    shutil.copytree(scenes, tmp_path / 'scenes')
+    (tmp_path / 'scenes' / 'classes.txt').unlink()
+    ended = command(train.main, *arguments(tmp_path / 'scenes'), f'--workdir={tmp_path / "run"}')
+    assert ended.code == launch.BAD_INPUT, ended.err
+    assert 'classes.txt' in ended.err
+
+
+def test_two_photos_of_one_name_are_told(command, scenes, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, '_variables', None)  # told before anything is read
+    settings = digit_scenes.get_config('unet')
+    settings.data.update({'class_names': CLASSES, 'train_size': 8, 'image_shape': [SIZE, SIZE, 3]})
+    config.save(settings, tmp_path / 'config.json')
+    shutil.copytree(photos[0], tmp_path / 'photos')
+    shutil.copy(tmp_path / 'photos' / 'small.png', tmp_path / 'photos' / 'small.webp')
+    ended = command(predict.main, f'--workdir={tmp_path}', f'--images={tmp_path}/photos/*')
+    assert ended.code == launch.BAD_INPUT
+    assert 'small.png and' in ended.err
+    assert 'would be one file' in ended.err
+
+
+@pytest.mark.slow
+def test_the_study_of_digit_scenes(data_dir, tmp_path, command, monkeypatch):
+    """A forest and a network with an auxiliary head, both tiny; what is there is not run again."""
+    network = {
+        'name': 'segmentation.pspnet',
+        'backbone': {'name': 'cifar_resnet', 'depth': 8, 'width': 4},
+        'features': 8,
+        'aux_head': True,
+    }
+
+    def tiny(name='pspnet'):
+        settings = get_config(name)
+        transforms = [*settings.data.train_transforms[:-1], {'name': 'resize', 'size': 24}]
+        settings.data.update({'data_dir': str(data_dir), 'train_split': 'train[:32]', 'eval_split': 'test[:16]'})
+        settings.data.update({'train_transforms': transforms, 'eval_transforms': transforms, 'eval_batch_size': 16})
+        settings.model = network
+        settings.finetune.start_from = None
+        return settings
+
+    get_config = digit_scenes.get_config
+    monkeypatch.setattr(digit_scenes, 'get_config', tiny)
+    digit_scenes._class_names.cache_clear()
+    methods = ['forest', 'pspnet']
+    flags = f'--workdir={tmp_path}', '--networks=forest,pspnet', '--network_epochs=0.5'
+    ended = command(digit_scenes.main, *flags)
+    assert ended.code == 0, ended.err
+    written = (tmp_path / 'table.md').read_text()
+    assert written in ended.out
+    lines = [[cell.strip() for cell in line.strip('|').split('|')] for line in written.splitlines()]
+    assert lines[0] == ['', 'mean IoU, %', 'boundary F, %', 'parameters', 'images a second']
+    assert [line[0] for line in lines[2:]] == ['random forest', 'PSPNet']
+    found = {name: json.loads((tmp_path / name / 'result.json').read_text()) for name in methods}
+    last = json.loads((tmp_path / 'pspnet' / 'metrics.jsonl').read_text().splitlines()[-1])
+    assert found['pspnet']['mean_iou'] == pytest.approx(last['eval/mean_iou'], abs=1e-6)
+    assert found['pspnet']['boundary_f_score'] == pytest.approx(last['eval/boundary_f_score'], abs=1e-6)
+    for line, name in zip(lines[2:], methods, strict=True):
+        assert line[1] == f'{100 * found[name]["mean_iou"]:.1f}'
+        assert line[3] == f'{found[name]["parameters"]:,}'
+        assert np.load(tmp_path / name / 'masks.npy').shape == (5, 24, 24)
+    assert cv2.imread(str(tmp_path / 'digit_scenes.png')).shape[1] > 400
+
+    monkeypatch.setattr(digit_scenes, 'train', None)
+    monkeypatch.setattr(digit_scenes, '_forest', None)
+    assert command(digit_scenes.main, *flags).code == 0
+    assert (tmp_path / 'table.md').read_text() == written
+
+
+def test_a_method_that_is_not_there_is_told(command, tmp_path):
+    ended = command(digit_scenes.main, f'--workdir={tmp_path}', '--networks=forest,fcn8')
+    assert ended.code == launch.BAD_INPUT
+    assert "--networks: no 'fcn8', did you mean fcn8s" in ended.err

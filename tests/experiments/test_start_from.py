@@ -1,0 +1,153 @@
+"""A segmenter that starts from a trained backbone."""
+
+import json
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import experiment as pieces
+from experiments import launch, train
+from experiments.segmentation import folder
+from experiments.start_from import given_variables
+from jaxcv import config, models, training, tree, weights
+
+CONFIG = str(folder.__file__)
+TINY = {'name': 'cifar_resnet', 'depth': 8, 'width': 4}
+FCN = {'name': 'segmentation.fcn8s', 'backbone': TINY}
+
+
+@pytest.fixture(scope='module')
+def classifier(tmp_path_factory):
+    """The workdir of a tiny classifier of 7 classes that nobody has trained, and its variables."""
+    workdir = tmp_path_factory.mktemp('classifier')
+    model = models.cifar_resnet(depth=8, width=4, num_classes=7)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
+    rng = np.random.default_rng(2)
+    variables = jax.tree.map(lambda x: jnp.asarray(rng.uniform(0.5, 1.5, x.shape), x.dtype), shapes)
+    store = training.checkpoints(workdir / 'checkpoints')
+    step, rest = jnp.ones((), jnp.int32), {'batch_stats': variables['batch_stats']}
+    store.save(1, training.TrainState(step, variables['params'], rest, {}, jax.random.key(0), step > 0))
+    store.close()
+    config.save(folder.get_config(), workdir / 'config.json')
+    return workdir, variables
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    """Eight images and masks of one's own."""
+    rng, root = np.random.default_rng(0), tmp_path_factory.mktemp('scenes')
+    for kind, shape in (('images', (16, 16, 3)), ('masks', (16, 16))):
+        (root / 'train' / kind).mkdir(parents=True)
+        for i in range(8):
+            cv2.imwrite(str(root / 'train' / kind / f'{i}.png'), rng.integers(0, 2, shape, np.uint8))
+    (root / 'classes.txt').write_text('ground\nred\nblue')
+    return root
+
+
+def run(settings):
+    """The pieces of a resolved config of 3 classes, and an example."""
+    settings.unlock()
+    settings.data.class_names, settings.data.train_size = ['ground', 'red', 'blue'], 160
+    settings.training.members = 1
+    example = {'image': np.zeros((16, 16, 3), np.uint8), 'mask': np.zeros((16, 16), np.int32), 'valid': np.bool_(True)}
+    return pieces.assemble(settings), settings, example
+
+
+def small(model, **finetune):
+    settings = folder.get_config()
+    settings.model = model
+    settings.task = {'name': 'segmentation'}
+    settings.finetune.update(finetune)
+    return settings
+
+
+def assert_backbone(variables, expected):
+    """That the backbone is the trained network without its head, entry by entry."""
+    found = {
+        name.replace('/backbone/', '/'): value for name, value in tree.flat(variables).items() if '/backbone/' in name
+    }
+    kept = {name: value for name, value in tree.flat(expected).items() if '/head/' not in name}
+    assert found.keys() == kept.keys()
+    for name, value in kept.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def test_a_trained_classifier_becomes_the_backbone(classifier):
+    workdir, trained = classifier
+    experiment, settings, example = run(small(FCN, start_from=str(workdir)))
+    given = given_variables(experiment, settings, example)
+    assert set(given['params']) == {'backbone'}
+    assert_backbone(given, trained)
+    init = pieces.state_factory(experiment, settings, example)
+    state = training.create_state(init, training.make_mesh(), given)
+    assert_backbone(state.variables, trained)
+    # the rest of the network is new
+    assert set(state.params) > {'backbone'}
+    assert not np.any(state.params['score4']['kernel'])
+
+
+def test_a_file_of_weights_becomes_a_dilated_backbone(tmp_path):
+    rng = np.random.default_rng(3)
+    shapes = weights.loading.shapes('resnet18', num_classes=7)
+    published = jax.tree.map(lambda x: rng.uniform(0.5, 1.5, x.shape).astype(np.float32), shapes)
+    weights.save('resnet18', published, tmp_path / 'resnet18.safetensors')
+    model = {'name': 'segmentation.deeplabv3', 'backbone': {'name': 'resnet18', 'output_stride': 8}}
+    start = small(model, start_from=str(tmp_path / 'resnet18.safetensors'))
+    assert_backbone(given_variables(*run(start)), published)
+
+
+def test_a_whole_segmenter_starts_from_a_file_of_weights(tmp_path):
+    """Here of one array, so all that the others lack is said."""
+    weights.save('resnet18', {'params': {'head': {'bias': np.zeros(2, np.float32)}}}, tmp_path / 'x.safetensors')
+    settings = small({'name': 'segmentation.fcn_resnet50'}, start_from=str(tmp_path / 'x.safetensors'), into='')
+    settings.finetune.rates = {}
+    with pytest.raises(
+        config.ConfigError, match=r'as segmentation.fcn_resnet50 (?s:.)*backbone.conv1.weight is missing'
+    ):
+        given_variables(*run(settings))
+
+
+WRONG = {
+    'into': ({'finetune.into': 'bakbone'}, ['finetune.into: model.bakbone is no network; the model has backbone']),
+    'into what is no network': (
+        {'finetune.into': 'width', 'model': {'name': 'segmentation.unet', 'width': 4, 'depth': 1}},
+        ['finetune.into: model.width is no network; the model has none inside'],
+    ),
+    'wider': (
+        {'model': {'name': 'segmentation.fcn8s', 'backbone': {**TINY, 'width': 8}}},
+        [
+            'finetune.start_from: the trained network and this one differ in more than the new layers (head):',
+            'stage1/block1/conv1/kernel: (3, 3, 4, 4) in the trained network, (3, 3, 8, 8) in this one',
+            'stem/bn/scale: (4,)',
+        ],
+    ),
+    'layer': ({'finetune.new': ['haed']}, ["finetune.start_from: new: no layer 'haed'; the network has"]),
+    'nothing there': ({'finetune.start_from': '/nowhere'}, ['finetune.start_from: /nowhere holds no checkpoints']),
+}
+
+
+@pytest.mark.parametrize(('changes', 'messages'), WRONG.values(), ids=WRONG.keys())
+def test_what_cannot_be_started_from_is_one_message_and_code_2(
+    command, scenes, classifier, tmp_path, changes, messages
+):
+    fields = {
+        'data.data_dir': str(scenes),
+        'data.batch_size': 8,
+        'data.eval_split': 'train',
+        'data.train_transforms': json.dumps([{'name': 'decode'}, {'name': 'decode_mask'}]),
+        'model': FCN,
+        'task': {'name': 'segmentation'},
+        'finetune.rates': {},
+        'finetune.start_from': str(classifier[0]),
+        **changes,
+    }
+    arguments = [f'--config.{name}={value}' for name, value in fields.items()]
+    ended = command(train.main, f'--config={CONFIG}', *arguments, f'--workdir={tmp_path / "run"}')
+    assert ended.code == launch.BAD_INPUT, ended.err
+    assert ended.err.startswith('Error: finetune.')
+    for message in messages:
+        assert message in ended.err
+    assert 'Traceback' not in ended.err
