@@ -37,6 +37,7 @@ NAMES = {
 }
 SHOWN = 5  # scenes in the figure
 REPETITIONS = 5  # of the timing
+PIXELS = 200  # of each scene, for the forest
 
 EPOCHS = flags.DEFINE_float('network_epochs', None, "Epochs of each network; by default the config's.")
 METHODS = flags.DEFINE_list('networks', list(NAMES), 'Which to run.')
@@ -58,6 +59,9 @@ def study(workdir: Path, methods: Sequence[str], *, epochs: float | None = None)
     settings = {name: _settings(name, epochs) for name in methods if name in NETWORKS}
     for each in settings.values():
         pieces.check(each)
+    for name in methods:
+        described = settings[name].copy_and_resolve_references().to_dict() if name in settings else {'pixels': PIXELS}
+        launch.describe(workdir / name / 'study.json', {'config': described}, what='run')
     batches = _test_batches()
     results = {}
     for name in methods:
@@ -66,7 +70,6 @@ def study(workdir: Path, methods: Sequence[str], *, epochs: float | None = None)
             if name in settings and (code := train(settings[name], workdir / name)):
                 return code
             predict, parameters = _network(settings[name], workdir / name) if name in settings else _forest()
-            path.parent.mkdir(exist_ok=True)
             result, masks = _measured(predict, batches)
             np.save(path.with_name('masks.npy'), masks)
             launch.write_json(path, {**result, 'parameters': parameters})
@@ -118,25 +121,31 @@ def _class_names() -> tuple[str, ...]:
 
 def _network(settings: ConfigDict, workdir: Path) -> tuple[Predict, int]:
     """A trained network, and its number of parameters."""
-    settings = config.load(workdir / 'config.json')
+    settings = launch.run_config(workdir)
     experiment = pieces.assemble(settings)
     example = {name: value[0] for name, value in _test_batches()[0].items()}
     variables, _ = restore(workdir, 'last', experiment, settings, example, training.make_mesh())
-    parameters = sum(x.size for x in jax.tree.leaves(variables['params']))
+    # The auxiliary head has its use in training only.
+    used = {name: layer for name, layer in variables['params'].items() if name != 'auxiliary'}
+    parameters = sum(x.size for x in jax.tree.leaves(used))
     return functools.partial(jax.jit(experiment.task.predict), variables), parameters
 
 
 def _forest() -> tuple[Predict, int]:
-    """A forest fitted to the training scenes, and how many numbers it holds."""
+    """A forest fitted to the training scenes, and how many numbers its prediction reads."""
     fields = pieces.Data(**get_config().data)
     examples = list(pieces.eval_batches(fields, pieces.source(fields, fields.train_split)))
     images, masks = (jnp.concatenate([batch[name] for batch in examples]) for name in ('image', 'mask'))
-    forest = pixel_forest.fit(jax.random.key(0), images, masks, None, num_classes=len(_class_names()), balanced=False)
+    forest = pixel_forest.fit(
+        jax.random.key(0), images, masks, None, num_classes=len(_class_names()), pixels_per_image=PIXELS
+    )
 
     def predict(batch: Batch) -> Mapping[str, Array]:
         return {'mask': pixel_forest.predict(forest, jnp.asarray(batch['image']), None), 'valid': batch['valid']}
 
-    return predict, sum(x.size for x in jax.tree.leaves(forest))
+    nodes, classes = int(forest.forest.trees.size), len(_class_names())
+    offsets = sum(x.size for x in forest.offsets)
+    return predict, nodes * (3 + classes) + offsets  # feature, threshold, child; the shares of the classes
 
 
 def _measured(predict: Predict, batches: Sequence[Batch]) -> tuple[Result, np.ndarray]:

@@ -3,7 +3,8 @@
 python -m experiments.evaluate --workdir=runs/digits [--checkpoint=best] [--averaged]
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from ml_collections import ConfigDict
 from experiments import experiment as pieces
 from experiments import launch, pictures
 from jaxcv import config, training, viz
-from jaxcv.types import Batch, Variables
+from jaxcv.types import Array, Batch, PyTree, Variables
 
-SHOWN = 30  # classes in the table
+SHOWN = 30  # classes in the table, the worst
 
 
 def main() -> int:
@@ -44,23 +45,26 @@ def evaluate(settings: ConfigDict, workdir: Path, which: int | str) -> int:
 
     shown = pictures.Shown()
     task = pieces.evaluated_task(experiment, averaged=launch.averaged(settings))
-    predict = jax.jit(task.predict)
 
-    def watched() -> Iterator[Batch]:
-        """The batches on the device; on the way, pictures for the grid are picked."""
+    @jax.jit
+    def counted(variables: Variables, states: PyTree, batch: Batch) -> tuple[PyTree, Mapping[str, Array]]:
+        """The metrics' states and what the pictures need, of one prediction."""
+        predictions = task.predict(variables, batch)
+        known = task._replace(predict=lambda variables, batch: predictions)
+        return training.make_eval_step(known)(variables, states, batch), pictures.needed(predictions)
+
+    def step_function(variables: Variables, states: PyTree, host_batch: Batch) -> PyTree:
         nonlocal shown
-        for host_batch in host_batches:
-            batch = put(host_batch)
-            if jax.process_count() == 1:  # else no process sees all predictions
-                shown = pictures.add(shown, host_batch, jax.device_get(predict(variables, batch)))
-            yield batch
+        states, predictions = counted(variables, states, put(host_batch))
+        if jax.process_count() == 1:  # else no process sees all predictions
+            shown = pictures.add(shown, host_batch, jax.device_get(predictions))
+        return states
 
-    step_function = jax.jit(training.make_eval_step(task))
-    values = training.evaluate(step_function, task, variables, watched())
+    values = training.evaluate(step_function, task, variables, host_batches)
     scalars = {name: value for name, value in values.items() if isinstance(value, float)}
     if not launch.is_first_process():
         return 0
-    skipped = host_batches.skipped
+    skipped, by_class = host_batches.skipped, _class_iou(values, fields.class_names)
     print(
         launch.table(
             {
@@ -68,11 +72,12 @@ def evaluate(settings: ConfigDict, workdir: Path, which: int | str) -> int:
                 + f', {skipped} skipped' * bool(skipped),
                 'checkpoint': f'step {step}' + _networks(experiment, launch.averaged(settings)),
                 **{name: f'{100 * v:.2f} %' if _is_share(name) else f'{v:.4f}' for name, v in scalars.items()},
-                **_by_class(values, fields.class_names),
+                **_worst(by_class),
             }
         )
     )
-    launch.write_json(workdir / 'evaluation.json', {'step': step, 'split': fields.eval_split, **scalars})
+    arrays = {'class_iou': by_class} if by_class else {}
+    launch.write_json(workdir / 'evaluation.json', {'step': step, 'split': fields.eval_split, **scalars, **arrays})
     written = ['evaluation.json']
     if 'confusion' in values:
         viz.save(viz.confusion_matrix(values['confusion'], fields.class_names), workdir / 'confusion_matrix.png')
@@ -94,7 +99,7 @@ def restore(
 ) -> tuple[Variables, int]:
     """The variables of a checkpoint that are to be evaluated, replicated over the devices, and its step."""
     # Batch-norm statistics are taken from what the run was trained on, whatever it is evaluated on.
-    own = config.load(workdir / 'config.json')
+    own = launch.run_config(workdir)
     if own.data.name == settings.data.name:
         own.data.data_dir = settings.data.data_dir
     evaluated = pieces.variables_factory(pieces.assemble(own), own, mesh, averaged=launch.averaged(settings))
@@ -114,11 +119,20 @@ def _is_share(name: str) -> bool:
     return name.startswith('top') or name.endswith(('accuracy', 'iou', 'f_score'))
 
 
-def _by_class(values: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, str]:
-    if 'class_iou' not in values or len(class_names) > SHOWN:
+def _class_iou(values: Mapping[str, Any], class_names: Sequence[str]) -> dict[str, float | None]:
+    """By the classes' names; None for those that are nowhere. {} if the task has no such metric."""
+    shares = values['class_iou'].tolist() if 'class_iou' in values else []
+    return {name: None if math.isnan(share) else share for name, share in zip(class_names, shares, strict=bool(shares))}
+
+
+def _worst(class_iou: Mapping[str, float | None]) -> dict[str, str]:
+    """The line of the table."""
+    found = [(name, share) for name, share in class_iou.items() if share is not None]
+    if not found:
         return {}
-    shares = zip(class_names, values['class_iou'], strict=True)
-    return {'class_iou': ', '.join(f'{name} {100 * share:.1f}' for name, share in shares if share == share) + ' %'}
+    more = f' (the {SHOWN} worst of {len(found)} classes)' if len(found) > SHOWN else ''
+    shown = sorted(found, key=lambda row: row[1])[:SHOWN] if more else found
+    return {'class_iou': ', '.join(f'{name} {100 * share:.1f}' for name, share in shown) + ' %' + more}
 
 
 def _networks(experiment: pieces.Experiment, averaged: bool) -> str:

@@ -12,6 +12,7 @@ average            jaxcv.optim              called; the last link of the optimiz
 data.*_transforms  jaxcv.data.transforms    lists, called
 """
 
+import contextlib
 import functools
 import inspect
 import itertools
@@ -24,13 +25,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from absl import logging
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from experiments.base import base
 from jaxcv import augment, config, data, losses, models, nn, optim, tasks, training, tree
-from jaxcv.task import Task
-from jaxcv.types import Array, Variables
+from jaxcv.task import Metric, Task
+from jaxcv.types import IGNORED, Array, Variables
+
+MASKS_LOOKED_AT = 16
 
 
 class Data(NamedTuple):
@@ -128,6 +132,11 @@ def check(settings: ConfigDict) -> None:
     timed, badly = _timed(settings, optim.Clock(total_steps=100, steps_per_epoch=10.0, batch_size=10))
     found += badly + config.call_problems(Finetune, timed['finetune'], path='finetune')
     found += _misplaced(settings)
+    inner = [name for name, value in settings.model.items() if isinstance(value, ConfigDict) and 'name' in value]
+    into = timed['finetune'].get('into', '')
+    if into and into not in inner:
+        there = ', '.join(inner) or "none inside: set it to ''"
+        found.append(f'finetune.into: model.{into} is no network; the model has {there}')
     for name, provided in _PROVIDED.items():
         package = {'model': models, 'task': tasks}.get(name, optim)
         found += config.problems(timed[name], package, path=name, provided=provided)
@@ -168,6 +177,8 @@ def resolve(settings: ConfigDict, train: data.Source) -> ConfigDict:
             f'{settings.data.name} does not name its classes: list them in data.mask_classes'
             + ' or, a line each, in data_dir/classes.txt' * (settings.data.name == 'folder_masks')
         )
+    if settings.task.get('name') == 'segmentation':
+        _look_at_masks(settings, train)
     settings = settings.copy_and_resolve_references().unlock()
     settings.data.class_names = list(train.class_names)
     settings.data.train_size = train.size
@@ -208,10 +219,14 @@ def assemble(settings: ConfigDict) -> Experiment:
         return config.build(settings.task, tasks, path='task', provided={**provided, **pieces, 'model': model})
 
     task = task_of(model)
-    if options.best_metric not in task.metrics:
+    ranked = [name for name, metric in task.metrics.items() if _is_scalar(metric)]
+    if options.best_metric in task.metrics and options.best_metric not in ranked:
         raise config.ConfigError(
-            f'training.best_metric: no metric {options.best_metric!r}, '
-            f'{config.nearest(options.best_metric, task.metrics)}'
+            f'training.best_metric: {options.best_metric!r} is not one number; there are: {", ".join(ranked)}'
+        )
+    if options.best_metric not in ranked:
+        raise config.ConfigError(
+            f'training.best_metric: no metric {options.best_metric!r}, {config.nearest(options.best_metric, ranked)}'
         )
     phases = tuple(
         Phase(start, task_of(nn.frozen(model, layers=layers)) if any(layers.values()) else task)
@@ -224,6 +239,55 @@ def assemble(settings: ConfigDict) -> Experiment:
     optimizer, watch = _optimizer(timed, finetune, provided)
     snapshots = timed['average']['keep'] if timed['average'].get('name') == 'snapshots' else 0
     return Experiment(task, phases, optimizer, fields, options, finetune, num_steps, watch, snapshots)
+
+
+def check_evaluation(experiment: Experiment) -> None:
+    """Says what an evaluation will have against the model, the views or the examples: call it before training.
+
+    Raises:
+        ConfigError, ValueError: there is no such split, or its first example does not fit.
+    """
+    fields = experiment.data
+    if fields.eval_split is None:
+        return
+    batch = first_evaluated(experiment)
+    variables = jax.eval_shape(experiment.phases[0].task.init, jax.random.key(0), batch)
+    states = {name: metric.init() for name, metric in experiment.task.metrics.items()}
+    try:
+        jax.eval_shape(training.make_eval_step(experiment.task), variables, states, batch)
+    except KeyError as error:
+        there = ', '.join(sorted(batch.keys() - {'index', 'valid'}))
+        raise config.ConfigError(f'data.eval_transforms: they leave no {error}, but {there}') from None
+
+
+def first_evaluated(experiment: Experiment) -> Mapping[str, np.ndarray]:
+    """The smallest batch there is of what is evaluated; of the training split, as evaluated, if nothing is."""
+    fields = experiment.data._replace(eval_batch_size=1, threads=1)
+    return next(iter(eval_batches(fields, source(fields, fields.eval_split or fields.train_split))))
+
+
+def _is_scalar(metric: Metric) -> bool:
+    return np.ndim(metric.compute(metric.init())) == 0
+
+
+def _look_at_masks(settings: ConfigDict, train: data.Source) -> None:
+    """Warns if the masks are black and white: 255 would be ignored, and a network that sees one class be perfect."""
+    renumbering = ('decode_mask', 'rename', 'relabel')
+    specs = [spec for spec in settings.data.train_transforms if spec.get('name') in renumbering]
+    renumbered = data.transforms.compose(_transforms(specs))
+    numbers: set[int] = set()
+    count = min(MASKS_LOOKED_AT, train.size)
+    for i in range(count):
+        with contextlib.suppress(OSError, ValueError):  # what cannot be read is told with the batches
+            mask = renumbered(train.read(i)).get('mask')
+            numbers |= set(np.unique(mask).tolist()) if isinstance(mask, np.ndarray) else set()
+    if IGNORED in numbers and len(numbers) <= 2:
+        logging.warning(
+            'the first %d masks hold %s only, and 255 is of no class: it counts for nothing. If it is a class, '
+            "put {'name': 'relabel', 'values': [0] + 254 * [255] + [1]}, which makes it 1, after decode_mask in the "
+            "config's data.train_transforms and data.eval_transforms.",
+            *(count, ' and '.join(map(str, sorted(numbers)))),
+        )
 
 
 def _frozen_layers(finetune: Finetune) -> list[tuple[int, dict[str, bool]]]:

@@ -33,7 +33,7 @@ from experiments import experiment as pieces
 from experiments import launch, space
 from experiments.base import base
 from experiments.tables import markdown, mean_and_error
-from jaxcv import config, losses, metrics, optim, training, viz
+from jaxcv import losses, metrics, optim, training, viz
 from jaxcv.training.hooks import NonFiniteLoss
 from jaxcv.types import Array, Batch, PRNGKeyArray
 from jaxcv.viz.figures import BLUE, INK, MUTED, ORANGE, headline, style
@@ -101,14 +101,7 @@ def study(settings: ConfigDict, workdir: Path, *, runs: int, methods: Mapping[st
     for change in methods.values():
         pieces.check(space.apply(settings, change))
     described = {'config': settings.copy_and_resolve_references().to_dict(), 'runs': runs, 'methods': dict(methods)}
-    path = workdir / 'study.json'
-    if path.exists() and (changed := config.differences(json.loads(path.read_text()), described)):
-        raise config.ConfigError(
-            f'{workdir} holds another study. Give another --workdir, or the flags of that one:\n'
-            + '\n'.join(f'  {line}' for line in changed)
-        )
-    workdir.mkdir(parents=True, exist_ok=True)
-    launch.write_json(path, described)
+    launch.describe(workdir / 'study.json', described, what='study')
 
     results, images = {}, None
     for name, change in methods.items():

@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 from absl import app, flags, logging
@@ -23,6 +24,7 @@ from ml_collections import ConfigDict, config_flags
 
 import experiments
 import jaxcv
+from experiments.base import base
 from jaxcv import config, training
 from jaxcv.training.checkpoint import CheckpointError
 from jaxcv.training.hooks import NonFiniteLoss
@@ -94,12 +96,46 @@ def settings(workdir: Path) -> ConfigDict:
         return CONFIG.value
     if not (workdir / 'config.json').exists():
         raise config.ConfigError(f'give --config=FILE: {workdir} holds no config.json of an earlier run')
-    return config.load(workdir / 'config.json')
+    return run_config(workdir)
+
+
+def run_config(workdir: Path) -> ConfigDict:
+    """The config of the workdir's run; fields that there were not yet when it began have their defaults."""
+    return ConfigDict(_with_defaults(config.load(workdir / 'config.json').to_dict()))
+
+
+def describe(path: Path, described: Mapping[str, Any], *, what: str) -> None:
+    """Writes what a study's workdir is about: its flags, and its configs at the first level; atomically.
+
+    Raises:
+        ConfigError: it is about something else, with the differences.
+    """
+    if path.exists():
+        before = json.loads(path.read_text())
+        filled = {k: _with_defaults(v) if _is_config(v) else v for k, v in before.items()}
+        if changed := config.differences(filled, described):
+            raise config.ConfigError(
+                f'{path.parent} holds another {what}. Give another --workdir, or the flags of that one:\n'
+                + '\n'.join(f'  {line}' for line in changed)
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, described)
+
+
+def _is_config(value: object) -> bool:
+    return isinstance(value, Mapping) and 'training' in value
+
+
+def _with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds the fields that a config lacks; calls have their own defaults."""
+    defaults = base().to_dict()
+    sections = {name: {**defaults[name], **given.get(name, {})} for name in ('data', 'finetune', 'training')}
+    return {**defaults, **given, **sections}
 
 
 def trained_settings(workdir: Path) -> ConfigDict:
     """The config of a trained workdir; with --config, its `data` and `views` count, and its model must be the same."""
-    trained = config.load(workdir / 'config.json')
+    trained = run_config(workdir)
     if CONFIG.value is None:
         return trained
     given = CONFIG.value

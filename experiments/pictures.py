@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jaxcv import viz
-from jaxcv.types import IGNORED
+from jaxcv.types import IGNORED, Array
 
 Row = dict[str, Any]
 
@@ -37,6 +37,11 @@ class Pictures(NamedTuple):
 def pictures_of(predictions: Mapping[str, Any]) -> Pictures:
     """How to show what was predicted: masks, or else labels."""
     return MASKS if 'mask' in predictions else LABELS
+
+
+def needed(predictions: Mapping[str, Array]) -> dict[str, Array]:
+    """What `add` looks at; not the logits, which may be a hundred numbers for each pixel."""
+    return {name: predictions[name] for name in ('label', 'mask', 'probabilities', 'valid') if name in predictions}
 
 
 def add(shown: Shown, batch: Mapping[str, np.ndarray], predictions: Mapping[str, np.ndarray]) -> Shown:

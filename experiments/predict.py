@@ -2,12 +2,17 @@
 
 python -m experiments.predict --workdir=runs/digits --images='photos/*.jpg' [--output=predicted]
 
-A segmenter takes images of any size, by windows of the size that it was trained on, and writes two pictures for each:
-NAME_mask.png with the number of each pixel's class, and NAME_overlay.png.
+A segmenter takes images of any size, and writes two pictures for each: NAME_mask.png with the number of each pixel's
+class, and NAME_overlay.png. It sees them as large as evaluation would resize them, so that things have the size they
+had in training, but not cropped or padded: windows of the size that it was trained on slide over the whole. Where a
+photo shows more of the world than those of the data set, give --scale: what its sides are multiplied by instead.
+
+The output folder must be new, empty or of an earlier prediction: nothing of yours is written over.
 """
 
 import collections
 import glob
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,9 +32,16 @@ from jaxcv.types import Variables
 
 IMAGES = flags.DEFINE_string('images', '', "Files, a pattern: 'photos/*.jpg'.")
 OUTPUT = flags.DEFINE_string('output', None, 'Folder for predictions.json and .png; by default WORKDIR/predicted.')
+SCALE = flags.DEFINE_float(
+    'scale',
+    None,
+    "What a photo's sides are multiplied by for a segmenter; by default it is resized as in evaluation.",
+    lower_bound=0.01,
+)
 TOP = 3  # guesses a line
 SHOWN = 40  # pictures in the grid
 MASKS_SHOWN = 6
+RESIZING = ('resize', 'resize_short_side')
 
 
 def main() -> int:
@@ -45,6 +57,7 @@ def main() -> int:
     output = Path(OUTPUT.value) if OUTPUT.value else workdir / 'predicted'
     settings = launch.trained_settings(workdir)
     experiment = pieces.assemble(settings)
+    _own_folder(output, paths)
     predict = _masks if settings.task.name == 'segmentation' else _labels
     return predict(experiment, settings, workdir, paths, output)
 
@@ -93,12 +106,14 @@ def _masks(
     stems = collections.Counter(path.stem for path in paths)
     if twice := [str(path) for path in paths if stems[path.stem] > 1]:
         raise config.ConfigError(f'--images: the masks of {" and ".join(twice[:2])} would be one file: rename one')
-    names, (height, width, channels) = experiment.data.class_names, experiment.data.image_shape
+    fields = experiment.data
+    names = fields.class_names
+    # A config of an earlier version does not tell the shape.
+    height, width, channels = fields.image_shape or pieces.first_evaluated(experiment)['image'].shape[1:]
     variables = _variables(experiment, settings, workdir, np.zeros((height, width, channels), np.uint8))
     task = pieces.evaluated_task(experiment, averaged=launch.averaged(settings))
     mask_of = tasks.windowed(task, window=(height, width), overlap=(height // 2, width // 2), batch_size=4)
     decode = data.transforms.decode(channels=1 if channels == 1 else 3)
-    output.mkdir(parents=True, exist_ok=True)
     rows: list[dict] = []
     shown: list[tuple[np.ndarray, np.ndarray]] = []
     for path in paths:
@@ -107,9 +122,11 @@ def _masks(
         except (OSError, ValueError) as error:
             print(f'{path} cannot be read: {error}', file=sys.stderr)
             continue
-        mask = mask_of(variables, image)
-        cv2.imwrite(str(output / f'{path.stem}_mask.png'), mask)
-        cv2.imwrite(str(output / f'{path.stem}_overlay.png'), viz.overlay(image, mask)[..., ::-1])
+        mask = mask_of(variables, _scaled(image, fields))
+        mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        for kind, picture in (('mask', mask), ('overlay', viz.overlay(image, mask)[..., ::-1])):
+            if not cv2.imwrite(str(output / f'{path.stem}_{kind}.png'), picture):
+                raise OSError(f'{output / path.stem}_{kind}.png cannot be written: is the disk full?')
         classes, pixels = np.unique(mask, return_counts=True)
         shares = [(names[c], float(count / mask.size)) for c, count in zip(classes, pixels, strict=True)]
         rows.append({'file': str(path), 'shares': [{'class': name, 'share': round(p, 4)} for name, p in shares]})
@@ -123,6 +140,39 @@ def _masks(
     return _written(output, rows, grid)
 
 
+def _scaled(image: np.ndarray, fields: pieces.Data) -> np.ndarray:
+    """A photo as large as the segmenter is to see it."""
+    specs = [spec for spec in fields.eval_transforms if spec['name'] in RESIZING]
+    if SCALE.value is not None:
+        height, width = (max(1, round(SCALE.value * side)) for side in image.shape[:2])
+        specs = [{'name': 'resize', 'size': (height, width)}]
+    for spec in specs:
+        image = config.build(spec, data.transforms)({'image': image})['image']
+    return image
+
+
+def _own_folder(output: Path, paths: Sequence[Path]) -> None:
+    """Makes the folder, marked as a prediction's by its predictions.json, where nothing of the user's can be lost."""
+    listed = output / 'predictions.json'
+    other = output.is_dir() and any(output.iterdir()) and not _is_list_of_predictions(listed)
+    if other or output.resolve() in {path.parent.resolve() for path in paths}:
+        raise config.ConfigError(
+            f'{output} holds files of yours, which may be written over: give --output=FOLDER, a new or empty one, '
+            f'or one of an earlier prediction'
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    if not listed.exists():
+        launch.write_json(listed, [])
+
+
+def _is_list_of_predictions(path: Path) -> bool:
+    try:
+        rows = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(rows, list) and all(isinstance(row, dict) and 'file' in row for row in rows)
+
+
 def _variables(experiment: pieces.Experiment, settings: ConfigDict, workdir: Path, image: np.ndarray) -> Variables:
     variables, _ = restore(
         workdir, launch.which_checkpoint(), experiment, settings, {'image': image}, training.make_mesh()
@@ -131,7 +181,6 @@ def _variables(experiment: pieces.Experiment, settings: ConfigDict, workdir: Pat
 
 
 def _written(output: Path, rows: list[dict], grid: Figure) -> int:
-    output.mkdir(parents=True, exist_ok=True)
     launch.write_json(output / 'predictions.json', rows)
     viz.save(grid, output / 'predictions.png')
     print(f'written to {output}: predictions.json, predictions.png')

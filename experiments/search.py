@@ -13,7 +13,6 @@ training.best_metric. The workdir keeps `search.db` (Optuna's SQLite storage), `
 import contextlib
 import csv
 import fcntl
-import json
 import math
 import os
 import shlex
@@ -186,14 +185,8 @@ def _open(settings: ConfigDict, space: spaces.Space, workdir: Path, *, seed: int
         'space': {field: dict(draw) for field, draw in space.items()},
         'seed': seed,
     }
-    path = workdir / 'search.json'
     with _alone(workdir):
-        if path.exists() and (changed := config.differences(json.loads(path.read_text()), described)):
-            raise config.ConfigError(
-                f'{workdir} holds another search. Give another --workdir, or the same config, space and seed:\n'
-                + '\n'.join(f'  {line}' for line in changed)
-            )
-        launch.write_json(path, described)
+        launch.describe(workdir / 'search.json', described, what='search')
         return optuna.create_study(
             study_name='search',
             storage=f'sqlite:///{workdir.absolute()}/search.db',

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments import launch
 from experiments.experiment import Experiment, Finetune, batch_of_one
 from jaxcv import config, models, training, weights
 from jaxcv.types import Variables
@@ -47,12 +48,8 @@ def _part(
     experiment: Experiment, settings: ConfigDict, example: Mapping[str, np.ndarray]
 ) -> tuple[ConfigDict, Variables]:
     """The spec of the network in `finetune.into`, and the variables that it has when it stands alone."""
-    spec, name = settings.model.get(experiment.finetune.into), experiment.finetune.into
-    if not isinstance(spec, ConfigDict) or 'name' not in spec:
-        inner = [key for key, value in settings.model.items() if isinstance(value, ConfigDict) and 'name' in value]
-        raise config.ConfigError(
-            f'finetune.into: model.{name} is no network; the model has {", ".join(inner) or "none inside"}'
-        )
+    name = experiment.finetune.into
+    spec = settings.model[name]
     provided = {'num_classes': len(experiment.data.class_names), 'axis_name': None}
     model = config.build(spec, models, path=f'model.{name}', provided=provided)
     image = jax.ShapeDtypeStruct((1, *example['image'].shape), jnp.float32)
@@ -63,7 +60,7 @@ def _trained(workdir: Path, finetune: Finetune) -> Variables:
     """The variables of a run."""
     if not (workdir / 'checkpoints').is_dir():
         raise ValueError(f'{workdir} holds no checkpoints, and is no file of weights either')
-    options = config.load(workdir / 'config.json').training
+    options = launch.run_config(workdir).training
     if options.members > 1:
         raise ValueError(f'{workdir} holds an ensemble of {options.members}, not one network')
     return training.read_variables(

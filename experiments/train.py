@@ -69,6 +69,7 @@ def train(settings: ConfigDict, workdir: Path, *, on_evaluation: OnEvaluation = 
         task, key = experiment.phases[-1].task, jax.random.key(0)
         variables = dict(jax.eval_shape(task.init, key, batch))
         jax.eval_shape(task.loss, variables.pop('params'), variables, batch, key)
+    pieces.check_evaluation(experiment)
     _enough_space(workdir, shapes, options.keep_last + options.keep_best)
     _same_config(settings, workdir)
 
@@ -300,7 +301,7 @@ def _same_config(settings: ConfigDict, workdir: Path) -> None:
     """Writes the resolved config; if a run is resumed it must be that run's, but for what may change."""
     path = workdir / 'config.json'
     if path.exists() and _saved_steps(workdir):
-        changed = config.differences(config.load(path), settings)
+        changed = config.differences(launch.run_config(workdir), settings)
         others = [line for line in changed if not re.match(rf'({"|".join(_MAY_CHANGE)})[.:\[]', line)]
         if others and not launch.CHANGES.value:
             raise config.ConfigError(

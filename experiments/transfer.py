@@ -40,7 +40,7 @@ from experiments import experiment as pieces
 from experiments import launch, tables
 from experiments.classification import digits_lite0, faces_lite0
 from experiments.start_from import given_variables
-from jaxcv import config, training, viz
+from jaxcv import training, viz
 from jaxcv.training.hooks import NonFiniteLoss
 from jaxcv.types import PRNGKeyArray, Variables
 from jaxcv.viz.figures import BLUE, INK, MUTED, ORANGE, headline, style
@@ -82,14 +82,7 @@ def study(workdir: Path, *, runs: int, updates: int, problems: Mapping[str, Prob
         for name, problem in problems.items()
         for how in METHODS
     }
-    path = workdir / 'study.json'
-    if path.exists() and (changed := config.differences(json.loads(path.read_text()), described)):
-        raise config.ConfigError(
-            f'{workdir} holds another study. Give another --workdir, or the flags of that one:\n'
-            + '\n'.join(f'  {line}' for line in changed)
-        )
-    workdir.mkdir(parents=True, exist_ok=True)
-    launch.write_json(path, described)
+    launch.describe(workdir / 'study.json', described, what='study')
 
     results: dict[tuple[str, int], dict[str, list[float]]] = {
         (name, images): {} for name, problem in problems.items() for images in problem.images

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxcv import losses, metrics, ops
 from jaxcv.task import LossOutput, Task
-from jaxcv.types import Batch, Images, PRNGKeyArray, PyTree, Variables
+from jaxcv.types import Array, Batch, Images, PRNGKeyArray, PyTree, Variables
 
 
 def classification(
@@ -37,6 +37,9 @@ def classification(
         A Task over batches of `image` (uint8 or float in [0, 1]) [n h w c], `label` int32 [n] and `valid` bool [n].
         Predictions are `logits` and `probabilities` [n classes], `label` [n] and `valid` [n].
 
+    Raises:
+        ValueError: (when called) the batch has no labels, or the model is no classifier.
+
     Example:
         >>> from jaxcv import models
         >>> task = classification(models.linear_classifier(num_classes=10), num_classes=10)
@@ -50,10 +53,18 @@ def classification(
         images = ops.to_float(jnp.asarray(images))
         return images if mean is None or std is None else ops.normalize(images, mean=mean, std=std)
 
+    def checked(logits: Array) -> Array:
+        if logits.ndim != 2:
+            raise ValueError(f'the model is no classifier: it gives logits of shape {logits.shape}, not [n classes]')
+        return logits
+
     def init(key: PRNGKeyArray, batch: Batch) -> Variables:
         return model.init(key, normalized(batch['image']), train=False)
 
     def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
+        if 'label' not in batch:
+            there = ', '.join(sorted(batch.keys() - {'index', 'valid'}))
+            raise ValueError(f"classification needs the 'label' of each image, but the examples have {there}")
         dropout_key, *keys = jax.random.split(key, len(augment) + 1)
         batch = {**batch, 'image': ops.to_float(jnp.asarray(batch['image']))}
         for key, augmentation in zip(keys, augment, strict=True):
@@ -67,13 +78,13 @@ def classification(
         )
         # where, not a product: a masked example may hold anything, NaN too.
         labels = batch['label']
-        per_example = jnp.where(batch['valid'], loss(logits, labels), 0.0)
+        per_example = jnp.where(batch['valid'], loss(checked(logits), labels), 0.0)
         likeliest = labels if labels.ndim == 1 else jnp.argmax(labels, -1)
         correct = batch['valid'] & (jnp.argmax(logits, -1) == likeliest)
         return LossOutput(per_example.sum(), batch['valid'].sum(dtype=jnp.float32), state, {'top1': correct.sum()})
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
-        logits = model.apply(variables, normalized(batch['image']), train=False)
+        logits = checked(model.apply(variables, normalized(batch['image']), train=False))
         return {
             'logits': logits,
             'probabilities': jax.nn.softmax(logits),

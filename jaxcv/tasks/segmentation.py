@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from jaxcv import losses, metrics, ops
 from jaxcv.metrics.segmentation import masked_loss
@@ -30,7 +31,7 @@ def segmentation(
 
     Args:
         model: a Linen module, `apply(variables, images [n h w c], train=...) -> logits [n h w classes]`.
-        num_classes: the number of classes, at most 255.
+        num_classes: the number of classes, 2 to 255: an object and what is behind it are two.
         loss: (logits [n h w classes], masks [n h w]) -> [n h w], or [n], as `losses.dice`. It may be NaN where the
             mask is `IGNORED`.
         auxiliary_weights: `w_k`, for a model whose `method='with_auxiliary'` gives (logits, auxiliary logits, ...).
@@ -45,8 +46,9 @@ def segmentation(
         Predictions are `logits` [n h w classes], `mask` int32 [n h w] and `valid` [n].
 
     Raises:
-        ValueError: there are more than 255 classes; (when called) the model has another number of classes, or of
-            auxiliary heads.
+        ValueError: there are less than 2 classes or more than 255, or auxiliary weights for a model that never has such
+            heads; (when called) the batch has no masks, the model is no segmenter, or it has another number of classes
+            or of auxiliary heads.
 
     Example:
         >>> from jaxcv import models
@@ -59,12 +61,19 @@ def segmentation(
     """
     if num_classes > IGNORED:
         raise ValueError(f'masks have at most {IGNORED} classes, as {IGNORED} is ignored; got {num_classes}')
+    if num_classes < 2:
+        raise ValueError(f'masks have at least 2 classes, such as background and object; got {num_classes}')
+    # A model in `nn.frozen` does not tell its methods; it was a module before.
+    if auxiliary_weights and isinstance(model, nn.Module) and not hasattr(model, 'with_auxiliary'):
+        raise ValueError(f'auxiliary_weights: {type(model).__name__} has no auxiliary heads; leave them out')
 
     def normalized(images: Any) -> Images:
         images = ops.to_float(jnp.asarray(images))
         return images if mean is None or std is None else ops.normalize(images, mean=mean, std=std)
 
     def checked(logits: Array) -> Array:
+        if logits.ndim != 4:
+            raise ValueError(f'the model is no segmenter: it gives logits of shape {logits.shape}, not [n h w classes]')
         if logits.shape[-1] != num_classes:
             raise ValueError(f'the model gives {logits.shape[-1]} logits a pixel, but there are {num_classes} classes')
         return logits
@@ -73,6 +82,12 @@ def segmentation(
         return model.init(key, normalized(batch['image']), train=False)
 
     def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
+        if 'mask' not in batch:
+            there = ', '.join(sorted(batch.keys() - {'index', 'valid'}))
+            raise ValueError(
+                f"segmentation needs the 'mask' of each image, but the examples have {there}; "
+                "if the data set has masks, put 'decode_mask' among data.train_transforms"
+            )
         dropout_key, *keys = jax.random.split(key, len(augment) + 1)
         batch = {**batch, 'image': ops.to_float(jnp.asarray(batch['image']))}
         for key, augmentation in zip(keys, augment, strict=True):

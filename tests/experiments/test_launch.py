@@ -87,6 +87,18 @@ BAD = {
     'not finite': (['--config.training.epochs=nan'], 'training.epochs must be positive, got nan'),
     'learning rate': (['--config.optimizer.learning_rate=-0.1'], 'learning_rate must be a positive float'),
     'best metric': (['--config.training.best_metric=accuracy'], "no metric 'accuracy'"),
+    'masks of digits': (
+        [
+            "--config.task={'name': 'segmentation'}",
+            "--config.model={'name': 'segmentation.unet', 'width': 2, 'depth': 1}",
+            '--config.training.best_metric=mean_iou',
+        ],
+        "segmentation needs the 'mask' of each image, but the examples have image, label",
+    ),
+    'ranked by an array': (
+        ['--config.training.best_metric=confusion'],
+        "training.best_metric: 'confusion' is not one number; there are: loss, top1, top5, calibration_error",
+    ),
     'evaluation split': (['--config.data.eval_split=tset'], "digits has no split 'tset'"),
     'no workdir': (['--workdir='], 'give --workdir=FOLDER'),
     'flag': (['--workdirr=x'], "Unknown command line flag 'workdirr'"),

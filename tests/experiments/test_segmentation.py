@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import types
 
 import cv2
 import jax
@@ -10,7 +11,8 @@ import pytest
 
 from experiments import digit_scenes, evaluate, export, launch, predict, train
 from experiments import experiment as pieces
-from jaxcv import config
+from experiments.segmentation import folder
+from jaxcv import config, data, tasks
 from tests.training.test_logging import events
 
 SIZE = 16
@@ -44,10 +46,10 @@ def scenes(tmp_path_factory):
     return folder
 
 
-def arguments(scenes, **fields):
-    """Flags of folder.py at smoke size."""
+def smoke(scenes):
+    """Fields of folder.py at smoke size."""
     masks = [{'name': 'decode'}, {'name': 'decode_mask'}]
-    changes = {
+    return {
         'data.data_dir': str(scenes),
         'data.batch_size': 8,
         'data.eval_batch_size': 8,
@@ -56,11 +58,15 @@ def arguments(scenes, **fields):
         'model': {'name': 'segmentation.unet', 'width': 4, 'depth': 1},
         'task': {'name': 'segmentation', 'mean': [0.5] * 3, 'std': [0.2] * 3},
         'optimizer': {'name': 'adam', 'learning_rate': 0.03},
+        'finetune.into': '',
         'finetune.rates': {},
         'training.epochs': 30.0,
-        **fields,
     }
-    return [f'--config={CONFIG}', *(f'--config.{name}={value}' for name, value in changes.items())]
+
+
+def arguments(scenes):
+    """The flags for them."""
+    return [f'--config={CONFIG}', *(f'--config.{name}={value}' for name, value in smoke(scenes).items())]
 
 
 @pytest.fixture(scope='module')
@@ -107,7 +113,8 @@ def test_train_evaluate_predict_and_export(command, scenes, photos, tmp_path):
     written = json.loads((workdir / 'evaluation.json').read_text())
     assert (written['step'], written['split']) == (60, 'val')
     assert written['mean_iou'] == pytest.approx(last['eval/mean_iou'], abs=1e-6)
-    assert 'class_iou' not in written
+    assert list(written['class_iou']) == CLASSES
+    assert np.mean(list(written['class_iou'].values())) == pytest.approx(written['mean_iou'], abs=1e-6)
     for name in ('confusion_matrix.png', 'predictions.png', 'learning_curves.png'):
         assert cv2.imread(str(workdir / name)).shape[1] > 400
 
@@ -120,7 +127,14 @@ def test_train_evaluate_predict_and_export(command, scenes, photos, tmp_path):
     assert exported.code == 0, exported.err
     assert f'uint8 [n {SIZE} {SIZE} 3] -> mask [n {SIZE} {SIZE}]' in exported.out
     mask_of = jax.export.deserialize((workdir / 'model.stablehlo').read_bytes()).call
-    assert_as_evaluated(mask_of, workdir, written)
+
+    settings = json.loads((workdir / 'config.json').read_text())
+    del settings['data']['image_shape']  # as an earlier version wrote it
+    (workdir / 'config.json').write_text(json.dumps(settings))
+    flags = f'--workdir={workdir}', f'--images={scenes}/val/images/*.png', f'--output={tmp_path / "val"}'
+    predicted = command(predict.main, *flags)
+    assert predicted.code == 0, predicted.err
+    assert_as_evaluated(mask_of, workdir, written, tmp_path / 'val')
 
 
 def predict_photos(command, workdir, folder, images):
@@ -148,14 +162,22 @@ def predict_photos(command, workdir, folder, images):
             assert np.mean(mask[image[..., channel] == 250] == number) > 0.5
 
 
-def assert_as_evaluated(mask_of, workdir, written):
-    """That an exported segmenter gives, of the evaluation images, the masks that the evaluation counted."""
+def assert_as_evaluated(mask_of, workdir, written, predicted):
+    """That an exported segmenter gives, of the evaluation images, the masks that the evaluation counted.
+
+    And that those predicted of their files are the same, but as large as the files.
+    """
     settings = config.load(workdir / 'config.json')
     fields = pieces.Data(**settings.data)
     right = labelled = 0
     for batch in pieces.eval_batches(fields, pieces.source(fields, 'val')):
         masks = np.asarray(mask_of(batch['image']))
         assert (masks.dtype, masks.shape) == (np.int32, batch['mask'].shape)
+        for i in np.flatnonzero(batch['valid']):
+            mask = cv2.imread(str(predicted / f'{batch["index"][i]}_mask.png'), cv2.IMREAD_UNCHANGED)
+            assert mask.shape == (20 + batch['index'][i], 24)
+            same_size = cv2.resize(masks[i], mask.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+            assert np.mean(mask == same_size) > 0.99
         known = (batch['mask'] != 255) & batch['valid'][:, None, None]
         right, labelled = right + np.sum(known & (masks == batch['mask'])), labelled + known.sum()
     assert right / labelled == pytest.approx(written['pixel_accuracy'], abs=1e-6)
@@ -179,6 +201,25 @@ WRONG = {
         'aux_head=True',
     ),
     'metric': (['--config.training.best_metric=top1'], "training.best_metric: no metric 'top1'"),
+    'a metric that is an array': (
+        ['--config.training.best_metric=class_iou'],
+        "training.best_metric: 'class_iou' is not one number; there are: loss, mean_iou",
+    ),
+    'no auxiliary heads': (['--config.task.auxiliary_weights=[0.4]'], 'task: auxiliary_weights: UNet has no auxiliary'),
+    'classifier': (
+        ["--config.model={'name': 'cifar_resnet', 'depth': 8, 'width': 2}"],
+        'the model is no segmenter: it gives logits of shape (8, 3), not [n h w classes]',
+    ),
+    'labels': (
+        [
+            "--config.task={'name': 'classification'}",
+            "--config.model={'name': 'cifar_resnet', 'depth': 8, 'width': 2}",
+            '--config.training.best_metric=top1',
+        ],
+        "classification needs the 'label' of each image, but the examples have image, mask",
+    ),
+    'part': (['--config.finetune.into=encoder'], 'finetune.into: model.encoder is no network; the model has none'),
+    'one class': (["--config.data.mask_classes=['ground']"], 'masks have at least 2 classes'),
     'class names': (["--config.data.mask_classes=['ground', 'red']"], 'the mask has class 2, but there are 2'),
 }
 
@@ -210,6 +251,123 @@ def test_two_photos_of_one_name_are_told(command, scenes, photos, tmp_path, monk
     assert ended.code == launch.BAD_INPUT
     assert 'small.png and' in ended.err
     assert 'would be one file' in ended.err
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    """Of a run, as far as predictions ask before they read the weights."""
+    settings = digit_scenes.get_config('unet')
+    settings.data.update({'class_names': CLASSES, 'train_size': 8, 'image_shape': [SIZE, SIZE, 3]})
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    config.save(settings, folder / 'config.json')
+    return folder
+
+
+@pytest.mark.parametrize('where', ['photos', 'masks'])
+def test_nothing_is_written_over(command, workdir, photos, tmp_path, where):
+    shutil.copytree(photos[0], tmp_path / 'photos')
+    (tmp_path / 'masks').mkdir()
+    mine = tmp_path / where / 'small_mask.png'
+    mine.write_bytes(b'mine')
+    images = f'--images={tmp_path}/photos/small.png'
+    for _ in range(2):
+        ended = command(predict.main, f'--workdir={workdir}', images, f'--output={tmp_path / where}')
+        assert ended.code == launch.BAD_INPUT
+        assert 'holds files of yours' in ended.err
+        assert mine.read_bytes() == b'mine'
+        if where == 'photos':  # not even where an earlier version has written already
+            (tmp_path / where / 'predictions.json').write_text('[{"file": "small.png"}]')
+
+
+def test_what_cannot_be_written_is_told(command, workdir, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, '_variables', lambda *args: {})
+    monkeypatch.setattr(tasks, 'windowed', lambda *args, **options: lambda variables, image: image[..., 0] // 128)
+    monkeypatch.setattr(cv2, 'imwrite', lambda path, image: False)
+    ended = command(predict.main, f'--workdir={workdir}', f'--images={photos[0]}/small.png')
+    assert ended.code == launch.BAD_INPUT
+    assert 'small_mask.png cannot be written' in ended.err
+
+
+def test_photos_are_seen_as_large_as_evaluated(monkeypatch):
+    fields = pieces.Data(**digit_scenes.get_config('unet').data)
+    sides = [{'name': 'decode'}, {'name': 'resize_short_side', 'size': 12}, {'name': 'center_crop', 'size': 8}]
+    photo = np.zeros((24, 60, 3), np.uint8)
+    assert predict._scaled(photo, fields._replace(eval_transforms=sides)).shape == (12, 30, 3)  # not cut
+    assert predict._scaled(photo, fields._replace(eval_transforms=sides[:1])).shape == photo.shape
+    monkeypatch.setattr(predict, 'SCALE', types.SimpleNamespace(value=1.5))
+    assert predict._scaled(photo, fields._replace(eval_transforms=sides)).shape == (36, 90, 3)
+
+
+UNEVALUATED = {
+    'views': ({'views': {'name': 'crops', 'size': 8}}, 'needs views with an inverse'),
+    'masks': (
+        {
+            'data.eval_transforms': [
+                {'name': 'decode'},
+                {'name': 'keep', 'names': ['image']},
+                {'name': 'resize', 'size': 8},
+            ]
+        },
+        "data.eval_transforms: they leave no 'mask', but image",
+    ),
+    'split': ({'data.eval_split': 'test'}, 'test'),
+}
+
+
+@pytest.mark.parametrize(('changes', 'message'), UNEVALUATED.values(), ids=UNEVALUATED.keys())
+def test_what_no_evaluation_could_do_is_told_before_training(scenes, changes, message):
+    settings = assembled(scenes, changes)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        pieces.check_evaluation(settings)
+
+
+def test_what_can_be_evaluated_passes(scenes):
+    pieces.check_evaluation(assembled(scenes, {'views': {'name': 'flips'}}))
+    pieces.check_evaluation(assembled(scenes, {'data.eval_split': None}))
+
+
+def assembled(scenes, changes):
+    settings = folder.get_config()
+    settings.unlock()
+    settings.update_from_flattened_dict({**smoke(scenes), **changes})
+    settings.data.update({'class_names': CLASSES, 'train_size': 16})
+    return pieces.assemble(settings)
+
+
+@pytest.mark.parametrize(
+    ('white', 'transforms', 'warned'),
+    [
+        (255, [], True),
+        (1, [], False),
+        (255, [{'name': 'relabel', 'values': [0] + 254 * [255] + [1]}], False),
+    ],
+)
+def test_masks_in_black_and_white_are_told(white, transforms, warned, monkeypatch):
+    said = []
+    monkeypatch.setattr(pieces.logging, 'warning', lambda text, *args: said.append(text % args))
+    mask = np.zeros((4, 4), np.uint8)
+    mask[1:3] = white
+    masks = data.Source(3, lambda i: {'image': b'', 'mask': mask, 'seed': i}, str, ('ground', 'thing'))
+    settings = folder.get_config()
+    settings.data.train_transforms = [{'name': 'decode'}, {'name': 'decode_mask'}, *transforms]
+    assert pieces.resolve(settings, masks).data.class_names == ['ground', 'thing']
+    assert bool(said) == warned
+    for text in said:
+        assert text.startswith('the first 3 masks hold 0 and 255 only')
+        assert "{'name': 'relabel', 'values': [0] + 254 * [255] + [1]}" in text
+
+
+def test_of_many_classes_the_worst_are_shown():
+    names = [f'c{i}' for i in range(40)]
+    shares = evaluate._class_iou({'class_iou': np.array([np.nan, *np.linspace(0.99, 0.01, 39)])}, names)
+    assert shares['c0'] is None
+    assert json.loads(json.dumps(shares))['c39'] == pytest.approx(0.01)
+    line = evaluate._worst(shares)['class_iou']
+    assert line.startswith('c39 1.0, c38 ')
+    assert line.endswith(' % (the 30 worst of 39 classes)')
+    assert line.count(',') == 29
+    assert evaluate._worst(evaluate._class_iou({}, names)) == {}
 
 
 @pytest.mark.slow

@@ -66,6 +66,10 @@ def test_the_table_and_its_resumption(settings, tmp_path, capsys):
 
     with pytest.raises(config.ConfigError, match=r'another study(?s:.)*runs: 2 -> 3'):
         few_digits.study(settings, tmp_path, runs=3, methods=METHODS)
+    described = json.loads((tmp_path / 'study.json').read_text())
+    del described['config']['data']['mask_classes'], described['config']['seed']  # as if they had come later
+    (tmp_path / 'study.json').write_text(json.dumps(described))
+    assert few_digits.study(settings, tmp_path, runs=2, methods=METHODS) == 0
     with pytest.raises(config.ConfigError, match="no argument 'dropout'"):
         few_digits.study(settings, tmp_path / 'new', runs=2, methods={'dropout': {'model.dropout': 0.3}})
     assert not (tmp_path / 'new').exists()

@@ -112,6 +112,7 @@ def source(data_dir, tmp_path):
     return tmp_path / 'source'
 
 
+@pytest.mark.slow
 def test_transfer_in_phases(data_dir, tmp_path, source):
     """Probe, then the rest at a lower rate: what rests does not move, and a run that is cut in two gives the same."""
     trained = training.read_variables(source / 'checkpoints')
@@ -156,6 +157,7 @@ def test_a_network_that_does_not_fit_is_told(data_dir, tmp_path, source):
         train.train(other, tmp_path / 'run')
 
 
+@pytest.mark.slow
 def test_one_member_is_the_run_of_its_seed(data_dir, tmp_path):
     """Member 1 of an ensemble from seed 0 is the run with seed 1, on data in the order of seed 0."""
     mixing = {'augment': [{'name': 'random_shift', 'max_shift': 1}, {'name': 'mixup'}]}

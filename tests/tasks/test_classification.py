@@ -62,3 +62,13 @@ def test_augmentations_see_the_image_in_training_only(batch):
     assert dark.loss(variables['params'], {}, batch, jax.random.key(1)).total > 0
     assert seen == [(6, 4, 4, 3)]
     np.testing.assert_array_equal(dark.predict(variables, batch)['logits'], plain.predict(variables, batch)['logits'])
+
+
+def test_what_does_not_fit_is_said(batch):
+    task = tasks.classification(models.linear_classifier(num_classes=5), num_classes=5)
+    params = task.init(jax.random.key(0), batch)['params']
+    with pytest.raises(ValueError, match="needs the 'label' of each image, but the examples have image, mask"):
+        task.loss(params, {}, {'image': batch['image'], 'mask': 0, 'valid': batch['valid']}, jax.random.key(1))
+    segmenter = tasks.classification(models.segmentation.unet(num_classes=5, width=2, depth=1), num_classes=5)
+    with pytest.raises(ValueError, match=r'no classifier: it gives logits of shape \(6, 4, 4, 5\)'):
+        jax.eval_shape(lambda: segmenter.predict(segmenter.init(jax.random.key(0), batch), batch))

@@ -8,7 +8,8 @@ import pytest
 from flax import linen as nn
 from scipy import special
 
-from jaxcv import augment, losses, tasks, training
+from jaxcv import augment, losses, models, tasks, training
+from jaxcv.nn import frozen
 from jaxcv.types import IGNORED
 
 CLASSES, BATCH, SIDE = 3, 16, 6
@@ -164,8 +165,25 @@ def test_metrics(batch, params):
 def test_what_does_not_fit_is_said(batch, params):
     with pytest.raises(ValueError, match='at most 255 classes'):
         tasks.segmentation(MODEL, num_classes=256)
+    with pytest.raises(ValueError, match='at least 2 classes'):
+        tasks.segmentation(MODEL, num_classes=1)
+    plain = models.segmentation.unet(num_classes=CLASSES, width=2, depth=1)
+    with pytest.raises(ValueError, match='UNet has no auxiliary heads'):
+        tasks.segmentation(plain, num_classes=CLASSES, auxiliary_weights=[0.4])
+    unlabelled = {name: value for name, value in batch.items() if name != 'mask'}
+    with pytest.raises(ValueError, match="needs the 'mask' of each image, but the examples have image"):
+        tasks.segmentation(MODEL, num_classes=CLASSES).loss(params, {}, unlabelled, jax.random.key(1))
+    classifier = tasks.segmentation(models.linear_classifier(num_classes=CLASSES), num_classes=CLASSES)
+    with pytest.raises(ValueError, match=r'no segmenter: it gives logits of shape \(16, 3\)'):
+        classifier.predict(classifier.init(jax.random.key(0), batch), batch)
     with pytest.raises(ValueError, match='gives 3 logits a pixel, but there are 4 classes'):
         tasks.segmentation(MODEL, num_classes=4).predict({'params': params}, batch)
     task = tasks.segmentation(MODEL, num_classes=CLASSES, auxiliary_weights=[0.4, 0.2])
     with pytest.raises(ValueError, match='2 auxiliary_weights for 1 auxiliary heads'):
         task.loss(params, {}, batch, jax.random.key(1))
+
+
+def test_a_model_with_frozen_layers_keeps_its_auxiliary_head(batch, params):
+    model = frozen(MODEL, layers={'head': True})
+    task = tasks.segmentation(model, num_classes=CLASSES, auxiliary_weights=[0.4])
+    assert float(task.loss(params, {}, batch, jax.random.key(1)).logs['auxiliary']) > 0

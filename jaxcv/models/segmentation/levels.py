@@ -18,6 +18,9 @@ def strides(images: Images, stages: Stages) -> dict[str, int]:
 
     Sizes are halved with rounding up or down, so a halved 3 is 2 or 1.
 
+    Raises:
+        ValueError: the images are so small that shapes do not tell: a stage of one pixel is halved or not.
+
     Example:
         >>> import jax.numpy as jnp
         >>> stages = {f'stage{i}': jnp.ones((1, n, n, 8)) for i, n in enumerate((33, 17, 8, 8))}
@@ -28,6 +31,9 @@ def strides(images: Images, stages: Stages) -> dict[str, int]:
     before, stride = max(images.shape[1:3]), 1
     for name, x in stages.items():
         size = max(x.shape[1:3])
+        if size == 1 and before not in (2, 3):
+            height, width = images.shape[1:3]
+            raise ValueError(f'{height} x {width} pixels are too few for this backbone: {name!r} is but one')
         if size < before:
             stride *= 2 if before <= 3 * size else 2 ** round(math.log2(before / size))
         before, found[name] = size, stride

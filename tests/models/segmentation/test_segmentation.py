@@ -137,6 +137,10 @@ def test_strides_are_read_off_the_shapes():
     assert found(models.resnet18(output_stride=8), (33, 47)) == ({**expected, 'stage3': 8, 'stage4': 8}, [2, 4, 8])
     assert list(found(models.vgg11(), (63, 40))[0].values()) == [2, 4, 8, 16, 32]
     assert found(models.cifar_resnet(depth=8), (9, 7))[1] == [1, 2, 4]
+    # With fewer pixels the network would have other layers.
+    for model, size in ((models.resnet18(), 16), (models.inception_v3(), 96)):
+        with pytest.raises(ValueError, match=f'{size} x {size} pixels are too few for this backbone'):
+            found(model, (size, size))
     for model in (
         models.alexnet(),
         models.mobilenet_v2(),
