@@ -156,7 +156,7 @@ def color_jitter(
 
     Example:
         >>> batch = {'image': jnp.full((2, 4, 4, 3), 0.5), 'label': jnp.array([3, 7])}
-        >>> jittered = color_jitter(jax.random.key(0), batch)
+        >>> jittered = jax.jit(color_jitter)(jax.random.key(0), batch)
         >>> jittered['image'].shape, jittered['label'].tolist()
         ((2, 4, 4, 3), [3, 7])
 

@@ -210,7 +210,8 @@ def random_scale_patch(
 
     Example:
         >>> batch = {'image': jnp.zeros((2, 60, 80, 3), jnp.uint8)}
-        >>> images = random_scale_patch(jax.random.key(0), batch, size=22, scales=(25, 48))['image']
+        >>> patch = jax.jit(lambda key, batch: random_scale_patch(key, batch, size=22, scales=(25, 48)))
+        >>> images = patch(jax.random.key(0), batch)['image']
         >>> print(images.shape, images.dtype)
         (2, 22, 22, 3) float32
 
@@ -266,7 +267,8 @@ def random_resized_crop(
 
     Example:
         >>> batch = {'image': jnp.ones((2, 37, 50, 3))}
-        >>> random_resized_crop(jax.random.key(0), batch, size=(16, 24))['image'].shape
+        >>> crop = jax.jit(lambda key, batch: random_resized_crop(key, batch, size=(16, 24)))
+        >>> crop(jax.random.key(0), batch)['image'].shape
         (2, 16, 24, 3)
 
     Szegedy et al., "Going deeper with convolutions", 2015, section 6.

@@ -60,7 +60,8 @@ def rand_augment(
 
     Example:
         >>> batch = {'image': jnp.full((2, 4, 4, 3), 0.5), 'label': jnp.array([3, 7])}
-        >>> augmented = rand_augment(jax.random.key(0), batch, num_ops=1)
+        >>> augment = jax.jit(lambda key, batch: rand_augment(key, batch, num_ops=1))
+        >>> augmented = augment(jax.random.key(0), batch)
         >>> augmented['image'].shape, augmented['label'].tolist()
         ((2, 4, 4, 3), [3, 7])
 
@@ -138,7 +139,7 @@ def apply(
 
     Example:
         >>> image = jnp.array([[[20.0], [230.0]]]) / 255
-        >>> print((255 * apply(image, OPERATIONS.index('solarize'), 128.0)).ravel().round())
+        >>> print((255 * jax.jit(apply)(image, OPERATIONS.index('solarize'), 128.0)).ravel().round())
         [20. 25.]
     """
     operation, magnitude = jnp.asarray(operation, jnp.int32), jnp.asarray(magnitude, jnp.float32)
