@@ -23,7 +23,12 @@ NETWORKS: dict[str, dict[str, Any]] = {
     'fcn8s': {'name': 'segmentation.fcn8s', 'backbone': BACKBONE},
     'unet': {'name': 'segmentation.backbone_unet', 'backbone': BACKBONE, 'decoder_features': (256, 128, 64, 32, 32)},
     'deeplabv3': {'name': 'segmentation.deeplabv3', 'backbone': DILATED, 'rates': (1, 2, 3)},
-    'deeplabv3_plus': {'name': 'segmentation.deeplabv3_plus', 'backbone': DILATED, 'rates': (1, 2, 3)},
+    'deeplabv3_plus': {
+        'name': 'segmentation.deeplabv3_plus',
+        'backbone': DILATED,
+        'rates': (1, 2, 3),
+        'separable': True,
+    },
     'pspnet': {'name': 'segmentation.pspnet', 'backbone': DILATED, 'features': 128, 'aux_head': True},
 }
 

@@ -40,6 +40,10 @@ class PixelForest(NamedTuple):
 
     forest: random_forest.Forest
     offsets: Offsets
+    mean_pixel: Float[Array, ' c']
+    """Of the training images: others must have as many channels."""
+    mean_depth: Float[Array, ''] | None
+    """Of the training images; None if they had no depth, and then others have none."""
 
 
 def draw_offsets(key: Key[Array, ''], *, num_features: int, radius: float, channels: int) -> Offsets:
@@ -173,7 +177,7 @@ def fit(
         min_samples_leaf=min_samples_leaf,
         criterion=criterion,
     )
-    return PixelForest(forest, offsets)
+    return PixelForest(forest, offsets, jnp.mean(images, axis=(0, 1, 2)), None if depth is None else jnp.mean(depth))
 
 
 def predict(
@@ -195,7 +199,8 @@ def predict(
         Masks `[n, h, w]`, int32.
 
     Raises:
-        ValueError: the depth is not of the images' size.
+        ValueError: the images have other channels than those of `fit`, or the depth is not of their size, is given
+            where `fit` got none, or lacks where it got one.
 
     Example:
         >>> image = jnp.zeros((1, 8, 8, 1)).at[:, :, 4:].set(1)
@@ -225,7 +230,8 @@ def predict_probabilities(
         `[n, h, w, classes]`, which sum to 1.
 
     Raises:
-        ValueError: the depth is not of the images' size.
+        ValueError: the images have other channels than those of `fit`, or the depth is not of their size, is given
+            where `fit` got none, or lacks where it got one.
 
     Example:
         >>> image = jnp.zeros((1, 8, 8, 1)).at[:, :, 4:].set(1)
@@ -234,6 +240,15 @@ def predict_probabilities(
         (1, 8, 8, 3)
     """
     _check_depth(images, depth)
+    channels = len(forest.mean_pixel)
+    if images.shape[-1] != channels:
+        raise ValueError(f'the forest was fitted to images of {channels} channels, these have {images.shape[-1]}')
+    if (depth is None) != (forest.mean_depth is None):
+        raise ValueError(
+            'the forest was fitted with depth, which predictions need too'
+            if depth is None
+            else 'the forest was fitted without depth: pass None'
+        )
     if block_size < 1:
         raise ValueError(f'block_size must be at least 1, got {block_size}')
     return _predict_probabilities(forest, images, depth, block_size=block_size)

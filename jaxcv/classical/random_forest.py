@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 
 from jaxcv.classical.growing import Criterion, grow, most_nodes
-from jaxcv.classical.trees import Bins, Trees, bin_features, leaves
+from jaxcv.classical.trees import Bins, Trees, bin_features, check_finite, leaves
 from jaxcv.types import Array, Bool, Float, Int, Key
 
 __all__ = [
@@ -40,7 +40,9 @@ class Forest(NamedTuple):
     values: Float[Array, 'nodes outputs']
     """The shares of the classes in each node; of one column, the mean of the targets."""
     out_of_bag: Bool[Array, 'trees n']
-    """Which training examples a tree has not seen."""
+    """Which training examples a tree has not seen: not drawn, or of weight 0."""
+    weighed: Bool[Array, ' n']
+    """Which training examples have a weight above 0."""
 
 
 def fit(
@@ -69,7 +71,7 @@ def fit(
     Args:
         key: for the bags and the features that are tried.
         features: `[n, d]`, finite, in any unit.
-        targets: `[n]`, int32 classes from 0 for gini and entropy, float32 numbers for variance.
+        targets: `[n]`, int32 classes from 0 for gini and entropy, finite float32 numbers for variance.
         weights: `[n]`, how much each example counts, at least 0; None for 1.
         num_trees: how many trees.
         num_classes: the number of classes; by default the largest label and 1.
@@ -86,7 +88,8 @@ def fit(
         The forest.
 
     Raises:
-        ValueError: an option is out of range, labels or weights are, or there is not one of them per example.
+        ValueError: an option is out of range, labels or weights are, there is not one of them per example, or a
+            feature or number is NaN or infinite.
 
     Example:
         >>> features, labels = jnp.array([[0.0], [1.0], [2.0], [3.0]]), jnp.array([0, 0, 1, 1])
@@ -105,6 +108,7 @@ def fit(
         raise ValueError('weights must be at least 0, and not all of them 0')
     mean: Array | float = 0.0
     if regression:
+        check_finite('targets', targets)
         num_classes, mean = 1, jnp.mean(targets)
         targets = (targets - mean).astype(jnp.float32)  # sums of float32 are the more exact
     else:
@@ -126,11 +130,12 @@ def fit(
     grown, counts = [], []
     for of_group in keys:
         count = _bags(of_group, n=n) if bootstrap else jnp.ones((group, n))
+        count = count if weights is None else count * weights
         trees = grow(
             of_group,
             bins,
             targets,
-            count if weights is None else count * weights,
+            count,
             criterion=criterion,
             num_classes=num_classes,
             max_features=_number_of_features(max_features, d),
@@ -143,7 +148,12 @@ def fit(
         counts.append(count == 0)
     trees = _join(grown)
     trees = trees._replace(root=trees.root[:num_trees], decrease=trees.decrease[:num_trees])
-    return Forest(trees, _values(trees.statistics, mean, regression=regression), jnp.concatenate(counts)[:num_trees])
+    return Forest(
+        trees,
+        _values(trees.statistics, mean, regression=regression),
+        jnp.concatenate(counts)[:num_trees],
+        jnp.ones(n, bool) if weights is None else weights > 0,
+    )
 
 
 def predict(forest: Forest, features: Float[Array, 'm d']) -> Int[Array, ' m']:
@@ -262,7 +272,7 @@ def out_of_bag_predictions(forest: Forest, features: Float[Array, 'n d']) -> Flo
             f'the forest was fitted to {forest.out_of_bag.shape[1]} examples, these are {len(features)}: '
             'out-of-bag predictions are for the training examples'
         )
-    if not forest.out_of_bag.any():
+    if not (forest.out_of_bag & forest.weighed).any():
         raise ValueError('every tree has seen all examples: fit with bootstrap=True')
     return _mean(forest, features, forest.out_of_bag)
 
@@ -272,7 +282,8 @@ def out_of_bag_error(
 ) -> Float[Array, '']:
     """The error on training examples by the trees that have not seen them: a validation set for nothing.
 
-    The share of wrong classes, or the mean squared error, over the examples that some tree has not seen.
+    The share of wrong classes, or the mean squared error, over the examples of weight above 0 that some tree has not
+    seen.
 
     Args:
         forest: what `fit` returned, with `bootstrap`.
@@ -292,7 +303,7 @@ def out_of_bag_error(
         0.0
     """
     predicted = out_of_bag_predictions(forest, features)
-    judged = ~jnp.isnan(predicted[:, 0])
+    judged = ~jnp.isnan(predicted[:, 0]) & forest.weighed
     wrong = (predicted[:, 0] - targets) ** 2 if predicted.shape[1] == 1 else jnp.argmax(predicted, axis=1) != targets
     return jnp.sum(jnp.where(judged, wrong, 0)) / jnp.sum(judged)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxcv.types import Array, Float, Int, UInt8
@@ -59,7 +60,7 @@ def bin_features(features: Float[Array, 'n d'], *, num_bins: int = 256) -> Bins:
         The bins; `codes` are uint8 up to 256 bins.
 
     Raises:
-        ValueError: there are no examples, or fewer than 2 bins.
+        ValueError: there are no examples, fewer than 2 bins, or a feature is NaN or infinite.
 
     Example:
         >>> bins = bin_features(jnp.array([[0.5], [2.0], [0.5], [1.0]]), num_bins=4)
@@ -68,7 +69,29 @@ def bin_features(features: Float[Array, 'n d'], *, num_bins: int = 256) -> Bins:
     """
     if len(features) == 0 or num_bins < 2:
         raise ValueError(f'bin_features needs examples and at least 2 bins, got {len(features)} and {num_bins}')
+    check_finite('features', features)
     return _bin_features(features, num_bins=num_bins)
+
+
+def check_finite(name: str, values: Float[Array, '...']) -> None:
+    """Refuses what no threshold can split: NaN is neither above nor below one, and none lies beside infinity.
+
+    Args:
+        name: what the values are, for the error.
+        values: of any shape.
+
+    Raises:
+        ValueError: one of them is NaN or infinite.
+
+    Example:
+        >>> check_finite('features', jnp.array([[0.5], [2.0]]))
+    """
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        raise ValueError(
+            f'{name} must be finite, but {len(wrong)} of {values.size} are NaN or infinite, the first at '
+            f'{wrong[0].tolist()}: leave those examples out, or fill in what is missing'
+        )
 
 
 @functools.partial(jax.jit, static_argnames='num_bins')

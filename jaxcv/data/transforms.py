@@ -2,7 +2,8 @@
 
 An example is a dict with an `image` (encoded bytes at first, then uint8 `[h w c]`, RGB), a `label` or a `mask` (the
 class of each pixel; encoded bytes at first, then uint8 `[h w]`), and an integer `seed`. What moves the image's pixels
-moves the mask's along: it is never averaged, and 255, no class, where there was no image.
+moves the mask's along: it is never averaged, and 255, no class, where there was no image. `boxes` and the instances'
+`masks` do not follow: they are an error here, `jaxcv.augment` moves them in the step.
 
 A transform changes nothing in place: it returns a new dict. A random one draws from `seed` and returns the example
 with the next seed, so the same example always gives the same result. Only what changes an image's shape belongs here;
@@ -343,7 +344,10 @@ def pad_to(*, size: int | tuple[int, int]) -> Transform:
         h, w = example['image'].shape[:2]
         if h > height or w > width:
             raise ValueError(f'pad_to: the image has {(h, w)} pixels, more than {(height, width)}; resize it first')
-        return _moved(example, lambda array, resize: _padded(array, (0, height - h), (0, width - w)))
+        # Boxes are right as they are.
+        return _moved(
+            example, lambda array, resize: _padded(array, (0, height - h), (0, width - w)), left_behind=('masks',)
+        )
 
     return apply
 
@@ -363,7 +367,7 @@ def random_flip() -> Transform:
 
     def apply(example: Example) -> Example:
         draw, seed = uniform(example['seed'])
-        moved = _moved(example, lambda array, resize: cv2.flip(array, 1)) if draw < 0.5 else example
+        moved = _moved(example, lambda array, resize: cv2.flip(array, 1) if draw < 0.5 else array)
         return {**moved, 'seed': seed}
 
     return apply
@@ -417,9 +421,21 @@ def _feature(example: Example, name: str) -> Any:
     return example[name]
 
 
-def _moved(example: Example, move: Callable[[np.ndarray, Resize], np.ndarray], *, average_from: float = 1.0) -> Example:
+def _moved(
+    example: Example,
+    move: Callable[[np.ndarray, Resize], np.ndarray],
+    *,
+    average_from: float = 1.0,
+    left_behind: Sequence[str] = ('boxes', 'masks'),
+) -> Example:
     """`image`, and `mask` where there is one, each moved by `move(array, resize)` with a way of resizing of its own."""
     _check_one_size(example)
+    wrong = [name for name in left_behind if name in example]
+    if wrong:
+        raise ValueError(
+            f'{" and ".join(wrong)} would stay where they are while the image moves: '
+            f"'keep' only other features first, or leave the moving to jaxcv.augment, which takes them along"
+        )
     image = move(example['image'], lambda array, height, width: _resized(array, height, width, average_from))
     moved = {**example, 'image': _hwc(image)}
     return {**moved, 'mask': move(example['mask'], _nearest)} if 'mask' in example else moved

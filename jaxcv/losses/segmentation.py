@@ -58,7 +58,9 @@ def dice(
         jnp.sum(x, axis=(-3, -2)) for x in (probabilities * targets, probabilities, targets)
     )
     counted = labelled.any(axis=(-2, -1))[..., None] & ((true > 0) | (classes == 'all'))
-    size = jnp.where(counted, predicted + true + smoothing, 1)
+    size = predicted + true + smoothing
+    # Without smoothing, that of an absent class can be 0, and so can the square that the gradient divides by.
+    size = jnp.where(counted & (size > jnp.finfo(jnp.float32).tiny ** 0.5), size, 1)
     errors = jnp.where(counted, 1 - (2 * intersection + smoothing) / size, 0)
     values = jnp.sum(errors, axis=-1) / jnp.maximum(jnp.sum(counted, axis=-1), 1)
     return jnp.where(known, values, jnp.nan)

@@ -34,6 +34,8 @@ class Layer(NamedTuple):
 class _Field(NamedTuple):
     size: float
     stride: float
+    rows: int
+    """Of the picture, the last one on the way here that was one."""
 
 
 def summarize(model: nn.Module, *, image_size: int, channels: int = 3) -> list[Layer]:
@@ -59,7 +61,7 @@ def summarize(model: nn.Module, *, image_size: int, channels: int = 3) -> list[L
     variables = jax.eval_shape(model.init, jax.random.key(0), image)
     closed = jax.make_jaxpr(lambda variables, x: model.apply(variables, x))(variables, image)
     count = len(jax.tree.leaves(variables))
-    fields = dict(zip(closed.jaxpr.invars, [None] * count + [_Field(1, 1)], strict=True))
+    fields = dict(zip(closed.jaxpr.invars, [None] * count + [_Field(1, 1, image_size)], strict=True))
     parameters: dict[str, int] = {}
     filters: dict[str, int] = {}
     for name, leaf in tree.flat(variables['params']).items():
@@ -70,7 +72,7 @@ def summarize(model: nn.Module, *, image_size: int, channels: int = 3) -> list[L
 
     rows: dict[str, Layer] = {}
     pools = 0
-    for name, operation, shape, field, multiply_adds in _operations(closed.jaxpr, fields, image_size):
+    for name, operation, shape, field, multiply_adds in _operations(closed.jaxpr, fields, set(parameters), image_size):
         if name not in parameters:
             if operation not in ('max_pool', 'avg_pool'):
                 continue
@@ -78,8 +80,8 @@ def summarize(model: nn.Module, *, image_size: int, channels: int = 3) -> list[L
             name = f'{name}/{operation}'.lstrip('/')
             name = name if name not in rows else f'{name}_{pools}'
         before = rows[name].multiply_adds if name in rows else 0
-        if operation == 'conv_transpose':
-            filters.pop(name, None)
+        if operation == 'conv_transpose' and filters.pop(name, None):
+            before = 0
         if name in filters:  # by the formula, whatever a backend makes of a convolution
             before, multiply_adds = 0, math.prod(shape[1:-1]) * filters[name]
         rows[name] = Layer(
@@ -95,7 +97,9 @@ def summarize(model: nn.Module, *, image_size: int, channels: int = 3) -> list[L
     return [*rows.values(), *only_trained]
 
 
-def _operations(jaxpr: Any, fields: dict, image_size: int, inside: str = '') -> Iterator[tuple]:
+def _operations(
+    jaxpr: Any, fields: dict[Any, _Field | None], layers: set[str], image_size: int, inside: str = ''
+) -> Iterator[tuple]:
     """(layer, operation, output shape, field, multiply-adds) of all that depends on the image, in order.
 
     Leaves the fields of the jaxpr's variables in `fields`.
@@ -113,18 +117,27 @@ def _operations(jaxpr: Any, fields: dict, image_size: int, inside: str = '') -> 
         inner = _inner(equation)
         if inner is not None:
             local = dict(zip(inner.invars, inputs, strict=True)) if len(inner.invars) == len(inputs) else {}
-            yield from _operations(inner, local, image_size, name)
+            yield from _operations(inner, local, layers, image_size, name)
             for outer, var in zip(equation.outvars, inner.outvars, strict=True):
                 fields[outer] = None if isinstance(var, jax.extend.core.Literal) else local.get(var)
             continue
-        operation, field, multiply_adds = _step(equation, max(known), image_size)
+        # A gate of one number for a whole channel sees all of the image, but makes nothing coarser.
+        sizes, strides, rows = zip(*known, strict=True)
+        field = _Field(max(sizes), min(strides), max(rows))
+        operation, field, multiply_adds = _step(equation, field, image_size, name in layers)
+        shape = tuple(equation.outvars[0].aval.shape)
         for var in equation.outvars:
-            fields[var] = field
-        yield name, operation, tuple(equation.outvars[0].aval.shape), field, multiply_adds
+            fields[var] = field._replace(rows=shape[1]) if _is_picture(shape) else field
+        yield name, operation, shape, field, multiply_adds
 
 
-def _step(equation: Any, field: _Field, image_size: int) -> tuple[str, _Field, int]:
-    """What an operation does to the field, and its multiply-adds."""
+def _is_picture(shape: tuple[int, ...]) -> bool:
+    """Whether these are the features of the one image: they are as square as it is."""
+    return len(shape) == 4 and shape[0] == 1 and shape[1] == shape[2]
+
+
+def _step(equation: Any, field: _Field, image_size: int, in_layer: bool) -> tuple[str, _Field, int]:
+    """What an operation does to the field, but for its rows, and its multiply-adds."""
     kind, options = equation.primitive.name, equation.params
     shapes = [tuple(atom.aval.shape) for atom in equation.invars]
     out = tuple(equation.outvars[0].aval.shape)
@@ -133,27 +146,36 @@ def _step(equation: Any, field: _Field, image_size: int) -> tuple[str, _Field, i
         sides = [shapes[1][axis] for axis in numbers[2:]]
         reach = max((k - 1) * d for k, d in zip(sides, options['rhs_dilation'], strict=True))
         stride = field.stride * options['window_strides'][0] / options['lhs_dilation'][0]
-        grown = _Field(field.size + reach * field.stride / options['lhs_dilation'][0], stride)
+        grown = field._replace(size=field.size + reach * field.stride / options['lhs_dilation'][0], stride=stride)
         spread = math.prod(options['lhs_dilation'])  # a transposed convolution meets so many zeros for each pixel
         multiply_adds = math.prod(out) * math.prod(sides) * shapes[1][numbers[1]] // spread
         return 'conv' if spread == 1 else 'conv_transpose', grown, multiply_adds
     if kind.startswith('reduce_window'):
-        grown = _Field(
-            field.size + (options['window_dimensions'][1] - 1) * options['window_dilation'][1] * field.stride,
-            field.stride * options['window_strides'][1],
+        grown = field._replace(
+            size=field.size + (options['window_dimensions'][1] - 1) * options['window_dilation'][1] * field.stride,
+            stride=field.stride * options['window_strides'][1],
         )
         return ('max_pool' if kind.endswith('max') else 'avg_pool'), grown, 0
+    copied = kind in ('reshape', 'gather', 'broadcast_in_dim')
+    multiplied = kind in ('dot_general', 'transpose')  # einsum is both
+    if (copied or multiplied) and _is_picture(out) and out[1] != field.rows:  # resized
+        # A product with a matrix takes the mean of a cell, or interpolates between two pixels.
+        reach = max(field.rows / out[1], 2) - 1 if multiplied else 0
+        field = field._replace(size=field.size + reach * field.stride, stride=field.stride * field.rows / out[1])
     if kind == 'dot_general':
         (contracted, _), _ = options['dimension_numbers']
-        return 'dense', field, math.prod(out) * math.prod(shapes[0][axis] for axis in contracted)
-    if kind == 'slice' and len(out) == 4:  # one place of a depthwise kernel, among others
-        stride = options['strides'][1] if options['strides'] else 1
-        return 'slice', _Field(field.size + options['start_indices'][1] * field.stride, field.stride * stride), 0
+        stamps = len(shapes[0]) == len(shapes[1]) == 4  # a transposed convolution of which no two stamps overlap
+        multiply_adds = math.prod(out) * math.prod(shapes[0][axis] for axis in contracted)
+        return 'conv_transpose' if stamps else 'dense', field, multiply_adds
+    if kind == 'slice' and len(out) == 4:
+        stride = field.stride * (options['strides'][1] if options['strides'] else 1)
+        start = options['start_indices'][1] if in_layer else 0  # one place of a depthwise kernel, or else a crop
+        return 'slice', field._replace(size=field.size + start * field.stride, stride=stride), 0
     if len(shapes[0]) == 4 and shapes[0][1] * shapes[0][2] > 1:
         pooled = kind.startswith('reduce_') and {1, 2} <= set(options.get('axes', ()))
         flattened = kind == 'reshape' and out == (shapes[0][0], math.prod(shapes[0][1:]))
         if pooled or flattened:
-            return kind, _Field(image_size, image_size), 0
+            return kind, _Field(image_size, image_size, 1), 0
     return kind, field, 0
 
 
@@ -168,9 +190,14 @@ def _inner(equation: Any) -> Any:
 
 
 def _layer(equation: Any) -> str:
-    """'stem/conv' of the scope 'ResNet/ResNet.features/stem/conv'."""
-    parts = str(equation.source_info.name_stack).split('/')
-    return '/'.join(part for part in parts[1:] if '.' not in part)
+    """'backbone/stem/conv' of the scope 'FCN/FCN.features/backbone.features/backbone._outputs/stem/conv'."""
+    names: list[str] = []
+    for part in str(equation.source_info.name_stack).split('/'):
+        name, dot, _ = part.partition('.')
+        another_method = dot and names[-1:] == [name]
+        if not another_method and '->' not in part:  # einsum's scopes are its formulas
+            names.append(name)
+    return '/'.join(names[1:])
 
 
 def total(layers: list[Layer]) -> dict[str, PyTree]:

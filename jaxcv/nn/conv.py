@@ -20,12 +20,11 @@ from flax import linen as nn
 from jax import lax
 from jax.typing import DTypeLike
 
-from jaxcv.nn.grouped_conv import depthwise_conv, grouped_conv
+from jaxcv.nn.grouped_conv import Pair, depthwise_conv, grouped_conv
 from jaxcv.types import Array, Float
 
 Size = int | tuple[int, int]
 """Of rows and of columns; one number stands for both."""
-Pair = tuple[int, int]
 
 MOST_MEMBERS = 32
 """Kernels that a `vmap` unrolls on a CPU; more of them compile too long, and become one grouped convolution."""
@@ -64,12 +63,13 @@ def conv2d(
         Array([[4., 6.], [6., 9.]], dtype=float32)
     """
     padding = pair(padding)
+    xlas = jax.default_backend() != 'cpu' or x.shape[0] == 0  # of no images there are no chunks
     if kernel.shape[:2] == (1, 1) and groups == 1 and padding == (0, 0):
         x, kernel = x[:, ::strides, ::strides], kernel[0, 0]
-        if jax.default_backend() != 'cpu':
+        if xlas:
             return x @ kernel
         return _dense(x.reshape(-1, x.shape[-1]), kernel).reshape(*x.shape[:-1], -1)
-    if jax.default_backend() != 'cpu':
+    if xlas:
         return _xla_conv(x, kernel, strides, padding, dilation, groups)
     if groups == x.shape[-1] == kernel.shape[-1]:
         return depthwise_conv(x, kernel, strides, padding, dilation)

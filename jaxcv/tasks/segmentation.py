@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from jaxcv import losses, metrics, ops
 from jaxcv.metrics.segmentation import masked_loss
@@ -63,8 +62,8 @@ def segmentation(
         raise ValueError(f'masks have at most {IGNORED} classes, as {IGNORED} is ignored; got {num_classes}')
     if num_classes < 2:
         raise ValueError(f'masks have at least 2 classes, such as background and object; got {num_classes}')
-    # A model in `nn.frozen` does not tell its methods; it was a module before.
-    if auxiliary_weights and isinstance(model, nn.Module) and not hasattr(model, 'with_auxiliary'):
+    # A model in `nn.frozen` does not tell its methods; it was checked before it came in.
+    if auxiliary_weights and hasattr(model, 'features') and not hasattr(model, 'with_auxiliary'):
         raise ValueError(f'auxiliary_weights: {type(model).__name__} has no auxiliary heads; leave them out')
 
     def normalized(images: Any) -> Images:

@@ -11,11 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcv.nn.conv import Size, pair
 from jaxcv.task import Task
 from jaxcv.types import IGNORED, Array, Float, Int, UInt8, Variables
-
-Size = int | tuple[int, int]
-"""Of rows and of columns; one number stands for both."""
 
 
 def sliding_windows(
@@ -54,7 +52,7 @@ def sliding_windows(
         >>> print(sliding_windows(bright, image, window=(1, 2), overlap=(0, 1)))
         [[0 0 1 0 1]]
     """
-    (height, width), (shared_rows, shared_columns) = _pair(window), _pair(overlap)
+    (height, width), (shared_rows, shared_columns) = pair(window), pair(overlap)
     if not (0 <= shared_rows < height and 0 <= shared_columns < width):
         raise ValueError(f'overlap must be at least 0 and less than the window of {window} pixels, got {overlap}')
     if batch_size < 1:
@@ -150,7 +148,3 @@ def _take(
 def _starts(length: int, window: int, overlap: int) -> list[int]:
     """Where the windows begin; the last one ends where the image does."""
     return [*range(0, length - window, window - overlap), length - window]
-
-
-def _pair(size: Size) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size

@@ -135,3 +135,17 @@ def test_bad_arguments(scenes):
         fit(KEY, images, masks, jnp.ones((1, 2, 2)), num_classes=3)
     with pytest.raises(ValueError, match="'gini' or 'entropy'"):
         fit(KEY, images, masks, None, num_classes=3, criterion='variance')
+
+
+@pytest.mark.parametrize('with_depth', [False, True])
+def test_predictions_need_what_the_training_had(with_depth):
+    images, masks = jnp.zeros((1, 6, 6, 3)).at[:, :3].set(1), jnp.zeros((1, 6, 6), int).at[:, :3].set(1)
+    depth, other = (jnp.ones((1, 6, 6)), None) if with_depth else (None, jnp.ones((1, 6, 6)))
+    forest = pixel_forest.fit(KEY, images, masks, depth, num_classes=2, num_trees=1, num_features=4)
+    found = pixel_forest.predict(forest, images, depth)
+    np.testing.assert_array_equal(jax.jit(pixel_forest.predict)(forest, images, depth), found)
+    for predict in (pixel_forest.predict, pixel_forest.predict_probabilities):
+        with pytest.raises(ValueError, match='images of 3 channels, these have 1'):
+            predict(forest, images[..., :1], depth)
+        with pytest.raises(ValueError, match='with depth, which' if with_depth else 'without depth: pass None'):
+            predict(forest, images, other)

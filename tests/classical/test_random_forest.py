@@ -154,6 +154,28 @@ def test_weights_are_repetitions():
     )
 
 
+def test_examples_of_weight_0_are_not_seen():
+    """However often they are drawn, all trees may predict them; but they are no part of the error."""
+    rng = np.random.default_rng(0)
+    features = jnp.asarray(rng.random((60, 2)), jnp.float32)
+    labels = jnp.asarray(features[:, 0] > 0.5, jnp.int32)
+    weighed = np.arange(60) % 3 > 0
+    wrong = jnp.where(weighed, labels, 1 - labels)
+    forest = random_forest.fit(KEY, features, wrong, jnp.asarray(weighed, jnp.float32), num_trees=5)
+    out = np.asarray(forest.out_of_bag)
+    assert out[:, ~weighed].all()
+    assert 0.2 < out[:, weighed].mean() < 0.5
+    predicted = np.asarray(random_forest.out_of_bag_predictions(forest, features))
+    everywhere = random_forest.predict_probabilities(forest, features)
+    np.testing.assert_allclose(predicted[~weighed], everywhere[~weighed], atol=1e-6)
+    judged = weighed & out.any(axis=0)
+    expected = np.mean(predicted[judged].argmax(axis=1) != np.asarray(wrong)[judged])
+    np.testing.assert_allclose(random_forest.out_of_bag_error(forest, features, wrong), expected, atol=1e-6)
+    with pytest.raises(ValueError, match='bootstrap=True'):
+        random_forest.out_of_bag_error(forest._replace(out_of_bag=jnp.tile(~weighed, (5, 1))), features, wrong)
+    assert expected < 0.2  # of the others, all labels are wrong
+
+
 def test_bad_arguments(digits, forest):
     features, labels, _, _ = digits
     fit = random_forest.fit
@@ -165,6 +187,10 @@ def test_bad_arguments(digits, forest):
         fit(KEY, features, labels, jnp.zeros(1200))
     with pytest.raises(ValueError, match="'sqrt' or None"):
         fit(KEY, features, labels, None, max_features=2.0)
+    with pytest.raises(ValueError, match=r'features must be finite, but 2 of 76800 are .* at \[3, 5\]'):
+        fit(KEY, features.at[3, 5].set(jnp.nan).at[900, 1].set(-jnp.inf), labels, None)
+    with pytest.raises(ValueError, match=r'targets must be finite, but 1 of 1200 are .* at \[7\]'):
+        fit(KEY, features, features[:, 2].at[7].set(jnp.nan), None, criterion='variance')
     with pytest.raises(ValueError, match='num_trees'):
         fit(KEY, features, labels, None, num_trees=0)
     with pytest.raises(ValueError, match=r'features must be of shape \[m, 64\]'):

@@ -359,6 +359,24 @@ def test_a_mask_takes_the_class_at_each_pixels_centre(size, result):
     assert np.array_equal(turned, moved.T)
 
 
+@pytest.mark.parametrize('name', MOVES)
+def test_boxes_and_instances_are_not_left_behind_in_silence(labelled, name):
+    """Whatever the draw. Only padding below and to the right leaves boxes as they are."""
+    boxes, masks = np.array([[0, 0, 2, 2]], np.float32), np.ones((1, 96, 120), np.uint8)
+    for seed in range(3):
+        example = {**labelled, 'seed': mix(0, seed)}
+        if name == 'pad_to':
+            assert np.array_equal(MOVES[name]()({**example, 'boxes': boxes})['boxes'], boxes)
+            wrong = ({'masks': masks}, {'boxes': boxes, 'masks': masks}), r'^masks would stay'
+        else:
+            wrong = ({'boxes': boxes, 'masks': masks},), r"^boxes and masks would stay .* 'keep' .* jaxcv.augment"
+            with pytest.raises(ValueError, match=r'^boxes would stay'):
+                MOVES[name]()({**example, 'boxes': boxes})
+        for more in wrong[0]:
+            with pytest.raises(ValueError, match=wrong[1]):
+                MOVES[name]()({**example, **more})
+
+
 def test_pad_to(labelled):
     moved = transforms.pad_to(size=(100, 128))(labelled)
     assert np.array_equal(moved['image'][:96, :120], labelled['image'])

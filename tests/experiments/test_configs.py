@@ -35,9 +35,9 @@ CONFIGS = {
             'fcn32s': 2_962_379,
             'fcn16s': 2_965_558,
             'fcn8s': 2_967_945,
-            'unet': 3_788_603,
+            'unet': 5_212_779,
             'deeplabv3': 6_258_443,
-            'deeplabv3_plus': 6_960_619,
+            'deeplabv3_plus': 3_864_379,
             'pspnet': 4_062_230,
         }.items()
     },

@@ -67,6 +67,19 @@ def test_dice_of_the_truth_is_0_and_of_its_opposite_1():
     np.testing.assert_allclose(losses.dice(-right, mask, smoothing=0.0), [1, 1], atol=1e-6)
 
 
+@pytest.mark.parametrize('score', [30, 60, 200])
+def test_dice_of_an_absent_class_of_no_probability(score):
+    """Without smoothing its overlap is 0, also where `p` is too small for float32, or for its square."""
+    logits, mask = jnp.zeros((1, 1, 1, CLASSES)).at[..., 0].set(score), jnp.zeros((1, 1, 1), int)
+
+    def value(logits):
+        return losses.dice(logits, mask, classes='all', smoothing=0.0)[0]
+
+    found, gradient = jax.value_and_grad(value)(logits)
+    np.testing.assert_allclose(found, (CLASSES - 1) / CLASSES, rtol=1e-6)
+    np.testing.assert_allclose(gradient, 0, atol=1e-6)
+
+
 def test_dice_of_a_label_that_is_no_class_is_nan():
     mask = jnp.asarray(MASKS).at[0, -1, -1].set(CLASSES).at[1, 0, 0].set(-1)
     np.testing.assert_array_equal(np.isnan(losses.dice(jnp.asarray(LOGITS), mask)), [True, True, False])

@@ -218,6 +218,19 @@ def test_layer_has_the_parameters_of_flax():
     assert_close(ours.apply(variables, x), theirs.apply(variables, x))
 
 
+@pytest.mark.parametrize(
+    'name', ['1x1', '3x3 large', '3x3 small', '3x3 smaller than the kernel', 'groups', 'depthwise']
+)
+def test_batch_of_none(name):
+    """As XLA: nothing comes out, and the gradient is zero."""
+    x, kernel, options = example(name, n=0)
+    expected = lax_conv(x, kernel, **options)
+    assert conv2d(x, kernel, **options).shape == expected.shape
+    by_x, by_kernel = jax.jit(jax.grad(lambda x, kernel: conv2d(x, kernel, **options).sum(), argnums=(0, 1)))(x, kernel)
+    assert by_x.shape == x.shape
+    np.testing.assert_array_equal(by_kernel, np.zeros(kernel.shape))
+
+
 def test_first_kernel_has_he_variance():
     kernel = Conv(features=64).init(jax.random.key(0), jnp.ones((1, 3, 3, 32)))['params']['kernel']
     assert kernel.std() == pytest.approx(np.sqrt(2 / (9 * 64)), rel=0.02)

@@ -20,6 +20,7 @@ from jaxcv.nn.conv_transpose import ConvTranspose
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.nn.pool import max_pool
 from jaxcv.nn.regularization import Dropout, check_rate
+from jaxcv.ops.image import center_crop
 from jaxcv.ops.resize import resize_nearest
 from jaxcv.types import Array, Float, Images
 
@@ -93,14 +94,16 @@ class UNet(nn.Module):
             name = f'up{level + 1}'
             layer = ConvTranspose(self.width * 2**level, use_bias=True, dtype=self.dtype, name=f'{name}_conv')
             x = layer(x)
-            beside = _middle(stages[f'down{level + 1}'], x.shape[1:3])
+            _, rows, columns, _ = x.shape
+            beside = center_crop(stages[f'down{level + 1}'], size=(rows, columns))
             x = stages[name] = convs(name, level, jnp.concatenate([beside, x], axis=-1))
         return stages
 
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n h w classes']:
         """Return float32 logits; `train` takes the batch's statistics, updates the running ones, and drops."""
         x = self.features(images, train=train)['up1']
-        return self.score(_middle(x, images.shape[1:3])).astype(jnp.float32)
+        _, rows, columns, _ = images.shape
+        return self.score(center_crop(x, size=(rows, columns))).astype(jnp.float32)
 
     def _padded(self, images: Array) -> Array:
         """Mirror the borders, so that all sizes are even on the way down, and what the convolutions eat is there."""
@@ -165,12 +168,6 @@ class BackboneUNet(nn.Module):
         """Return float32 logits; `train` takes the batch's statistics and updates the running ones."""
         *_, last = self.features(images, train=train).values()
         return self.score(last).astype(jnp.float32)
-
-
-def _middle(x: Array, size: Sequence[int]) -> Array:
-    """Cut out the middle."""
-    top, left = ((old - new) // 2 for old, new in zip(x.shape[1:3], size, strict=True))
-    return x[:, top : top + size[0], left : left + size[1]]
 
 
 def unet(
