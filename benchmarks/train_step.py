@@ -1,17 +1,23 @@
 """Forward pass and train step against PyTorch, in images a second.
 
     pip install -r benchmarks/requirements.txt
-    python -m benchmarks.train_step [--size 224 --batch 8 --rounds 7]
+    python -m benchmarks.train_step [--size 224 --batch 8 --rounds 7 --models resnet50 mobilenet_v2]
 
-Measured at 224 x 224, batch 8, 5 rounds, on 2 cores, other jobs not quite absent (torch 2.13.0, jax 0.10.2):
+Measured at 224 x 224, batch 8, 7 rounds (ResNet-50; 5 for the others), on 2 idle cores (torch 2.13.0, jax 0.10.2):
 
-    model     pass      jaxcv img/s torch img/s  ratio
-    resnet18  forward          46.9        69.8   0.68
-    resnet18  step             12.5        21.4   0.58
-    resnet50  forward          20.2        26.1   0.75
-    resnet50  step              5.1         7.7   0.71
+    model            pass      jaxcv img/s torch img/s  ratio
+    resnet50         forward          21.1        26.7   0.78
+    resnet50         step              5.3         7.5   0.72
+    mobilenet_v2     forward          99.7       112.0   0.88
+    mobilenet_v2     step             13.5        26.8   0.56
+    efficientnet_b0  forward          74.1        80.3   0.93
+    efficientnet_b0  step             11.2        19.2   0.58
+    resnext50_32x4d  forward          18.7        24.6   0.76
+    resnext50_32x4d  step              4.6         6.9   0.68
 
-The goal, 1.0, is not reached; with XLA's own kernel gradient the step of ResNet-50 was at 0.37. NOT RUN on a GPU.
+They were taken with half a second for each measurement, where it is two now: MobileNet's step, by itself and for
+longer, made 16.8 images a second. The goal, 1.0, is not reached; `benchmarks.conv_layers` shows which convolutions
+are behind. With XLA's own kernel gradient the step of ResNet-50 was at 0.37. NOT RUN on a GPU.
 
 On a CPU: float32, 2 threads each, the same batch. The step is cross-entropy, its gradient, and SGD with momentum;
 batch norm is in training mode in both passes. The two libraries run in two processes by turns, one waiting while the

@@ -37,7 +37,7 @@ NAMES = {
 }
 SHOWN = 5  # scenes in the figure
 REPETITIONS = 5  # of the timing
-PIXELS = 200  # of each scene, for the forest
+PIXELS = 50  # of each scene, for the forest
 
 EPOCHS = flags.DEFINE_float('network_epochs', None, "Epochs of each network; by default the config's.")
 METHODS = flags.DEFINE_list('networks', list(NAMES), 'Which to run.')
