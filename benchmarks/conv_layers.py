@@ -5,8 +5,10 @@
 
 One line for each distinct convolution, with how often it occurs, in milliseconds (the least of several runs), and its
 ratio: PyTorch's three passes over jaxcv's, above 1 is faster than PyTorch. Shows where a slow train step of
-`benchmarks.train_step` comes from. All convolutions of MobileNet v2 together, measured on 2 cores: 241 ms against 98,
-ratio 0.41; its depthwise ones 0.20 to 0.33, the 1x1 ones 0.39 to 0.78. float32; on a CPU 2 threads each, one after the other; PyTorch in channels_last.
+`benchmarks.train_step` comes from. float32; on a CPU 2 threads each, one after the other; PyTorch in channels_last.
+
+All convolutions of MobileNet v2 together, measured on 2 idle cores: 241 ms against 98, ratio 0.41; its depthwise ones
+0.20 to 0.33, the 1x1 ones 0.39 to 0.78.
 """
 
 import argparse
