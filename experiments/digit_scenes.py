@@ -1,6 +1,20 @@
 """From a random forest to PSPNet: every segmenter on the same scenes, in one table and one figure.
 
 python -m experiments.digit_scenes --workdir=runs/digit_scenes [--networks=fcn32s,fcn8s --network_epochs=30]
+
+Measured on 2 CPU cores; one run each, ten epochs, 200 test scenes; images a second with nothing else running:
+
+                   mean IoU  boundary F  parameters  images a second
+    random forest    12.3 %      10.8 %   5,083,228               21
+    FCN-32s          30.6 %      10.3 %   2,962,379              209
+    FCN-16s          46.6 %      26.3 %   2,965,558              201
+    FCN-8s           55.2 %      40.4 %   2,967,945              203
+    U-Net            22.5 %      22.1 %   5,212,779               38
+    DeepLab v3       43.9 %      22.5 %   6,258,443              111
+    PSPNet           39.5 %      17.3 %   3,800,843              140
+
+DeepLab v3+ was NOT RUN. The U-Net's decoder starts anew: it draws outlines well, and mistakes one digit for another.
+A network took 5 to 15 minutes. What is in the workdir already is not run again.
 """
 
 import functools
