@@ -47,7 +47,8 @@ def settings(data_dir, **sections):
     return config
 
 
-@pytest.mark.parametrize('model', [[], pytest.param([RESNET], marks=pytest.mark.slow)], ids=['linear', 'resnet'])
+@pytest.mark.slow
+@pytest.mark.parametrize('model', [[], [RESNET]], ids=['linear', 'resnet'])
 def test_a_snapshot_ensemble_of_an_ensemble(run, tmp_path, model):
     average = "--config.average={'name': 'snapshots', 'keep': 2, 'period': '25%'}"
     schedule = "--config.schedule={'name': 'cosine_restarts', 'period': '25%'}"

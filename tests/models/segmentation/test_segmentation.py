@@ -48,6 +48,7 @@ NETWORKS = {
         backbone=small(dtype), num_classes=3, features=4, aux_head=True, dtype=dtype
     ),
 }
+FAST = ('fcn8s', 'unet', 'deeplabv3_plus', 'pspnet')
 
 
 class Strided(nn.Module):
@@ -73,7 +74,11 @@ def shapes_of(model, size=(64, 64), channels=3):
     return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *size, channels)))
 
 
-@pytest.mark.parametrize('name', NETWORKS)
+@pytest.mark.parametrize(
+    'name', [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in NETWORKS]
+)
+    'name', [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in NETWORKS]
+)
 def test_gradient_under_jit_traces_once(name):
     """One compile: training, its gradient and the auxiliary logits; then an evaluation in bfloat16 against float32."""
     model, half = NETWORKS[name]('float32'), NETWORKS[name]('bfloat16')
