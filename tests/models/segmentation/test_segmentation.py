@@ -77,8 +77,6 @@ def shapes_of(model, size=(64, 64), channels=3):
 @pytest.mark.parametrize(
     'name', [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in NETWORKS]
 )
-    'name', [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in NETWORKS]
-)
 def test_gradient_under_jit_traces_once(name):
     """One compile: training, its gradient and the auxiliary logits; then an evaluation in bfloat16 against float32."""
     model, half = NETWORKS[name]('float32'), NETWORKS[name]('bfloat16')
