@@ -3,9 +3,12 @@
 * **Images** are NHWC: float32 in [0, 1] on the device, uint8 on the host. `normalize` is a step of its own.
 * **Boxes** are absolute-pixel `xyxy`: `(x1, y1, x2, y2)`, `x2` and `y2` exclusive.
 * **Labels** are int32. Disparity is positive pixels, flow is `(dx, dy)`.
-* **Masks**: `mask` int32 `[n h w]` is the class of each pixel, `IGNORED` (255) where losses and metrics look away;
-  `masks` `[n k h w]` are 0 or 1, one for each instance.
-* **Optional things** are arrays plus a boolean `valid` mask: a shape never depends on a value.
+* **Masks**: `mask` int32 `[n h w]` is the class of each pixel; pixels of the value `IGNORED` (255) are excluded from
+  losses and metrics. `instance_masks` uint8 `[n k h w]` are 0 or 1, one for each object.
+* **Names of features**: those of the whole image are singular (`label`, `mask`); those of its objects begin with what
+  they belong to (`boxes`, `box_labels`, `instance_masks`). `jaxcv.features` is the table of all of them.
+* **Optional things** are arrays plus a boolean mask: a shape never depends on a value. `valid` `[n]` marks the examples
+  of a batch that are real, and `box_valid` `[n k]` the boxes that are; predictions have the same two.
 * **A batch** is a dict of arrays that share their first axis. `valid` (bool) is False for padding and for images
   that could not be read; `index` (int32) is the example's place in its data set, -1 for padding.
 * **Randomness**: a function that draws takes `key` first. The same key gives the same result.
@@ -20,14 +23,13 @@ from typing import Any
 
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, UInt8
 
+from jaxcv.features import IGNORED
+
 Batch = Mapping[str, Any]
 """Arrays that share their first axis, on the host (NumPy) or on the device (jax.Array)."""
 
 Variables = Mapping[str, Any]
 """What a Linen module's `apply` takes: `{'params': ..., 'batch_stats': ...}`."""
-
-IGNORED = 255
-"""The class of pixels that count for nothing: in a loss, a metric or an average."""
 
 PyTree = Any
 Scalar = Float[Array, '']

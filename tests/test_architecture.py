@@ -9,11 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-BASE = {'types', 'task', 'tree'}
+BASE = {'types', 'task', 'features', 'tree'}
 BLOCKS = {'nn', 'losses', 'metrics', 'augment', 'classical'}
 MAY_IMPORT = {
     '': set(),  # jaxcv/__init__.py
-    'types': set(),
+    'features': set(),
+    'types': {'features'},
     'task': {'types'},
     'tree': {'types'},
     'config': set(),

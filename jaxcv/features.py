@@ -1,0 +1,49 @@
+"""Every feature of an example, declared once: what it is, how it is decoded, moved, padded, and whether it has names.
+
+The host's transforms (`jaxcv.data.transforms`), the device's augmentations (`jaxcv.augment`) and the pipeline's checks
+read this table, so a crop, a flip or a resize moves all features of an example alike, and a new feature is one row.
+Features that are not in it (`index`, `id`, a user's own numbers) pass through as they are.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+IGNORED = 255
+"""The class of pixels that are excluded from losses and metrics."""
+
+
+class Feature(NamedTuple):
+    """One named feature of an example."""
+
+    axes: str
+    """The axes without the batch's, in jaxtyping's words: 'h w c'; 'h' and 'w' are the image's rows and columns."""
+    dtype: str
+    """Of a batch, on the host."""
+    moved: Literal['', 'resampled', 'nearest', 'corners', 'disparity', 'flow'] = ''
+    """How it follows the image's pixels: interpolated; by the nearest pixel; as corners of boxes; by the nearest pixel
+    with its values scaled by the columns' factor, or by both; '' not at all."""
+    outside: Any = 0
+    """The value of pixels that come in from outside of the image."""
+    valid: str = ''
+    """The boolean feature that marks the real ones among objects or pixels."""
+    names: bool = False
+    """Whether its numbers are classes, which have names."""
+    decoder: str = ''
+    """The transform that decodes it from encoded bytes."""
+
+
+FEATURES: dict[str, Feature] = {
+    'image': Feature('h w c', 'uint8', 'resampled', decoder='decode'),
+    'left': Feature('h w c', 'uint8', 'resampled', decoder='decode'),
+    'right': Feature('h w c', 'uint8', 'resampled', decoder='decode'),
+    'label': Feature('', 'int32', names=True),
+    'mask': Feature('h w', 'int32', 'nearest', outside=IGNORED, names=True, decoder='decode_mask'),
+    'boxes': Feature('k 4', 'float32', 'corners', valid='box_valid'),
+    'box_labels': Feature('k', 'int32', valid='box_valid', names=True),
+    'box_crowd': Feature('k', 'bool', valid='box_valid'),
+    'box_valid': Feature('k', 'bool'),
+    'instance_masks': Feature('k h w', 'uint8', 'nearest', valid='box_valid'),
+    'disparity': Feature('h w', 'float32', 'disparity', valid='disparity_valid'),
+    'disparity_valid': Feature('h w', 'bool', 'nearest'),
+    'flow': Feature('h w 2', 'float32', 'flow', valid='flow_valid'),
+    'flow_valid': Feature('h w', 'bool', 'nearest'),
+}
