@@ -1,35 +1,35 @@
-"""What the launchers share: flags, one clear message for an error, and exit codes.
+"""What the launchers share: flags, help, one clear message for an error, and exit codes (see `experiments.run.exits`).
 
-exit code  meaning
-0          done
-1          a fault in the program, with its stack trace
-2          the input does not fit: flags, config, data, workdir
-3          the loss was not finite
-75         interrupted and saved: the same command resumes
+A launcher is a main that reads flags, calls `experiments.run` and returns an exit code. Only mains read flags.
 """
 
 import ast
+import difflib
 import errno
-import json
+import importlib
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
-import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 import experiments
 import jaxcv
-from experiments.base import base
+from experiments.run import fields
+from experiments.run.exits import BAD_INPUT, NOT_FINITE
 from jaxcv import config, training
+from jaxcv.names import nearest
 from jaxcv.training.checkpoint import CheckpointError
 from jaxcv.training.hooks import NonFiniteLoss
 
-BAD_INPUT, NOT_FINITE, RESUME_ME = 2, 3, 75
+ROOT = Path(experiments.__file__).parent
+HELP = ('-h', '--help', '-help', '--helpfull', '--helpshort')
+FIELDS_MEANT = {'lr': 'optimizer.learning_rate', 'wd': 'optimizer.weight_decay', 'steps': 'training.epochs'}
+"""Fields by the names that other tools have for them."""
 
 
 class _ListParser(flags.ArgumentParser):
@@ -46,32 +46,53 @@ config_flags.register_flag_parser_for_type(list, _ListParser())
 CONFIG = config_flags.DEFINE_config_file(
     'config',
     None,
-    'The config, a Python file; any field is set as --config.field=value.',
+    'A config by its name or path (python -m experiments.list configs); any field is set as --config.field=value '
+    '(python -m experiments.list fields).',
     lock_config=False,
     accept_new_attributes=True,
 )
-WORKDIR = flags.DEFINE_string('workdir', None, 'Where the run keeps its checkpoints, logs and pictures.', required=True)
-CHECKPOINT = flags.DEFINE_string('checkpoint', 'last', "Which checkpoint to evaluate: 'last', 'best' or a step.")
-AVERAGED = flags.DEFINE_bool(
-    'averaged', None, 'Evaluate what `average` collected; by default as training.evaluate_averaged says.'
+WORKDIR = flags.DEFINE_string('workdir', None, 'Where the run keeps its checkpoints, logs and pictures.')
+USE = flags.DEFINE_multi_string(
+    'use', [], 'A module of your own, such as my_project.models: its public functions may be named in the config.'
 )
+CHECKPOINT = flags.DEFINE_string('checkpoint', 'last', "Which checkpoint: 'last', 'best' or a step.")
+AVERAGED = flags.DEFINE_bool(
+    'averaged', None, 'The networks that `average` collected; by default as training.evaluate_averaged says.'
+)
+CHANGES = flags.DEFINE_bool('resume_with_changes', False, 'Resume a run although the config is another one now.')
 COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, to train on several hosts.')
 PROCESSES = flags.DEFINE_integer('processes', None, 'Processes in all; 0 lets JAX find out (TPU pods, Slurm, MPI).')
 PROCESS = flags.DEFINE_integer('process', None, 'The number of this process, from 0.')
-CHANGES = flags.DEFINE_bool('resume_with_changes', False, 'Resume a run although the config is another one now.')
 TRACEBACK = flags.DEFINE_bool('traceback', False, 'Show the stack trace of every error.')
 
+ALWAYS = ('traceback',)
+ON_SEVERAL_HOSTS = ('coordinator', 'processes', 'process')
+OF_A_TRAINED_RUN = ('workdir', 'checkpoint', 'averaged', 'config', 'use')
+"""Flags of the launchers that take a trained workdir."""
+SHARED = ('config', 'workdir', 'use', 'checkpoint', 'averaged', 'resume_with_changes', *ON_SEVERAL_HOSTS)
 
-def launch(main: Callable[[], int | None]) -> None:
-    """Parses the flags, joins the other processes, runs `main`, and ends with an exit code."""
+
+def launch(main: Callable[[], int | None], *, uses: Collection[str]) -> None:
+    """Parses the flags, joins the other processes, runs `main`, and ends with an exit code.
+
+    Args:
+        main: reads flags and returns an exit code.
+        uses: the names of the shared flags that it reads; those of its own module are added. `--help` shows these, and
+            another shared flag is an error.
+    """
+    module = sys.modules[main.__module__]
+    own = [flag.name for flag in flags.FLAGS.flags_by_module_dict().get(_flag_module(module), [])]
+    shown = [*uses, *own, *ALWAYS]
 
     def run(argv: list[str]) -> int | None:
         if not flags.FLAGS['verbosity'].present:
-            logging.set_verbosity(logging.WARNING)  # Orbax tells every detail of its work
-        if not WORKDIR.value:
-            raise config.ConfigError('give --workdir=FOLDER')
+            logging.set_verbosity(logging.WARNING)  # Orbax logs every detail of its work
         if argv[1:]:
             raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
+        if surplus := [name for name in SHARED if name not in shown and flags.FLAGS[name].present]:
+            raise app.UsageError(f'--{surplus[0]} is no flag of {_command(module)}')
+        if 'workdir' in uses and not WORKDIR.value:
+            raise config.ConfigError('give --workdir=FOLDER')
         training.initialize_processes(COORDINATOR.value, PROCESSES.value, PROCESS.value)
         return main()
 
@@ -85,79 +106,42 @@ def launch(main: Callable[[], int | None]) -> None:
             code = _exit_code(error)
             if TRACEBACK.value or code == 1:
                 raise
-            return _say(error, code)
+            return _report(error, code)
 
-    app.run(guarded, flags_parser=_parse_flags)
-
-
-def settings(workdir: Path) -> ConfigDict:
-    """The config of --config, or, without it, that of the workdir."""
-    if CONFIG.value is not None:
-        return CONFIG.value
-    if not (workdir / 'config.json').exists():
-        raise config.ConfigError(f'give --config=FILE: {workdir} holds no config.json of an earlier run')
-    return run_config(workdir)
+    if any(word in HELP for word in sys.argv[1:]):
+        print(_help(module, shown))
+        sys.exit(0)
+    if not sys.argv[1:] and 'workdir' in uses:
+        print(f'{_help(module, shown)}\n\nFor example:\n{_example(module)}', file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    app.run(guarded, flags_parser=lambda argv: _parse_flags(argv, shown))
 
 
-def run_config(workdir: Path) -> ConfigDict:
-    """The config of the workdir's run; fields that there were not yet when it began have their defaults."""
-    return ConfigDict(_with_defaults(config.load(workdir / 'config.json').to_dict()))
+def workdir() -> Path:
+    """The folder of --workdir."""
+    return Path(WORKDIR.value)
 
 
-def describe(path: Path, described: Mapping[str, Any], *, what: str) -> None:
-    """Writes what a study's workdir is about: its flags, and its configs at the first level; atomically.
+def given_config() -> ConfigDict | None:
+    """The config of --config, if it is given."""
+    return CONFIG.value
+
+
+def used_modules() -> dict[str, ModuleType]:
+    """The modules of --use, by their names.
 
     Raises:
-        ConfigError: it is about something else, with the differences.
+        ConfigError: there is no such module, or it cannot be imported.
     """
-    if path.exists():
-        before = json.loads(path.read_text())
-        filled = {k: _with_defaults(v) if _is_config(v) else v for k, v in before.items()}
-        if changed := config.differences(filled, described):
-            raise config.ConfigError(
-                f'{path.parent} holds another {what}. Give another --workdir, or the flags of that one:\n'
-                + '\n'.join(f'  {line}' for line in changed)
-            )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, described)
-
-
-def _is_config(value: object) -> bool:
-    return isinstance(value, Mapping) and 'training' in value
-
-
-def _with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds the fields that a config lacks; calls have their own defaults."""
-    defaults = base().to_dict()
-    sections = {name: {**defaults[name], **given.get(name, {})} for name in ('data', 'finetune', 'training')}
-    return {**defaults, **given, **sections}
-
-
-def trained_settings(workdir: Path) -> ConfigDict:
-    """The config of a trained workdir; with --config, its `data` and `views` count, and its model must be the same."""
-    trained = run_config(workdir)
-    if CONFIG.value is None:
-        return trained
-    given = CONFIG.value
-    other = [d for name in ('model', 'task') for d in config.differences(trained.get(name, {}), given.get(name, {}))]
-    if other:
-        raise config.ConfigError(
-            f'--config is not what {workdir} was trained with (leave it out, the workdir knows its own): '
-            + '; '.join(other)
-        )
-    trained.views = given.views.to_dict()
-    trained.data = {
-        **given.data.to_dict(),
-        'class_names': trained.data.class_names,
-        'train_size': trained.data.train_size,
-        'image_shape': trained.data.get('image_shape', []),
-    }
-    return trained
-
-
-def averaged(settings: ConfigDict) -> bool:
-    """Whether --averaged or, without it, the config asks for the averaged networks."""
-    return settings.training.evaluate_averaged if AVERAGED.value is None else AVERAGED.value
+    modules = {}
+    if '' not in sys.path:
+        sys.path.insert(0, '')  # modules of the current folder, however the launcher was started
+    for name in USE.value:
+        try:
+            modules[name] = importlib.import_module(name)
+        except Exception as error:  # the module is a program: whatever it raises
+            raise config.ConfigError(f'--use={name}: {type(error).__name__}: {error}') from None
+    return modules
 
 
 def which_checkpoint() -> int | str:
@@ -170,24 +154,115 @@ def which_checkpoint() -> int | str:
     return int(value)
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
+def config_files() -> dict[str, Path]:
+    """'folder/name' -> file, of all configs that come with jaxcv.
+
+    Example:
+        >>> config_files()['classification/digits'].name
+        'digits.py'
+    """
+    found = sorted(path for path in ROOT.glob('*/*.py') if 'def get_config(' in path.read_text())
+    return {f'{path.parent.name}/{path.stem}': path for path in found}
+
+
+def config_path(name: str) -> str:
+    """The path of the config that --config names: a path as it is, or a name with or without its folder.
+
+    Args:
+        name: 'digits', 'classification/digits', a path; with ':argument' for the config's own argument.
+
+    Raises:
+        ConfigError: there is none of that name (with the nearest), or there are several.
+
+    Example:
+        >>> config_path('no/such.py'), config_path('digits').endswith('experiments/classification/digits.py')
+        ('no/such.py', True)
+    """
+    word, colon, argument = name.partition(':')
+    if word.endswith('.py') or Path(word).exists():
+        return name
+    files = config_files()
+    fitting = [long for long in files if word in (long, long.partition('/')[2])]
+    if len(fitting) > 1:
+        raise config.ConfigError(f'--config={word}: there are {" and ".join(fitting)}; give one of these names')
+    if not fitting:
+        short = {long.partition('/')[2]: long for long in files}
+        close = difflib.get_close_matches(word, [*short, *files], n=3)
+        rest = [long for long in files if long not in close and long.partition('/')[2] not in close]
+        raise config.ConfigError(f'--config={word}: no such config; there are: {", ".join([*close, *rest])}')
+    return f'{files[fitting[0]]}{colon}{argument}'
+
+
+def _flag_module(module: ModuleType) -> str:
+    """The name under which absl keeps the flags of a module: that of the command where it is the main one."""
+    return sys.argv[0] if module.__name__ == '__main__' else module.__name__
+
+
+def _command(module: ModuleType) -> str:
+    spec = getattr(module, '__spec__', None)
+    return spec.name if spec else module.__name__
+
+
+def _help(module: ModuleType, shown: Sequence[str]) -> str:
+    """The launcher's docstring and its flags."""
+    lines = [(module.__doc__ or '').strip(), '', 'Flags:']
+    for name in shown:
+        flag = flags.FLAGS[name]
+        default = f' (default: {flag.default})' if flag.default not in (None, [], False) else ''
+        lines.append(f'  --{name}: {flag.help}{default}')
+    return '\n'.join(lines)
+
+
+def _example(module: ModuleType) -> str:
+    """The first command in the launcher's docstring."""
+    commands = [line for line in (module.__doc__ or '').splitlines() if line.lstrip().startswith('python -m')]
+    first = commands[0].strip() if commands else f'python -m {_command(module)} --workdir=runs/digits'
+    return f'  {first.partition(" [")[0].rstrip(chr(92)).rstrip()}'
+
+
+def _parse_flags(argv: list[str], shown: Sequence[str]) -> list[str]:
     try:
+        argv[:] = [_with_path(word) for word in argv]
+        sys.argv[:] = argv  # where ml_collections looks for the fields that are set
         return flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        sys.exit(_report(ValueError(_unrecognized(error, shown)), BAD_INPUT))
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        sys.exit(_say(error, BAD_INPUT))
+        sys.exit(_report(error, BAD_INPUT))
     except Exception as error:  # the config file is a program: whatever it raises
         last = traceback.extract_tb(error.__traceback__)[-1]
         print(f'{last.filename}, line {last.lineno}: {type(error).__name__}', file=sys.stderr)
-        sys.exit(_say(error, BAD_INPUT))
+        sys.exit(_report(error, BAD_INPUT))
+
+
+def _with_path(word: str) -> str:
+    for flag in ('--config=', '-config='):
+        if word.startswith(flag):
+            return flag + config_path(word.removeprefix(flag))
+    return word
+
+
+def _unrecognized(error: flags.UnrecognizedFlagError, shown: Sequence[str]) -> str:
+    """The message for an unknown flag, with the flag or the field of the config that is meant."""
+    name = error.flagname
+    if name.startswith('config.'):
+        return f'--{name} sets a field of --config=FILE: give that too'
+    ends = {
+        field.path.rpartition('.')[2]: field.path for section in fields.SECTIONS for field in fields.declared(section)
+    }
+    ends |= FIELDS_MEANT
+    if name in ends:
+        return f'there is no flag --{name}: set the field of the config, --config.{ends[name]}=...'
+    if close := difflib.get_close_matches(name, ends, n=1, cutoff=0.8):
+        return f'there is no flag --{name}: did you mean --config.{ends[close[0]]}=...?'
+    return f'Unknown command line flag {name!r}, {nearest(name, shown)}'
 
 
 def _exit_code(error: Exception) -> int:
     """Bad input is what our own code raises on purpose; what comes from deeper is a fault."""
     if isinstance(error, NonFiniteLoss):
         return NOT_FINITE
-    if isinstance(error, config.ConfigError | CheckpointError | app.UsageError):
-        return BAD_INPUT
-    if isinstance(error, OSError):
+    if isinstance(error, config.ConfigError | CheckpointError | app.UsageError | OSError):
         return BAD_INPUT
     last = traceback.extract_tb(error.__traceback__)[-1]
     ours = [Path(str(package.__file__)).resolve().parent for package in (jaxcv, experiments)]
@@ -196,35 +271,10 @@ def _exit_code(error: Exception) -> int:
     return BAD_INPUT if raised_here and on_purpose else 1
 
 
-def _say(error: Exception, code: int) -> int:
-    if isinstance(error, flags.UnrecognizedFlagError) and error.flagname.startswith('config.'):
-        error = ValueError(f'--{error.flagname} sets a field of --config=FILE: give that too')
+def _report(error: Exception, code: int) -> int:
+    """Prints one message; returns the code."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         error = OSError(f'the disk is full: {error.filename or WORKDIR.value}')
     # str of a KeyError is the repr of its message
     print(f'Error: {error.args[0] if isinstance(error, KeyError) and error.args else error}', file=sys.stderr)
     return code
-
-
-def table(rows: Mapping[str, object]) -> str:
-    """Two aligned columns.
-
-    Example:
-        >>> print(table({'top1': 0.9933, 'images': 597}))
-        top1    0.9933
-        images  597
-    """
-    width = max(map(len, rows))
-    return '\n'.join(f'{name:<{width}}  {value}' for name, value in rows.items())
-
-
-def write_json(path: Path, content: object) -> None:
-    """Writes JSON atomically."""
-    unfinished = path.with_suffix('.tmp')
-    unfinished.write_text(json.dumps(content, indent=2) + '\n')
-    unfinished.replace(path)
-
-
-def is_first_process() -> bool:
-    """Whether this process is the one that writes files and prints."""
-    return jax.process_index() == 0

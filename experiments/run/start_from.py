@@ -1,20 +1,20 @@
-"""What a run starts from besides random values: `finetune.start_from`, a trained workdir or published weights."""
+"""Where a run starts from, besides random values: `finetune.start_from`, a trained workdir or published weights."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import launch
-from experiments.experiment import Experiment, Finetune, batch_of_one
+from experiments.run.assemble import Experiment, num_classes
+from experiments.run.batches import zeros
+from experiments.run.fields import Finetune
+from experiments.run.workdir import ranking_of, settings_of
 from jaxcv import config, models, training, weights
 from jaxcv.types import Variables
 
 
-def given_variables(experiment: Experiment, settings: ConfigDict, example: Mapping[str, np.ndarray]) -> Variables:
+def given_variables(experiment: Experiment) -> Variables:
     """The trained network's variables without the new layers; {} if the run starts from random values.
 
     Raises:
@@ -23,10 +23,11 @@ def given_variables(experiment: Experiment, settings: ConfigDict, example: Mappi
     finetune = experiment.finetune
     if finetune.start_from is None:
         return {}
-    ours = jax.eval_shape(experiment.phases[0].task.init, jax.random.key(0), batch_of_one(example))
-    spec, wanted = settings.model, ours
+    batch = zeros(experiment.facts.example)
+    ours = jax.eval_shape(experiment.phases[0].task.init, jax.random.key(0), batch)
+    spec, wanted = experiment.settings.model, ours
     if finetune.into:
-        spec, wanted = _part(experiment, settings, example)
+        spec, wanted = _part(experiment)
     try:
         package = finetune.start_from.removeprefix('package:')
         place = Path(package).expanduser() if package == finetune.start_from else weights.packaged(package)
@@ -44,15 +45,15 @@ def given_variables(experiment: Experiment, settings: ConfigDict, example: Mappi
     }
 
 
-def _part(
-    experiment: Experiment, settings: ConfigDict, example: Mapping[str, np.ndarray]
-) -> tuple[ConfigDict, Variables]:
+def _part(experiment: Experiment) -> tuple[ConfigDict, Variables]:
     """The spec of the network in `finetune.into`, and the variables that it has when it stands alone."""
     name = experiment.finetune.into
-    spec = settings.model[name]
-    provided = {'num_classes': len(experiment.data.class_names), 'axis_name': None}
-    model = config.build(spec, models, path=f'model.{name}', provided=provided)
-    image = jax.ShapeDtypeStruct((1, *example['image'].shape), jnp.float32)
+    spec = experiment.settings.model[name]
+    registries = experiment.checked.registries
+    provided = {'num_classes': 1, **num_classes(experiment.checked, experiment.facts)}  # of its head, if it has one
+    model = config.build(spec, models, path=f'model.{name}', provided=provided, registries=registries)
+    shape = experiment.facts.example['image']['shape']
+    image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     return spec, jax.eval_shape(model.init, jax.random.key(0), image)
 
 
@@ -60,12 +61,11 @@ def _trained(workdir: Path, finetune: Finetune) -> Variables:
     """The variables of a run."""
     if not (workdir / 'checkpoints').is_dir():
         raise ValueError(f'{workdir} holds no checkpoints, and is no file of weights either')
-    options = launch.run_config(workdir).training
-    if options.members > 1:
-        raise ValueError(f'{workdir} holds an ensemble of {options.members}, not one network')
-    return training.read_variables(
-        workdir / 'checkpoints', finetune.checkpoint, best_metric=options.best_metric, best_mode=options.best_mode
-    )
+    members = settings_of(workdir).training.members
+    if members > 1:
+        raise ValueError(f'{workdir} holds an ensemble of {members}, not one network')
+    best, better = ranking_of(workdir)
+    return training.read_variables(workdir / 'checkpoints', finetune.checkpoint, best_metric=best, better=better)
 
 
 def _published(path: Path, model_name: str, wanted: Variables, finetune: Finetune) -> Variables:

@@ -1,0 +1,263 @@
+"""From a checked config to the pieces that it names; needs no data set, only the facts about it."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from experiments.run.batches import zeros
+from experiments.run.check import Checked, cycle, in_updates
+from experiments.run.fields import SECTIONS, Data, Facts, Finetune, Training
+from jaxcv import augment, config, losses, nn, optim, paths, tasks, training
+from jaxcv.task import Task
+from jaxcv.types import Array, Variables
+
+
+class Phase(NamedTuple):
+    """A part of the training, in which the same layers are frozen."""
+
+    start: int
+    """The update that it starts at."""
+    task: Task
+
+
+class Experiment(NamedTuple):
+    """The pieces of one run."""
+
+    checked: Checked
+    facts: Facts
+    task: Task
+    """As evaluated: averaged over the views. For several networks at once, `jaxcv.tasks.ensemble` of it."""
+    phases: tuple[Phase, ...]
+    """As trained, in order."""
+    optimizer: optax.GradientTransformation
+    finetune: Finetune
+    """With durations in updates."""
+    num_steps: int
+    watch: Callable[[training.TrainState], Mapping[str, Array]]
+    """Train state -> the learning rate (and the momentum, if that varies) of its next update."""
+    snapshots: int
+    """How many networks `average` keeps; 0 if it keeps one average, or there is none."""
+    best: str
+    """The value that checkpoints are ranked by."""
+
+    @property
+    def settings(self) -> ConfigDict:
+        """The config."""
+        return self.checked.settings
+
+    @property
+    def data(self) -> Data:
+        """Its fields of `data`."""
+        return self.checked.data
+
+    @property
+    def training(self) -> Training:
+        """Its fields of `training`."""
+        return self.checked.training
+
+
+def assemble(checked: Checked, facts: Facts) -> Experiment:
+    """Builds the pieces.
+
+    Raises:
+        ConfigError: all that is wrong, at once.
+    """
+    settings, fields, options = checked.settings, checked.data, checked.training
+    num_steps = max(1, round(options.epochs * facts.train_size / fields.batch_size))
+    clock = optim.Clock(num_steps, facts.train_size / fields.batch_size, fields.batch_size)
+    provided = {'total_steps': num_steps, **num_classes(checked, facts)}
+    finetune = _finetune(settings, clock)
+    task_of = _task_factory(checked, provided)
+    model = _build(checked, 'model', settings.model, provided)
+    task = task_of(model)
+    phases = tuple(
+        Phase(start, task_of(nn.frozen(model, layers=layers)) if any(layers.values()) else task)
+        for start, layers in _frozen_layers(finetune)
+    )
+    if settings.views:
+        task = _averaged(tasks.with_views, 'views', task, _build(checked, 'views', settings.views, provided))
+    timed = {
+        name: in_updates(name, settings, clock, checked.registries) if settings[name] else {}
+        for name in ('optimizer', 'schedule', 'average')
+    }
+    optimizer, watch = _optimizer(checked, timed, finetune, provided)
+    snapshots = timed['average']['keep'] if timed['average'].get('name') == 'snapshots' else 0
+    if options.members > 1 or snapshots:
+        _averaged(tasks.ensemble, 'training.members' if options.members > 1 else 'average', task)
+    best = options.best_metric or task.best
+    _check_best(task, best)
+    return Experiment(checked, facts, task, phases, optimizer, finetune, num_steps, watch, snapshots, best)
+
+
+def state_factory(experiment: Experiment) -> Callable[..., training.TrainState]:
+    """Makes (variables to start from = {}) -> the train state before the first step."""
+    task, optimizer = experiment.phases[0].task, experiment.optimizer
+    batch, members, seed = zeros(experiment.facts.example), experiment.training.members, experiment.settings.seed
+
+    def init(given: Variables | None = None) -> training.TrainState:
+        if members == 1:
+            return training.init_state(jax.random.key(seed), task, optimizer, batch, given)
+        keys = jax.vmap(jax.random.key)(seed + jnp.arange(members))
+        return training.init_ensemble(keys, task, optimizer, batch, given)
+
+    return init
+
+
+def check_loss(experiment: Experiment) -> None:
+    """Traces the loss, so that its errors come before the workdir is written.
+
+    Raises:
+        ValueError: as the task's loss raises.
+    """
+    task, key = experiment.phases[-1].task, jax.random.key(0)
+    size = experiment.data.batch_size // experiment.training.accumulate
+    batch = {name: _rows(size, spec) for name, spec in experiment.facts.example.items()}
+    variables = dict(jax.eval_shape(task.init, key, batch))
+    jax.eval_shape(task.loss, variables.pop('params'), variables, batch, key)
+
+
+def check_evaluation(experiment: Experiment) -> None:
+    """Traces an evaluation, so that its errors come before training.
+
+    Raises:
+        ConfigError, ValueError: a feature that a metric needs is not there; or as the task's functions raise.
+    """
+    if experiment.data.eval_split is None:
+        return
+    batch = {name: _rows(1, spec) for name, spec in experiment.facts.eval_example.items()}
+    variables = jax.eval_shape(experiment.phases[0].task.init, jax.random.key(0), batch)
+    try:
+        jax.eval_shape(training.make_eval_step(experiment.task), variables, batch)
+    except KeyError as error:
+        there = ', '.join(sorted(batch.keys() - {'index', 'valid'}))
+        raise config.ConfigError(f'data.eval_transforms: they leave no {error}, but {there}') from None
+
+
+def _rows(count: int, spec: Mapping[str, Any]) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((count, *spec['shape']), np.dtype(spec['dtype']))
+
+
+def num_classes(checked: Checked, facts: Facts) -> dict[str, int]:
+    """{'num_classes': n} of the one feature of the training examples whose classes have names; {} of none or several.
+
+    Raises:
+        ConfigError: the config asks for another number.
+    """
+    named = {feature: names for feature, names in facts.names.items() if feature in facts.example and names}
+    if len(named) != 1:
+        return {}
+    ((feature, names),) = named.items()
+    asked = checked.settings.model.get('num_classes', len(names))
+    if asked != len(names):
+        raise config.ConfigError(
+            f'model: num_classes is {asked}, but {checked.data.name} has {len(names)} classes of {feature!r}; '
+            f'leave it out, the data set decides it'
+        )
+    return {'num_classes': len(names)}
+
+
+def _task_factory(checked: Checked, provided: Mapping[str, Any]) -> Callable[[Any], Task]:
+    """Makes model -> task."""
+    settings = checked.settings
+    parts = {
+        'loss': config.bind(settings.loss, losses, path='loss', registries=checked.registries),
+        'augment': tuple(
+            config.bind(spec, augment, provided=provided, registries=checked.registries) for spec in settings.augment
+        ),
+    }
+    return lambda model: _build(checked, 'task', settings.task, {**provided, **parts, 'model': model})
+
+
+def _build(checked: Checked, section: str, spec: Any, provided: Mapping[str, Any]) -> Any:
+    part = SECTIONS[section]
+    missing = [name for name in getattr(part, 'provided', ()) if name == 'num_classes' and name not in provided]
+    try:
+        return config.build(spec, part.functions, path=section, provided=provided, registries=checked.registries)  # type: ignore[union-attr]
+    except config.ConfigError as error:
+        if missing and "needs the argument 'num_classes'" in str(error):
+            raise config.ConfigError(_unnamed(checked, section)) from None
+        raise
+
+
+def _unnamed(checked: Checked, section: str) -> str:
+    fields = checked.data
+    return (
+        f'{fields.name} does not name its classes, or those of several features: list them in data.class_names, '
+        f"{{'label': ['cat', 'dog']}}"
+        + ' or, a line each, in data_dir/classes.txt' * fields.name.startswith('folder')
+        + f', or give {section}.num_classes'
+    )
+
+
+def _finetune(settings: ConfigDict, clock: optim.Clock) -> Finetune:
+    finetune = Finetune(**settings.finetune.to_dict())
+    until = {layer: optim.in_updates(value, clock=clock) for layer, value in finetune.frozen_until.items()}
+    return finetune._replace(frozen_until=until)
+
+
+def _averaged(combine: Callable[..., Task], path: str, *arguments: Any) -> Task:
+    try:
+        return combine(*arguments)
+    except ValueError as error:
+        raise config.ConfigError(f'{path}: {error}') from None
+
+
+def _check_best(task: Task, best: str) -> None:
+    ranked = [name for name, unit in task.units.items() if not unit.axes and unit.better is not None]
+    if best in task.units and best not in ranked:
+        why = 'is not one number' if task.units[best].axes else 'is neither better nor worse when it is larger'
+        raise config.ConfigError(f'training.best_metric: {best!r} {why}; there are: {", ".join(ranked)}')
+    if best not in ranked:
+        raise config.ConfigError(f'training.best_metric: no metric {best!r}, {config.nearest(best, ranked)}')
+
+
+def _frozen_layers(finetune: Finetune) -> list[tuple[int, dict[str, bool]]]:
+    """[(the update from which, layer -> whether it is frozen)], by the rates and the times in the config."""
+    layers = [*finetune.rates, *finetune.frozen_until]
+    starts = {layer: paths.of_layer(layer, finetune.frozen_until, 0) for layer in layers}
+    return [
+        (now, {layer: paths.of_layer(layer, finetune.rates, 1.0) == 0 or starts[layer] > now for layer in layers})
+        for now in sorted({0, *starts.values()})
+    ]
+
+
+def _optimizer(
+    checked: Checked, timed: Mapping[str, Any], finetune: Finetune, provided: Mapping[str, Any]
+) -> tuple[optax.GradientTransformation, Callable]:
+    """The whole chain, and (train state) -> its hyper-parameters that change."""
+    schedule = _build(checked, 'schedule', timed['schedule'], {**provided, 'peak': timed['optimizer']['learning_rate']})
+    call = config.prepare(
+        {**timed['optimizer'], 'learning_rate': schedule},
+        optim.optimizers,
+        path='optimizer',
+        provided=provided,
+        registries=checked.registries,
+    )
+    own_rates = finetune.rates or finetune.frozen_until
+    if own_rates:
+        layered = functools.partial(
+            optim.by_layer,
+            call.func,
+            options=call.keywords,
+            rates=finetune.rates,
+            frozen_until=finetune.frozen_until,
+        )
+    chain = [config.call(layered if own_rates else call, path='optimizer')]
+    if timed['average']:
+        chain.append(_build(checked, 'average', timed['average'], cycle(timed)))
+    momentum = call.keywords.get('decay', call.keywords.get('beta1'))
+
+    def watch(state: training.TrainState) -> dict[str, Array]:
+        if callable(schedule):
+            rate = schedule(state.step)
+        else:  # it has a state of its own; by layer there are several, the first is as good as any
+            rate = optax.tree.get_all_with_path(state.opt_state, 'learning_rate')[0][1]
+        return {'learning_rate': rate} | ({'momentum': momentum(state.step)} if callable(momentum) else {})
+
+    return optax.chain(*chain), watch

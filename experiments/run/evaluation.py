@@ -1,0 +1,91 @@
+"""Evaluation of a trained workdir: a table, evaluation.json, and the figures of the task's presentation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.run import batches as opening
+from experiments.run import tables, workdir
+from experiments.run.assemble import Experiment, assemble, check_evaluation
+from experiments.run.check import Checked
+from experiments.run.fields import Facts
+from experiments.run.gallery import Worst
+from experiments.run.variables import evaluated_task, networks, restore
+from jaxcv import config, data, training, viz
+from jaxcv.task import Report
+
+
+def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool | None = None) -> int:
+    """Evaluates one checkpoint on the evaluation split, and writes the results into the workdir.
+
+    Args:
+        checked: the config of the run, with the `data` and `views` to evaluate with.
+        folder: the workdir.
+        which: 'last', 'best' or a step.
+        averaged: whether to evaluate the average; None: as the config says.
+
+    Returns:
+        The exit code.
+    """
+    fields = checked.data
+    if fields.eval_split is None:
+        raise config.ConfigError('data.eval_split is None: set it, --config.data.eval_split=test')
+    averaged = checked.training.evaluate_averaged if averaged is None else averaged
+    facts = workdir.facts_of(folder, lambda: found_anew(checked))
+    evaluation = opening.open_evaluation(checked, facts)
+    experiment = assemble(checked, opening.as_evaluated(facts, evaluation))
+    check_evaluation(experiment)
+    mesh = training.make_mesh()
+    trained_on = workdir.trained_on(folder, checked)
+    variables, step = restore(experiment, folder, which, mesh, averaged=averaged, trained_on=trained_on)
+
+    task = evaluated_task(experiment, averaged=averaged)
+    presentation = task.presentation if jax.process_count() == 1 else None  # else no process has all rows of a batch
+    eval_step = training.make_eval_step(task, presentation.answer) if presentation else training.make_eval_step(task)
+    worst = Worst(presentation) if presentation else None
+    batches = data.prefetch(iter(evaluation.batches), training.put_batch(mesh))
+    values = training.evaluate(jax.jit(eval_step), task, variables, batches, worst.see if worst else None)
+    if not workdir.is_first_process():
+        return 0
+    report = presentation.report(values, facts.names) if presentation else Report()
+    described = {
+        'data': _described(experiment, evaluation),
+        'checkpoint': f'step {step}' + _networks(experiment, averaged=averaged),
+    }
+    _print(experiment, described, values, report)
+    scalars = {name: value for name, value in values.items() if isinstance(value, float)}
+    workdir.write_json(
+        folder / 'evaluation.json', {'step': step, 'split': fields.eval_split, **scalars, **report.arrays}
+    )
+    figures = dict(report.figures)
+    if presentation and worst and worst.gallery.rows:
+        figures['predictions'] = presentation.draw(worst.gallery, facts.names)
+    for name, figure in figures.items():
+        viz.save(figure, folder / f'{name}.png')
+    print(f'written to {folder}: {", ".join(["evaluation.json", *(f"{name}.png" for name in figures)])}')
+    return 0
+
+
+def found_anew(checked: Checked) -> Facts:
+    """The facts, of the data themselves: for a workdir of a version that did not write them."""
+    return opening.facts_of(opening.open_training(checked), opening.open_evaluation(checked))
+
+
+def _described(experiment: Experiment, evaluation: opening.EvaluationData) -> str:
+    fields, skipped = experiment.data, evaluation.batches.skipped
+    return f'{fields.name}, {fields.eval_split}: {evaluation.source.size:,} images' + f', {skipped} skipped' * bool(
+        skipped
+    )
+
+
+def _networks(experiment: Experiment, *, averaged: bool) -> str:
+    count = networks(experiment, averaged=averaged)
+    return ', averaged' * averaged + (f', an ensemble of {count} networks' if count else '')
+
+
+def _print(experiment: Experiment, described: Mapping[str, str], values: Mapping[str, Any], report: Report) -> None:
+    units = experiment.task.units
+    numbers = {name: units[name].format(value) for name, value in values.items() if isinstance(value, float)}
+    print(tables.pairs({**described, **dict(sorted(numbers.items())), **report.lines}))

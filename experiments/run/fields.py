@@ -1,0 +1,251 @@
+"""The fields of a config, each declared once: name, type, range, default, one line of text, whether it may change.
+
+`base()` (the defaults), `check` (types and ranges), the rule of what a resumed run may change, and
+`python -m experiments.list fields` all read these declarations. A section is either a NamedTuple of fields (`Data`,
+`Training`, `Finetune`) or names functions of a package (`Part`).
+"""
+
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
+from typing import Annotated, Any, Literal, NamedTuple
+
+from ml_collections import ConfigDict, config_dict
+
+from jaxcv import augment, data, losses, models, optim, tasks
+
+
+class About(NamedTuple):
+    """The declaration of a field, beside its type and default."""
+
+    text: str
+    above: float | None = None
+    """Values must be larger than this."""
+    least: float | None = None
+    """Values must be at least this."""
+    may_change: bool = False
+    """Whether a resumed run may have another value: it changes neither the order of the data nor the state."""
+    functions: ModuleType | None = None
+    """The field is a list of specs that name functions of this package."""
+
+
+class Data(NamedTuple):
+    """The fields of `data`."""
+
+    name: Annotated[str, About("'digits', 'folder', or any tfds name: 'cifar10', 'imagenet2012', ...")] = ''
+    data_dir: Annotated[str | None, About("None: tfds' own default, ~/tensorflow_datasets", may_change=True)] = None
+    train_split: Annotated[str, About('the split to train on')] = 'train'
+    eval_split: Annotated[str | None, About('the split to evaluate on; None: none', may_change=True)] = 'test'
+    classes: Annotated[Sequence[str], About('the names of the classes to keep; none: all')] = ()
+    class_names: Annotated[
+        Mapping[str, Sequence[str]],
+        About("{feature: names of its classes}, where the data set has none or others: {'label': ['cat', 'dog']}"),
+    ] = {}
+    seed: Annotated[int | None, About("of the order of the examples; None: the run's")] = None
+    train_transforms: Annotated[
+        Sequence[Mapping], About('on the host, an example at a time', functions=data.transforms)
+    ] = ({'name': 'decode'},)
+    eval_transforms: Annotated[
+        Sequence[Mapping], About('the same for evaluation', functions=data.transforms, may_change=True)
+    ] = ({'name': 'decode'},)
+    batch_size: Annotated[int, About('examples an update, over all devices of all hosts', above=0)] = 128
+    eval_batch_size: Annotated[int, About('examples at a time in evaluation', above=0, may_change=True)] = 256
+    on_broken: Annotated[
+        Literal['error', 'skip'],
+        About("an example that cannot be read: 'error' names it, 'skip' counts it", may_change=True),
+    ] = 'error'
+    threads: Annotated[int | None, About('None: one for each core', above=0, may_change=True)] = None
+
+
+class Finetune(NamedTuple):
+    """The fields of `finetune`."""
+
+    start_from: Annotated[
+        str | None,
+        About(
+            'the workdir of a trained network; a file of published weights for the same model (.safetensors, .pth, '
+            ".pt), or 'package:NAME' for those of an installed package; None: random values"
+        ),
+    ] = None
+    checkpoint: Annotated[int | Literal['last', 'best'], About('which one of the workdir, or a step')] = 'last'
+    source: Annotated[str, About("whose weights the file has: 'torchvision', 'timm', ...")] = 'torchvision'
+    into: Annotated[str, About("the part of the model that it becomes, such as 'backbone'; '': the whole")] = ''
+    new: Annotated[Sequence[str], About('layers that start from random values')] = ('head',)
+    rates: Annotated[
+        Mapping[str, float],
+        About("layer -> the factor of its learning rate; 0 freezes it; '*' is all others"),
+    ] = {}
+    frozen_until: Annotated[Mapping[str, optim.Updates], About('layer -> when it starts to learn')] = {}
+
+
+class Training(NamedTuple):
+    """The fields of `training`."""
+
+    epochs: Annotated[float, About('passes over the training examples', above=0)] = 1.0
+    members: Annotated[int, About('networks trained as one program, from the seeds seed, seed + 1, ...', above=0)] = 1
+    patience: Annotated[
+        int, About('evaluations without a better value after which to stop; 0: never', least=0, may_change=True)
+    ] = 0
+    best_metric: Annotated[
+        str | None,
+        About("the value by which checkpoints are ranked; None: the task's. Its unit says which way", may_change=True),
+    ] = None
+    evaluate_averaged: Annotated[bool, About('whether to evaluate what `average` collected', may_change=True)] = False
+    recalibrate_batches: Annotated[
+        int,
+        About("batches for averaged networks' batch-norm statistics; an epoch at most", least=0, may_change=True),
+    ] = 100
+    accumulate: Annotated[int, About('micro-batches an update', above=0)] = 1
+    mode: Annotated[Literal['jit', 'pmap'], About("'pmap' is kept for older code", may_change=True)] = 'jit'
+    sharding: Annotated[
+        Literal['replicate', 'fsdp'], About("'fsdp' shards parameters and optimizer state too", may_change=True)
+    ] = 'replicate'
+    on_non_finite: Annotated[
+        Literal['stop', 'skip'],
+        About('a loss that is not finite ends the run, or its update is left out', may_change=True),
+    ] = 'stop'
+    log_every: Annotated[int, About('steps; more often in a run of less than 1,000', above=0, may_change=True)] = 50
+    eval_every: Annotated[int, About('steps; 0: at the end only', least=0, may_change=True)] = 0
+    save_every: Annotated[int, About('steps, beside those after an evaluation; 0: none', least=0, may_change=True)] = (
+        500
+    )
+    keep_last: Annotated[int, About('checkpoints', above=0, may_change=True)] = 2
+    keep_best: Annotated[int, About('checkpoints with the best values', least=0, may_change=True)] = 1
+
+
+class Part(NamedTuple):
+    """A section that names functions of a package: `{'name': function, **arguments}`, or a list of such."""
+
+    text: str
+    functions: ModuleType
+    default: Mapping[str, Any] | Sequence[Any] = {}
+    provided: tuple[str, ...] = ()
+    """The arguments that the program fills in where the config leaves them out."""
+    bound: bool = False
+    """The function's options are fixed and its arrays left open; otherwise it is called."""
+    optional: bool = False
+    """Empty: nothing of the kind."""
+    timed: bool = False
+    """Durations may be written as '100 steps', '5 epochs', '64000 examples' or '30%'."""
+    may_change: bool = False
+
+
+SECTIONS: dict[str, type | Part] = {
+    'data': Data,
+    'model': Part('the network', models, provided=('num_classes',)),
+    'loss': Part('per example', losses, {'name': 'softmax_cross_entropy'}, bound=True),
+    'augment': Part('on the device, a batch at a time', augment, (), provided=('num_classes',), bound=True),
+    'views': Part('averaged over in evaluation; {}: the image as it is', augment.views, optional=True, may_change=True),
+    'task': Part(
+        'what is learned',
+        tasks,
+        {'name': 'classification'},
+        provided=('model', 'num_classes', 'loss', 'augment'),
+    ),
+    'optimizer': Part('an optax chain', optim.optimizers, provided=('total_steps',), timed=True),
+    'schedule': Part(
+        'of the learning rate; it peaks at optimizer.learning_rate',
+        optim.schedules,
+        {'name': 'constant'},
+        provided=('peak', 'total_steps'),
+        timed=True,
+    ),
+    'average': Part(
+        'of the networks along the way, evaluated by --averaged; {}: none',
+        optim.averaging,
+        optional=True,
+        timed=True,
+    ),
+    'finetune': Finetune,
+    'training': Training,
+}
+SEED = About('of the parameters, and of all that training draws', least=0)
+
+
+class Field(NamedTuple):
+    """A field of a section, as declared."""
+
+    path: str
+    type: Any
+    default: Any
+    about: About
+
+
+class Facts(NamedTuple):
+    """What the data set decides; found before training, and kept in config.json beside the settings."""
+
+    names: Mapping[str, Sequence[str]]
+    """Feature -> the names of its classes."""
+    train_size: int
+    example: Mapping[str, Mapping[str, Any]]
+    """Feature -> {'shape': [...], 'dtype': '...'} of one training example, as the transforms leave it."""
+    eval_example: Mapping[str, Mapping[str, Any]]
+    """The same for evaluation."""
+
+
+def base() -> ConfigDict:
+    """All fields of a config with their defaults: a config starts from it and says what differs.
+
+    Example:
+        >>> settings = base()
+        >>> settings.training.epochs, settings.loss.name, settings.seed
+        (1.0, 'softmax_cross_entropy', 0)
+    """
+    sections: dict[str, Any] = {'seed': 0}
+    for name, section in SECTIONS.items():
+        if isinstance(section, Part):
+            sections[name] = _as_data(section.default)
+        else:
+            sections[name] = {field.path.partition('.')[2]: _settable(field) for field in declared(name)}
+    return ConfigDict(sections)
+
+
+def declared(section: str) -> Iterator[Field]:
+    """The fields of a section that is a NamedTuple; none for a `Part`.
+
+    Example:
+        >>> next(declared('training'))[:3]
+        ('training.epochs', <class 'float'>, 1.0)
+    """
+    kind = SECTIONS[section]
+    if isinstance(kind, Part):
+        return
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for name in kind._fields:  # type: ignore[attr-defined]
+        annotation, about = typing.get_args(hints[name])[:2]
+        yield Field(f'{section}.{name}', annotation, kind._field_defaults[name], about)  # type: ignore[attr-defined]
+
+
+def may_change(path: str) -> bool:
+    """Whether a resumed run may have another value in this field of the config.
+
+    Example:
+        >>> may_change('training.keep_best'), may_change('optimizer.learning_rate'), may_change('views.name')
+        (True, False, True)
+    """
+    section = path.partition('.')[0].partition('[')[0]
+    kind = SECTIONS.get(section)
+    if isinstance(kind, Part):
+        return kind.may_change
+    if kind is None:
+        return False
+    return any(field.about.may_change and _is_inside(path, field.path) for field in declared(section))
+
+
+def _is_inside(path: str, field: str) -> bool:
+    return path == field or path.startswith((f'{field}.', f'{field}['))
+
+
+def _settable(field: Field) -> Any:
+    """The default, in a form that ConfigDict lets a flag set: a None knows the type that it stands for."""
+    if field.default is None:
+        kind = next(kind for kind in typing.get_args(field.type) if kind is not type(None))
+        return config_dict.placeholder(kind)
+    return _as_data(field.default)
+
+
+def _as_data(value: Any) -> Any:
+    """Tuples as lists: a ConfigDict's flags set lists."""
+    if isinstance(value, Mapping):
+        return {name: _as_data(inner) for name, inner in value.items()}
+    return [_as_data(inner) for inner in value] if isinstance(value, tuple | list) else value

@@ -1,0 +1,158 @@
+"""Predictions for files of the user's: a line for each, predictions.json, and pictures, in a folder of their own."""
+
+import collections
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jax
+import numpy as np
+
+from experiments.run import workdir
+from experiments.run.assemble import Experiment, assemble
+from experiments.run.batches import build_transforms
+from experiments.run.check import Checked
+from experiments.run.evaluation import found_anew
+from experiments.run.exits import BAD_INPUT
+from experiments.run.variables import evaluated_task, restore
+from jaxcv import config, data, training, viz
+from jaxcv.task import Gallery, Names, PhotoOptions, Presentation, Shown
+from jaxcv.types import Batch, Variables
+
+LISTED = 'predictions.json'
+MOST_AT_A_TIME = 32
+"""Pictures in a batch."""
+
+
+def predict(
+    checked: Checked,
+    folder: Path,
+    which: int | str,
+    files: Sequence[Path],
+    output: Path,
+    *,
+    scale: float | None = None,
+    averaged: bool | None = None,
+) -> int:
+    """Answers for each file, in the picture's own pixels, and writes the answers into the output folder.
+
+    Args:
+        checked: the config of the run, with the `data` and `views` to predict with.
+        folder: the workdir.
+        which: 'last', 'best' or a step.
+        files: pictures, of any size.
+        output: a folder that is new, empty, or of an earlier prediction.
+        scale: what a picture's sides are multiplied by, for answers about pixels; None: as in the evaluation.
+        averaged: whether to predict with the average; None: as the config says.
+
+    Returns:
+        The exit code, `BAD_INPUT` if no file could be read.
+    """
+    averaged = checked.training.evaluate_averaged if averaged is None else averaged
+    experiment = assemble(checked, workdir.facts_of(folder, lambda: found_anew(checked)))
+    presentation = experiment.task.presentation
+    if presentation is None:
+        raise config.ConfigError(f'{experiment.settings.task.name} has no presentation: its answers cannot be shown')
+    _check_output(output, files)
+    trained_on = workdir.trained_on(folder, checked)
+    variables, _ = restore(experiment, folder, which, training.make_mesh(), averaged=averaged, trained_on=trained_on)
+    _make(output)
+    task, names = evaluated_task(experiment, averaged=averaged), experiment.facts.names
+    options, readable = _options(experiment, files, scale), collections.deque[tuple[Path, np.ndarray]]()
+    answers = presentation.photos(_compiled(task.predict, variables), _decoded(files, options, readable), options)
+    rows, shown = [], Gallery()
+    for answer in answers:
+        path, image = readable.popleft()  # pictures are decoded ahead, a batch at a time
+        written = presentation.write(image, answer, names)
+        _save_pictures(output, path, written.pictures)
+        rows.append({'file': str(path), **written.row})
+        print(f'{path}  {written.line}')
+        if len(shown.rows) < presentation.most:
+            shown = Gallery((*shown.rows, Shown({'image': image}, answer)), shown.seen + 1)
+    if len(rows) < len(files):
+        print(f'{len(files) - len(rows)} of {len(files)} files could not be read', file=sys.stderr)
+    if not rows:
+        return BAD_INPUT
+    return _conclude(output, rows, presentation, shown._replace(seen=len(rows)), names)
+
+
+def _compiled(predict: Any, variables: Variables) -> Any:
+    compiled = jax.jit(predict)
+
+    def predicted(batch: Batch) -> Any:
+        return compiled(variables, batch)
+
+    return predicted
+
+
+def _options(experiment: Experiment, files: Sequence[Path], scale: float | None) -> PhotoOptions:
+    specs = [spec for spec in experiment.data.eval_transforms if spec['name'] not in data.transforms.OF_OTHER_FEATURES]
+    resizing = [spec for spec in specs if spec['name'] in data.transforms.RESIZING]
+    transform, resize = (
+        data.transforms.compose(build_transforms(some, experiment.checked.registries)) for some in (specs, resizing)
+    )
+    size = min(MOST_AT_A_TIME, experiment.data.eval_batch_size, len(files))
+    shape = tuple(experiment.facts.example['image']['shape'])
+    return PhotoOptions(shape, transform, resize, scale, batch_size=size)
+
+
+def _decoded(
+    files: Sequence[Path], options: PhotoOptions, readable: collections.deque[tuple[Path, np.ndarray]]
+) -> Iterator[dict[str, Any]]:
+    """The pictures that can be read, with as many channels as those of the training; `readable` gets them too."""
+    decode = data.transforms.decode(channels=1 if options.shape[-1] == 1 else 3)
+    for path in files:
+        try:
+            example = decode({'image': path.read_bytes(), 'seed': 0})
+            options.transform(example)  # what it raises belongs to this file, not to its batch
+        except (OSError, ValueError) as error:
+            print(f'{path} cannot be read: {error}', file=sys.stderr)
+            continue
+        readable.append((path, example['image']))
+        yield example
+
+
+def _check_output(output: Path, files: Sequence[Path]) -> None:
+    """Raises a ConfigError where a file of the user's could be written over."""
+    stems = collections.Counter(path.stem for path in files)
+    twice = [str(path) for path in files if stems[path.stem] > 1]
+    if twice:
+        raise config.ConfigError(f'--images: the pictures of {" and ".join(twice[:2])} would be one file: rename one')
+    other = output.is_dir() and any(output.iterdir()) and not _is_list_of_predictions(output / LISTED)
+    if other or output.resolve() in {path.parent.resolve() for path in files}:
+        raise config.ConfigError(
+            f'{output} holds files of yours, which may be written over: give --output=FOLDER, a new or empty one, '
+            f'or one of an earlier prediction'
+        )
+
+
+def _make(output: Path) -> None:
+    """Makes the folder, marked as a prediction's by its predictions.json."""
+    output.mkdir(parents=True, exist_ok=True)
+    if not (output / LISTED).exists():
+        workdir.write_json(output / LISTED, [])
+
+
+def _is_list_of_predictions(path: Path) -> bool:
+    try:
+        rows = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(rows, list) and all(isinstance(row, dict) and 'file' in row for row in rows)
+
+
+def _save_pictures(output: Path, path: Path, pictures: Mapping[str, np.ndarray]) -> None:
+    for suffix, picture in pictures.items():
+        name = output / f'{path.stem}_{suffix}.png'
+        if not cv2.imwrite(str(name), picture[..., ::-1] if picture.ndim == 3 else picture):
+            raise OSError(f'{name} cannot be written: is the disk full?')
+
+
+def _conclude(output: Path, rows: list[dict], presentation: Presentation, shown: Gallery, names: Names) -> int:
+    workdir.write_json(output / LISTED, rows)
+    viz.save(presentation.draw(shown, names), output / 'predictions.png')
+    print(f'written to {output}: {LISTED}, predictions.png')
+    return 0

@@ -1,0 +1,198 @@
+"""The folder of a run: its config, its checkpoints, and what may be written into it."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from experiments.run.assemble import Experiment
+from experiments.run.check import Checked, check
+from experiments.run.fields import Data, Facts, base, may_change
+from jaxcv import config, training
+from jaxcv.files import atomically
+from jaxcv.training.checkpoint import needed_bytes
+
+FOUND = 'found'
+"""The section of config.json that holds the facts."""
+_MAY_DIFFER = (f'{FOUND}.eval_example', f'{FOUND}.ranked_by')
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes files and prints."""
+    return jax.process_index() == 0
+
+
+def say(text: str) -> None:
+    """Prints, in one process only."""
+    if is_first_process():
+        print(text, flush=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Writes JSON atomically."""
+    with atomically(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2) + '\n')
+
+
+def prepare(workdir: Path) -> None:
+    """Makes the folder, so that it is known before training whether it can be written to."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=workdir):
+            pass
+    except OSError as error:
+        raise config.ConfigError(f'the workdir {workdir} cannot be written to: {error.strerror}') from None
+
+
+def settings_of(workdir: Path) -> ConfigDict:
+    """The config of the workdir's run, without the facts; fields that an earlier version lacked have their defaults."""
+    return ConfigDict(with_defaults(_read(workdir)))
+
+
+def facts_of(workdir: Path, find: Callable[[], Facts]) -> Facts:
+    """The facts of the workdir's run; found anew where a version before them wrote the config."""
+    found = _read(workdir).get(FOUND)
+    return find() if found is None else Facts(**{name: found[name] for name in Facts._fields})
+
+
+def ranking_of(workdir: Path) -> tuple[str, str]:
+    """The value that the workdir's checkpoints are ranked by, and which way is better."""
+    content = _read(workdir)
+    options = content.get('training', {})
+    before = options.get('best_metric'), options.get('best_mode')  # where earlier versions had them
+    best, better = content.get(FOUND, {}).get('ranked_by', before)
+    return best, better
+
+
+def trained(workdir: Path, given: ConfigDict | None, used: Mapping[str, Any] | None = None) -> Checked:
+    """The config of a trained workdir; of a `given` one, `data` and `views` count, and the model must be the same."""
+    own = settings_of(workdir)
+    if given is None:
+        return check(own, used)
+    other = [d for name in ('model', 'task') for d in config.differences(own.get(name, {}), given.get(name, {}))]
+    if other:
+        raise config.ConfigError(
+            f'--config is not what {workdir} was trained with (leave it out, the workdir has its own): '
+            + '; '.join(other)
+        )
+    own.views = given.views.to_dict()
+    own.data = given.data.to_dict()
+    return check(own, used)
+
+
+def trained_on(workdir: Path, checked: Checked) -> Data:
+    """The fields of `data` that the workdir's run was trained with; from another folder where `checked` has one."""
+    own = Data(**settings_of(workdir).data)
+    return own._replace(data_dir=checked.data.data_dir) if own.name == checked.data.name else own
+
+
+def check_config(experiment: Experiment, workdir: Path, *, changes_allowed: bool) -> None:
+    """If a run is resumed its config and facts must be those it began with, but for what may change.
+
+    Raises:
+        ConfigError: the workdir holds a run of another config, with the differences.
+    """
+    if not (workdir / 'config.json').exists() or not _saved_steps(workdir):
+        return
+    before, now = {**settings_of(workdir).to_dict(), FOUND: _read(workdir).get(FOUND)}, _content(experiment)
+    if before[FOUND] is None:  # a version before the facts
+        del before[FOUND], now[FOUND]
+    changed = config.differences(before, now)
+    others = [line for line in changed if not may_change(line.partition(':')[0]) and not line.startswith(_MAY_DIFFER)]
+    if others and not changes_allowed:
+        raise config.ConfigError(
+            f'{workdir} holds a run of another config. Give another --workdir, the same config, or '
+            f'--resume_with_changes to go on from its last checkpoint with these changes:\n'
+            + '\n'.join(f'  {line}' for line in others)
+        )
+    if shown := [line for line in changed if not line.startswith(_MAY_DIFFER)]:
+        say('resumed with changes:\n' + '\n'.join(f'  {line}' for line in shown))
+
+
+def save_config(experiment: Experiment, workdir: Path) -> None:
+    """Writes the config and the facts into config.json."""
+    if is_first_process():
+        write_json(workdir / 'config.json', _content(experiment))
+
+
+def describe(path: Path, described: Mapping[str, Any], *, what: str) -> None:
+    """Writes what a study's workdir is about: its flags, and its configs at the first level; atomically.
+
+    Raises:
+        ConfigError: it is about something else, with the differences.
+    """
+    if path.exists():
+        before = json.loads(path.read_text())
+        filled = {k: with_defaults(v) if _is_config(v) else v for k, v in before.items()}
+        if changed := config.differences(filled, described):
+            raise config.ConfigError(
+                f'{path.parent} holds another {what}. Give another --workdir, or the flags of that one:\n'
+                + '\n'.join(f'  {line}' for line in changed)
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, described)
+
+
+def check_space(workdir: Path, shapes: training.TrainState, keep: int) -> None:
+    """Raises a ConfigError where the disk has no room for the checkpoints to be kept."""
+    free, needed = shutil.disk_usage(workdir).free, needed_bytes(shapes, max(0, keep - len(_saved_steps(workdir))))
+    if free < needed:
+        raise config.ConfigError(
+            f'{workdir} has {free / 1e6:,.0f} MB free, but the checkpoints will take {needed / 1e6:,.0f} MB: '
+            f'make room, or set training.keep_last and training.keep_best lower'
+        )
+
+
+def checkpoints(experiment: Experiment, workdir: Path, *, read_only: bool = False) -> training.Checkpoints:
+    """The checkpoints of a workdir, kept as the config says."""
+    options = experiment.training
+    return training.checkpoints(
+        workdir / 'checkpoints',
+        keep_last=options.keep_last,
+        keep_best=options.keep_best,
+        best_metric=experiment.best,
+        better=better(experiment),
+        read_only=read_only,
+    )
+
+
+def better(experiment: Experiment) -> Any:
+    """'max' or 'min': which values of `experiment.best` are better."""
+    return experiment.task.units[experiment.best].better
+
+
+def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds the fields that a config lacks, and takes out those of earlier versions; calls have their own defaults."""
+    defaults = base().to_dict()
+    sections = {name: {**defaults[name], **given.get(name, {})} for name in ('data', 'finetune', 'training')}
+    sections['training'].pop('best_mode', None)  # the unit of the metric has it
+    for finding in ('train_size', 'image_shape'):  # in `found` now
+        sections['data'].pop(finding, None)
+    if not isinstance(sections['data']['class_names'], Mapping):  # they were a finding too
+        sections['data']['class_names'] = {}
+    if names := sections['data'].pop('mask_classes', None):
+        sections['data']['class_names'] = {'mask_classes'.partition('_')[0]: names}
+    found = {name: value for name, value in given.items() if name != FOUND}
+    return {**defaults, **found, **sections}
+
+
+def _content(experiment: Experiment) -> dict[str, Any]:
+    found = {**experiment.facts._asdict(), 'ranked_by': [experiment.best, better(experiment)]}
+    return {**experiment.settings.to_dict(), FOUND: found}
+
+
+def _read(workdir: Path) -> dict[str, Any]:
+    return config.load(workdir / 'config.json').to_dict()
+
+
+def _saved_steps(workdir: Path) -> list[str]:
+    return [path.name for path in (workdir / 'checkpoints').glob('*') if path.name.isdigit()]
+
+
+def _is_config(value: object) -> bool:
+    return isinstance(value, Mapping) and 'training' in value
