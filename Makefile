@@ -1,18 +1,23 @@
-# The two commands of the README are `make demo` and `make test`; both set up .venv first.
+# `make demo` and `make test` set up .venv first. `make check` is for while one works: lint, types, and the tests of
+# what changed; `make test` decides whether a change lands; `make test-all` adds the tests that take minutes.
 PYTHON := .venv/bin/python
 WORKDIR := runs/digits
+PYTEST := $(PYTHON) -m pytest -n auto --maxprocesses=8
 
-.PHONY: demo test test-all lint format
+.PHONY: demo check test test-all lint format
 
 demo: .venv/ready
-	$(PYTHON) -m experiments.train --config=experiments/classification/digits.py --workdir=$(WORKDIR)
+	$(PYTHON) -m experiments.train --config=digits --workdir=$(WORKDIR)
 	$(PYTHON) -m experiments.evaluate --workdir=$(WORKDIR)
 
+check: lint
+	$(PYTEST) -m 'not slow' $$($(PYTHON) -m tests.changed $(SINCE))
+
 test: lint
-	$(PYTHON) -m pytest -n auto --maxprocesses=8 -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-all: lint
-	$(PYTHON) -m pytest -n auto --maxprocesses=8
+	$(PYTEST)
 
 lint: .venv/ready
 	.venv/bin/ruff format --check .

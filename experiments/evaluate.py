@@ -7,7 +7,6 @@ from experiments import launch
 from experiments.run.evaluation import evaluate
 from experiments.run.workdir import trained
 
-
 USES = (*launch.OF_A_TRAINED_RUN, *launch.ON_SEVERAL_HOSTS)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from absl import app, flags, logging
+from jaxcv.names import nearest
 from ml_collections import ConfigDict, config_flags
 
 import experiments
@@ -22,7 +23,6 @@ import jaxcv
 from experiments.run import fields
 from experiments.run.exits import BAD_INPUT, NOT_FINITE
 from jaxcv import config, training
-from jaxcv.names import nearest
 from jaxcv.training.checkpoint import CheckpointError
 from jaxcv.training.hooks import NonFiniteLoss
 

@@ -11,7 +11,6 @@ from experiments.run.training import train
 from experiments.run.workdir import settings_of
 from jaxcv import config
 
-
 USES = ('config', 'workdir', 'use', 'resume_with_changes', *launch.ON_SEVERAL_HOSTS)
 
 

@@ -85,6 +85,43 @@ def test_heavy_imports_are_inside_functions(path):
     assert not heavy, f'import {heavy} where it is used'
 
 
+KINDS = {
+    *('label', 'labels', 'mask', 'masks', 'class_iou', 'boxes', 'box_labels', 'instance_masks', 'disparity', 'flow'),
+    *('classification', 'segmentation', 'detection', 'embedding', 'stereo', 'probabilities', 'confusion'),
+    *('top1', 'top5', 'accuracy', 'pixel_accuracy', 'mean_iou', 'boundary_f_score'),
+}
+"""Names of features, tasks, predictions and metrics that belong to one kind of task."""
+
+GENERAL = [
+    *(ROOT / 'experiments').glob('*.py'),
+    *(ROOT / 'experiments' / 'run').rglob('*.py'),
+    *(ROOT / 'jaxcv' / 'training').rglob('*.py'),
+    *(ROOT / 'jaxcv' / 'data' / f'{name}.py' for name in ('pipeline', 'reading', 'prefetch', 'orders')),
+]
+
+
+@pytest.mark.parametrize('path', GENERAL, ids=lambda path: str(path.relative_to(ROOT)))
+def test_general_code_names_no_kind_of_task(path):
+    """Launchers, their `run`, training and the pipeline serve all tasks: tasks and presentations say what differs."""
+    tree = ast.parse(path.read_text())
+    texts = {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    found = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts
+    }
+    assert not found & KINDS
+
+
+def test_only_mains_read_flags():
+    """What a function of `run` depends on is among its arguments."""
+    for path in (ROOT / 'experiments' / 'run').rglob('*.py'):
+        modules = {name.split('.')[0] for name in imports(path)} | set(imports(path))
+        assert not modules & {'absl.flags', 'absl.app', 'experiments.launch'}, path
+
+
 ALONE = """
 import importlib, pkgutil, sys
 

@@ -165,12 +165,13 @@ def num_classes(checked: Checked, facts: Facts) -> dict[str, int]:
 def _task_factory(checked: Checked, provided: Mapping[str, Any]) -> Callable[[Any], Task]:
     """Makes model -> task."""
     settings = checked.settings
-    parts = {
-        'loss': config.bind(settings.loss, losses, path='loss', registries=checked.registries),
+    parts: dict[str, Any] = {
         'augment': tuple(
             config.bind(spec, augment, provided=provided, registries=checked.registries) for spec in settings.augment
-        ),
+        )
     }
+    if settings.loss:
+        parts['loss'] = config.bind(settings.loss, losses, path='loss', registries=checked.registries)
     return lambda model: _build(checked, 'task', settings.task, {**provided, **parts, 'model': model})
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.run.fields import SEED, SECTIONS, Data, Part, Training, base, declared
+from experiments.run.fields import SECTIONS, SEED, Data, Part, Training, base, declared
 from jaxcv import augment, config, data, losses, metrics, models, optim, tasks
 
 PACKAGES = {
@@ -146,7 +146,7 @@ def _timed_fields(name: str, section: ConfigDict) -> dict[str, Any]:
     """The fields, with durations as numbers where they are durations, for the check of types."""
     fields = section.to_dict()
     if name == 'finetune' and isinstance(fields.get('frozen_until'), Mapping):
-        fields['frozen_until'] = {layer: 0 for layer in fields['frozen_until']}
+        fields['frozen_until'] = dict.fromkeys(fields['frozen_until'], 0)
     return fields
 
 

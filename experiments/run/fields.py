@@ -133,15 +133,10 @@ class Part(NamedTuple):
 SECTIONS: dict[str, type | Part] = {
     'data': Data,
     'model': Part('the network', models, provided=('num_classes',)),
-    'loss': Part('per example', losses, {'name': 'softmax_cross_entropy'}, bound=True),
+    'loss': Part("per example; {}: the task's own", losses, optional=True, bound=True),
     'augment': Part('on the device, a batch at a time', augment, (), provided=('num_classes',), bound=True),
     'views': Part('averaged over in evaluation; {}: the image as it is', augment.views, optional=True, may_change=True),
-    'task': Part(
-        'what is learned',
-        tasks,
-        {'name': 'classification'},
-        provided=('model', 'num_classes', 'loss', 'augment'),
-    ),
+    'task': Part('what is learned', tasks, provided=('model', 'num_classes', 'loss', 'augment')),
     'optimizer': Part('an optax chain', optim.optimizers, provided=('total_steps',), timed=True),
     'schedule': Part(
         'of the learning rate; it peaks at optimizer.learning_rate',
@@ -188,8 +183,8 @@ def base() -> ConfigDict:
 
     Example:
         >>> settings = base()
-        >>> settings.training.epochs, settings.loss.name, settings.seed
-        (1.0, 'softmax_cross_entropy', 0)
+        >>> settings.training.epochs, settings.schedule.name, settings.seed
+        (1.0, 'constant', 0)
     """
     sections: dict[str, Any] = {'seed': 0}
     for name, section in SECTIONS.items():

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
@@ -28,21 +29,20 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture
 def command(monkeypatch, capfd):
-    """command(main, *arguments) -> Ended."""
+    """command(launcher, *arguments) -> Ended."""
 
-    def run(main, *arguments: str) -> Ended:
+    def run(launcher: ModuleType, *arguments: str) -> Ended:
         # a new process has no overrides yet
         for name in list(flags.FLAGS):
             if name.startswith('config.') or '[' in name:
                 delattr(flags.FLAGS, name)
-        for name in ('config', 'workdir', 'checkpoint', 'images', 'output', 'out', 'averaged', 'resume_with_changes'):
-            if name in flags.FLAGS:
+            elif flags.FLAGS[name].present:
                 flags.FLAGS[name].unparse()
         flags.FLAGS.unparse_flags()
         monkeypatch.setattr(sys, 'argv', ['command', *arguments])
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
-            launch.launch(main)
+            launch.launch(launcher.main, uses=launcher.USES)
         return Ended(ended.value.code or 0, *capfd.readouterr())
 
     return run
