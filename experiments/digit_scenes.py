@@ -130,7 +130,7 @@ def _test_batches() -> list[Batch]:
 @functools.cache
 def _class_names() -> tuple[str, ...]:
     fields = pieces.Data(**get_config().data)
-    return pieces.source(fields, fields.train_split).class_names
+    return next(iter(pieces.source(fields, fields.train_split).names.values()))
 
 
 def _network(settings: ConfigDict, workdir: Path) -> tuple[Predict, int]:

@@ -172,7 +172,8 @@ def resolve(settings: ConfigDict, train: data.Source) -> ConfigDict:
     Raises:
         ConfigError: the data set does not name its classes.
     """
-    if not train.class_names:
+    class_names = next(iter(train.names.values()), ())
+    if not class_names:
         raise config.ConfigError(
             f'{settings.data.name} does not name its classes: list them in data.mask_classes'
             + ' or, a line each, in data_dir/classes.txt' * (settings.data.name == 'folder_masks')
@@ -180,7 +181,7 @@ def resolve(settings: ConfigDict, train: data.Source) -> ConfigDict:
     if settings.task.get('name') == 'segmentation':
         _look_at_masks(settings, train)
     settings = settings.copy_and_resolve_references().unlock()
-    settings.data.class_names = list(train.class_names)
+    settings.data.class_names = list(class_names)
     settings.data.train_size = train.size
     return settings
 
@@ -444,10 +445,11 @@ def source(fields: Data, split: str) -> data.Source:
     if fields.classes:
         opened = data.only_classes(opened, fields.classes)
     if fields.mask_classes:
-        opened = opened._replace(class_names=tuple(fields.mask_classes))
-    if fields.class_names and list(opened.class_names) != list(fields.class_names):
+        opened = opened._replace(names={'mask': tuple(fields.mask_classes)})
+    class_names = next(iter(opened.names.values()), ())
+    if fields.class_names and list(class_names) != list(fields.class_names):
         raise config.ConfigError(
-            f'{fields.name}, {split}, has the classes {_shortened(opened.class_names)}, '
+            f'{fields.name}, {split}, has the classes {_shortened(class_names)}, '
             f'but the run was trained on {_shortened(fields.class_names)}'
         )
     return opened

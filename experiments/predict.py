@@ -68,7 +68,10 @@ def _labels(
     """Predicts the class of each image, as the evaluation would."""
     names = experiment.data.class_names
     files = data.Source(
-        len(paths), lambda i: {'image': paths[i].read_bytes(), 'label': 0}, lambda i: str(paths[i]), tuple(names)
+        len(paths),
+        lambda i: {'image': paths[i].read_bytes(), 'label': 0},
+        lambda i: str(paths[i]),
+        {'label': tuple(names)},
     )
     batches = pieces.eval_batches(experiment.data._replace(on_broken='skip'), files)
     task = pieces.evaluated_task(experiment, averaged=launch.averaged(settings))
