@@ -1,19 +1,23 @@
 """From a data set on disk to batches of arrays: the only package that knows tfds and Grain.
 
 A `Source` reads raw examples at random places, `transforms` are closures `example -> example` that run on the host in
-threads, and the batches are a pure function of the seed and the step: the same on one process or many, and after a
-resume. TensorFlow is never imported.
+threads, an order of `orders` is a function (seed, epoch) -> indices, and the batches are a pure function of the seed
+and the step: the same on one process or many, and after a resume. TensorFlow is never imported.
 """
 
-from jaxcv.data import transforms
-from jaxcv.data.pipeline import eval_batches, prefetch, train_batches
-from jaxcv.data.sources import Source, describe, only_classes, source, subset
+from jaxcv.data import orders, transforms
+from jaxcv.data.opening import source
+from jaxcv.data.pipeline import eval_batches, train_batches
+from jaxcv.data.prefetch import prefetch
+from jaxcv.data.sources import Source, describe, feature_values, only_classes, subset
 
 __all__ = [
     'Source',
     'describe',
     'eval_batches',
+    'feature_values',
     'only_classes',
+    'orders',
     'prefetch',
     'source',
     'subset',

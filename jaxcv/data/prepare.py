@@ -1,4 +1,4 @@
-"""Prepares a tfds data set as array_record, the format that can be read at random: `source` opens it from then on.
+"""Prepare a tfds data set as array_record, the format with random access that `source` reads.
 
 python -m jaxcv.data.prepare cifar10 [--data_dir=/data/tfds]
 """
@@ -12,20 +12,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxcv.data.sources import describe, register_bundled, source, unknown_name
+from jaxcv.data.opening import source
+from jaxcv.data.sources import describe
+from jaxcv.data.tfds_source import register_bundled, unknown_name
 
 __all__ = ['main', 'prepare']
 
 
 def prepare(name: str, *, data_dir: str | os.PathLike | None = None) -> str:
-    """Downloads a tfds data set and writes it as array_record.
+    """Download a tfds data set and write it as array_record.
 
-    One that is there as TFRecord is converted: array_record files are written beside the old ones, without TensorFlow.
-    One that is ready is left alone.
+    A data set that is stored as TFRecord is converted without TensorFlow: array_record files are added to the old ones.
+    A data set that is ready already is left as it is.
 
     Args:
         name: The data set, with its config and version if need be.
-        data_dir: Where to put it, by default tfds' own folder.
+        data_dir: The folder of prepared data sets, by default tfds' own.
 
     Returns:
         A line for each split.
@@ -36,7 +38,7 @@ def prepare(name: str, *, data_dir: str | os.PathLike | None = None) -> str:
 
     Example:
         >>> import contextlib, io, tempfile
-        >>> with contextlib.redirect_stdout(io.StringIO()):  # tfds tells what it does
+        >>> with contextlib.redirect_stdout(io.StringIO()):  # tfds prints its progress
         ...     splits = prepare('digits', data_dir=tempfile.mkdtemp())
         >>> print(splits)
         train: 1,200 examples from digits/train[0] on, 10 classes: 0, 1, 2, 3, 4, ...
@@ -63,7 +65,11 @@ def prepare(name: str, *, data_dir: str | os.PathLike | None = None) -> str:
 
 
 def _convert(builder: Any) -> None:
-    """Writes the TFRecord files' records to array_record files, then says so in the data set's description."""
+    """Copy the records of TFRecord files to array_record files, then list that format in `dataset_info.json`.
+
+    All files are written under temporary names and renamed at the end, so that a run that stops early leaves the data
+    set as it was.
+    """
     from array_record.python.array_record_module import ArrayRecordWriter
 
     unfinished: list[tuple[Path, Path]] = []
@@ -97,17 +103,17 @@ def _tfrecords(path: Path) -> Iterator[bytes]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line.
+    """Run the command line.
 
     Args:
         arguments: The words after the command; those of the process if None.
 
     Returns:
-        The exit code: 0, or 1 after a message that says what is missing.
+        The exit code: 0, or 1 after a message that names the missing package or the error.
     """
     parser = argparse.ArgumentParser(prog='python -m jaxcv.data.prepare', description='Prepares a tfds data set.')
     parser.add_argument('name', help="the data set, with its config and version if need be: 'cifar10'")
-    parser.add_argument('--data_dir', help="where to put it, by default tfds' own folder")
+    parser.add_argument('--data_dir', help="the folder of prepared data sets, by default tfds' own")
     options = parser.parse_args(arguments)
     try:
         print(prepare(options.name, data_dir=options.data_dir))
@@ -115,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(
             f'preparing {options.name} needs one more package ({error}); for TensorFlow: pip install tensorflow'
         )
-    except Exception as error:  # of the download, the disk or the data set's own code: told, not traced
+    except Exception as error:  # of the download, the disk or the data set's own code: a message is enough
         return _fail(f'{options.name} could not be prepared: {error}')
     return 0
 

@@ -7,7 +7,7 @@ _MASK = (1 << 64) - 1
 
 
 def mix(seed: int, position: int) -> int:
-    """Joins a seed and a position to a 64-bit seed that shows no pattern in either.
+    """Hash a seed and a position to a 64-bit seed: neighbouring seeds and positions give unrelated ones.
 
     Args:
         seed: The run's seed.
@@ -24,7 +24,7 @@ def mix(seed: int, position: int) -> int:
 
 
 def uniform(seed: int) -> tuple[float, int]:
-    """Draws from [0, 1), and returns the seed of the next draw.
+    """Draw from the uniform distribution on [0, 1), and return the seed of the next draw.
 
     SplitMix64: the seed moves by a fixed odd step, and its scrambled top 53 bits are the number.
 

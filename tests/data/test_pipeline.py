@@ -8,27 +8,7 @@ import numpy as np
 import pytest
 
 from jaxcv.data import Source, eval_batches, prefetch, source, train_batches, transforms
-
-
-def numbers(size, *, broken=(), labels=None, classes=('even', 'odd')):
-    """A data set of 2x2 images that hold their own index."""
-
-    def read(index):
-        if index in broken:
-            raise ValueError('broken on purpose')
-        label = index % 2 if labels is None else labels[index]
-        return {'image': np.full((2, 2, 3), index, np.uint8), 'label': label, 'weight': index / 2, 'id': f'n{index}'}
-
-    return Source(size, read, lambda index: f'numbers[{index}]', classes)
-
-
-def draw(example):
-    """A transform that shows the seed it was given."""
-    return {**example, 'draw': np.float64(example['seed'])}
-
-
-def indices(batches, count):
-    return [batch['index'].tolist() for batch in itertools.islice(batches, count)]
+from tests.data.numbers import draw, indices, numbers, same
 
 
 @pytest.mark.parametrize('threads', [1, 4])
@@ -68,10 +48,6 @@ def test_each_epoch_is_a_new_shuffle_of_everything():
         b['draw'] for b in itertools.islice(train_batches(numbers(10), batch_size=4, transforms=[draw], seed=1), 10)
     ]
     assert len(np.unique(draws)) == 40  # no two draws of the run are alike
-
-
-def same(one, two):
-    return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)
 
 
 @pytest.mark.parametrize('wrap', [lambda batches: batches, lambda batches: prefetch(batches, dict, size=3)])
@@ -203,7 +179,7 @@ def test_errors_say_what_to_do():
 
     with pytest.raises(ValueError, match=r"'more' is .*missing"):
         train(numbers(8), batch_size=8, transforms=[sometimes])
-    encoded = Source(4, lambda index: {'image': b'bytes', 'label': 0}, str, ('a',))
+    encoded = Source(4, lambda index: {'image': b'bytes', 'label': 0}, str, {'label': ('a',)})
     with pytest.raises(ValueError, match="begin the transforms with 'decode'"):
         train(encoded, on_broken='skip')
 
@@ -214,54 +190,6 @@ def test_a_fault_in_a_transform_is_not_taken_for_a_broken_image():
 
     with pytest.raises(KeyError):
         train(numbers(8), transforms=[faulty], on_broken='skip')
-
-
-def test_prefetch_runs_ahead_but_speaks_of_what_it_handed_out():
-    put = []
-
-    def record(batch):
-        put.append(batch['index'].tolist())
-        return batch
-
-    batches = train_batches(numbers(20), batch_size=2, transforms=[], seed=0)
-    ahead = prefetch(batches, record, size=3)
-    assert put == []
-    first = next(ahead)['index'].tolist()
-    assert len(put) == 3
-    assert put[0] == first
-    assert ahead.get_state()['next_index'] == 1
-    assert batches.get_state()['next_index'] == 3
-    assert [b['index'].tolist() for b in itertools.islice(ahead, 2)] == put[1:3]
-
-
-def test_prefetch_raises_an_error_where_it_belongs():
-    def three():
-        yield from (1, 2, 3)
-        raise OSError('the fourth')
-
-    batches = prefetch(three(), lambda batch: -batch, size=4)
-    assert [next(batches), next(batches), next(batches)] == [-1, -2, -3]
-    for _ in range(2):
-        with pytest.raises(OSError, match='the fourth'):
-            next(batches)
-    assert list(prefetch([], lambda batch: batch)) == []
-    assert list(prefetch(iter('abc'), str.upper, size=9)) == ['A', 'B', 'C']
-    with pytest.raises(TypeError, match='no get_state'):
-        prefetch([1], lambda batch: batch).get_state()
-
-    def refuse(batch):
-        raise RuntimeError('no memory')
-
-    with pytest.raises(RuntimeError, match='no memory'):
-        next(prefetch([1], refuse))
-
-
-def test_prefetch_counts_the_skipped_of_an_evaluation():
-    evaluation = eval_batches(numbers(6, broken={1, 5}), batch_size=2, transforms=[], on_broken='skip')
-    ahead = prefetch(evaluation, dict, size=3)
-    assert [(next(ahead)['index'].tolist(), ahead.skipped) for _ in range(3)] == [([0, 1], 1), ([2, 3], 1), ([4, 5], 2)]
-    with pytest.raises(StopIteration):
-        next(ahead)
 
 
 def test_training_reads_real_jpegs_alike_in_any_number_of_threads(tmp_path):

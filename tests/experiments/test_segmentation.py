@@ -348,7 +348,7 @@ def test_masks_in_black_and_white_are_told(white, transforms, warned, monkeypatc
     monkeypatch.setattr(pieces.logging, 'warning', lambda text, *args: said.append(text % args))
     mask = np.zeros((4, 4), np.uint8)
     mask[1:3] = white
-    masks = data.Source(3, lambda i: {'image': b'', 'mask': mask, 'seed': i}, str, ('ground', 'thing'))
+    masks = data.Source(3, lambda i: {'image': b'', 'mask': mask, 'seed': i}, str, {'mask': ('ground', 'thing')})
     settings = folder.get_config()
     settings.data.train_transforms = [{'name': 'decode'}, {'name': 'decode_mask'}, *transforms]
     assert pieces.resolve(settings, masks).data.class_names == ['ground', 'thing']

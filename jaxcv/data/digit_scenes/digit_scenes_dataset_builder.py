@@ -1,4 +1,4 @@
-"""The tfds builder `digit_scenes`; what it yields is drawn by `scenes`."""
+"""The tfds builder `digit_scenes`, of scenes that `scenes` draws."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ _EXAMPLES = {'train': 1000, 'validation': 200, 'test': 200}
 
 @dataclasses.dataclass(kw_only=True)
 class ScenesConfig(tfds.core.BuilderConfig):
-    """How hard the scenes are to read."""
+    """A configuration of the data set: the difficulty of its scenes."""
 
     difficulty: scenes.Difficulty = dataclasses.field(default_factory=scenes.Difficulty)
 
@@ -23,9 +23,12 @@ class ScenesConfig(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Handwritten digits on real photos and textures, 96x96: 1,000 scenes to train, 200 to validate, 200 to test."""
 
-    VERSION = tfds.core.Version('1.0.0')
-    RELEASE_NOTES = {'1.0.0': 'Scene i of split s is drawn from PCG64([s, i]).'}  # noqa: RUF012
-    # The first is what `digit_scenes` alone means.
+    VERSION = tfds.core.Version('2.0.0')
+    RELEASE_NOTES = {  # noqa: RUF012
+        '1.0.0': 'Scene i of split s is drawn from PCG64([s, i]).',
+        '2.0.0': 'The same scenes; `masks` is named `instance_masks`, and `labels` `box_labels`.',
+    }
+    # The first is the default.
     BUILDER_CONFIGS = [  # noqa: RUF012
         ScenesConfig(name='default', description='2 to 7 digits that overlap a little, some curves, some noise.'),
         ScenesConfig(
@@ -60,9 +63,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 {
                     'image': tfds.features.Image(shape=(_SIZE, _SIZE, 3)),
                     'mask': tfds.features.LabeledImage(shape=(_SIZE, _SIZE, 1), labels=list(scenes.CLASS_NAMES)),
-                    'masks': tfds.features.Tensor(shape=(None, _SIZE, _SIZE), dtype=np.uint8, encoding='zlib'),
+                    'instance_masks': tfds.features.Tensor(shape=(None, _SIZE, _SIZE), dtype=np.uint8, encoding='zlib'),
                     'boxes': tfds.features.Tensor(shape=(None, 4), dtype=np.float32),
-                    'labels': tfds.features.Sequence(tfds.features.ClassLabel(num_classes=10)),
+                    'box_labels': tfds.features.Sequence(tfds.features.ClassLabel(num_classes=10)),
                 }
             ),
             supervised_keys=('image', 'mask'),

@@ -1,7 +1,7 @@
 """Scenes of handwritten digits on photos and textures, drawn by a seed: the digits' exact masks are known.
 
 Pure functions of NumPy arrays. The digits are scikit-learn's, the backgrounds the pictures that scikit-image's package
-holds (its loader would download others). The splits share neither a handwritten digit nor a background pixel.
+holds (others would be downloaded by its loader). The splits share neither a handwritten digit nor a background pixel.
 """
 
 import functools
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from jaxcv.data.transforms import IGNORED
+from jaxcv.features import IGNORED
 
 __all__ = ['CLASS_NAMES', 'Difficulty', 'Scene', 'backgrounds', 'digits', 'scene']
 
@@ -30,16 +30,16 @@ _TRIES = 20
 
 
 class Difficulty(NamedTuple):
-    """What makes a scene hard to read."""
+    """The options of `scene` that make it hard to read."""
 
     digits: tuple[int, int] = (2, 7)
-    """Least and most digits tried; one that finds no place is left out."""
+    """Least and largest number of digits; one without a free place in 20 tries is left out."""
     sizes: tuple[float, float] = (14.0, 48.0)
     """Least and largest side of a digit's square, in pixels; log-uniform."""
     tilt: float = 20.0
     """Largest rotation to either side, in degrees."""
     hidden: float = 0.25
-    """Largest share of a digit that those above it may cover, and that may lie on those below it."""
+    """Largest share of a digit that later digits may cover, and largest share of it that may cover earlier ones."""
     contrast: float = 70.0
     """Least difference of a digit's luma from the mean luma beneath it, of 255."""
     strokes: int = 3
@@ -51,17 +51,17 @@ class Difficulty(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """An image and all that is known of its k digits, from the lowest to the topmost."""
+    """An image with the exact masks, boxes and labels of its k digits, from the lowest to the topmost."""
 
     image: np.ndarray
     """uint8 `[h w 3]`, RGB."""
     mask: np.ndarray
     """uint8 `[h w]`: 0 background, d + 1 the digit d, and with `border` 255 at edges."""
-    masks: np.ndarray
+    instance_masks: np.ndarray
     """uint8 `[k h w]`: 1 where the digit is on top."""
     boxes: np.ndarray
-    """float32 `[k 4]`: the bounds of `masks`, xyxy in pixels, x2 and y2 exclusive."""
-    labels: np.ndarray
+    """float32 `[k 4]`: the bounds of `instance_masks`, xyxy in pixels, x2 and y2 exclusive."""
+    box_labels: np.ndarray
     """int32 `[k]`: the digit, 0 to 9; its class in `mask` is one more."""
 
 
@@ -121,7 +121,7 @@ def scene(
     size: int = 96,
     difficulty: Difficulty = Difficulty(),  # noqa: B008 (it cannot be changed)
 ) -> Scene:
-    """Draws a scene: a crop of a background, coloured curves, digits one upon another, and noise.
+    """Draw a scene: a crop of a background, coloured curves, overlapping digits, and noise.
 
     A digit covers the share `α = clip(1/2 + s (a - 0.4), 0, 1)` of a pixel, where `a` is its 8x8 ink resized (cubic)
     and rotated, and the slope `s` makes edges about a pixel wide; the image becomes `α colour + (1 - α) image`. The
@@ -131,9 +131,9 @@ def scene(
         seed: Of all that is random; a sequence of integers counts as one.
         pictures: Backgrounds, uint8 `[h w 3]`.
         ink: Digits to draw from, float32 `[n 8 8]` in [0, 1].
-        labels: What they are, `[n]`.
+        labels: The digits that they show, 0 to 9, `[n]`.
         size: Side of the image, in pixels.
-        difficulty: How hard it is to read.
+        difficulty: Numbers and ranges of what is drawn.
 
     Returns:
         The scene. It has at least one digit.
@@ -143,7 +143,7 @@ def scene(
 
     Example:
         >>> example = scene(7, backgrounds('train'), *digits('train'))
-        >>> example.image.shape, example.labels.tolist(), np.unique(example.mask).tolist()
+        >>> example.image.shape, example.box_labels.tolist(), np.unique(example.mask).tolist()
         ((96, 96, 3), [6, 1], [0, 2, 7])
     """
     if not 8 <= difficulty.sizes[0] <= difficulty.sizes[1] <= size / 1.5:
@@ -179,9 +179,9 @@ def scene(
     mask = np.append(found + 1, 0).astype(np.uint8)[owner]  # -1, no digit, is the last
     if difficulty.border:
         mask[partly] = IGNORED
-    masks = (owner == np.arange(len(found))[:, None, None]).astype(np.uint8)
-    boxes = np.array([_bounds(m) for m in masks], np.float32)
-    return Scene(np.clip(np.round(image), 0, 255).astype(np.uint8), mask, masks, boxes, found)
+    instance_masks = (owner == np.arange(len(found))[:, None, None]).astype(np.uint8)
+    boxes = np.array([_bounds(m) for m in instance_masks], np.float32)
+    return Scene(np.clip(np.round(image), 0, 255).astype(np.uint8), mask, instance_masks, boxes, found)
 
 
 def _checked(split: str) -> str:
@@ -215,7 +215,7 @@ def _background(rng: np.random.Generator, pictures: Sequence[np.ndarray], size: 
 
 
 def _stroke(rng: np.random.Generator, size: int) -> np.ndarray:
-    """How far a curve (an arc of an ellipse) covers each pixel: as thick as a digit's line, but no digit."""
+    """The share of each pixel that a curve (an arc of an ellipse, as thick as a digit's line) covers."""
     canvas = np.zeros((size, size), np.uint8)
     centre = tuple(int(x) for x in rng.integers(0, size, 2))
     axes = tuple(int(x) for x in rng.uniform(size / 16, size / 3, 2))
@@ -234,9 +234,9 @@ def _placed(
     size: int,
     difficulty: Difficulty,
 ) -> np.ndarray | None:
-    """How far a digit covers each pixel, at a random place that leaves enough to see of the others; None if none."""
+    """A digit's share of each pixel, at a random place that leaves the others visible; None if none is found."""
     side = float(np.exp(rng.uniform(*np.log(difficulty.sizes))))
-    # An empty pixel all around, so that the edge of the 8x8 square is no edge of the digit.
+    # A border of empty pixels, so that a digit fades out at the edge of its 8x8 square.
     padded, centre = np.pad(ink, 1), 4.5
     visible, whole = np.bincount(owner[owner >= 0], minlength=len(areas)), np.array(areas, int)
     for _ in range(_TRIES):
@@ -254,7 +254,7 @@ def _placed(
 
 
 def _colour(rng: np.random.Generator, image: np.ndarray, cover: np.ndarray, contrast: float) -> np.ndarray:
-    """A random colour whose luma is far enough from the mean of what it covers."""
+    """A random colour whose luma differs enough from the mean luma of the pixels that it covers."""
     luma = np.array([0.299, 0.587, 0.114])
     beneath = float((image[cover > 0.5] @ luma).mean())
     for _ in range(_TRIES):
@@ -269,6 +269,6 @@ def _blend(image: np.ndarray, cover: np.ndarray, colour: np.ndarray) -> np.ndarr
 
 
 def _bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """The box (x1, y1, x2, y2) of what is not 0."""
+    """The box (x1, y1, x2, y2) of the pixels that are not 0."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -1,4 +1,4 @@
-"""The tfds builder `digits`. tfds looks for a builder's resource files in its folder: so it has one of its own."""
+"""The tfds builder `digits`, in a folder of its own because tfds searches a builder's folder for its resource files."""
 
 import numpy as np
 import tensorflow_datasets as tfds

@@ -1,3 +1,3 @@
-"""The tfds builder `faces`. tfds looks for a builder's resource files in its folder: so it has one of its own."""
+"""scikit-image's patches of faces and of backgrounds as a tfds data set: real, bundled, prepared in a second."""
 
 __all__: list[str] = []

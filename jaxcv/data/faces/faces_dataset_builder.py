@@ -1,4 +1,4 @@
-"""scikit-image's patches of faces and of what is behind them as a tfds data set: real, bundled, ready in a second."""
+"""The tfds builder `faces`, in a folder of its own because tfds searches a builder's folder for its resource files."""
 
 import numpy as np
 import tensorflow_datasets as tfds

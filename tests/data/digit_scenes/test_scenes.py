@@ -26,13 +26,13 @@ def test_the_mask_and_the_boxes_follow_from_the_instances(material, name):
     for seed in range(12):
         drawn = scene(seed, *material, difficulty=CONFIGS[name])
         assert (drawn.image.shape, drawn.image.dtype) == ((96, 96, 3), np.uint8)
-        assert len(drawn.masks) == len(drawn.boxes) == len(drawn.labels) >= 1
-        assert drawn.masks.sum(0).max() <= 1  # a pixel has one topmost digit
-        expected = np.einsum('khw,k->hw', drawn.masks.astype(int), drawn.labels + 1)
+        assert len(drawn.instance_masks) == len(drawn.boxes) == len(drawn.box_labels) >= 1
+        assert drawn.instance_masks.sum(0).max() <= 1  # a pixel has one topmost digit
+        expected = np.einsum('khw,k->hw', drawn.instance_masks.astype(int), drawn.box_labels + 1)
         known = drawn.mask != types.IGNORED
         assert np.array_equal(drawn.mask[known], expected[known])
         assert known.all() != (name == 'border')
-        for mask, box in zip(drawn.masks, drawn.boxes, strict=True):
+        for mask, box in zip(drawn.instance_masks, drawn.boxes, strict=True):
             x, y, width, height = cv2.boundingRect(mask)
             assert box.tolist() == [x, y, x + width, y + height]
 
@@ -46,16 +46,16 @@ def test_a_lone_digit_is_the_handwritten_one(material):
     for seed in range(5):
         drawn = scene(seed, [np.zeros((96, 96, 3), np.uint8)], ink[seed : seed + 1], labels[seed : seed + 1],
                       difficulty=plain)  # fmt: skip
-        assert drawn.labels.tolist() == [labels[seed]]
+        assert drawn.box_labels.tolist() == [labels[seed]]
         steps = (np.arange(40) + 0.5) / 5 + 0.5  # the pixel centres in the ink with an empty pixel around it
         grown = ndimage.map_coordinates(np.pad(ink[seed], 1), np.meshgrid(steps, steps, indexing='ij'), order=3)
         x, y, right, bottom = drawn.boxes[0].astype(int)
-        mine, theirs = drawn.masks[0][y:bottom, x:right] == 1, cut_out(grown > 0.4)
+        mine, theirs = drawn.instance_masks[0][y:bottom, x:right] == 1, cut_out(grown > 0.4)
         height, width = (min(a, b) for a, b in zip(mine.shape, theirs.shape, strict=True))
         assert np.abs(np.subtract(mine.shape, theirs.shape)).max() <= 2
         assert (mine[:height, :width] == theirs[:height, :width]).mean() > 0.9
-        assert (drawn.image[drawn.masks[0] == 1] > 0).any(-1).all()  # coloured
-        far = cv2.dilate(drawn.masks[0], np.ones((3, 3))) == 0
+        assert (drawn.image[drawn.instance_masks[0] == 1] > 0).any(-1).all()  # coloured
+        far = cv2.dilate(drawn.instance_masks[0], np.ones((3, 3))) == 0
         assert not drawn.image[far].any()
 
 
@@ -70,11 +70,11 @@ def test_no_digit_is_hidden_more_than_allowed(material):
     for hidden, least in ((0.0, 0.0), (0.4, 0.15)):
         squares = Difficulty(digits=(9, 9), sizes=(24, 24), tilt=0, hidden=hidden)
         drawn = [scene(seed, material[0], solid, labels, difficulty=squares) for seed in range(12)]
-        whole = max(m.sum() for s in drawn for m in s.masks)
-        shares = [1 - m.sum() / whole for s in drawn for m in s.masks]
+        whole = max(m.sum() for s in drawn for m in s.instance_masks)
+        shares = [1 - m.sum() / whole for s in drawn for m in s.instance_masks]
         # The squares' places between the pixels change their areas by up to a row and a column.
         assert least <= max(shares) <= hidden + 0.1
-        assert min(len(s.labels) for s in drawn) >= 2
+        assert min(len(s.box_labels) for s in drawn) >= 2
 
 
 def test_a_seed_is_a_scene(material):
@@ -104,12 +104,12 @@ def test_hard_is_harder_than_easy(material):
     number, area, contrast = {}, {}, {}
     for name in ('easy', 'default', 'hard'):
         drawn = [scene(seed, *material, difficulty=CONFIGS[name]) for seed in range(40)]
-        number[name] = np.mean([len(s.labels) for s in drawn])
-        area[name] = np.mean([m.sum() for s in drawn for m in s.masks])
+        number[name] = np.mean([len(s.box_labels) for s in drawn])
+        area[name] = np.mean([m.sum() for s in drawn for m in s.instance_masks])
         gaps = []
         for s in drawn:
             luma = s.image @ np.array([0.299, 0.587, 0.114])
-            for mask in s.masks:
+            for mask in s.instance_masks:
                 around = (cv2.dilate(mask, np.ones((7, 7))) > 0) & (s.mask == 0)
                 gaps += [abs(luma[mask == 1].mean() - luma[around].mean())] if around.any() else []
         contrast[name] = np.mean(gaps)
@@ -129,7 +129,7 @@ def test_impossible_scenes_are_refused(material):
 def test_the_data_set_is_what_was_drawn(material, tmp_path, monkeypatch):
     monkeypatch.setattr(builder, '_EXAMPLES', {'train': 7, 'validation': 3, 'test': 3})
     data = source('digit_scenes/hard', split='train', data_dir=tmp_path)
-    assert (data.size, data.class_names) == (7, CLASS_NAMES)
+    assert (data.size, data.names) == (7, {'mask': CLASS_NAMES, 'box_labels': tuple('0123456789')})
     for place in range(7):
         raw, drawn = data.read(place), scene([0, place], *material, difficulty=CONFIGS['hard'])
         assert isinstance(raw['image'], bytes)
@@ -160,7 +160,7 @@ def test_a_second_start_needs_neither_the_generator_nor_tensorflow(tmp_path):
     )
     again = (
         'import sys; from jaxcv.data import source; s = source("digit_scenes", split="train", data_dir=sys.argv[1]); '
-        'print(s.class_names[:2], "jaxcv.data.digit_scenes.scenes" in sys.modules)'
+        'print(s.names["mask"][:2], "jaxcv.data.digit_scenes.scenes" in sys.modules)'
     )
     outputs = [
         subprocess.run([sys.executable, '-W', 'error', '-c', c, str(tmp_path)], capture_output=True, text=True)

@@ -1,0 +1,44 @@
+"""Open a data set by its name: a folder of images, a bundled one, or any of tfds."""
+
+import os
+
+from jaxcv.data.folders import folder, folder_masks
+from jaxcv.data.sources import Source
+from jaxcv.data.tfds_source import tfds_source
+
+__all__ = ['source']
+
+
+def source(name: str, *, split: str, data_dir: str | os.PathLike | None = None) -> Source:
+    """Open a split of a data set.
+
+    Args:
+        name: 'folder' for images of your own, in `data_dir/<split>/<class>/*.jpg` (JPEG, PNG, BMP, WebP, TIFF, GIF or
+            PNM); 'folder_masks' for images with a class for each pixel, in `data_dir/<split>/images/*.jpg` and
+            `data_dir/<split>/masks/*.png` of the same name, with the classes' names, one a line, in
+            `data_dir/classes.txt` if they have any; or a data set of tfds, with its config and version if need be
+            ('cifar10', 'imagenet2012:5.1.0'). 'digits', 'faces' and 'digit_scenes' are bundled and prepared on their
+            first use. Others are prepared by `python -m jaxcv.data.prepare NAME`.
+        split: The split: 'train'. A part of it for tfds: 'train[:90%]'.
+        data_dir: The folder's root; or the folder of prepared tfds data sets, by default `TFDS_DATA_DIR` or
+            `~/tensorflow_datasets`.
+
+    Returns:
+        The source. Classes of a folder are numbered by name, as in its `train` split where there is one.
+
+    Raises:
+        FileNotFoundError: The folder or the prepared data set is missing.
+        ValueError: The data set or split is unknown, empty, or in a format without random access; an image has no
+            mask, or a mask no image.
+
+    Example:
+        >>> import tempfile
+        >>> digits = source('digits', split='test', data_dir=tempfile.mkdtemp())
+        >>> digits.size, digits.names['label'][:3], digits.where(5)
+        (597, ('0', '1', '2'), 'digits/test[5]')
+    """
+    if name == 'folder':
+        return folder(split, data_dir)
+    if name == 'folder_masks':
+        return folder_masks(split, data_dir)
+    return tfds_source(name, split, None if data_dir is None else os.path.expanduser(data_dir))

@@ -1,0 +1,156 @@
+"""One example as it goes into a batch: read, transformed, and checked by the table of features."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxcv.data.sources import Names, Source
+from jaxcv.data.transforms import Example, Transform, compose
+from jaxcv.features import FEATURES, Feature
+
+__all__ = ['BrokenExampleError', 'checked', 'reader']
+
+# The type codes of NumPy that a feature's type is converted from. uint8 is not cut from larger integers.
+_INTEGERS = '?' + np.typecodes['AllInteger']
+_CONVERTED_FROM = {'bool': _INTEGERS, 'uint8': '?B', 'int32': _INTEGERS, 'float32': _INTEGERS + np.typecodes['Float']}
+_PIXELS, _OBJECTS = frozenset('hw'), frozenset('k')
+
+
+class BrokenExampleError(ValueError):
+    """An example that could not be read or transformed; with `on_broken='skip'` it is replaced or left out."""
+
+
+def reader(source: Source, transforms: Sequence[Transform]) -> Callable[[int, int], Example]:
+    """A function that reads and checks one example.
+
+    Args:
+        source: The data set.
+        transforms: Closures `example -> example`, applied in order.
+
+    Returns:
+        (index, seed) -> the numeric features, `valid` (True) and `index`. It raises BrokenExampleError where an example
+        cannot be read or transformed, and ValueError where `checked` does: an error of the data or the config, not of
+        one file.
+
+    Example:
+        >>> data = Source(2, lambda index: {'image': np.zeros((2, 2, 3), np.uint8), 'label': index}, str, {})
+        >>> example = reader(data, [])(1, 0)
+        >>> example['label'], sorted(example)
+        (array(1, dtype=int32), ['image', 'index', 'label', 'valid'])
+    """
+    transform = compose(transforms)
+
+    def read(index: int, seed: int) -> Example:
+        try:
+            example = transform({**source.read(index), 'seed': seed})
+        except (OSError, ValueError) as error:
+            raise BrokenExampleError(f'{source.where(index)}: {error}') from error
+        try:
+            features = checked(example, source.names)
+        except ValueError as error:
+            raise ValueError(f'{source.where(index)}: {error}') from None
+        return {**features, 'valid': np.True_, 'index': np.int32(index)}
+
+    return read
+
+
+def checked(example: Mapping[str, Any], names: Names) -> Example:
+    """The numeric features of an example, those of `jaxcv.features.FEATURES` with the type that the table gives them.
+
+    Args:
+        example: A transformed example. `seed` and features that are neither numbers nor in the table are dropped;
+            numbers that are not in the table are kept as they are.
+        names: Names of the classes by feature; a feature that is not among them may have any class.
+
+    Returns:
+        Feature -> array, without a batch axis.
+
+    Raises:
+        ValueError: A feature of the table is still encoded, or has another type or other axes; two have different sizes
+            in pixels or numbers of objects; a class has no name.
+
+    Example:
+        >>> features = checked({'label': 1, 'name': 'cat.jpg', 'weight': 0.5, 'seed': 3}, {'label': ('dog', 'cat')})
+        >>> features['label'].dtype, sorted(features)
+        (dtype('int32'), ['label', 'weight'])
+    """
+    features = {}
+    sizes: dict[str, int] = {}
+    alike = True
+    for name, value in example.items():
+        if name == 'seed':
+            continue
+        if (row := FEATURES.get(name)) is not None:
+            features[name] = array = _converted(name, value, row)
+            for axis, size in zip(_letters(row.axes), array.shape, strict=True):
+                alike &= sizes.setdefault(axis, size) == size
+        elif (array := np.asarray(value)).dtype.kind in 'biuf':
+            features[name] = array
+    if not alike:
+        _check_sizes(features)
+    for name, classes in names.items():
+        if classes and name in features and name in FEATURES:
+            _check_classes(name, features[name], len(classes))
+    return features
+
+
+def _converted(name: str, value: Any, row: Feature) -> np.ndarray:
+    """A feature with the type of its row."""
+    if isinstance(value, bytes) and row.decoder:
+        raise ValueError(f'the {name} is still encoded; begin the transforms with {row.decoder!r}')
+    array = np.asarray(value)
+    fits = array.dtype.char in _CONVERTED_FROM[row.dtype] and array.ndim == len(_letters(row.axes))
+    if not fits or any(array.shape[place] != size for place, size in _fixed_sizes(row.axes)):
+        remedy = f'use {row.decoder!r}' if row.decoder else "'rename' it, or drop it by 'keep'"
+        raise ValueError(f'the {name} is {array.dtype} {array.shape}, not {row.dtype} [{row.axes}]; {remedy}')
+    return array if array.dtype == row.dtype else array.astype(row.dtype)
+
+
+@functools.cache
+def _letters(axes: str) -> tuple[str, ...]:
+    """'k 4' -> ('k', '4')."""
+    return tuple(axes.split())
+
+
+@functools.cache
+def _fixed_sizes(axes: str) -> tuple[tuple[int, int], ...]:
+    """'k 4' -> ((1, 4),): the places of the axes with a number, and the number."""
+    return tuple((place, int(axis)) for place, axis in enumerate(_letters(axes)) if axis.isdigit())
+
+
+def _check_sizes(features: Example) -> None:
+    """All features of pixels have one height and width, and all features of objects one number of objects."""
+    for letters, unit in ((_PIXELS, 'pixels'), (_OBJECTS, 'objects')):
+        sizes = {}
+        for name, row in FEATURES.items():
+            if name in features and letters & set(row.axes):
+                shape = zip(_letters(row.axes), features[name].shape, strict=True)
+                sizes[name] = tuple(size for axis, size in shape if axis in letters)
+        first = next(iter(sizes), '')
+        for name, size in sizes.items():
+            if size != sizes[first]:
+                shown = [value if len(value) > 1 else value[0] for value in (sizes[first], size)]
+                raise ValueError(f'the {first} has {shown[0]} {unit}, its {name} {shown[1]}')
+
+
+def _check_classes(name: str, array: np.ndarray, classes: int) -> None:
+    """All numbers are classes, or the value that the feature has outside of the image."""
+    if not array.ndim and 0 <= int(array) < classes:  # quicker than to reduce an array
+        return
+    if not array.size or 0 <= array.min() <= array.max() < classes:
+        return
+    row = FEATURES[name]
+    unknown = array[(array < 0) | (array >= classes)]
+    if row.moved:
+        unknown = unknown[unknown != row.outside]
+    if not unknown.size:
+        return
+    if not array.ndim:
+        raise ValueError(f'the {name} {array} is not one of the {classes} classes 0..{classes - 1}')
+    ignored = f' and {row.outside} for ignored pixels' if row.moved else ''
+    raise ValueError(
+        f'the {name} has class {unknown.max()}, but there are {classes}, 0..{classes - 1}{ignored}; '
+        "put it right by 'relabel'"
+    )

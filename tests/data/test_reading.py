@@ -1,0 +1,124 @@
+"""One example as it goes into a batch: every feature of the table is checked by its row."""
+
+import numpy as np
+import pytest
+
+from jaxcv.data import Source, train_batches
+from jaxcv.data.reading import checked
+from jaxcv.features import FEATURES
+
+LENGTHS = {'h': 5, 'w': 4, 'c': 3, 'k': 2}
+EXAMPLE = {
+    name: np.zeros([LENGTHS.get(axis) or int(axis) for axis in row.axes.split()], row.dtype)
+    for name, row in FEATURES.items()
+}
+
+
+def test_features_of_the_table_pass_and_have_its_types():
+    found = checked(EXAMPLE, {})
+    assert found.keys() == FEATURES.keys()
+    wide = {'int32': np.int64, 'float32': np.float64, 'uint8': bool, 'bool': np.uint8}
+    wider = checked({name: value.astype(wide[str(value.dtype)]) for name, value in EXAMPLE.items()}, {})
+    for name, row in FEATURES.items():
+        assert found[name].dtype == wider[name].dtype == row.dtype
+        assert found[name].shape == wider[name].shape == EXAMPLE[name].shape
+    assert found['image'] is EXAMPLE['image']  # no copy
+
+
+def test_other_features_pass_if_they_are_numbers():
+    others = {'weight': 0.5, 'id': 'n7', 'objects': {'bbox': 1}, 'raw': b'bytes', 'count': np.int64(3), 'seed': 5}
+    found = checked({**EXAMPLE, **others}, {})
+    assert found.keys() == {*FEATURES, 'weight', 'count'}
+    assert (found['weight'].dtype, found['count'].dtype) == (np.float64, np.int64)
+
+
+@pytest.mark.parametrize('name', FEATURES)
+def test_a_wrong_type_or_shape_is_an_error_that_names_the_feature(name):
+    row, value = FEATURES[name], EXAMPLE[name]
+    remedy = f'use {row.decoder!r}' if row.decoder else "'rename' it, or drop it by 'keep'"
+    for wrong in (value[None], np.full(value.shape, 'x'), value.astype(complex)):
+        with pytest.raises(ValueError, match=f'^the {name} is .* not {row.dtype} ') as error:
+            checked({**EXAMPLE, name: wrong}, {})
+        assert str(error.value).endswith(f'[{row.axes}]; {remedy}')
+    if row.dtype == 'uint8':  # integers beyond 255 and shares in [0, 1] would be wrong silently
+        for dtype in (np.int32, np.float32):
+            with pytest.raises(ValueError, match=f'the {name} is {np.dtype(dtype)}'):
+                checked({**EXAMPLE, name: value.astype(dtype)}, {})
+    if row.decoder:
+        with pytest.raises(ValueError, match=f'the {name} is still encoded; begin the transforms with {row.decoder!r}'):
+            checked({**EXAMPLE, name: b'bytes'}, {})
+
+
+@pytest.mark.parametrize('name', [name for name, row in FEATURES.items() if {'h', 'k'} & set(row.axes)])
+def test_features_have_one_size_in_pixels_and_one_number_of_objects(name):
+    for axis, message in (('h', r'pixels, its \w+ \(\d+, 4\)'), ('k', r'has \d objects, its \w+ \d$')):
+        if axis in FEATURES[name].axes:
+            grown = np.concatenate([EXAMPLE[name]] * 2, FEATURES[name].axes.split().index(axis))
+            with pytest.raises(ValueError, match=message) as error:
+                checked({**EXAMPLE, name: grown}, {})
+            assert name in str(error.value) or name == 'image'
+    with pytest.raises(ValueError, match=r'^the boxes is float32 \(2, 5\), not float32 \[k 4\]'):
+        checked({**EXAMPLE, 'boxes': np.zeros((2, 5), np.float32)}, {})
+
+
+@pytest.mark.parametrize('name', [name for name, row in FEATURES.items() if row.names])
+def test_classes_have_names(name):
+    row, zeros, names = FEATURES[name], EXAMPLE[name], {name: ('a', 'b', 'c'), 'other': ('x',)}
+    for value in (0, 2):
+        checked({**EXAMPLE, name: zeros + value}, names)
+    wrong = zeros.copy()
+    for value in (3, -1):
+        wrong[...] = value
+        message = f'the {name} {value} is not one of the 3' if not row.axes else f'the {name} has class {value}, but'
+        with pytest.raises(ValueError, match=message):
+            checked({**EXAMPLE, name: wrong}, names)
+        checked({**EXAMPLE, name: wrong}, {'other': ('x',)})  # names of another feature are not those of this one
+    wrong[...] = 255
+    if row.moved:  # the value of pixels outside of the image, which are ignored
+        checked({**EXAMPLE, name: wrong}, names)
+        wrong.flat[1] = 7
+        with pytest.raises(
+            ValueError, match=r"has class 7, but there are 3, 0\.\.2 and 255 for ignored .* by 'relabel'"
+        ):
+            checked({**EXAMPLE, name: wrong}, names)
+    else:
+        with pytest.raises(ValueError, match='255'):
+            checked({**EXAMPLE, name: wrong}, names)
+
+
+def test_a_mask_and_a_label_have_names_of_their_own():
+    """As a data set of scenes: 3 classes of pixels, 2 of objects."""
+    names = {'mask': ('ground', 'one', 'two'), 'box_labels': ('one', 'two')}
+    example = {**EXAMPLE, 'mask': np.full((5, 4), 2), 'box_labels': np.array([0, 1])}
+    assert checked(example, names)['mask'].max() == 2
+    with pytest.raises(
+        ValueError, match=r"the box_labels has class 2, but there are 2, 0\.\.1; put it right by 'relabel'"
+    ):
+        checked({**example, 'box_labels': np.array([0, 2])}, names)
+
+
+def test_a_batch_that_does_not_fit_together_is_told_by_the_feature():
+    """Objects are padded, pixels resized, anything else dropped."""
+
+    def batch(**features):
+        def read(index):
+            return {name: value[index] for name, value in features.items()}
+
+        data = Source(2, read, lambda index: f'n[{index}]', {})
+        return next(train_batches(data, batch_size=2, transforms=[], seed=0))
+
+    boxes = [np.zeros((k, 4), np.float32) for k in (1, 3)]
+    masks = [np.zeros((k, 5, 4), np.uint8) for k in (1, 3)]
+    images = [np.zeros((h, 4, 3), np.uint8) for h in (5, 6)]
+    for name, values, remedy in (
+        ('boxes', boxes, "pad them by 'pad_boxes', or drop them by 'keep'"),
+        ('instance_masks', masks, "pad them by 'pad_boxes', or drop them by 'keep'"),
+        ('box_labels', [np.zeros(1, int), np.zeros(2, int)], "pad them by 'pad_boxes', or drop them by 'keep'"),
+        ('image', images, "give the images one size by 'resize', 'center_crop' or 'random_resized_crop'"),
+        ('disparity', [i[..., 0].astype(float) for i in images], "give the images one size by 'resize'"),
+        ('points', [np.zeros(1), np.zeros(2)], "drop features of a changing shape by 'keep'"),
+        ('time', [np.float32(1), np.float64(1)], "drop features of a changing shape by 'keep'"),
+    ):
+        with pytest.raises(ValueError, match=rf"^'{name}' is .* in n\[\d\], but .* in n\[\d\]: ") as error:
+            batch(**{name: values})
+        assert remedy in str(error.value)
