@@ -30,7 +30,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from experiments.base import base
-from jaxcv import augment, config, data, losses, models, nn, optim, tasks, training, tree
+from jaxcv import augment, config, data, losses, models, nn, optim, paths, tasks, training
 from jaxcv.task import Metric, Task
 from jaxcv.types import IGNORED, Array, Variables
 
@@ -129,7 +129,7 @@ def check(settings: ConfigDict) -> None:
 
     found += config.call_problems(Data, settings.data, path='data')
     found += config.call_problems(Training, settings.training, path='training')
-    timed, badly = _timed(settings, optim.Clock(total_steps=100, steps_per_epoch=10.0, batch_size=10))
+    timed, badly = _timed(settings, optim.durations.Clock(total_steps=100, steps_per_epoch=10.0, batch_size=10))
     found += badly + config.call_problems(Finetune, timed['finetune'], path='finetune')
     found += _misplaced(settings)
     inner = [name for name, value in settings.model.items() if isinstance(value, ConfigDict) and 'name' in value]
@@ -156,7 +156,7 @@ def check(settings: ConfigDict) -> None:
     for which in ('train_transforms', 'eval_transforms'):
         for i, spec in enumerate(settings.data.get(which, [])):
             found += config.problems(spec, data.transforms, path=f'data.{which}[{i}]')
-    found += config.not_data(settings)
+    found += config.unserializable(settings)
     if not isinstance(settings.seed, int) or settings.seed < 0:
         found.append(f'seed must be an int of at least 0, got {settings.seed!r}')
     rate = settings.optimizer.get('learning_rate', 1.0)
@@ -206,7 +206,7 @@ def assemble(settings: ConfigDict) -> Experiment:
             f'model: num_classes is {asked}, but {fields.name} has {provided["num_classes"]} classes; '
             f'leave it out, the data set decides it'
         )
-    clock = optim.Clock(num_steps, fields.train_size / fields.batch_size, fields.batch_size)
+    clock = optim.durations.Clock(num_steps, fields.train_size / fields.batch_size, fields.batch_size)
     timed, _ = _timed(settings, clock)
     finetune = Finetune(**timed['finetune'])
     model = config.build(settings.model, models, path='model', provided=provided)
@@ -293,9 +293,9 @@ def _look_at_masks(settings: ConfigDict, train: data.Source) -> None:
 def _frozen_layers(finetune: Finetune) -> list[tuple[int, dict[str, bool]]]:
     """[(the update from which, layer -> whether it is frozen)], by the rates and the times in the config."""
     layers = [*finetune.rates, *finetune.frozen_until]
-    starts = {layer: tree.of_layer(layer, finetune.frozen_until, 0) for layer in layers}
+    starts = {layer: paths.of_layer(layer, finetune.frozen_until, 0) for layer in layers}
     return [
-        (now, {layer: tree.of_layer(layer, finetune.rates, 1.0) == 0 or starts[layer] > now for layer in layers})
+        (now, {layer: paths.of_layer(layer, finetune.rates, 1.0) == 0 or starts[layer] > now for layer in layers})
         for now in sorted({0, *starts.values()})
     ]
 
@@ -313,7 +313,7 @@ def _optimizer(timed: Mapping[str, Any], finetune: Finetune, provided: Mapping[s
             rates=finetune.rates,
             frozen_until=finetune.frozen_until,
         )
-    chain = [config.made(layered if own_rates else call, path='optimizer')]
+    chain = [config.call(layered if own_rates else call, path='optimizer')]
     if timed['average']:
         chain.append(config.build(timed['average'], optim, path='average', provided=_cycle(timed)))
     momentum = call.keywords.get('decay', call.keywords.get('beta1'))
@@ -356,17 +356,20 @@ def _parameters(function: Callable) -> Collection[str]:
     return inspect.signature(function).parameters
 
 
-def _timed(settings: ConfigDict, clock: optim.Clock) -> tuple[dict[str, Any], list[str]]:
+def _timed(settings: ConfigDict, clock: optim.durations.Clock) -> tuple[dict[str, Any], list[str]]:
     """The sections in which durations may stand, with durations in updates; and what is wrong with them."""
     timed, found = {}, []
     for name in ('optimizer', 'schedule', 'average', 'finetune'):
         section = settings[name].to_dict()
-        workdir = {'start_from': section.pop('start_from')} if 'start_from' in section else {}
         try:
-            section = optim.with_updates(section, clock=clock)
+            if name != 'finetune':
+                section = optim.durations.durations_in_updates(section, optim, clock=clock)
+            elif 'frozen_until' in section:
+                until = Mapping[str, optim.durations.Updates]
+                section['frozen_until'] = optim.durations.value_in_updates(section['frozen_until'], until, clock=clock)
         except ValueError as error:
             found.append(f'{name}: {error}')
-        timed[name] = {**section, **workdir}
+        timed[name] = section
     return timed | {name: settings[name] for name in ('model', 'task')}, found
 
 
@@ -509,7 +512,7 @@ def checkpoints(experiment: Experiment, workdir: Path, *, read_only: bool = Fals
         keep_last=options.keep_last,
         keep_best=options.keep_best,
         best_metric=options.best_metric,
-        best_mode=options.best_mode,
+        better=options.best_mode,
         read_only=read_only,
     )
 
