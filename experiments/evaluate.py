@@ -107,7 +107,7 @@ def restore(
     if not directory.is_dir():
         raise config.ConfigError(f'{workdir} holds no checkpoints: train first, python -m experiments.train')
     store = pieces.checkpoints(experiment, workdir, read_only=True)
-    like = training.placed(jax.eval_shape(pieces.state_factory(experiment, settings, example)), mesh)
+    like = training.with_shardings(jax.eval_shape(pieces.state_factory(experiment, settings, example)), mesh)
     restored = store.restore(like, which)
     store.close()
     if restored is None:

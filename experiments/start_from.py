@@ -64,7 +64,7 @@ def _trained(workdir: Path, finetune: Finetune) -> Variables:
     if options.members > 1:
         raise ValueError(f'{workdir} holds an ensemble of {options.members}, not one network')
     return training.read_variables(
-        workdir / 'checkpoints', finetune.checkpoint, best_metric=options.best_metric, best_mode=options.best_mode
+        workdir / 'checkpoints', finetune.checkpoint, best_metric=options.best_metric, better=options.best_mode
     )
 
 

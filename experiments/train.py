@@ -22,7 +22,8 @@ from experiments import launch
 from experiments.start_from import given_variables
 from jaxcv import config, data, training, viz
 from jaxcv.task import Task
-from jaxcv.training import hooks, logging, performance
+from jaxcv.training import hooks, performance
+from jaxcv.training import writers as records
 from jaxcv.training.checkpoint import needed_bytes
 from jaxcv.types import Batch, Variables
 
@@ -59,7 +60,9 @@ def train(settings: ConfigDict, workdir: Path, *, on_evaluation: OnEvaluation = 
     settings.data.image_shape = list(example['image'].shape)
     init = pieces.state_factory(experiment, settings, example)
     shapes = jax.eval_shape(init)
-    rule = 'members' if options.members > 1 and options.sharding == 'replicate' else options.sharding
+    sharding: training.Sharding = (
+        'members' if options.members > 1 and options.sharding == 'replicate' else options.sharding
+    )
     # What the loss has to say against its arguments is said before anything is written.
     batch = {
         name: jax.ShapeDtypeStruct((fields.batch_size // options.accumulate, *x.shape), x.dtype)
@@ -83,13 +86,13 @@ def train(settings: ConfigDict, workdir: Path, *, on_evaluation: OnEvaluation = 
         store = pieces.checkpoints(experiment, workdir)
         at_the_end.callback(store.close)
         batches = data.prefetch(host_batches, training.put_batch(mesh))
-        restored = store.restore(training.placed(shapes, mesh, rule=rule))
+        restored = store.restore(training.with_shardings(shapes, mesh, sharding=sharding))
         if restored is None:
             given = given_variables(experiment, settings, example)
             if given:
                 taken, wanted = (len(jax.tree.leaves(x)) for x in (given, (shapes.params, shapes.state)))
                 _say(f'{taken} of {wanted} arrays are taken from {experiment.finetune.start_from}')
-            state, start = training.create_state(init, mesh, given, rule=rule), 0
+            state, start = training.create_state(init, mesh, given, sharding=sharding), 0
         else:
             state, start = restored.state, restored.step
             batches.set_state(restored.data or {})
@@ -100,7 +103,7 @@ def train(settings: ConfigDict, workdir: Path, *, on_evaluation: OnEvaluation = 
             _draw_curves(workdir)
             return 0
 
-        writers = _writers(workdir, num_steps, start)
+        writers = _writers(workdir, num_steps, start, ('loss', options.best_metric, 'images_per_second'))
         for writer in writers:
             at_the_end.callback(writer.close)
         evaluate = _evaluator(experiment, settings, mesh, [*writers, watcher], on_evaluation)
@@ -109,7 +112,7 @@ def train(settings: ConfigDict, workdir: Path, *, on_evaluation: OnEvaluation = 
             if out_of_patience():
                 _draw_curves(workdir)
                 return 0
-        step, cost = _compile(experiment, mesh, rule, state, start, example)
+        step, cost = _compile(experiment, mesh, sharding, state, start, example)
         flops = f', {cost.flops / 1e9:.3g} GFLOP a step and device' if cost.flops else ''
         _say(f'compiled in {cost.compile_seconds:.1f} s{flops}')
 
@@ -158,7 +161,7 @@ def train(settings: ConfigDict, workdir: Path, *, on_evaluation: OnEvaluation = 
 
 def _draw_curves(workdir: Path) -> None:
     if launch.is_first_process():
-        curves = viz.learning_curves(logging.read_jsonl(workdir / 'metrics.jsonl'))
+        curves = viz.learning_curves(records.read_jsonl(workdir / 'metrics.jsonl'))
         viz.save(curves, workdir / 'learning_curves.png')
 
 
@@ -173,41 +176,41 @@ def _first_example(fields: pieces.Data, examples: data.Source) -> dict:
     return {name: value[0] for name, value in next(iter(batches)).items()}
 
 
-def _early_stopping(options: pieces.Training, workdir: Path, start: int) -> tuple[logging.Writer, Callable[[], bool]]:
+def _early_stopping(options: pieces.Training, workdir: Path, start: int) -> tuple[records.Writer, Callable[[], bool]]:
     """A writer that watches the evaluations, and () -> whether patience has run out; both know those before `start`."""
     if not options.patience:
-        return logging.Writer(lambda step, scalars: None, lambda: None), lambda: False
-    stopping = training.early_stopping(options.patience, mode=options.best_mode)
+        return records.Writer(lambda step, scalars: None, lambda: None), lambda: False
+    stopping = training.early_stopping(options.patience, better=options.best_mode)
     path, name = workdir / 'metrics.jsonl', f'eval/{options.best_metric}'
-    rows = logging.read_jsonl(path) if path.exists() else []
+    rows = records.read_jsonl(path) if path.exists() else []
     state = training.replay(stopping, rows, options.best_metric, last_step=start)
 
     def write(step: int, scalars: Mapping[str, float]) -> None:
         nonlocal state
         state = stopping.update(state, scalars[name])
 
-    return logging.Writer(write, lambda: None), lambda: stopping.should_stop(state)
+    return records.Writer(write, lambda: None), lambda: stopping.should_stop(state)
 
 
 def _was_evaluated(workdir: Path, step: int) -> bool:
     path = workdir / 'metrics.jsonl'
-    rows = logging.read_jsonl(path) if path.exists() else []
+    rows = records.read_jsonl(path) if path.exists() else []
     return any(row['step'] == step and any(name.startswith('eval/') for name in row) for row in rows)
 
 
 def _compile(
     experiment: pieces.Experiment,
     mesh: Mesh,
-    rule: training.Rule,
+    sharding: training.Sharding,
     state: training.TrainState,
     start: int,
     example: Mapping,
 ) -> tuple[Callable, performance.Cost]:
     """The step of every phase still to come, compiled now, so that none has to wait when its turn comes."""
     options = experiment.training
-    sharding = NamedSharding(mesh, PartitionSpec(training.AXIS))
+    split = NamedSharding(mesh, PartitionSpec(training.AXIS))
     batch = {
-        name: jax.ShapeDtypeStruct((experiment.data.batch_size, *x.shape), x.dtype, sharding=sharding)
+        name: jax.ShapeDtypeStruct((experiment.data.batch_size, *x.shape), x.dtype, sharding=split)
         for name, x in example.items()
     }
 
@@ -221,8 +224,10 @@ def _compile(
             watch=experiment.watch,
         )
         if options.members > 1:
-            step = training.make_ensemble_step(step, mesh=mesh if rule == 'members' else None)
-        return performance.compile_ahead(training.compile_step(step, mesh, mode=options.mode, rule=rule), state, batch)
+            step = training.make_ensemble_step(step, mesh=mesh if sharding == 'members' else None)
+        return performance.compile_ahead(
+            training.compile_step(step, mesh, mode=options.mode, sharding=sharding), state, batch
+        )
 
     ends = [phase.start for phase in experiment.phases[1:]] + [experiment.num_steps]
     left = [(end, *compiled(phase.task)) for phase, end in zip(experiment.phases, ends, strict=True) if end > start]
@@ -240,7 +245,7 @@ def _compile(
 
 
 def _progress(
-    experiment: pieces.Experiment, batches: Any, cost: performance.Cost, writers: list[logging.Writer]
+    experiment: pieces.Experiment, batches: Any, cost: performance.Cost, writers: list[records.Writer]
 ) -> Callable[[hooks.Interval], None]:
     """A handler that writes the means over the interval, and how fast it went."""
     fields, peak = experiment.data, performance.peak_flops(jax.devices()[0])
@@ -329,13 +334,13 @@ def _headline(settings: ConfigDict, experiment: pieces.Experiment, shapes: train
     return launch.table(lines)
 
 
-def _writers(workdir: Path, num_steps: int, start: int) -> list[logging.Writer]:
+def _writers(workdir: Path, num_steps: int, start: int, shown: Sequence[str]) -> list[records.Writer]:
     if not launch.is_first_process():
         return []
     return [
-        logging.jsonl_writer(workdir / 'metrics.jsonl', step=start),
-        logging.tensorboard_writer(workdir / 'tensorboard', step=start),
-        logging.console_writer(num_steps, step=start),
+        records.jsonl_writer(workdir / 'metrics.jsonl', step=start),
+        records.tensorboard_writer(workdir / 'tensorboard', step=start),
+        records.console_writer(num_steps, step=start, shown=shown),
     ]
 
 
@@ -343,7 +348,7 @@ def _evaluator(
     experiment: pieces.Experiment,
     settings: ConfigDict,
     mesh: Mesh,
-    writers: list[logging.Writer],
+    writers: list[records.Writer],
     on_evaluation: OnEvaluation,
 ) -> Callable[[training.TrainState], Mapping[str, float] | None]:
     """Makes (state) -> the scalar metrics on the evaluation split, which it also writes."""
@@ -373,7 +378,7 @@ def _evaluator(
 
 
 def _mask_drawer(
-    task: Task, batch: Batch, class_names: Sequence[str], writers: list[logging.Writer]
+    task: Task, batch: Batch, class_names: Sequence[str], writers: list[records.Writer]
 ) -> Callable[[int, Variables], None]:
     """Makes (step, variables) -> None, which shows TensorBoard the masks of a few examples."""
     few = {name: value[:MASKS_SHOWN] for name, value in batch.items()}
