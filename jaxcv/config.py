@@ -181,7 +181,13 @@ def problems(
     registries: Registries | None = None,
     bound: bool = False,
 ) -> list[str]:
-    """List the problems of a spec, a line each, without calling anything. `bound`: as a spec for `bind`."""
+    """List the problems of a spec, a line each, without calling anything. `bound`: as a spec for `bind`.
+
+    Example:
+        >>> from jaxcv import optim
+        >>> problems({'name': 'polyak', 'rho': 'high'}, optim.averaging, path='average')
+        ["average: rho must be float, got 'high' (str)"]
+    """
     spec, where, registries = _plain(spec), f'{path}: ' if path else '', registries or {}
     if not isinstance(spec, Mapping) or not isinstance(spec.get('name'), str):
         return [f"{where}expected {{'name': function, **arguments}}, got {spec!r}"]

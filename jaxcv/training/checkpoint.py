@@ -252,6 +252,15 @@ def read_variables(
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be read.
         ValueError: 'best' without `best_metric`.
+
+    Example:
+        >>> import tempfile
+        >>> directory = Path(tempfile.mkdtemp())
+        >>> store = checkpoints(directory, best_metric='top1')
+        >>> store.save(1, {'params': {'w': jnp.ones(2)}, 'state': {}, 'opt_state': jnp.zeros(9)})
+        >>> store.close()
+        >>> read_variables(directory)
+        {'params': {'w': array([1., 1.], dtype=float32)}}
     """
     import orbax.checkpoint as ocp
 
@@ -281,7 +290,12 @@ def read_variables(
 
 
 def needed_bytes(shapes: PyTree, keep: int) -> int:
-    """The disk space that `keep` checkpoints of such a state, and one being written, take at most."""
+    """The disk space that `keep` checkpoints of such a state, and one being written, take at most.
+
+    Example:
+        >>> needed_bytes({'w': jax.ShapeDtypeStruct((10, 10), np.dtype('float32'))}, 2)
+        1200
+    """
     return (keep + 1) * sum(
         int(np.prod(x.shape)) * (x.dtype.itemsize if isinstance(x.dtype, np.dtype) else 8)
         for x in jax.tree.leaves(shapes)

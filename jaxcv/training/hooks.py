@@ -56,6 +56,12 @@ def report(due: Due, handlers: Sequence[Callable[[Interval], None]]) -> Hook:
 
     Returns:
         A hook.
+
+    Example:
+        >>> hook = report(every(2, last=2), [lambda interval: print(interval.logs['loss'])])
+        >>> for step in (1, 2):
+        ...     hook(Tick(step, None, {'loss': jnp.float32(1 / step)}, {}, None, None, 0.0))
+        [1.  0.5]
     """
     pending: list[Tick] = []
 

@@ -142,6 +142,11 @@ def create_state(
 
     Returns:
         The state, sharded.
+
+    Example:
+        >>> state = create_state(lambda: {'w': jax.numpy.ones(3)}, make_mesh())
+        >>> state['w'].sharding.is_fully_replicated
+        True
     """
     layout = state_sharding(jax.eval_shape(init, *given), mesh, sharding=sharding)
     return jax.jit(init, out_shardings=layout)(*given)

@@ -60,6 +60,11 @@ def compile_ahead(step: Any, state: PyTree, batch: PyTree) -> tuple[Callable, Co
 
 
 def peak_flops(device: jax.Device) -> float | None:
-    """The device's bfloat16 peak, FLOP/s; None if it is not known."""
+    """The device's bfloat16 peak, FLOP/s; None if it is not known.
+
+    Example:
+        >>> peak_flops(jax.devices('cpu')[0]) is None
+        True
+    """
     matches = [name for name in PEAK_FLOPS if device.device_kind.startswith(name)]
     return PEAK_FLOPS[max(matches, key=len)] if matches else None

@@ -63,7 +63,12 @@ def init_state(
 
 
 def replaced(variables: Mapping, given: Mapping) -> dict:
-    """Replace the entries that `given` has, at any depth."""
+    """Replace the entries that `given` has, at any depth.
+
+    Example:
+        >>> replaced({'stem': {'kernel': 0, 'bias': 0}, 'head': 0}, {'stem': {'kernel': 1}})
+        {'stem': {'kernel': 1, 'bias': 0}, 'head': 0}
+    """
     return {
         name: replaced(value, given.get(name, {})) if isinstance(value, Mapping) else given.get(name, value)
         for name, value in variables.items()

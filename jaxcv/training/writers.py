@@ -52,7 +52,15 @@ def jsonl_writer(path: Path, *, step: int = 0) -> Writer:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Read the records of a metrics file; a last line that was cut short is left out."""
+    """Read the records of a metrics file; a last line that was cut short is left out.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / 'metrics.jsonl'
+        >>> _ = path.write_text('{"step": 1, "train/loss": 0.5}' + chr(10) + '{"step": 2, "tra')
+        >>> read_jsonl(path)
+        [{'step': 1, 'train/loss': 0.5}]
+    """
     records = []
     for line in path.read_text().splitlines():
         try:
@@ -71,6 +79,12 @@ def tensorboard_writer(directory: Path, *, step: int = 0) -> Writer:
 
     Returns:
         A Writer of numbers and images.
+
+    Example:
+        >>> import tempfile
+        >>> writer = tensorboard_writer(Path(tempfile.mkdtemp()))
+        >>> writer.write(10, {'train/loss': 0.5})
+        >>> writer.close()
     """
     from tensorboardX import SummaryWriter
 
