@@ -5,9 +5,10 @@
 A ResNet-8 on the digits, batch 64, the batch on the device. "Apart" is as many runs as there are members, one after
 another on one device, through one step that is compiled once for all of them. "One program" is
 `training.make_ensemble_step` through `training.compile_step`: on one CPU device, on two simulated ones with half of the
-members each (rule 'members'), and on a GPU where there is one. Each row is a process of its own, in which the two take
-turns; a time is the median over the rounds, and the ratio is apart / one program in the same round, again the median.
-With compiling, a round's times and what each compiles are added. Two simulated devices pay off only on two free cores.
+members each (sharding 'members'), and on a GPU where there is one. Each row is a process of its own, in which the two
+take turns; a time is the median over the rounds, and the ratio is apart / one program in the same round, again the
+median. With compiling, a round's times and what each compiles are added. Two simulated devices pay off only on two free
+cores.
 
 Measured on 2 idle CPU cores, 3 rounds of 50 steps, ratio without and with compiling: 1.07 and 0.34 on one CPU device,
 1.31 and 0.50 on two simulated ones. (With other jobs beside it, 0.83 on one device.) NOT RUN on a GPU.
@@ -56,19 +57,21 @@ def measure(options: argparse.Namespace) -> None:
     keys = jax.random.split(jax.random.key(0), options.members)
 
     alone, everywhere = training.make_mesh(jax.devices()[:1]), training.make_mesh()
-    rule: training.Rule = 'members' if everywhere.size > 1 else 'replicate'
+    sharding: training.Sharding = 'members' if everywhere.size > 1 else 'replicate'
     batch, shared = training.put_batch(alone)(image), training.put_batch(everywhere)(image)
 
-    def compiled_init(init, key, mesh, rule='replicate'):
-        layout = training.state_sharding(jax.eval_shape(init, key), mesh, rule=rule)
+    def compiled_init(init, key, mesh, sharding='replicate'):
+        layout = training.state_sharding(jax.eval_shape(init, key), mesh, sharding=sharding)
         return jax.jit(init, out_shardings=layout).lower(key).compile()
 
     member = compiled_init(lambda key: training.init_state(key, task, optimizer, batch), keys[0], alone)
-    ensemble = compiled_init(lambda keys: training.init_ensemble(keys, task, optimizer, shared), keys, everywhere, rule)
+    ensemble = compiled_init(
+        lambda keys: training.init_ensemble(keys, task, optimizer, shared), keys, everywhere, sharding
+    )
 
     one, cost = performance.compile_ahead(training.compile_step(step, alone), member(keys[0]), batch)
     program, program_cost = performance.compile_ahead(
-        training.compile_step(training.make_ensemble_step(step, mesh=everywhere), everywhere, rule=rule),
+        training.compile_step(training.make_ensemble_step(step, mesh=everywhere), everywhere, sharding=sharding),
         ensemble(keys),
         shared,
     )

@@ -20,7 +20,8 @@ from pathlib import Path
 import jax
 
 from jaxcv import data, losses, models, optim, tasks, training
-from jaxcv.training import hooks, logging, performance
+from jaxcv.training import hooks, performance
+from jaxcv.training import writers as records
 
 
 def main(steps: int, rounds: int) -> None:
@@ -51,8 +52,8 @@ def main(steps: int, rounds: int) -> None:
 
     def loop(feed) -> float:
         with tempfile.TemporaryDirectory() as folder, hooks.interruption(agree_at=lambda step: True) as interrupted:
-            store = training.checkpoints(Path(folder) / 'checkpoints')
-            writers = [logging.jsonl_writer(Path(folder) / 'metrics.jsonl'), logging.tensorboard_writer(Path(folder))]
+            store = training.checkpoints(Path(folder) / 'checkpoints', best_metric='top1')
+            writers = [records.jsonl_writer(Path(folder) / 'metrics.jsonl'), records.tensorboard_writer(Path(folder))]
 
             def write(interval: hooks.Interval) -> None:
                 scalars = {name: float(values.mean()) for name, values in interval.logs.items()}

@@ -1,10 +1,11 @@
-"""Kills a training run (SIGKILL) at random moments, resumes it each time, and compares its end with an unbroken run.
+"""Kill a training run (SIGKILL) at random moments, resume it each time, and compare the end with an unbroken run.
 
     python -m tests.kill_and_resume --kills=20
 
-Half of the kills come at a random time, half within a fraction of a second of the start of a checkpoint's writing.
-The run saves every 5 steps. At the end the parameters, the optimizer's state, the keys and the batch statistics must be
-bit-identical to those of a run that was never interrupted, and metrics.jsonl must hold the same record for each step.
+Every other kill comes at a random time, the others within a twentieth of a second after the start of the writing of a
+checkpoint. The run saves every 5 steps. At the end the parameters, the optimizer's state, the keys and the batch
+statistics must be bit-identical to those of a run that was never interrupted, and metrics.jsonl must have the same
+record for each step.
 """
 
 import argparse
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def command(workdir: Path, epochs: float) -> list[str]:
+    """The command that starts the run, or resumes it."""
     return [
         sys.executable,
         '-m',
@@ -39,7 +41,7 @@ def command(workdir: Path, epochs: float) -> list[str]:
 
 
 def arrays(workdir: Path) -> dict[str, np.ndarray]:
-    """All arrays of the newest checkpoint, as they are on disk."""
+    """Read all arrays of the newest checkpoint, as they are on disk."""
     import orbax.checkpoint as ocp
 
     with ocp.CheckpointManager((workdir / 'checkpoints').absolute()) as manager:
@@ -52,20 +54,20 @@ def arrays(workdir: Path) -> dict[str, np.ndarray]:
 
 
 def records(workdir: Path) -> list[dict]:
-    """metrics.jsonl without what depends on the clock."""
+    """Read metrics.jsonl without the numbers that depend on the clock."""
     lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
     return [{k: v for k, v in line.items() if k != 'images_per_second'} for line in lines]
 
 
 def writing(workdir: Path) -> set[str]:
-    """The checkpoints that are being written just now."""
+    """List the checkpoints that are being written: their folders have temporary names."""
     return {path.name for path in (workdir / 'checkpoints').glob('*tmp*')}
 
 
 def kill_once(process: subprocess.Popen, workdir: Path, draw: random.Random, *, at_a_write: bool) -> bool:
-    """Kills the process; returns whether a checkpoint was being written."""
+    """Kill the process while it trains; return whether a checkpoint was being written."""
     before = set((workdir / 'checkpoints').glob('*'))
-    # wait until this process trains: it has removed what its forerunner left half-written, and saved something new
+    # A new folder shows that this process trains: it has deleted what the one before left half-written, and saves.
     while process.poll() is None and not set((workdir / 'checkpoints').glob('*')) - before:
         time.sleep(0.005)
     time.sleep(draw.uniform(0, 2.0))
@@ -80,6 +82,7 @@ def kill_once(process: subprocess.Popen, workdir: Path, draw: random.Random, *, 
 
 
 def main(kills: int, epochs: float, seed: int) -> int:
+    """Run the comparison and print its result; return the exit code."""
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         unbroken, broken = Path(folder) / 'unbroken', Path(folder) / 'broken'

@@ -9,15 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-BASE = {'types', 'task', 'features', 'tree'}
+BASE = {'types', 'task', 'features', 'paths', 'names', 'files'}
 BLOCKS = {'nn', 'losses', 'metrics', 'augment', 'classical'}
 MAY_IMPORT = {
     '': set(),  # jaxcv/__init__.py
     'features': set(),
     'types': {'features'},
     'task': {'types'},
-    'tree': {'types'},
-    'config': set(),
+    'paths': {'types'},
+    'names': set(),
+    'files': set(),
+    'config': {'names', 'files'},
     'ops': BASE,
     **{block: BASE | {'ops'} for block in BLOCKS},
     'models': BASE | BLOCKS | {'ops'},

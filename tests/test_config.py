@@ -1,12 +1,16 @@
 """A spec becomes a call, and what does not fit is said at once and in full."""
 
 import re
+import types
+from collections.abc import Callable
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from jaxcv import config, losses, models, optim
+from jaxcv import augment, config, losses, models, optim
 from jaxcv.data import transforms
 
 
@@ -23,7 +27,7 @@ def test_the_config_overrides_what_the_program_provides():
 def test_inner_specs_are_built_first():
     spec = {'name': 'sgd', 'learning_rate': {'name': 'cosine', 'peak': 0.1}}
     config.build(spec, optim, provided={'total_steps': 10})
-    with pytest.raises(config.ConfigError, match=r"optimizer.learning_rate: no 'cosin' in jaxcv.optim, did you mean"):
+    with pytest.raises(config.ConfigError, match=r"learning_rate: no 'cosin' in jaxcv.optim.schedules, did you"):
         config.build({**spec, 'learning_rate': {'name': 'cosin'}}, optim, path='optimizer')
 
 
@@ -44,6 +48,57 @@ def test_a_backbone_is_a_spec_inside_the_spec():
     expected = models.resnet18(output_stride=8, num_classes=5, axis_name='devices')
     assert model == models.segmentation.deeplabv3(backbone=expected, num_classes=5, rates=(1, 2), axis_name='devices')
     assert model.backbone == expected != models.resnet18(num_classes=5, axis_name='devices')
+
+
+def own_module(**functions):
+    """A user's module without `__all__`, with functions defined in it and an imported one."""
+    module = types.ModuleType('my_project.models')
+    vars(module).update(functions, imported=models.resnet18)
+    for function in functions.values():
+        function.__module__ = module.__name__
+    return module
+
+
+def tiny(*, width: int, backbone: Any = None, loss: Callable[..., Any] | None = None) -> dict[str, Any]:
+    return {'width': width, 'backbone': backbone, 'loss': loss}
+
+
+def test_a_users_own_module_is_named_in_full_in_every_section():
+    registries = {'my_project.models': own_module(tiny=tiny, _hidden=lambda: None)}
+    spec = {'name': 'my_project.models.tiny', 'width': 2}
+    provided = {'num_classes': 3}
+    for package, others in ((models, registries), (augment, {**registries, 'models': models})):
+        inner = {'name': 'linear_classifier' if package is models else 'models.linear_classifier'}
+        found = config.build({**spec, 'backbone': inner}, package, provided=provided, registries=others)
+        assert found == {'width': 2, 'backbone': models.linear_classifier(num_classes=3), 'loss': None}
+    for wrong, meant in (('my_project.models.tinny', 'my_project.models.tiny'), ('tinny', 'my_project.models.tiny')):
+        found = config.problems({'name': wrong}, models, registries=registries)
+        assert len(found) == 1
+        assert f'did you mean {meant}?' in found[0]
+    for private in ('_hidden', 'imported'):
+        assert config.problems({'name': f'my_project.models.{private}'}, models, registries=registries)
+    assert config.problems({'name': 'my_project.models.tiny', 'width': 'x'}, models, registries=registries) == [
+        "width must be int, got 'x' (str)"
+    ]
+
+
+def test_a_loss_inside_a_spec_is_bound_and_not_called():
+    spec = {'name': 'own.tiny', 'width': 2, 'loss': {'name': 'losses.softmax_cross_entropy', 'label_smoothing': 0.1}}
+    registries = {'own': own_module(tiny=tiny), 'losses': losses}
+    loss = config.build(spec, models, registries=registries)['loss']
+    logits, labels = jnp.zeros((1, 4)), jnp.zeros(1, jnp.int32)
+    np.testing.assert_allclose(loss(logits, labels), np.log(4), rtol=1e-6)
+    assert loss.keywords == {'label_smoothing': 0.1}
+    wrong = {**spec, 'loss': {'name': 'losses.softmax_cross_entropy', 'logits': 1, 'smoothing': 0.1}}
+    assert len(config.problems(wrong, models, registries=registries)) == 2  # logits are no option, no such option
+
+
+def test_the_annotation_of_a_parameter_says_where_its_spec_is_looked_up():
+    spec = {'name': 'momentum', 'learning_rate': 0.1, 'decay': {'name': 'one_cycle_momentum'}}
+    config.build(spec, optim.optimizers, provided={'total_steps': 10})
+    found = config.problems({**spec, 'decay': {'name': 'adam'}}, optim.optimizers, provided={'total_steps': 10})
+    assert len(found) == 1
+    assert "decay: no 'adam' in jaxcv.optim.schedules.momentum, there are: constant, " in found[0]
 
 
 def test_options_are_bound_and_arrays_left_out():

@@ -70,7 +70,7 @@ def assemble(checked: Checked, facts: Facts) -> Experiment:
     """
     settings, fields, options = checked.settings, checked.data, checked.training
     num_steps = max(1, round(options.epochs * facts.train_size / fields.batch_size))
-    clock = optim.Clock(num_steps, facts.train_size / fields.batch_size, fields.batch_size)
+    clock = optim.durations.Clock(num_steps, facts.train_size / fields.batch_size, fields.batch_size)
     provided = {'total_steps': num_steps, **num_classes(checked, facts)}
     finetune = _finetune(settings, clock)
     task_of = _task_factory(checked, provided)
@@ -196,9 +196,9 @@ def _unnamed(checked: Checked, section: str) -> str:
     )
 
 
-def _finetune(settings: ConfigDict, clock: optim.Clock) -> Finetune:
+def _finetune(settings: ConfigDict, clock: optim.durations.Clock) -> Finetune:
     finetune = Finetune(**settings.finetune.to_dict())
-    until = {layer: optim.in_updates(value, clock=clock) for layer, value in finetune.frozen_until.items()}
+    until = {layer: optim.durations.in_updates(value, clock=clock) for layer, value in finetune.frozen_until.items()}
     return finetune._replace(frozen_until=until)
 
 

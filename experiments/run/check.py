@@ -21,7 +21,7 @@ PACKAGES = {
 }
 """The packages that a name inside a section may begin with: `{'name': 'losses.focal'}` in a task's arguments."""
 
-ANY_CLOCK = optim.Clock(total_steps=100, steps_per_epoch=10.0, batch_size=10)
+ANY_CLOCK = optim.durations.Clock(total_steps=100, steps_per_epoch=10.0, batch_size=10)
 """Durations are checked before the length of an epoch is known."""
 
 
@@ -74,7 +74,7 @@ def cycle(timed: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def in_updates(name: str, settings: ConfigDict, clock: optim.Clock, registries: Mapping[str, ModuleType]) -> Any:
+def in_updates(name: str, settings: ConfigDict, clock: optim.durations.Clock, registries: Mapping[str, ModuleType]) -> Any:
     """A timed section with its durations in updates.
 
     Raises:
@@ -82,7 +82,7 @@ def in_updates(name: str, settings: ConfigDict, clock: optim.Clock, registries: 
     """
     section = SECTIONS[name]
     assert isinstance(section, Part)
-    return optim.durations_in_updates(settings[name], section.functions, clock=clock, registries=registries)
+    return optim.durations.durations_in_updates(settings[name], section.functions, clock=clock, registries=registries)
 
 
 def _section_problems(settings: ConfigDict) -> Iterator[str]:
@@ -155,7 +155,7 @@ def _duration_problems(name: str, section: ConfigDict) -> Iterator[str]:
         return
     for layer, until in section.frozen_until.items():
         try:
-            optim.in_updates(until, clock=ANY_CLOCK)
+            optim.durations.in_updates(until, clock=ANY_CLOCK)
         except (ValueError, TypeError) as error:
             yield f'finetune.frozen_until.{layer}: {error}'
 

@@ -75,7 +75,7 @@ class Finetune(NamedTuple):
         Mapping[str, float],
         About("layer -> the factor of its learning rate; 0 freezes it; '*' is all others"),
     ] = {}
-    frozen_until: Annotated[Mapping[str, optim.Updates], About('layer -> when it starts to learn')] = {}
+    frozen_until: Annotated[Mapping[str, optim.durations.Updates], About('layer -> when it starts to learn')] = {}
 
 
 class Training(NamedTuple):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxcv import tree
+from jaxcv import paths
 from jaxcv.types import PyTree
 
 
@@ -64,7 +64,7 @@ def summarize(model: nn.Module, *, image_size: int, channels: int = 3) -> list[L
     fields = dict(zip(closed.jaxpr.invars, [None] * count + [_Field(1, 1, image_size)], strict=True))
     parameters: dict[str, int] = {}
     filters: dict[str, int] = {}
-    for name, leaf in tree.flat(variables['params']).items():
+    for name, leaf in paths.flat(variables['params']).items():
         layer, _, kind = name.rpartition('/')
         parameters[layer] = parameters.get(layer, 0) + math.prod(leaf.shape)
         if kind == 'kernel' and leaf.ndim == 4:

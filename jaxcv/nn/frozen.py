@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 from flax import linen as nn
 
-from jaxcv import tree
+from jaxcv import paths
 from jaxcv.types import Variables
 
 
@@ -43,19 +43,19 @@ def frozen(model: nn.Module, *, layers: Mapping[str, bool]) -> Frozen:
     """
 
     def is_frozen(name: str) -> bool:
-        return tree.of_layer(name, layers, False)
+        return paths.of_layer(name, layers, False)
 
     def constant(name: str, value: Any) -> Any:
         return jax.lax.stop_gradient(value) if is_frozen(name) else value
 
     def apply(variables: Variables, *args: Any, **kwargs: Any) -> Any:
-        params = tree.map_names(constant, variables['params'])
-        names = list(tree.flat(params))
+        params = paths.map_names(constant, variables['params'])
+        names = list(paths.flat(params))
 
         def in_evaluation_mode(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
             layer = '/'.join(context.module.path)
             # What has no parameters, such as the dropout before the head, belongs to no layer.
-            if kwargs.get('train') and layer and is_frozen(layer) and not tree.unknown_layers([layer], names):
+            if kwargs.get('train') and layer and is_frozen(layer) and not paths.unknown_layers([layer], names):
                 kwargs = {**kwargs, 'train': False}
             return call(*args, **kwargs)
 

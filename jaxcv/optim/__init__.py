@@ -1,31 +1,35 @@
-"""Optimizers and schedules, all optax transformations and functions: each works in any optax chain.
+"""Optimizers, schedules and averages: optax transformations and functions, each of which works in any optax chain.
 
 An optimizer takes its learning rate as a number, as a schedule (a function of the update count, 0 for the first
-update), or as `reduce_on_plateau`, which answers to the loss. All durations are in updates.
+update), or as `reduce_on_plateau`, which depends on the loss. All durations are in updates.
+
+All functions are imported from here. A config names them by section, from three modules: `optimizers`, `schedules` and
+`averaging`; what its durations, '5 epochs', mean is in `durations`.
 """
 
+from jaxcv.optim import averaging as averaging
+from jaxcv.optim import durations as durations
+from jaxcv.optim import optimizers as optimizers
+from jaxcv.optim import schedules as schedules
 from jaxcv.optim.averaging import averaged_params, polyak, snapshots, swa
-from jaxcv.optim.durations import Clock, in_updates, with_updates
 from jaxcv.optim.layers import by_layer, progressive_rates
 from jaxcv.optim.optimizers import adagrad, adam, adamw, momentum, nesterov, rmsprop, sgd
-from jaxcv.optim.plateau import reduce_on_plateau
 from jaxcv.optim.schedules import (
     constant,
     cosine,
     cosine_restarts,
-    cycle_ends,
     exponential,
     linear,
-    linear_warmup,
     multi_step,
     one_cycle,
-    one_cycle_momentum,
     polynomial,
+    reduce_on_plateau,
     step,
 )
+from jaxcv.optim.schedules.cyclic import one_cycle_momentum
+from jaxcv.optim.schedules.warmup import linear_warmup
 
 __all__ = [
-    'Clock',
     'adagrad',
     'adam',
     'adamw',
@@ -34,9 +38,7 @@ __all__ = [
     'constant',
     'cosine',
     'cosine_restarts',
-    'cycle_ends',
     'exponential',
-    'in_updates',
     'linear',
     'linear_warmup',
     'momentum',
@@ -53,5 +55,4 @@ __all__ = [
     'snapshots',
     'step',
     'swa',
-    'with_updates',
 ]

@@ -1,7 +1,8 @@
-"""Averages of the parameters, as links of the chain: put one last, after the optimizer.
+"""Averages of the parameters, as transformations: the last one of a chain, after the optimizer.
 
-A link of these leaves the updates alone and keeps a second set of parameters in its state. So the average is
-checkpointed, sharded and resumed with everything else, and `averaged_params` reads it at any time.
+Each of them passes the updates on unchanged and keeps a second set of parameters in its state. So the average is
+checkpointed, sharded and resumed with everything else, and `averaged_params` reads it at any time. `__all__` lists
+those that a config's section `average` may name.
 """
 
 import math
@@ -12,8 +13,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxcv.optim.schedules import cycle_ends
+from jaxcv.optim.durations import Updates
+from jaxcv.optim.schedules.cyclic import cycle_ends
 from jaxcv.types import Array, PyTree
+
+__all__ = ['polyak', 'snapshots', 'swa']
 
 
 class AverageState(NamedTuple):
@@ -22,9 +26,9 @@ class AverageState(NamedTuple):
     steps: Array
     """Updates so far, int32."""
     averaged: Array
-    """How many of them went into the average, int32."""
+    """Parameters averaged so far, int32."""
     params: PyTree
-    """The average; before the first one went in, the parameters themselves."""
+    """The average; before the first of them, the parameters themselves."""
 
 
 class SnapshotState(NamedTuple):
@@ -35,20 +39,20 @@ class SnapshotState(NamedTuple):
     taken: Array
     """Snapshots so far, int32."""
     params: PyTree
-    """The last ones taken: every array has a first axis for them. A place not yet taken holds the parameters."""
+    """The last snapshots, on a first axis of each array. A place without a snapshot yet holds the parameters."""
 
 
-def polyak(*, rho: float = 0.999, start: int = 0, debias: bool = False) -> optax.GradientTransformation:
+def polyak(*, rho: float = 0.999, start: Updates = 0, debias: bool = False) -> optax.GradientTransformation:
     """Polyak average: an exponential moving average of the parameters, θ_test ← (1-ρ) θ + ρ θ_test.
 
     Args:
-        rho: ρ, how much of the past is kept at each update; half of it is forgotten after ln 2 / (1-ρ) updates.
+        rho: ρ, the share of the average that is kept at each update; its half-life is ln 2 / (1-ρ) updates.
         start: updates before the average begins; until then it is the parameters themselves.
-        debias: as in Adam, divide by 1-ρᵗ the average that begins at zero, which is to weigh θ with
-            (1-ρ) / (1-ρᵗ): the first parameters then count as all others do, instead of with ρᵗ.
+        debias: starts the average at zero and divides it by 1-ρᵗ, as in Adam, which gives θ the weight
+            (1-ρ) / (1-ρᵗ); without it the first parameters have the weight ρᵗ.
 
     Returns:
-        An optax transformation; the last link of a chain.
+        An optax transformation, the last one of a chain.
 
     Raises:
         ValueError: ρ is not in [0, 1).
@@ -71,30 +75,32 @@ def polyak(*, rho: float = 0.999, start: int = 0, debias: bool = False) -> optax
 
     def weight(count: Array, averaged: Array) -> tuple[Array, Array]:
         age = (averaged + 1).astype(jnp.float32)
-        # expm1: for ρ near 1, 1 - ρᵗ would lose its digits.
+        # expm1, because 1 - ρᵗ loses its digits for ρ near 1.
         new = (1 - rho) / -jnp.expm1(age * log_rho) if debias else jnp.asarray(1 - rho, jnp.float32)
         return count > start, new
 
-    # Without a start there is a θ_test from the first update on: the initial parameters.
+    # Without `start` and `debias` the average begins with the initial parameters, else with the first that count.
     return _average(weight, replace_first=debias or start > 0)
 
 
-def swa(*, start: int, period: int = 1, growth: int = 1, warmup_steps: int = 0) -> optax.GradientTransformation:
-    """Stochastic weight averaging: the plain mean of the parameters at the low points of a cyclic learning rate.
+def swa(
+    *, start: Updates, period: Updates = 1, growth: int = 1, warmup_steps: Updates = 0
+) -> optax.GradientTransformation:
+    """Stochastic weight averaging (SWA): the mean of the parameters at the low points of a cyclic learning rate.
 
     θ_swa ← (n θ_swa + θ) / (n + 1) after the updates that end a cycle, from `start` on.
 
-    Batch norm's running statistics are not those of the averaged network: take them anew before it is used, with
+    The running statistics of batch norm do not belong to the averaged network: recalibrate them before it is used, with
     `jaxcv.training.make_recalibration`.
 
     Args:
         start: updates before the first parameters are averaged.
-        period: updates of a cycle, as in `cosine_restarts`; 1 averages after every update (a constant rate).
-        growth: how many times longer each cycle is than the one before, as in `cosine_restarts`.
+        period: updates of a cycle, as in `cosine_restarts`; 1 averages after every update, for a constant rate.
+        growth: length of a cycle over that of the one before, as in `cosine_restarts`.
         warmup_steps: updates before the first cycle, as in `cosine_restarts`.
 
     Returns:
-        An optax transformation; the last link of a chain.
+        An optax transformation, the last one of a chain.
 
     Raises:
         ValueError: period or growth is less than 1.
@@ -119,19 +125,21 @@ def swa(*, start: int, period: int = 1, growth: int = 1, warmup_steps: int = 0) 
     return _average(weight, replace_first=True)
 
 
-def snapshots(*, keep: int, period: int, growth: int = 1, warmup_steps: int = 0) -> optax.GradientTransformation:
-    """Snapshot ensemble: keeps the parameters at the end of each of the last cycles of a cyclic learning rate.
+def snapshots(
+    *, keep: int, period: Updates, growth: int = 1, warmup_steps: Updates = 0
+) -> optax.GradientTransformation:
+    """Snapshot ensemble: the parameters at the ends of the last cycles of a cyclic learning rate.
 
-    `averaged_params` gives all of them, on a first axis: `jaxcv.tasks.ensemble` averages their predictions.
+    `averaged_params` returns all of them, on a first axis; `jaxcv.tasks.ensemble` averages their predictions.
 
     Args:
-        keep: how many to keep, M; the oldest makes room.
+        keep: M, the number of snapshots; a further one replaces the oldest.
         period: updates of a cycle, as in `cosine_restarts`.
-        growth: how many times longer each cycle is than the one before, as in `cosine_restarts`.
+        growth: length of a cycle over that of the one before, as in `cosine_restarts`.
         warmup_steps: updates before the first cycle, as in `cosine_restarts`.
 
     Returns:
-        An optax transformation; the last link of a chain.
+        An optax transformation, the last one of a chain.
 
     Raises:
         ValueError: keep, period or growth is less than 1.
@@ -159,7 +167,7 @@ def snapshots(*, keep: int, period: int, growth: int = 1, warmup_steps: int = 0)
     def update(updates: PyTree, state: SnapshotState, params: PyTree = None) -> tuple[PyTree, SnapshotState]:
         count = state.steps + 1
         due, place = ends(count), state.taken % keep
-        # Places not yet taken follow the parameters, so that an early look sees no untrained network.
+        # Places without a snapshot follow the parameters, so that none of them is an untrained network.
         written = jnp.where(due, jnp.arange(keep) == place, False) | (jnp.arange(keep) >= state.taken)
 
         def write(old: Array, new: Array) -> Array:
@@ -172,7 +180,7 @@ def snapshots(*, keep: int, period: int, growth: int = 1, warmup_steps: int = 0)
 
 
 def averaged_params(opt_state: PyTree) -> PyTree:
-    """What `polyak`, `swa` or `snapshots` collected, from the state of a chain that has one of them.
+    """The parameters that `polyak`, `swa` or `snapshots` collected, from the state of a chain with one of them.
 
     Args:
         opt_state: the state of the whole optimizer.
@@ -181,18 +189,18 @@ def averaged_params(opt_state: PyTree) -> PyTree:
         The averaged parameters; of `snapshots`, all of them on a first axis.
 
     Raises:
-        ValueError: the chain has none of these links, or several.
+        ValueError: the chain has none of these transformations, or several.
 
     Example:
         >>> optimizer = optax.chain(optax.sgd(0.1), polyak(rho=0.9))
         >>> averaged_params(optimizer.init({'w': jnp.ones(2)}))['w'].tolist()
         [1.0, 1.0]
     """
-    links = AverageState | SnapshotState
-    found = [x for x in jax.tree.leaves(opt_state, is_leaf=lambda x: isinstance(x, links)) if isinstance(x, links)]
+    kinds = AverageState | SnapshotState
+    found = [x for x in jax.tree.leaves(opt_state, is_leaf=lambda x: isinstance(x, kinds)) if isinstance(x, kinds)]
     if len(found) != 1:
         raise ValueError(
-            f'the optimizer has {len(found)} averaging links, expected one: optax.chain(optimizer, optim.polyak())'
+            f'the optimizer has {len(found)} averages, expected one: optax.chain(optimizer, optim.polyak())'
         )
     return found[0].params
 
@@ -200,10 +208,10 @@ def averaged_params(opt_state: PyTree) -> PyTree:
 def _average(
     weight: Callable[[Array, Array], tuple[Array, Array]], *, replace_first: bool
 ) -> optax.GradientTransformation:
-    """`weight`: (updates so far, averaged so far) -> (whether these parameters count, their weight)."""
+    """A running average. `weight`: (updates, parameters averaged) -> (whether these are averaged, their weight)."""
 
     def init(params: PyTree) -> AverageState:
-        # A copy: the train step donates its state, in which the parameters would otherwise stand twice.
+        # A copy: the train step donates its state, and an array in it twice cannot be donated.
         return AverageState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, params))
 
     def update(updates: PyTree, state: AverageState, params: PyTree = None) -> tuple[PyTree, AverageState]:
@@ -227,7 +235,7 @@ def _updated(params: PyTree, updates: PyTree) -> PyTree:
 
 
 def _cycle_end(period: int, growth: int, warmup_steps: int) -> Callable[[Array], Array]:
-    """A predicate of the update count: whether it ends a cycle."""
+    """A function of the update count: whether it ends a cycle."""
     if period < 1 or growth < 1:
         raise ValueError(f'period and growth must be at least 1, got {period} and {growth}')
     if growth == 1:

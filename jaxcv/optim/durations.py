@@ -1,15 +1,26 @@
-"""Durations as people give them: '5 epochs', '30 %', '64000 examples', '100 steps'; a number is in updates."""
+"""Durations of a config, '5 epochs', '30 %', '64000 examples', '100 steps', as numbers of updates.
+
+Only arguments whose annotation is `Updates` are durations; a string elsewhere is left alone.
+"""
 
 import re
+import types
+import typing
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
+
+from jaxcv import config
+
+Updates: TypeAlias = Annotated[int, 'updates']
+"""A duration as a number of updates; in a config it may be written with a unit."""
 
 _UNITS = ('step', 'steps', 'epoch', 'epochs', 'example', 'examples', '%')
-_DURATION = re.compile(r'(\d{1,3}(?:,\d{3})+|[\d_]*\.?\d+)\s*([a-zA-Z%]+)')  # a comma parts thousands only
+# A number, whose commas may only part thousands ('64,000', '1_000', '0.5'), and a unit.
+_DURATION = re.compile(r'(\d{1,3}(?:,\d{3})+|[\d_]*\.?\d+)\s*([a-zA-Z%]+)')
 
 
 class Clock(NamedTuple):
-    """What the units of time of a run are worth."""
+    """Lengths of a run's epoch and whole, in updates."""
 
     total_steps: int
     """Updates of the whole run."""
@@ -20,7 +31,7 @@ class Clock(NamedTuple):
 
 
 def in_updates(duration: int | float | str, *, clock: Clock) -> int:
-    """A duration as a number of updates, rounded to the nearest.
+    """Convert one duration to a number of updates, rounded to the nearest.
 
     Args:
         duration: a number, already in updates; or a number with its unit: steps, epochs, examples, or % of the run.
@@ -30,7 +41,7 @@ def in_updates(duration: int | float | str, *, clock: Clock) -> int:
         Updates.
 
     Raises:
-        ValueError: it is no duration.
+        ValueError: the string is not a duration.
 
     Example:
         >>> clock = Clock(total_steps=1000, steps_per_epoch=12.5, batch_size=128)
@@ -52,26 +63,68 @@ def in_updates(duration: int | float | str, *, clock: Clock) -> int:
     return round(number * unit)
 
 
-def with_updates(spec: Any, *, clock: Clock) -> Any:
-    """A part of a config in which every string that begins with a digit, a duration, is a number of updates.
+def value_in_updates(value: Any, annotation: Any, *, clock: Clock) -> Any:
+    """Convert the strings in a value that are durations by its annotation; everything else stays as it is.
 
     Args:
-        spec: a mapping, a sequence, or a value of one.
+        value: of an argument or a field of a config.
+        annotation: its type, with metadata: `Updates`, `Updates | None`, `Sequence[Updates]`, `Mapping[str, Updates]`;
+            any other is of no duration.
         clock: of the run.
 
     Returns:
-        The same, as dicts and lists.
+        The value; sequences as tuples.
 
     Raises:
-        ValueError: such a string is no duration.
+        ValueError: such a string is not a duration.
 
     Example:
         >>> clock = Clock(total_steps=1000, steps_per_epoch=12.5, batch_size=128)
-        >>> with_updates({'name': 'multi_step', 'steps': ['50%', '60 epochs'], 'warmup_steps': 3}, clock=clock)
-        {'name': 'multi_step', 'steps': [500, 750], 'warmup_steps': 3}
+        >>> value_in_updates({'stem': '2 epochs', 'head': 3}, Mapping[str, Updates], clock=clock)
+        {'stem': 25, 'head': 3}
+        >>> value_in_updates('2 epochs', str, clock=clock)
+        '2 epochs'
     """
-    if isinstance(spec, Mapping) or hasattr(spec, 'items'):
-        return {name: with_updates(value, clock=clock) for name, value in spec.items()}
-    if type(spec) in (list, tuple):
-        return [with_updates(value, clock=clock) for value in spec]
-    return in_updates(spec, clock=clock) if isinstance(spec, str) and spec[:1].isdigit() else spec
+    if annotation == Updates:
+        return in_updates(value, clock=clock) if isinstance(value, str) else value
+    parts = typing.get_args(annotation)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        for part in parts:
+            value = value_in_updates(value, part, clock=clock)
+    elif len(parts) == 2 and isinstance(value, Mapping):
+        return {name: value_in_updates(item, parts[1], clock=clock) for name, item in value.items()}
+    elif parts and isinstance(value, list | tuple):
+        return tuple(value_in_updates(item, parts[0], clock=clock) for item in value)
+    return value
+
+
+def durations_in_updates(
+    spec: config.Spec, package: Any, *, clock: Clock, registries: config.Registries | None = None
+) -> dict[str, Any]:
+    """Convert the durations of a spec, and of the specs inside it, by the signatures of the functions they name.
+
+    Args:
+        spec: `{'name': function, **arguments}`.
+        package: as in `jaxcv.config.build`.
+        clock: of the run.
+        registries: as in `jaxcv.config.build`.
+
+    Returns:
+        The spec, with a number of updates for each string in an argument that is annotated with `Updates`. Strings in
+        other arguments, unknown names and unknown arguments stay as they are: `jaxcv.config.problems` reports them.
+
+    Raises:
+        ValueError: a string in such an argument is not a duration.
+
+    Example:
+        >>> from jaxcv import optim
+        >>> clock = Clock(total_steps=1000, steps_per_epoch=12.5, batch_size=128)
+        >>> spec = {'name': 'multi_step', 'steps': ['50%', '60 epochs'], 'warmup_steps': 3, 'peak': '1 step'}
+        >>> durations_in_updates(spec, optim.schedules, clock=clock)
+        {'name': 'multi_step', 'steps': (500, 750), 'warmup_steps': 3, 'peak': '1 step'}
+    """
+
+    def converted(value: Any, annotation: Any) -> Any:
+        return value_in_updates(value, annotation, clock=clock)
+
+    return config.map_arguments(converted, spec, package, registries=registries)

@@ -1,7 +1,7 @@
-"""Another learning rate for each layer: frozen layers, layers frozen for a while, rates that fall with depth.
+"""Learning rates by layer: frozen layers, layers frozen for a while, rates that fall with depth.
 
-A layer is named as the parameters have it, from the top: 'stem', 'stage1', 'stage4/block3', or '*' for all. The longest
-name that fits a parameter counts.
+A layer is the first parts of its parameters' names: 'stem', 'stage1', 'stage4/block3', or '*' for all. Of those that
+contain a parameter the longest counts (`jaxcv.paths`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxcv import tree
-from jaxcv.optim.plateau import PlateauState
+from jaxcv import paths
+from jaxcv.optim.durations import Updates
+from jaxcv.optim.schedules.plateau import PlateauState
 from jaxcv.types import Array, PyTree
 
 
 class HeldState(NamedTuple):
-    """State of an optimizer that waits for its start."""
+    """State of an optimizer that starts later."""
 
     steps: Array
     """Updates so far, int32."""
@@ -29,26 +30,27 @@ def by_layer(
     *,
     options: Mapping[str, Any],
     rates: Mapping[str, float],
-    frozen_until: Mapping[str, int] | None = None,
+    frozen_until: Mapping[str, Updates] | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """One optimizer for each group of layers, with its own learning rate and its own start.
+    """An optimizer for each group of layers, with its own learning rate and its own start.
 
-    The rate of a layer is `learning_rate` times its entry in `rates`, 1 where it has none; 0 freezes it. A layer of
-    `frozen_until` rests until that many updates are done. Then its optimizer starts, as any does, with the value that
-    the schedules have by then; there is nothing to restart or to compile again.
+    The learning rate of a layer is `learning_rate` times its entry in `rates` (1 without one); 0 freezes it. A layer in
+    `frozen_until` is frozen for that many updates; then its optimizer starts with a fresh state, at the value that the
+    schedules have by then. The compiled step stays the same.
 
     Args:
         optimizer: a function of this package, such as `momentum`.
-        options: its arguments, `learning_rate` and others. Schedules among them count from the first update on,
-            `reduce_on_plateau` watches the loss from there too; `clip_norm` is of all that moves, over all groups.
-        rates: layer -> what its learning rate is multiplied by.
-        frozen_until: layer -> updates it rests for.
+        options: its arguments, `learning_rate` and others. Schedules among them count from the first update of the run,
+            and `reduce_on_plateau` uses the losses from there; `clip_norm` is the norm over all layers that are not
+            frozen.
+        rates: layer -> factor of its learning rate.
+        frozen_until: layer -> updates for which it is frozen.
 
     Returns:
         An optax transformation.
 
     Raises:
-        ValueError: a negative rate; or, from its `init`, a layer that the parameters do not have.
+        ValueError: a negative rate; or, from `init` of the transformation, a layer that the parameters do not have.
 
     Example:
         >>> from jaxcv.optim import sgd
@@ -69,52 +71,36 @@ def by_layer(
     named = [*rates, *starts]
 
     def group(layer: str) -> tuple[float, int]:
-        return tree.of_layer(layer, rates, 1.0), tree.of_layer(layer, starts, 0)
+        return paths.of_layer(layer, rates, 1.0), paths.of_layer(layer, starts, 0)
 
-    def one(rate: float, start: int) -> optax.GradientTransformation:
+    def of_group(rate: float, start: int) -> optax.GradientTransformation:
         if rate == 0:
             return optax.set_to_zero()
         own = {name: _from(start, value) for name, value in options.items() if name != 'clip_norm'}
         own['learning_rate'] = _times(rate, own['learning_rate'])
         return _held(optimizer(**own), start) if start else optimizer(**own)
 
-    # Labels tell of the layers and not of their rates and times, so that these may differ in a run that is resumed.
-    labels = {layer: f'group{i}' for i, layer in enumerate(sorted({*named} - {tree.EVERYTHING}), 1)}
+    # The labels, which are in the state, depend on the layers' names only: rates and times may change in a resumed run.
+    labels = {layer: f'group{i}' for i, layer in enumerate(sorted({*named} - {paths.EVERYTHING}), 1)}
     partition = optax.partition(
-        {'rest': one(*group('')), **{label: one(*group(layer)) for layer, label in labels.items()}},
-        lambda params: tree.map_names(lambda name, _: tree.of_layer(name, labels, 'rest'), params),
+        {'rest': of_group(*group('')), **{label: of_group(*group(layer)) for layer, label in labels.items()}},
+        lambda params: paths.map_names(lambda name, _: paths.of_layer(name, labels, 'rest'), params),
     )
-
-    def init_rest(params: PyTree) -> Array:
-        names = list(tree.flat(params))
-        if unknown := tree.unknown_layers(named, names):
-            layers = ', '.join(dict.fromkeys(name.split('/')[0] for name in names))
-            raise ValueError(f'no layer {", ".join(map(repr, unknown))}: the parameters have {layers}')
-        return jnp.zeros((), jnp.int32)
-
-    def rest(updates: PyTree, count: Array, params: PyTree = None) -> tuple[PyTree, Array]:
-        """No gradient for what does not move, so that it does not count in the norm."""
-
-        def moving(name: str, gradient: Array) -> Array:
-            rate, start = group(name)
-            return jnp.where((rate > 0) & (count >= start), gradient, 0).astype(gradient.dtype)
-
-        return tree.map_names(moving, updates), count + 1
 
     norm = options.get('clip_norm')
     clipping = [] if norm is None else [optax.clip_by_global_norm(norm)]
-    return optax.chain(optax.GradientTransformation(init_rest, rest), *clipping, partition)
+    return optax.chain(_zero_frozen(named, group), *clipping, partition)
 
 
 def progressive_rates(layers: Sequence[str], *, factor: float = 0.3, frozen: int = 1) -> dict[str, float]:
-    """Rates that fall from the last layer to the first: 1, factor, factor², ..., and 0 for the first few.
+    """Rates by depth for fine-tuning: 1, factor, factor², ... from the last layer on, and 0 for the first few.
 
-    The first layers see edges and blobs, which serve any task; the last ones are the most specific to theirs.
+    The first layers detect edges and blobs, which serve any task; the last ones are specific to the task.
 
     Args:
         layers: names, from the input to the output.
-        factor: a layer's rate over that of the next one.
-        frozen: how many of the first layers do not learn at all.
+        factor: rate of a layer over that of the next one.
+        frozen: number of first layers with the rate 0.
 
     Returns:
         Layer -> rate, for `by_layer`.
@@ -127,7 +113,28 @@ def progressive_rates(layers: Sequence[str], *, factor: float = 0.3, frozen: int
     return {layer: factor ** (last - i) if i >= frozen else 0.0 for i, layer in enumerate(layers)}
 
 
+def _zero_frozen(named: Sequence[str], group: Callable[[str], tuple[float, int]]) -> optax.GradientTransformation:
+    """Set the gradients of frozen layers to 0, so that they do not count in the norm; check the layers' names."""
+
+    def init(params: PyTree) -> Array:
+        names = list(paths.flat(params))
+        if unknown := paths.unknown_layers(named, names):
+            layers = ', '.join(dict.fromkeys(name.split('/')[0] for name in names))
+            raise ValueError(f'no layer {", ".join(map(repr, unknown))}: the parameters have {layers}')
+        return jnp.zeros((), jnp.int32)
+
+    def update(updates: PyTree, count: Array, params: PyTree = None) -> tuple[PyTree, Array]:
+        def moving(name: str, gradient: Array) -> Array:
+            rate, start = group(name)
+            return jnp.where((rate > 0) & (count >= start), gradient, 0).astype(gradient.dtype)
+
+        return paths.map_names(moving, updates), count + 1
+
+    return optax.GradientTransformation(init, update)
+
+
 def _held(optimizer: optax.GradientTransformation, start: int) -> optax.GradientTransformationExtraArgs:
+    """The optimizer with steps of 0, and a state that stays, for the first `start` updates."""
     inner = optax.with_extra_args_support(optimizer)
 
     def init(params: PyTree) -> HeldState:
@@ -138,7 +145,7 @@ def _held(optimizer: optax.GradientTransformation, start: int) -> optax.Gradient
         new_updates, new_inner = inner.update(updates, state.inner, params, **extra)
         new_updates = jax.tree.map(lambda u: jnp.where(going, u, 0).astype(u.dtype), new_updates)
         kept = jax.tree.map(
-            # What watches the loss goes on watching.
+            # Plateau schedules see the loss of frozen layers' updates too.
             lambda new, old: new if isinstance(new, PlateauState) else jnp.where(going, new, old),
             new_inner,
             state.inner,
@@ -150,11 +157,12 @@ def _held(optimizer: optax.GradientTransformation, start: int) -> optax.Gradient
 
 
 def _from(start: int, value: Any) -> Any:
-    """A schedule as one sees it who starts counting later; anything else as it is."""
+    """A schedule for an update count that starts at 0 after `start` updates; anything else as it is."""
     return (lambda count: value(count + start)) if start and callable(value) else value
 
 
 def _times(rate: float, learning_rate: Any) -> Any:
+    """A learning rate in any of its forms, multiplied by a factor."""
     if isinstance(learning_rate, optax.GradientTransformation):  # of reduce_on_plateau
         return optax.chain(learning_rate, optax.scale(rate))
     return (lambda count: rate * learning_rate(count)) if callable(learning_rate) else rate * learning_rate

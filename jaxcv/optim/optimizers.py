@@ -1,21 +1,27 @@
-"""The optimizers, in the formulas of the lecture notes: ε outside the root, the learning rate inside the velocity.
+"""Optimizers in the formulas of the lecture notes: ε outside the root, the learning rate inside the velocity.
 
 Each is a chain: clip the gradient, add the penalties, turn it into a direction, scale that to a step by the learning
-rate, gather steps in a velocity. Parts are optax's where they compute the same thing.
+rate, accumulate steps in a velocity. Parts are optax's where they compute the same. `__all__` lists the optimizers that
+a config's section `optimizer` may name.
 """
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxcv.optim import links
-from jaxcv.optim.links import Link
+from jaxcv.optim import schedules, transforms
+from jaxcv.optim.schedules import momentum as momentum_schedules
 from jaxcv.types import PyTree, Schedule
 
-LearningRate: TypeAlias = float | Schedule | optax.GradientTransformation
+__all__ = ['adagrad', 'adam', 'adamw', 'momentum', 'nesterov', 'rmsprop', 'sgd']
+
+LearningRate: TypeAlias = Annotated[float | Schedule | optax.GradientTransformation, schedules]
 """A number; a schedule; or a transformation that turns a direction g into the step -lr g, by a rate in its state."""
+
+Momentum: TypeAlias = Annotated[float | Schedule, momentum_schedules]
+"""A number or a schedule. In a config, a spec in its place names a function of the annotated module."""
 
 Form = Literal['notes', 'pytorch']
 Penalize = Literal['weights', 'all']
@@ -38,10 +44,10 @@ def sgd(
         learning_rate: a number, a schedule or `reduce_on_plateau`.
         weight_decay: λ of the penalty λ/2 |θ|², which adds λ θ to the gradient.
         l1: λ of the penalty λ |θ|, which adds λ sign(θ) to the gradient.
-        decoupled: the weight decay stands beside the step, θ ← θ - lr λ θ, and not in the gradient: so it is in no
-            velocity and is not rescaled. `l1` stays in the gradient.
-        penalize: 'weights' leaves biases and the scales and offsets of norms (arrays of one axis) out of the penalties.
-        clip_norm: the gradient (before the penalties) is scaled down to this norm, over all parameters, if longer.
+        decoupled: subtracts the weight decay from the parameters, θ ← θ - lr λ θ, instead of adding it to the gradient:
+            it is in no velocity and is not rescaled. `l1` stays in the gradient.
+        penalize: 'weights' excludes biases and the scales and offsets of norms (arrays of one axis) from the penalties.
+        clip_norm: scales a gradient (before the penalties) of a larger norm, over all parameters, down to this one.
 
     Returns:
         An optax transformation.
@@ -59,7 +65,7 @@ def sgd(
 def momentum(
     *,
     learning_rate: LearningRate,
-    decay: float | Schedule = 0.9,
+    decay: Momentum = 0.9,
     form: Form = 'notes',
     dampening: float = 0.0,
     weight_decay: float = 0.0,
@@ -70,14 +76,14 @@ def momentum(
 ) -> optax.GradientTransformation:
     """SGD with momentum: v ← β v - lr ∇L(θ), θ ← θ + v.
 
-    PyTorch has the learning rate outside: v ← β v + (1 - dampening) ∇L(θ), θ ← θ - lr v, its first gradient undampened.
-    Without dampening the two are the same while the learning rate is constant.
+    PyTorch's form has the learning rate outside the velocity: v ← β v + (1 - dampening) ∇L(θ), θ ← θ - lr v, with its
+    first gradient undampened. Without dampening the two are the same while the learning rate is constant.
 
     Args:
         learning_rate: a number, a schedule or `reduce_on_plateau`.
-        decay: β, the share of the velocity that is kept; a number or a schedule such as `one_cycle_momentum`.
-        form: of the formula.
-        dampening: what the gradient loses on its way into the velocity, in PyTorch's form.
+        decay: β, share of the velocity that is kept; a number or a schedule such as `one_cycle_momentum`.
+        form: of the formula, 'notes' or 'pytorch'.
+        dampening: share of the gradient that is left out of the velocity, in PyTorch's form.
         weight_decay: see `sgd`.
         l1: see `sgd`.
         decoupled: see `sgd`.
@@ -98,13 +104,13 @@ def momentum(
     if dampening and form != 'pytorch':
         raise ValueError(f"dampening {dampening} is for form='pytorch'; the notes' form has none")
     common = _Common(learning_rate, weight_decay, l1, decoupled, penalize, clip_norm)
-    return _with_velocity(common, form, links.velocity(decay, dampening=dampening))
+    return _with_velocity(common, form, transforms.velocity(decay, dampening=dampening))
 
 
 def nesterov(
     *,
     learning_rate: LearningRate,
-    decay: float | Schedule = 0.9,
+    decay: Momentum = 0.9,
     form: Form = 'notes',
     weight_decay: float = 0.0,
     l1: float = 0.0,
@@ -116,13 +122,13 @@ def nesterov(
 
     The gradient is taken where the parameters are, so **the parameters kept are the look-ahead point** φ = θ + β v:
     φₜ₊₁ = φₜ - βₜ vₜ + (1 + βₜ₊₁) vₜ₊₁. With the momentum of the *next* update this is exact also where β and the
-    learning rate change. PyTorch has the learning rate outside and this update's momentum: v ← β v + ∇L(φ),
+    learning rate change. PyTorch's form has the learning rate outside and this update's momentum: v ← β v + ∇L(φ),
     φ ← φ - lr (∇L(φ) + β v).
 
     Args:
         learning_rate: a number, a schedule or `reduce_on_plateau`.
-        decay: β, the share of the velocity that is kept; a number or a schedule such as `one_cycle_momentum`.
-        form: of the formula.
+        decay: β, share of the velocity that is kept; a number or a schedule such as `one_cycle_momentum`.
+        form: of the formula, 'notes' or 'pytorch'.
         weight_decay: see `sgd`.
         l1: see `sgd`.
         decoupled: see `sgd`.
@@ -141,7 +147,7 @@ def nesterov(
     Papers: Nesterov 1983; Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning".
     """
     common = _Common(learning_rate, weight_decay, l1, decoupled, penalize, clip_norm)
-    return _with_velocity(common, form, links.velocity(decay, look_ahead=1 if form == 'notes' else 0))
+    return _with_velocity(common, form, transforms.velocity(decay, look_ahead=1 if form == 'notes' else 0))
 
 
 def adagrad(
@@ -162,7 +168,7 @@ def adagrad(
         learning_rate: a number, a schedule or `reduce_on_plateau`.
         eps: ε, outside the root.
         initial: s at the start.
-        rate_decay: d of a further decay of the learning rate, lr / (1 + d t); PyTorch's `lr_decay`.
+        rate_decay: d, of a further decay of the learning rate, lr / (1 + d t); PyTorch's `lr_decay`.
         weight_decay: see `sgd`.
         l1: see `sgd`.
         decoupled: see `sgd`.
@@ -182,7 +188,7 @@ def adagrad(
             _scaled(learning_rate), optax.scale_by_schedule(lambda t: 1 / (1 + rate_decay * jnp.asarray(t)))
         )
     common = _Common(learning_rate, weight_decay, l1, decoupled, penalize, clip_norm)
-    return _assemble(common, direction=links.scale_by_sum_of_squares(eps, initial))
+    return _assemble(common, direction=transforms.scale_by_sum_of_squares(eps, initial))
 
 
 def rmsprop(
@@ -191,7 +197,7 @@ def rmsprop(
     decay: float = 0.9,
     eps: float = 1e-8,
     centered: bool = False,
-    momentum: float | Schedule = 0.0,
+    momentum: Momentum = 0.0,
     weight_decay: float = 0.0,
     l1: float = 0.0,
     decoupled: bool = False,
@@ -202,9 +208,9 @@ def rmsprop(
 
     Args:
         learning_rate: a number, a schedule or `reduce_on_plateau`.
-        decay: β, the memory of the squares. PyTorch's default is 0.99.
+        decay: β, of the mean of squares. PyTorch's default is 0.99.
         eps: ε, outside the root.
-        centered: the variance of the gradient in the place of s: s - m², with m ← β m + (1-β) ∇L.
+        centered: divides by the root of the variance s - m², with m ← β m + (1-β) ∇L, instead of s.
         momentum: μ of a velocity of the rescaled gradients, PyTorch's: v ← μ v + ∇L / (√s + ε), θ ← θ - lr v.
         weight_decay: see `sgd`.
         l1: see `sgd`.
@@ -220,15 +226,17 @@ def rmsprop(
 
     Paper: Tieleman and Hinton 2012, "Lecture 6.5: RMSProp".
     """
-    rescale = links.scale_by_deviation(decay, eps) if centered else optax.scale_by_rms(decay, eps, eps_in_sqrt=False)
+    rescale = (
+        transforms.scale_by_deviation(decay, eps) if centered else optax.scale_by_rms(decay, eps, eps_in_sqrt=False)
+    )
     common = _Common(learning_rate, weight_decay, l1, decoupled, penalize, clip_norm)
-    return _assemble(common, direction=optax.chain(rescale, links.velocity(momentum)) if momentum else rescale)
+    return _assemble(common, direction=optax.chain(rescale, transforms.velocity(momentum)) if momentum else rescale)
 
 
 def adam(
     *,
     learning_rate: LearningRate,
-    beta1: float | Schedule = 0.9,
+    beta1: Momentum = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-8,
     amsgrad: bool = False,
@@ -244,14 +252,14 @@ def adam(
 
     Args:
         learning_rate: a number, a schedule or `reduce_on_plateau`.
-        beta1: β₁, the memory of the gradient; a number or a schedule such as `one_cycle_momentum`, whose value at an
-            update also debiases there (as in PyTorch).
-        beta2: β₂, the memory of its square.
+        beta1: β₁, decay of the mean gradient; a number or a schedule such as `one_cycle_momentum`, whose value at an
+            update is also that of the debiasing (as in PyTorch).
+        beta2: β₂, decay of the mean squared gradient.
         eps: ε, outside the root.
-        amsgrad: divides by the root of the highest s so far (the highest before debiasing, as in PyTorch).
+        amsgrad: divides by the root of the maximum of s so far (taken before debiasing, as in PyTorch).
         weight_decay: see `sgd`.
         l1: see `sgd`.
-        decoupled: see `sgd`; `adamw` has it.
+        decoupled: see `sgd`; True is `adamw`.
         penalize: see `sgd`.
         clip_norm: see `sgd`.
 
@@ -264,13 +272,13 @@ def adam(
     Papers: Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization"; Reddi et al. 2018 (AMSGrad).
     """
     common = _Common(learning_rate, weight_decay, l1, decoupled, penalize, clip_norm)
-    return _assemble(common, direction=links.scale_by_adam(beta1, beta2, eps, amsgrad))
+    return _assemble(common, direction=transforms.scale_by_adam(beta1, beta2, eps, amsgrad))
 
 
 def adamw(
     *,
     learning_rate: LearningRate,
-    beta1: float | Schedule = 0.9,
+    beta1: Momentum = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-8,
     amsgrad: bool = False,
@@ -279,7 +287,7 @@ def adamw(
     penalize: Penalize = 'weights',
     clip_norm: float | None = None,
 ) -> optax.GradientTransformation:
-    """Adam with decoupled weight decay: Adam's step, and θ ← θ - lr λ θ beside it.
+    """Adam with decoupled weight decay: Adam's step, and θ ← θ - lr λ θ.
 
     Args:
         learning_rate: a number, a schedule or `reduce_on_plateau`.
@@ -315,7 +323,7 @@ def adamw(
 
 
 class _Common(NamedTuple):
-    """The options that all the optimizers have."""
+    """The options common to all optimizers."""
 
     learning_rate: LearningRate
     weight_decay: float
@@ -325,8 +333,12 @@ class _Common(NamedTuple):
     clip_norm: float | None
 
 
-def _assemble(common: _Common, direction: Link | None = None, velocity: Link | None = None) -> Link:
-    """The chain; `direction` stands before the learning rate, `velocity` after it."""
+def _assemble(
+    common: _Common,
+    direction: optax.GradientTransformation | None = None,
+    velocity: optax.GradientTransformation | None = None,
+) -> optax.GradientTransformation:
+    """The chain, with `direction` before the learning rate and `velocity` after it."""
     if common.penalize not in ('weights', 'all'):
         raise ValueError(f"penalize must be 'weights' or 'all', got {common.penalize!r}")
     if common.weight_decay < 0 or common.l1 < 0 or (common.clip_norm is not None and common.clip_norm <= 0):
@@ -342,15 +354,17 @@ def _assemble(common: _Common, direction: Link | None = None, velocity: Link | N
     if common.weight_decay and not common.decoupled:
         chain.append(optax.add_decayed_weights(common.weight_decay, mask))
     if common.l1:
-        chain.append(optax.masked(links.add_signs(common.l1), mask))
+        chain.append(optax.masked(transforms.add_signs(common.l1), mask))
     if direction is not None:
         chain.append(direction)
     if common.weight_decay and common.decoupled:
-        return optax.chain(*chain, links.beside(rate, velocity or optax.identity(), common.weight_decay, mask))
+        return optax.chain(
+            *chain, transforms.decoupled_weight_decay(rate, velocity or optax.identity(), common.weight_decay, mask)
+        )
     return optax.chain(*chain, rate, *([] if velocity is None else [velocity]))
 
 
-def _with_velocity(common: _Common, form: Form, velocity: Link) -> Link:
+def _with_velocity(common: _Common, form: Form, velocity: optax.GradientTransformation) -> optax.GradientTransformation:
     match form:
         case 'notes':
             return _assemble(common, velocity=velocity)
@@ -359,8 +373,8 @@ def _with_velocity(common: _Common, form: Form, velocity: Link) -> Link:
     raise ValueError(f"form must be 'notes' or 'pytorch', got {form!r}")
 
 
-def _scaled(learning_rate: LearningRate) -> Link:
-    """From a direction g to the step -lr g."""
+def _scaled(learning_rate: LearningRate) -> optax.GradientTransformation:
+    """The transformation of a direction g to the step -lr g."""
     if isinstance(learning_rate, optax.GradientTransformation):
         return learning_rate
     return optax.scale_by_learning_rate(learning_rate)

@@ -1,4 +1,4 @@
-"""Training of any `Task`: state, step, devices, loop, checkpoints and logs. Knows no particular task.
+"""Training of any `Task`: state, step, devices, loop, checkpoints and logs; independent of the particular task.
 
 step = make_train_step(task, optimizer)
 step = compile_step(step, mesh)
@@ -12,14 +12,14 @@ from jaxcv.training.evaluation import evaluate, make_eval_step
 from jaxcv.training.loop import Tick, run
 from jaxcv.training.parallel import (
     AXIS,
-    Rule,
+    Sharding,
     compile_step,
     create_state,
     initialize_processes,
     make_mesh,
-    placed,
     put_batch,
     state_sharding,
+    with_shardings,
 )
 from jaxcv.training.recalibration import Recalibrate, make_recalibration
 from jaxcv.training.state import TrainState, init_state
@@ -32,7 +32,7 @@ __all__ = [
     'Checkpoints',
     'EarlyStopping',
     'Recalibrate',
-    'Rule',
+    'Sharding',
     'Tick',
     'TrainState',
     'checkpoints',
@@ -49,11 +49,11 @@ __all__ = [
     'make_recalibration',
     'make_train_step',
     'member',
-    'placed',
     'put_batch',
     'read_variables',
     'replay',
     'run',
     'state_sharding',
     'transferable',
+    'with_shardings',
 ]

@@ -1,19 +1,21 @@
 """Early stopping: end a run when the validation score has not improved for a while.
 
-Pure functions over a state of two numbers. Nothing is written down for it: `replay` finds the state of a resumed run
-in the records that it has written anyway.
+Pure functions over a state of two numbers. The state is not saved anywhere: `replay` recomputes it, when a run is
+resumed, from the evaluations in the run's metrics file.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
+
+from jaxcv.training.ranking import Better, rank
 
 
 class EarlyStoppingState(NamedTuple):
-    """What is known after some evaluations."""
+    """State after some evaluations."""
 
     best: float
-    """The value of the last improvement; -inf (for 'min': inf) before the first."""
+    """The value of the last improvement; -inf (inf where lower is better) before the first."""
     since: int
     """Evaluations since then."""
 
@@ -26,25 +28,25 @@ class EarlyStopping(NamedTuple):
     update: Callable[[EarlyStoppingState, float], EarlyStoppingState]
     """(state, value) -> the state after one more evaluation."""
     should_stop: Callable[[EarlyStoppingState], bool]
-    """state -> whether patience has run out."""
+    """state -> whether there were `patience` evaluations without an improvement."""
 
 
-def early_stopping(patience: int, *, mode: Literal['max', 'min'] = 'max', min_change: float = 0.0) -> EarlyStopping:
+def early_stopping(patience: int, *, better: Better = 'max', min_change: float = 0.0) -> EarlyStopping:
     """Stop after `patience` evaluations in a row without an improvement.
 
-    A value v improves on the best b where v > b + min_change ('max') or v < b - min_change ('min'), and is then the
-    new best. So small steps that add up to more than min_change are an improvement too.
+    A value v improves on the best b if v > b + min_change ('max') or v < b - min_change ('min'), and is then the new
+    best. So several smaller steps that add up to more than min_change are an improvement too.
 
     Args:
         patience: evaluations in a row without an improvement after which to stop, at least 1.
-        mode: whether a high value is good ('max', an accuracy) or a low one ('min', a loss).
-        min_change: what an improvement has to exceed, in the metric's unit.
+        better: 'max' if a high value is good (an accuracy), 'min' if a low one is (a loss).
+        min_change: amount that an improvement has to exceed, in the metric's unit.
 
     Returns:
-        An EarlyStopping. NaN and infinity are no improvement, so a run that has diverged stops in the end.
+        An EarlyStopping. NaN and infinity are no improvement, so a run that has diverged stops after `patience`.
 
     Raises:
-        ValueError: patience is less than 1, min_change is negative, or there is no such mode.
+        ValueError: patience is less than 1, min_change is negative, or `better` is neither 'max' nor 'min'.
 
     Example:
         >>> stopping = early_stopping(2, min_change=0.01)
@@ -54,24 +56,23 @@ def early_stopping(patience: int, *, mode: Literal['max', 'min'] = 'max', min_ch
         >>> state, stopping.should_stop(state)
         (EarlyStoppingState(best=0.6, since=2), True)
 
-    Prechelt 1998, Early stopping - but when?
+    Paper: Prechelt 1998, "Early Stopping - But When?".
     """
     if patience < 1:
         raise ValueError(f'patience is a number of evaluations, at least 1, got {patience}')
     if not min_change >= 0:
         raise ValueError(f'min_change must not be negative, got {min_change}')
-    if mode not in ('max', 'min'):
-        raise ValueError(f"mode is 'max' or 'min', got {mode!r}")
-    sign = 1 if mode == 'max' else -1
+    if better not in ('max', 'min'):
+        raise ValueError(f"better is 'max' or 'min', got {better!r}")
 
     def update(state: EarlyStoppingState, value: float) -> EarlyStoppingState:
         value = float(value)
-        if math.isfinite(value) and sign * (value - state.best) > min_change:
+        if math.isfinite(value) and rank(value, better) - rank(state.best, better) > min_change:
             return EarlyStoppingState(best=value, since=0)
         return state._replace(since=state.since + 1)
 
     return EarlyStopping(
-        init=lambda: EarlyStoppingState(best=-sign * math.inf, since=0),
+        init=lambda: EarlyStoppingState(best=-math.inf if better == 'max' else math.inf, since=0),
         update=update,
         should_stop=lambda state: state.since >= patience,
     )
@@ -80,14 +81,14 @@ def early_stopping(patience: int, *, mode: Literal['max', 'min'] = 'max', min_ch
 def replay(
     stopping: EarlyStopping, rows: Sequence[Mapping[str, Any]], metric: str, *, last_step: int | None = None
 ) -> EarlyStoppingState:
-    """The state after the evaluations of a run so far: a resumed run stops where an uninterrupted one would.
+    """Recompute the state from a run's metrics file: a resumed run stops where an uninterrupted one would.
 
     Args:
-        stopping: what `early_stopping` returned.
-        rows: the records of `metrics.jsonl` (`read_jsonl`). Evaluations hold `'eval/<metric>'`; other records are
-            passed over. Of two evaluations of one step the later row holds.
+        stopping: from `early_stopping`.
+        rows: the records of `metrics.jsonl` (`read_jsonl`). Evaluations have `'eval/<metric>'`; records without it
+            are ignored. Of several evaluations of one step the last row counts.
         metric: the name without `eval/`, such as 'top1'.
-        last_step: where the run resumes: evaluations after it are not counted. None counts all.
+        last_step: step at which the run resumes: later evaluations are ignored. None: all count.
 
     Returns:
         The state to go on from.

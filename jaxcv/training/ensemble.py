@@ -1,7 +1,7 @@
-"""An ensemble: many networks trained as one program.
+"""Ensembles: several networks trained as one program.
 
-The train state of an ensemble is a `TrainState` whose arrays have a first axis of members, but for `step` and
-`healthy`, which they share. So it is looped, checkpointed and resumed as any other.
+The train state of an ensemble is a `TrainState` whose arrays have a first axis of members, except `step` and `healthy`,
+which the members share. So it is trained, checkpointed and resumed as any other.
 """
 
 import jax
@@ -22,14 +22,14 @@ def init_ensemble(
     batch: Batch,
     given: Variables | None = None,
 ) -> TrainState:
-    """The state of as many networks as there are keys; member i is that of `init_state(keys[i], ...)`.
+    """Make the train state of an ensemble, a member for each key: member i is `init_state(keys[i], ...)`.
 
     Args:
         keys: [members].
-        task: gives the variables.
+        task: initializes the variables.
         optimizer: an optax transformation.
         batch: one batch, for the shapes only.
-        given: as for `init_state`, the same for all members.
+        given: variables to start from, as for `init_state`; the same for all members.
 
     Returns:
         The TrainState at step 0.
@@ -47,18 +47,19 @@ def init_ensemble(
 
 
 def make_ensemble_step(step: Step, *, mesh: Mesh | None = None) -> Step:
-    """One step of every member on the same batch, from the step of one network.
+    """Make the step of an ensemble from that of one network: every member on the same batch.
 
-    A member draws (augmentation, dropout) from its own key, so its trajectory is that of its own run on these
-    batches. With `on_non_finite='stop'` one bad member stops all, with 'skip' it alone leaves the step out.
+    A member draws (augmentation, dropout) from its own key, so its trajectory is that of a run of its own on these
+    batches. With `on_non_finite='stop'` one member that is not finite stops all, with 'skip' only that member skips the
+    step.
 
     Args:
         step: from `make_train_step`.
-        mesh: with rule 'members', the mesh that they are spread over: each device then runs its own, and none waits for
-            another. Without it, or where it does not divide the members, the compiler finds a partition.
+        mesh: with sharding 'members', the mesh that they are spread over: each device then runs its own members without
+            communication. Without it, or if it does not divide the members, the compiler chooses a partition.
 
     Returns:
-        (ensemble's state, batch) -> (state, logs); the logs are means over the members, `finite` their minimum.
+        The step, (ensemble's state, batch) -> (state, logs); the logs are means over the members, `finite` the minimum.
 
     Example:
         >>> from jaxcv import models, optim, tasks
@@ -74,22 +75,23 @@ def make_ensemble_step(step: Step, *, mesh: Mesh | None = None) -> Step:
     Paper: Lakshminarayanan et al. 2017, "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles".
     """
     axes = TrainState._make([None, 0, 0, 0, 0, None])  # step and healthy are shared
-    every = jax.vmap(step, in_axes=(axes, None))
+    all_members = jax.vmap(step, in_axes=(axes, None))
     if mesh is not None:
-        own, all_of_it = PartitionSpec(mesh.axis_names[0]), PartitionSpec()
-        layout = TrainState._make([all_of_it, own, own, own, own, all_of_it])
-        apart = jax.shard_map(every, mesh=mesh, in_specs=(layout, all_of_it), out_specs=own, check_vma=False)
+        split, whole = PartitionSpec(mesh.axis_names[0]), PartitionSpec()
+        layout = TrainState._make([whole, split, split, split, split, whole])
+        by_device = jax.shard_map(all_members, mesh=mesh, in_specs=(layout, whole), out_specs=split, check_vma=False)
 
     def ensemble_step(train_state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         members = train_state.key.shape[0]
-        new, logs = (apart if mesh is not None and members % mesh.size == 0 else every)(train_state, batch)
+        run = by_device if mesh is not None and members % mesh.size == 0 else all_members
+        new, logs = run(train_state, batch)
         healthy = new.healthy.all()
         params, state, opt_state = jax.tree.map(
             lambda new, old: jnp.where(healthy, new, old),
             (new.params, new.state, new.opt_state),
             (train_state.params, train_state.state, train_state.opt_state),
         )
-        # Where all are healthy each has counted this step; where one is not, none has made it.
+        # All members count the same steps: if one is not healthy, none of them makes this one.
         count = jnp.where(healthy, new.step.max(), train_state.step)
         means = {name: value.mean(axis=0) for name, value in logs.items()}
         kept = TrainState(count, params, state, opt_state, train_state.key, healthy)
@@ -99,11 +101,11 @@ def make_ensemble_step(step: Step, *, mesh: Mesh | None = None) -> Step:
 
 
 def member(train_state: TrainState, index: int) -> TrainState:
-    """The state of one member, as of its own run.
+    """The train state of one member, as of a run of its own.
 
     Args:
         train_state: of an ensemble.
-        index: which member.
+        index: of the member.
 
     Returns:
         A TrainState without the axis of members.

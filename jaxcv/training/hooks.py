@@ -1,4 +1,4 @@
-"""What happens between steps: reports, evaluation, checkpoints, and stopping in time."""
+"""Hooks of the loop: reports, evaluation, checkpoints, and the end of a run."""
 
 import contextlib
 import signal
@@ -21,11 +21,11 @@ Due = Callable[[int], bool]
 
 
 class Interval(NamedTuple):
-    """The steps since the last report, with their logs on the host."""
+    """The steps since the last report, and their logs on the host."""
 
     ticks: Sequence[Tick]
     logs: Mapping[str, np.ndarray]
-    """Name -> one value a step."""
+    """{name: one value for each step}."""
     seconds: float
 
 
@@ -34,11 +34,11 @@ class NonFiniteLoss(RuntimeError):
 
 
 class EndOfRun(Exception):
-    """Ends a run on purpose, for whoever started it: a trial of a search that promises nothing."""
+    """Raised to end a run early, as when a search prunes its trial; `save_on_error` does not save for it."""
 
 
 def every(steps: int, *, last: int) -> Due:
-    """A predicate of the step: due every so many steps (0: never) and at the last one.
+    """Make a function of the step: whether it is a multiple of `steps` (0: never) or the last one.
 
     Example:
         >>> [step for step in range(8) if every(3, last=7)(step)]
@@ -48,19 +48,26 @@ def every(steps: int, *, last: int) -> Due:
 
 
 def report(due: Due, handlers: Sequence[Callable[[Interval], None]]) -> Hook:
-    """Collects the logs on the device, and waits for them only when a report is due, once.
+    """Report logs at intervals: they stay on the device until a report is due, so that no other step waits for them.
 
     Args:
-        due: steps to report at.
+        due: step -> whether to report.
         handlers: called in order with the Interval.
 
     Returns:
         A hook.
+
+    Example:
+        >>> hook = report(every(2, last=2), [lambda interval: print(interval.logs['loss'])])
+        >>> for step in (1, 2):
+        ...     hook(Tick(step, None, {'loss': jnp.float32(1 / step)}, {}, None, None, 0.0))
+        [1.  0.5]
     """
     pending: list[Tick] = []
 
     def hook(tick: Tick) -> None:
-        # Only the newest state is alive, the step donates the others; a batch's images are not to be kept either.
+        # The next step donates the state, so only the newest may be kept; and batches would fill the memory, so only
+        # their indices are.
         if pending:
             pending[-1] = pending[-1]._replace(state=None)
         pending.append(tick._replace(batch={k: v for k, v in tick.batch.items() if k == 'index'}))
@@ -76,10 +83,10 @@ def report(due: Due, handlers: Sequence[Callable[[Interval], None]]) -> Hook:
 
 
 def stop_if_not_finite(checkpoints: Checkpoints) -> Callable[[Interval], None]:
-    """A handler for steps made with `on_non_finite='stop'`: saves the state from before the bad step, and raises.
+    """Make a handler for steps with `on_non_finite='stop'`: it saves the state before the step that failed, and raises.
 
     Raises:
-        NonFiniteLoss: (the handler) with the step, the examples of its batch, and the checkpoint.
+        NonFiniteLoss: (by the handler) with the step, the examples of its batch, and the checkpoint.
     """
 
     def handler(interval: Interval) -> None:
@@ -87,7 +94,7 @@ def stop_if_not_finite(checkpoints: Checkpoints) -> Callable[[Interval], None]:
         if not len(bad):
             return
         tick, last = interval.ticks[int(bad[0])], interval.ticks[-1]
-        # The step has frozen it since; what is resumed from here is to move again.
+        # The state has been frozen since that step; a run resumed from it has to train again.
         before = last.state._replace(healthy=jnp.ones_like(last.state.healthy))
         checkpoints.save(tick.step - 1, before, tick.data_before)
         checkpoints.close()
@@ -106,12 +113,12 @@ def stop_if_not_finite(checkpoints: Checkpoints) -> Callable[[Interval], None]:
 
 @contextlib.contextmanager
 def save_on_error(checkpoints: Checkpoints) -> Iterator[Hook]:
-    """While it is open, an error in the data or the evaluation saves the last step before it ends the run.
+    """A context in which an error, in the data or the evaluation, saves the last step before it ends the run.
 
-    For one process: with several, the others do not know of the error, and all have to save together.
+    Only for one process: all processes have to save together, and the others do not know of the error.
 
     Yields:
-        A hook, to be the first of the run's.
+        A hook, to be the first of the run.
     """
     latest: Tick | None = None
 
@@ -131,7 +138,7 @@ def save_on_error(checkpoints: Checkpoints) -> Iterator[Hook]:
 
 
 def warn_of_skipped(interval: Interval) -> None:
-    """A handler for steps made with `on_non_finite='skip'`: says which updates were left out."""
+    """Warn of the updates left out: a handler for steps with `on_non_finite='skip'`."""
     for i in np.flatnonzero(interval.logs['finite'] == 0):
         logging.warning('step %d was not finite: its update is left out', interval.ticks[int(i)].step)
 
@@ -144,14 +151,14 @@ def evaluate_and_save(
     evaluate: Callable[[TrainState], Mapping[str, float] | None],
     interrupted: Due,
 ) -> Hook:
-    """Evaluates and saves when it is due; a checkpoint made after an evaluation carries its metrics.
+    """Evaluate and save when due; a checkpoint saved after an evaluation holds its metrics.
 
     Args:
-        checkpoints: where to save.
-        evaluate_due: steps to evaluate (and save) at.
-        save_due: further steps to save at.
-        evaluate: state -> metrics; None where there is nothing to evaluate on.
-        interrupted: if true the run saves and ends.
+        checkpoints: to save to.
+        evaluate_due: step -> whether to evaluate and save.
+        save_due: step -> whether to save, at further steps.
+        evaluate: state -> metrics, or None if there is no evaluation split.
+        interrupted: step -> whether to save without an evaluation and end the run.
 
     Returns:
         A hook.
@@ -169,11 +176,11 @@ def evaluate_and_save(
 
 @contextlib.contextmanager
 def interruption(*, agree_at: Due) -> Iterator[Due]:
-    """While it is open, SIGTERM and SIGINT only ask the run to save and end; a second SIGINT ends it at once.
+    """A context in which SIGTERM and SIGINT let the run save and end after its step; a second SIGINT ends it at once.
 
     Args:
-        agree_at: with several processes, the steps at which they ask each other whether one was told to stop: all
-            have to save the same step.
+        agree_at: step -> whether the processes, if there are several, exchange the signals they got: all have to save
+            the same step.
 
     Yields:
         step -> whether to stop.
@@ -183,11 +190,11 @@ def interruption(*, agree_at: Due) -> Iterator[Due]:
         ...     interrupted(1)
         False
     """
-    told = False
+    signalled = False
 
     def handle(number: int, frame: FrameType | None) -> Any:
-        nonlocal told
-        told = True
+        nonlocal signalled
+        signalled = True
         logging.warning('%s: saving a checkpoint, then ending.', signal.Signals(number).name)
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -196,8 +203,8 @@ def interruption(*, agree_at: Due) -> Iterator[Due]:
 
     def interrupted(step: int) -> bool:
         if jax.process_count() == 1:
-            return told
-        return agree_at(step) and bool(np.any(multihost_utils.process_allgather(np.array(told))))
+            return signalled
+        return agree_at(step) and bool(np.any(multihost_utils.process_allgather(np.array(signalled))))
 
     try:
         yield interrupted
@@ -207,6 +214,6 @@ def interruption(*, agree_at: Due) -> Iterator[Due]:
 
 
 def _local_rows(x: jax.Array) -> list[int]:
-    """This process's part of an array sharded over processes."""
+    """The rows of this process, of an array sharded over processes."""
     shards = sorted(x.addressable_shards, key=lambda shard: shard.index[0].start or 0)
     return np.concatenate([np.asarray(shard.data) for shard in shards]).tolist()

@@ -1,4 +1,4 @@
-"""The one loop, for every task. What else should happen between steps is a hook."""
+"""The training loop, for every task; everything else that happens between steps is a hook."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Tick(NamedTuple):
-    """What a hook sees after a step. Reading an array of it waits for the device; the next step donates `state`."""
+    """The argument of a hook. Reading an array of it waits for the device; the next step donates `state`."""
 
     step: int
     state: Any
@@ -15,13 +15,13 @@ class Tick(NamedTuple):
     data_before: Mapping[str, Any] | None
     """The data iterator's state before this step's batch was taken."""
     data: Mapping[str, Any] | None
-    """And after."""
+    """The data iterator's state after it."""
     began: float
-    """`time.perf_counter()` when this step's turn came, before its batch was taken."""
+    """`time.perf_counter()` before this step's batch was taken."""
 
 
 Hook = Callable[[Tick], bool | None]
-"""Called after each step; True ends the run. One that has to abort it raises."""
+"""Called after each step; True ends the run, an exception aborts it."""
 
 
 def run(
@@ -32,15 +32,15 @@ def run(
     *,
     num_steps: int,
 ) -> Any:
-    """Steps from `state.step` to `num_steps`, or until a hook returns True.
+    """Train from `state.step` to `num_steps`, or until a hook returns True.
 
     Args:
         step: compiled, (train state, batch) -> (train state, logs).
-        state: the TrainState to start from; a restored one goes on where it was. It is donated.
-        batches: batches on the device. With `get_state` (Grain's protocol, and `jaxcv.data.prefetch`'s) the loop
-            knows where the data stands at each step, so that checkpoints can hold it.
+        state: the TrainState to start from, new or restored. It is donated.
+        batches: on the device. With a method `get_state` (Grain's protocol, and `jaxcv.data.prefetch`'s) the state of
+            the data iterator at each step is in the ticks, for checkpoints.
         hooks: called in order after each step.
-        num_steps: the number of updates to end at.
+        num_steps: number of updates at which to end.
 
     Returns:
         The last train state.

@@ -1,4 +1,4 @@
-"""Devices and hosts: the mesh, where arrays live on it, and compiling a step for it.
+"""Devices and hosts: the mesh, the sharding of arrays over it, and the compilation of a step for it.
 
 One axis, 'data', over all devices of all hosts. Every process runs the same program and feeds its own block of each
 global batch.
@@ -17,20 +17,22 @@ from jaxcv.training.step import Step
 from jaxcv.types import Batch, PyTree
 
 AXIS = 'data'
+"""The axis of the mesh."""
 Mode = Literal['jit', 'pmap']
-Rule = Literal['replicate', 'fsdp', 'members']
+Sharding = Literal['replicate', 'fsdp', 'members']
+"""How the train state is spread over the mesh, see `state_sharding`. (`jax.sharding.Sharding` is that of one array.)"""
 
 
 def initialize_processes(coordinator: str | None, count: int | None, index: int | None) -> None:
-    """Joins this process to the others, through `jax.distributed`. Call it before anything else touches a device.
+    """Join this process to the others, through `jax.distributed`, before anything else uses a device.
 
     Args:
         coordinator: 'host:port' of process 0. None: a single process, unless `count` is 0.
-        count: processes in all. 0: let JAX find all three out, as it can on a TPU pod, Slurm or MPI.
-        index: this process, from 0.
+        count: number of processes. 0: JAX determines all three, as it can on a TPU pod, Slurm or MPI.
+        index: of this process, from 0.
 
     Raises:
-        ValueError: some of the three are given and others not.
+        ValueError: only some of the three are given.
 
     Example:
         >>> initialize_processes(None, None, None)
@@ -44,7 +46,7 @@ def initialize_processes(coordinator: str | None, count: int | None, index: int 
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A one-axis mesh, 'data', over the devices (all of all hosts, unless given).
+    """Make a mesh of one axis, 'data', over the devices; without an argument, all devices of all hosts.
 
     Example:
         >>> make_mesh(jax.devices()[:1]).shape['data']
@@ -55,7 +57,7 @@ def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
 
 
 def put_batch(mesh: Mesh) -> Callable[[Mapping[str, np.ndarray]], Batch]:
-    """A function that puts this process's block of a batch on its devices, as part of the global batch.
+    """Make the function that puts this process's block of a batch on its devices, as part of the global batch.
 
     Raises:
         ValueError: (when called) the batch cannot be split evenly over the devices.
@@ -80,24 +82,24 @@ def put_batch(mesh: Mesh) -> Callable[[Mapping[str, np.ndarray]], Batch]:
     return put
 
 
-def state_sharding(shapes: PyTree, mesh: Mesh, *, rule: Rule = 'replicate', min_size: int = 1024) -> PyTree:
-    """Where each array of the state lives.
+def state_sharding(shapes: PyTree, mesh: Mesh, *, sharding: Sharding = 'replicate', min_size: int = 1024) -> PyTree:
+    """The sharding of each array of the train state.
 
     Args:
         shapes: the state, or its `jax.eval_shape`.
         mesh: from `make_mesh`.
-        rule: 'replicate' keeps all of it on each device; 'fsdp' also shards parameters and optimizer state: each array
-            of at least `min_size` elements along its largest axis that the mesh divides. 'members' is for ensembles:
+        sharding: 'replicate' keeps all arrays on each device. 'fsdp' (fully sharded data parallel) shards each array of
+            at least `min_size` elements along its largest axis that the mesh divides. 'members', for ensembles, shards
             the first axis of each array, if the mesh divides it.
-        min_size: below it sharding costs more than it saves.
+        min_size: number of elements below which sharding costs more than it saves.
 
     Returns:
         A pytree of shardings, like `shapes`.
 
     Example:
         >>> mesh = make_mesh(jax.devices()[:1])
-        >>> sharding = state_sharding({'w': jax.ShapeDtypeStruct((64, 128), np.dtype('float32'))}, mesh, rule='fsdp')
-        >>> sharding['w'].spec == PartitionSpec(None, 'data')
+        >>> shapes = {'w': jax.ShapeDtypeStruct((64, 128), np.dtype('float32'))}
+        >>> state_sharding(shapes, mesh, sharding='fsdp')['w'].spec == PartitionSpec(None, 'data')
         True
 
     Paper: Rajbhandari et al. 2020, "ZeRO"; Zhao et al. 2023, "PyTorch FSDP".
@@ -105,9 +107,9 @@ def state_sharding(shapes: PyTree, mesh: Mesh, *, rule: Rule = 'replicate', min_
 
     def place(x: Any) -> NamedSharding:
         axes = [i for i, n in enumerate(x.shape) if n % mesh.size == 0 and n > 0]
-        if rule == 'members' and 0 in axes:
+        if sharding == 'members' and 0 in axes:
             return NamedSharding(mesh, PartitionSpec(AXIS))
-        if rule != 'fsdp' or not axes or math.prod(x.shape) < min_size:
+        if sharding != 'fsdp' or not axes or math.prod(x.shape) < min_size:
             return NamedSharding(mesh, PartitionSpec())
         largest = max(axes, key=lambda i: x.shape[i])
         return NamedSharding(mesh, PartitionSpec(*[None] * largest, AXIS))
@@ -115,48 +117,56 @@ def state_sharding(shapes: PyTree, mesh: Mesh, *, rule: Rule = 'replicate', min_
     return jax.tree.map(place, shapes)
 
 
-def placed(shapes: PyTree, mesh: Mesh, *, rule: Rule = 'replicate') -> PyTree:
-    """Shapes with the sharding that `state_sharding` gives them: what a checkpoint is restored like.
+def with_shardings(shapes: PyTree, mesh: Mesh, *, sharding: Sharding = 'replicate') -> PyTree:
+    """Shapes with the sharding of `state_sharding`: the `like` that a checkpoint is restored to.
 
     Example:
-        >>> like = placed({'w': jax.ShapeDtypeStruct((3,), np.dtype('float32'))}, make_mesh())
+        >>> like = with_shardings({'w': jax.ShapeDtypeStruct((3,), np.dtype('float32'))}, make_mesh())
         >>> like['w'].sharding.spec == PartitionSpec()
         True
     """
-    layout = state_sharding(shapes, mesh, rule=rule)
+    layout = state_sharding(shapes, mesh, sharding=sharding)
     return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, layout)
 
 
-def create_state(init: Callable[..., TrainState], mesh: Mesh, *given: PyTree, rule: Rule = 'replicate') -> TrainState:
-    """Makes the state where it will live; no device ever holds more than its share.
+def create_state(
+    init: Callable[..., TrainState], mesh: Mesh, *given: PyTree, sharding: Sharding = 'replicate'
+) -> TrainState:
+    """Make the train state on the mesh, each shard on its device: no device ever holds more than its share.
 
     Args:
         init: (*given) -> TrainState, pure: a `partial` of `init_state`.
         mesh: from `make_mesh`.
         given: arguments of `init`.
-        rule: see `state_sharding`.
+        sharding: see `state_sharding`.
 
     Returns:
         The state, sharded.
+
+    Example:
+        >>> state = create_state(lambda: {'w': jax.numpy.ones(3)}, make_mesh())
+        >>> state['w'].sharding.is_fully_replicated
+        True
     """
-    return jax.jit(init, out_shardings=state_sharding(jax.eval_shape(init, *given), mesh, rule=rule))(*given)
+    layout = state_sharding(jax.eval_shape(init, *given), mesh, sharding=sharding)
+    return jax.jit(init, out_shardings=layout)(*given)
 
 
-def compile_step(step: Step, mesh: Mesh, *, mode: Mode = 'jit', rule: Rule = 'replicate') -> Any:
-    """The same function, compiled for the mesh. The train state is donated: use the one that is returned.
+def compile_step(step: Step, mesh: Mesh, *, mode: Mode = 'jit', sharding: Sharding = 'replicate') -> Any:
+    """Compile a step for the mesh. It donates the train state it is given: use the one that it returns.
 
     Args:
         step: from `make_train_step`; for mode 'pmap' made with `axis_name='data'`.
         mesh: from `make_mesh`.
         mode: 'jit' partitions the step over the mesh. 'pmap' runs it on each device's part of the batch; one process
             only, and 'replicate' only.
-        rule: where the state lives, as given to `create_state`.
+        sharding: of the train state, as given to `create_state`.
 
     Returns:
         The compiled function (train state, global batch) -> (train state, logs), with `lower`, as jit's.
 
     Raises:
-        ValueError: pmap with another rule than 'replicate', or with several processes.
+        ValueError: pmap with another sharding than 'replicate', or with several processes.
 
     Example:
         >>> from jaxcv import models, optim, tasks
@@ -171,27 +181,36 @@ def compile_step(step: Step, mesh: Mesh, *, mode: Mode = 'jit', rule: Rule = 're
         ['finite', 'grad_norm', 'loss', 'top1']
     """
     if mode == 'jit':
-
-        def with_layout(train_state: TrainState, batch: Batch) -> tuple[TrainState, Any]:
-            replicated, split = NamedSharding(mesh, PartitionSpec()), PartitionSpec(AXIS)
-            layout = state_sharding(train_state, mesh, rule=rule)
-            if rule == 'members' and any(s.spec == split for s in jax.tree.leaves(layout)):
-                # Each device has members of its own, which see the whole batch.
-                batch = jax.lax.with_sharding_constraint(batch, jax.tree.map(lambda _: replicated, batch))
-            train_state, logs = step(train_state, batch)
-            return jax.lax.with_sharding_constraint(
-                (train_state, logs), (layout, jax.tree.map(lambda _: replicated, logs))
-            )
-
-        return jax.jit(with_layout, donate_argnums=0)
-    if rule != 'replicate' or jax.process_count() > 1:
+        return jax.jit(_with_layout(step, mesh, sharding), donate_argnums=0)
+    if sharding != 'replicate' or jax.process_count() > 1:
         raise ValueError(
-            "mode 'pmap' is for one process and rule 'replicate'; use mode 'jit' for FSDP, ensembles and several hosts"
+            "mode 'pmap' is for one process and sharding 'replicate'; "
+            "use mode 'jit' for FSDP, ensembles and several hosts"
         )
+    return jax.jit(_per_device(step, mesh), donate_argnums=0)
+
+
+def _with_layout(step: Step, mesh: Mesh, sharding: Sharding) -> Step:
+    """The step on global arrays; the state that it returns is sharded as the one it was given."""
+    replicated, split = NamedSharding(mesh, PartitionSpec()), PartitionSpec(AXIS)
+
+    def with_layout(train_state: TrainState, batch: Batch) -> tuple[TrainState, Any]:
+        layout = state_sharding(train_state, mesh, sharding=sharding)
+        if sharding == 'members' and any(s.spec == split for s in jax.tree.leaves(layout)):
+            # Each device trains its own members, on the whole batch.
+            batch = jax.lax.with_sharding_constraint(batch, jax.tree.map(lambda _: replicated, batch))
+        train_state, logs = step(train_state, batch)
+        return jax.lax.with_sharding_constraint((train_state, logs), (layout, jax.tree.map(lambda _: replicated, logs)))
+
+    return with_layout
+
+
+def _per_device(step: Step, mesh: Mesh) -> Step:
+    """The step by `jax.pmap`, each device on its part of the global batch."""
     per_device = jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=(None, None), devices=list(mesh.devices))
 
     def split(train_state: TrainState, batch: Batch) -> tuple[TrainState, Any]:
         parts = jax.tree.map(lambda x: x.reshape(mesh.size, x.shape[0] // mesh.size, *x.shape[1:]), batch)
         return per_device(train_state, parts)
 
-    return jax.jit(split, donate_argnums=0)
+    return split

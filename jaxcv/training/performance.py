@@ -1,4 +1,4 @@
-"""What a step costs: compile time, FLOPs, and the share of the device's peak."""
+"""Cost of a step: compile time, FLOPs, and the peak of the device."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import jax
 
 from jaxcv.types import PyTree
 
-# Dense bfloat16 peak of one device, FLOP/s, from the makers' data sheets.
+# Dense bfloat16 peak of one device, FLOP/s, from the manufacturers' data sheets.
 PEAK_FLOPS = {
     'NVIDIA V100': 125e12,
     'NVIDIA A100': 312e12,
@@ -33,11 +33,11 @@ class Cost(NamedTuple):
 
     compile_seconds: float
     flops: float | None
-    """Of one device, from the compiler's cost analysis; None where it gives none."""
+    """Of one device, from the compiler's cost analysis; None if that has none."""
 
 
 def compile_ahead(step: Any, state: PyTree, batch: PyTree) -> tuple[Callable, Cost]:
-    """Compiles a jitted step for these shapes, so that compile time is apart from training time.
+    """Compile a jitted step for given shapes before training, and measure its cost.
 
     Args:
         step: from `compile_step`.
@@ -60,6 +60,11 @@ def compile_ahead(step: Any, state: PyTree, batch: PyTree) -> tuple[Callable, Co
 
 
 def peak_flops(device: jax.Device) -> float | None:
-    """The device's bfloat16 peak, FLOP/s; None where it is not known."""
+    """The device's bfloat16 peak, FLOP/s; None if it is not known.
+
+    Example:
+        >>> peak_flops(jax.devices('cpu')[0]) is None
+        True
+    """
     matches = [name for name in PEAK_FLOPS if device.device_kind.startswith(name)]
     return PEAK_FLOPS[max(matches, key=len)] if matches else None

@@ -1,4 +1,4 @@
-"""Batch-norm recalibration: running statistics for parameters that no step of training ever ran with."""
+"""Batch-norm recalibration: running statistics for averaged parameters, which no training step has used."""
 
 from collections.abc import Callable, Iterable
 
@@ -13,20 +13,20 @@ Recalibrate = Callable[[PRNGKeyArray, Variables, Iterable[Batch]], Variables]
 
 
 def make_recalibration(task: Task, *, stacked: bool = False) -> Recalibrate:
-    """Makes the function (key, variables, batches) -> variables whose batch-norm statistics are taken anew.
+    """Make the function (key, variables, batches) -> variables with recomputed batch-norm statistics.
 
-    The running mean and variance become the plain means of those of the batches, as in PyTorch's `update_bn`
-    (whose variances are the unbiased ones, a factor n / (n - 1)). It is
-    what averaged parameters need (`optim.swa`, `optim.polyak`): the statistics of the run are of other networks. One
-    compiled pass over training batches; the parameters stay.
+    The running mean and variance become the means of those of the batches, as in PyTorch's `update_bn` (whose
+    variances are the unbiased ones, a factor n / (n - 1)). Averaged parameters need it (`optim.swa`, `optim.polyak`),
+    because the statistics of the run belong to other networks. It is one compiled pass over training batches; the
+    parameters stay.
 
     Args:
         task: its `loss` is run, in training mode, with its augmentations.
-        stacked: the variables have a first axis of several networks, each of which gets its own statistics.
+        stacked: whether the variables have a first axis of several networks, each of which gets its own statistics.
 
     Returns:
-        The function. It returns variables without `batch_stats` as they are, and leaves the statistics of batch norms
-        that do not run in training mode (frozen ones). It raises ValueError if there were no batches.
+        The function. It returns variables without `batch_stats` as they are, and keeps the statistics of batch norms
+        that do not run in training mode (frozen ones). It raises ValueError if there are no batches.
 
     Example:
         >>> from jaxcv import models, tasks

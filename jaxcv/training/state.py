@@ -12,7 +12,7 @@ from jaxcv.types import Array, Batch, PRNGKeyArray, PyTree, Variables
 
 
 class TrainState(NamedTuple):
-    """All that training changes, and the key it draws from."""
+    """Everything that training changes, and the key of its random draws."""
 
     step: Array
     """Updates so far, int32."""
@@ -21,27 +21,27 @@ class TrainState(NamedTuple):
     """The mutable collections of the model, `{'batch_stats': ...}`."""
     opt_state: PyTree
     key: PRNGKeyArray
-    """Never changes: step t draws from fold_in(key, t), so a resumed run draws what it would have drawn."""
+    """Stays the same: step t draws from fold_in(key, t), so a resumed run draws as an uninterrupted one."""
     healthy: Array
-    """False once a step was not finite, where `make_train_step` is told to stop there; the state is frozen then."""
+    """False after a step that was not finite, with `on_non_finite='stop'`; the state then no longer changes."""
 
     @property
     def variables(self) -> Variables:
-        """What the model is applied to."""
+        """The arguments of the model's `apply`: parameters and mutable collections."""
         return {'params': self.params, **self.state}
 
 
 def init_state(
     key: PRNGKeyArray, task: Task, optimizer: optax.GradientTransformation, batch: Batch, given: Variables | None = None
 ) -> TrainState:
-    """The state before the first step. Pure: `jax.eval_shape` gives its shapes, `jit` makes it on the devices.
+    """Make the state before the first step. Pure: `jax.eval_shape` gives its shapes, `jit` makes it on the devices.
 
     Args:
-        key: splits into the initialization's and the training's.
-        task: gives the variables.
+        key: split into that of the initialization and that of the training.
+        task: initializes the variables.
         optimizer: an optax transformation.
         batch: one batch, for the shapes only.
-        given: variables to start from instead of random ones, as far as there are: of `transferable`.
+        given: variables to start from instead of random ones, all or some of them: from `transferable`.
 
     Returns:
         The TrainState at step 0.
@@ -63,7 +63,12 @@ def init_state(
 
 
 def replaced(variables: Mapping, given: Mapping) -> dict:
-    """`variables` with the entries that `given` has, at any depth."""
+    """Replace the entries that `given` has, at any depth.
+
+    Example:
+        >>> replaced({'stem': {'kernel': 0, 'bias': 0}, 'head': 0}, {'stem': {'kernel': 1}})
+        {'stem': {'kernel': 1, 'bias': 0}, 'head': 0}
+    """
     return {
         name: replaced(value, given.get(name, {})) if isinstance(value, Mapping) else given.get(name, value)
         for name, value in variables.items()

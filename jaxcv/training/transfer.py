@@ -1,27 +1,27 @@
-"""Transfer learning: what a new network takes over from a trained one."""
+"""Transfer learning: the variables that a new network takes over from a trained one."""
 
 from collections.abc import Sequence
 
 from flax import traverse_util
 
-from jaxcv import tree
+from jaxcv import paths
 from jaxcv.types import Variables
 
 
 def transferable(given: Variables, wanted: Variables, *, new: Sequence[str] = ('head',)) -> Variables:
-    """The part of trained variables that another network starts from: all but its new layers.
+    """Select the part of trained variables that another network starts from: all but its new layers.
 
     Args:
         given: trained variables, `{'params': ..., 'batch_stats': ...}`.
         wanted: those of the network to train, or their `jax.eval_shape`.
-        new: layers that start from random values: the head, which has other classes.
+        new: layers that start from random values, such as the head, which has other classes.
 
     Returns:
         `given` without the new layers, for `init_state`.
 
     Raises:
-        ValueError: with every entry that has another shape, or that only one of the two has; a new layer that the
-            network does not have; or that nothing is left.
+        ValueError: entries differ in shape, or only one of the two networks has them (all are listed); the network does
+            not have a new layer; or no entry is left.
 
     Example:
         >>> import numpy as np
@@ -31,10 +31,10 @@ def transferable(given: Variables, wanted: Variables, *, new: Sequence[str] = ('
         ['stem']
     """
     before, after = (
-        {kind: _without(tree.flat(variables.get(kind, {})), new) for kind in _COLLECTIONS}
+        {kind: _without(paths.flat(variables.get(kind, {})), new) for kind in _COLLECTIONS}
         for variables in (given, wanted)
     )
-    if unknown := tree.unknown_layers(new, tree.flat(wanted['params'])):
+    if unknown := paths.unknown_layers(new, paths.flat(wanted['params'])):
         layers = ', '.join(wanted['params'])
         raise ValueError(f'new: no layer {", ".join(map(repr, unknown))}; the network has {layers}')
     lines = [
@@ -58,7 +58,7 @@ _COLLECTIONS = ('params', 'batch_stats')
 
 
 def _without(entries: dict, layers: Sequence[str]) -> dict:
-    return {name: x for name, x in entries.items() if not any(tree.is_within(name, layer) for layer in layers)}
+    return {name: x for name, x in entries.items() if not any(paths.is_within(name, layer) for layer in layers)}
 
 
 def _shape(entries: dict, name: str) -> str:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from jaxcv import tree
+from jaxcv import paths
 from jaxcv.types import Variables
 from jaxcv.weights.names import Table, their_name
 
@@ -79,7 +79,7 @@ def _pairs(wanted: Variables, spec: Spec) -> tuple[list[Pair], list[str]]:
     """The pairs, and the arrays of ours that the table does not have."""
     pairs, unmapped = [], []
     for collection in ('params', 'batch_stats'):
-        for name, leaf in tree.flat(wanted.get(collection, {})).items():
+        for name, leaf in paths.flat(wanted.get(collection, {})).items():
             layer, _, kind = name.rpartition('/')
             theirs = their_name(layer, spec.table)
             if theirs is None or (collection, kind) not in _LEAVES:
@@ -107,7 +107,7 @@ def to_variables(state_dict: StateDict, wanted: Variables, spec: Spec, *, withou
         ValueError: with every array that has no line in the table, is missing, left over, or of another shape or type.
     """
     everything, unmapped = _pairs(wanted, spec)
-    pairs = [p for p in everything if not any(tree.is_within(p.ours.partition('/')[2], layer) for layer in without)]
+    pairs = [p for p in everything if not any(paths.is_within(p.ours.partition('/')[2], layer) for layer in without)]
     expected = {pair.theirs for pair in everything}
     problems = [f'{name} has no line in the table' for name in unmapped]
     problems += [f'{pair.theirs} is missing (for {pair.ours})' for pair in pairs if pair.theirs not in state_dict]
@@ -138,7 +138,7 @@ def to_state_dict(variables: Variables, spec: Spec) -> dict[str, np.ndarray]:
 
     Batch norms get a `num_batches_tracked` of 0, which they expect and do not use.
     """
-    flat = tree.flat(dict(variables))
+    flat = paths.flat(dict(variables))
     converted = {}
     for pair in correspondence(variables, spec):
         converted[pair.theirs] = to_theirs(np.asarray(flat[pair.ours]), pair)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from jaxcv import models, tree
+from jaxcv import models, paths
 from jaxcv.types import Array, Variables
 from jaxcv.weights import convert
 from jaxcv.weights.files import read_state_dict, write_state_dict
@@ -68,7 +68,7 @@ def from_state_dict(
     model = _model(model_name, num_classes, options)
     # Jitted, because of the rest of the variables, which nothing asks for, nothing is then computed.
     initialize = jax.jit(lambda key: _layers(model.init(key, jax.numpy.zeros(_image_shape(model_name))), fresh))
-    return traverse_util.unflatten_dict({**tree.flat(converted), **initialize(fresh_head)}, sep='/')
+    return traverse_util.unflatten_dict({**paths.flat(converted), **initialize(fresh_head)}, sep='/')
 
 
 def load(
@@ -202,9 +202,9 @@ def _image_shape(model_name: str) -> tuple[int, int, int, int]:
 
 def _heads(model_name: str, num_classes: int | None, wanted: Variables, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The layers whose shape depends on the number of classes: the head, and auxiliary ones."""
-    before = tree.flat(wanted['params'])
+    before = paths.flat(wanted['params'])
     classes = num_classes or inspect.signature(_constructor(model_name)).parameters['num_classes'].default
-    after = tree.flat(shapes(model_name, num_classes=classes + 1, **options)['params'])
+    after = paths.flat(shapes(model_name, num_classes=classes + 1, **options)['params'])
     changed = [name.rpartition('/')[0] for name in before if before[name].shape != after[name].shape]
     return tuple(dict.fromkeys(changed))
 
@@ -212,6 +212,6 @@ def _heads(model_name: str, num_classes: int | None, wanted: Variables, options:
 def _layers(variables: Variables, layers: tuple[str, ...]) -> dict[str, Array]:
     return {
         name: leaf
-        for name, leaf in tree.flat(variables).items()
-        if any(tree.is_within(name.partition('/')[2], layer) for layer in layers)
+        for name, leaf in paths.flat(variables).items()
+        if any(paths.is_within(name.partition('/')[2], layer) for layer in layers)
     }

@@ -12,7 +12,7 @@ from experiments import experiment as pieces
 from experiments import launch, train
 from experiments.segmentation import folder
 from experiments.start_from import given_variables
-from jaxcv import config, models, training, tree, weights
+from jaxcv import config, models, paths, training, weights
 
 CONFIG = str(folder.__file__)
 TINY = {'name': 'cifar_resnet', 'depth': 8, 'width': 4}
@@ -27,7 +27,7 @@ def classifier(tmp_path_factory):
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
     rng = np.random.default_rng(2)
     variables = jax.tree.map(lambda x: jnp.asarray(rng.uniform(0.5, 1.5, x.shape), x.dtype), shapes)
-    store = training.checkpoints(workdir / 'checkpoints')
+    store = training.checkpoints(workdir / 'checkpoints', best_metric='top1')
     step, rest = jnp.ones((), jnp.int32), {'batch_stats': variables['batch_stats']}
     store.save(1, training.TrainState(step, variables['params'], rest, {}, jax.random.key(0), step > 0))
     store.close()
@@ -67,9 +67,9 @@ def small(model, **finetune):
 def assert_backbone(variables, expected):
     """That the backbone is the trained network without its head, entry by entry."""
     found = {
-        name.replace('/backbone/', '/'): value for name, value in tree.flat(variables).items() if '/backbone/' in name
+        name.replace('/backbone/', '/'): value for name, value in paths.flat(variables).items() if '/backbone/' in name
     }
-    kept = {name: value for name, value in tree.flat(expected).items() if '/head/' not in name}
+    kept = {name: value for name, value in paths.flat(expected).items() if '/head/' not in name}
     assert found.keys() == kept.keys()
     for name, value in kept.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)

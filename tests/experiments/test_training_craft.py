@@ -106,7 +106,7 @@ def source(data_dir, tmp_path):
     fields = pieces.Data(**config.data)
     config = pieces.resolve(config, pieces.source(fields, fields.train_split))
     state = pieces.state_factory(pieces.assemble(config), config, {'image': np.zeros((8, 8, 1), np.uint8)})()
-    store = training.checkpoints(tmp_path / 'source' / 'checkpoints')
+    store = training.checkpoints(tmp_path / 'source' / 'checkpoints', best_metric='top1')
     store.save(5, state._replace(state=jax.tree.map(lambda x: x + 0.1, state.state)))
     store.close()
     configs.save(config, tmp_path / 'source' / 'config.json')

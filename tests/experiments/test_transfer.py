@@ -13,7 +13,7 @@ from experiments import train, transfer
 from experiments.classification import digits_lite0, faces_lite0
 from experiments.start_from import given_variables
 from jaxcv import config as configs
-from jaxcv import models, training, tree, weights
+from jaxcv import models, paths, training, weights
 
 MODEL = 'resnet18'
 
@@ -51,9 +51,9 @@ def test_a_run_starts_from_a_file_of_weights(given, published):
     path, variables = published
     found = given({'start_from': str(path)})
     assert 'head' not in found['params']
-    expected = {name: value for name, value in tree.flat(variables).items() if '/head/' not in name}
-    assert expected.keys() == tree.flat(found).keys()
-    jax.tree.map(np.testing.assert_array_equal, tree.flat(found), expected)
+    expected = {name: value for name, value in paths.flat(variables).items() if '/head/' not in name}
+    assert expected.keys() == paths.flat(found).keys()
+    jax.tree.map(np.testing.assert_array_equal, paths.flat(found), expected)
 
 
 WRONG = {
@@ -108,7 +108,7 @@ def problems(data_dir, tmp_path):
     """The study's problems with 12 pixels and a tiny ResNet, which starts from a workdir that nobody has trained."""
     model = {'name': 'cifar_resnet', 'depth': 8, 'width': 4}
     start = models.cifar_resnet(depth=8, width=4, num_classes=3).init(jax.random.key(9), jnp.zeros((1, 12, 12, 3)))
-    store = training.checkpoints(tmp_path / 'source' / 'checkpoints')
+    store = training.checkpoints(tmp_path / 'source' / 'checkpoints', best_metric='top1')
     step, rest = jnp.ones((), jnp.int32), {'batch_stats': start['batch_stats']}
     store.save(1, training.TrainState(step, start['params'], rest, {}, jax.random.key(0), step > 0))
     store.close()

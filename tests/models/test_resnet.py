@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxcv import models, tree
+from jaxcv import models, paths
 from jaxcv.models.resnet import ResNet
 from jaxcv.nn import BasicBlock, Bottleneck, StochasticDepth
 from jaxcv.weights.convert import correspondence, their_shape, to_variables
@@ -86,12 +86,14 @@ def test_trains_as_torchvision(name, size):
 
     (loss, updated), gradients = everything(variables)
     np.testing.assert_allclose(loss, expected['loss'], rtol=1e-4)
-    norms = {theirs[name]: jnp.linalg.norm(leaf) for name, leaf in tree.flat({'params': gradients}).items()}
+    norms = {theirs[name]: jnp.linalg.norm(leaf) for name, leaf in paths.flat({'params': gradients}).items()}
     # Torch's own float32 gradients differ from its float64 ones by up to 4e-3: a ReLU flips, batch norm amplifies.
     errors = np.abs([norms[key] for key in sorted(norms)] / expected['gradient_norms'] - 1)
     assert errors.max() < 2e-2
     assert np.median(errors) < 1e-3
-    means = {theirs[name]: jnp.linalg.norm(leaf) for name, leaf in tree.flat(updated).items() if name.endswith('/mean')}
+    means = {
+        theirs[name]: jnp.linalg.norm(leaf) for name, leaf in paths.flat(updated).items() if name.endswith('/mean')
+    }
     np.testing.assert_allclose([means[key] for key in sorted(means)], expected['running_mean_norms'], rtol=1e-4)
 
 

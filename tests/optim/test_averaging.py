@@ -82,7 +82,7 @@ def test_the_average_is_found_anywhere_in_the_chain_and_must_be_one():
     state = optax.chain(optimizer, optim.swa(start=0)).init(params)
     np.testing.assert_array_equal(optim.averaged_params(state)['head']['kernel'], 1)
     for count, links in {0: [], 2: [optim.polyak(), optim.swa(start=0)]}.items():
-        with pytest.raises(ValueError, match=f'has {count} averaging links'):
+        with pytest.raises(ValueError, match=f'has {count} averages,'):
             optim.averaged_params(optax.chain(optim.sgd(learning_rate=0.1), *links).init(params))
 
 

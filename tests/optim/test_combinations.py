@@ -90,7 +90,7 @@ def resumes_bit_for_bit(name, pairs, tmp_path):
         }
 
     states = start = jax.jit(init)()
-    store = training.checkpoints(tmp_path / 'checkpoints')
+    store = training.checkpoints(tmp_path / 'checkpoints', best_metric='top1')
     for number, batch in enumerate(BATCHES, 1):
         states = step(states, batch)
         if number == STOP:

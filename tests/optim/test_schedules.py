@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxcv import optim
+from jaxcv.optim.schedules.cyclic import cycle_ends
 
 FIXTURE = np.load(Path(__file__).parent.parent / 'fixtures' / 'optim_reference.npz')
 PEAK, LENGTH = 0.3, 60
@@ -138,9 +139,9 @@ def test_cycle_ends_are_where_the_schedule_jumps():
         rates = np.asarray(jax.jit(schedule)(jnp.arange(100)))
         start = options.get('warmup_steps', 0)
         jumps = tuple(t for t in range(start + 1, 100) if rates[t] > rates[t - 1])
-        assert optim.cycle_ends(total_steps=99, **options) == jumps
-    assert optim.cycle_ends(period=10, total_steps=30) == (10, 20, 30)  # the last one too
-    assert optim.cycle_ends(period=10, total_steps=9) == ()
+        assert cycle_ends(total_steps=99, **options) == jumps
+    assert cycle_ends(period=10, total_steps=30) == (10, 20, 30)  # the last one too
+    assert cycle_ends(period=10, total_steps=9) == ()
 
 
 @pytest.mark.parametrize('total_steps', [1, 2, 3, 10])
@@ -164,7 +165,7 @@ def test_one_cycle_of_a_few_updates_is_finite(total_steps, options):
         (lambda: optim.one_cycle(peak=1.0, total_steps=10, rise=1.0), 'between 0 and 1'),
         (lambda: optim.one_cycle_momentum(total_steps=10, rise=0.6, three_phase=True), 'between 0 and 0.5'),
         (lambda: optim.cosine_restarts(peak=1.0, period=0), 'period is 0'),
-        (lambda: optim.cycle_ends(period=3, growth=0, total_steps=9), 'growth is 0'),
+        (lambda: cycle_ends(period=3, growth=0, total_steps=9), 'growth is 0'),
     ],
 )
 def test_what_cannot_be_is_said(make, message):

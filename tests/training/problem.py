@@ -33,7 +33,7 @@ def pieces(axis_name: str | None = None):
     return tasks.classification(model, num_classes=10), optim.momentum(learning_rate=0.02, weight_decay=1e-3)
 
 
-def train(mesh, *, mode='jit', rule='replicate', accumulate=1, count=STEPS, local=slice(None)):
+def train(mesh, *, mode='jit', sharding='replicate', accumulate=1, count=STEPS, local=slice(None)):
     """The train state after `count` steps on the mesh. `local`: this process's rows of each global batch."""
     axis_name = training.AXIS if mode == 'pmap' else None
     task, optimizer = pieces(axis_name)
@@ -41,9 +41,9 @@ def train(mesh, *, mode='jit', rule='replicate', accumulate=1, count=STEPS, loca
     made = [{name: value[local] for name, value in batch.items()} for batch in batches(count)]
     example = {name: value[:1] for name, value in made[0].items()}
     init = functools.partial(training.init_state, jax.random.key(0), task, optimizer, example)
-    state = training.create_state(init, mesh, rule=rule)
+    state = training.create_state(init, mesh, sharding=sharding)
     step = training.make_train_step(task, optimizer, axis_name=axis_name, accumulate=accumulate)
-    step = training.compile_step(step, mesh, mode=mode, rule=rule)
+    step = training.compile_step(step, mesh, mode=mode, sharding=sharding)
     return training.run(step, state, map(put, made), num_steps=count)
 
 

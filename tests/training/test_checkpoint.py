@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from jaxcv import training
-from jaxcv.training.checkpoint import CheckpointError, checksum, needed_bytes
+from jaxcv.training.checkpoint import CheckpointError, needed_bytes
+from jaxcv.training.checksum import checksum
 from tests.training import problem
 
 # Orbax leaves its other reads unfinished when one of them fails; they are told of when they are collected.
@@ -38,11 +39,13 @@ def bits(state):
 
 
 def test_state_and_data_come_back_bit_by_bit(state, tmp_path):
-    store = training.checkpoints(tmp_path / 'checkpoints')
+    store = training.checkpoints(tmp_path / 'checkpoints', best_metric='top1')
     assert store.restore(state) is None
     store.save(3, state, {'next_index': 12, 'skipped': 1})
     store.close()
-    restored = training.checkpoints(tmp_path / 'checkpoints').restore(jax.tree.map(jnp.zeros_like, state))
+    restored = training.checkpoints(tmp_path / 'checkpoints', best_metric='top1').restore(
+        jax.tree.map(jnp.zeros_like, state)
+    )
     assert (restored.step, restored.data) == (3, {'next_index': 12, 'skipped': 1})
     assert bits(restored.state) == bits(state)
     store.close()
@@ -54,13 +57,33 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
         store.save(step, {'w': jnp.full(2, step)}, metrics={'top1': top1})
     store.save(6, {'w': jnp.full(2, 6)})  # one without an evaluation
     store.close()
-    store = training.checkpoints(tmp_path, keep_last=2, keep_best=1)
+    store = training.checkpoints(tmp_path, keep_last=2, keep_best=1, best_metric='top1')
     assert store.steps() == [2, 5, 6]
     like = {'w': jnp.zeros(2, int)}
     assert store.restore(like, 'best').step == 2
     assert store.restore(like, 'last').step == 6
     with pytest.raises(CheckpointError, match=r'no checkpoint of step 4 in .*; there are \[2, 5, 6\]'):
         store.restore(like, 4)
+
+
+@pytest.mark.parametrize(('better', 'best'), [('max', 3), ('min', 2)])
+def test_a_value_that_is_not_finite_is_never_the_best(tmp_path, better, best):
+    options = {'keep_last': 1, 'keep_best': 1, 'best_metric': 'loss', 'better': better}
+    store = training.checkpoints(tmp_path, **options)
+    values = {1: float('nan'), 2: 0.4, 3: 0.6, 4: float('inf'), 5: -float('inf'), 6: float('nan')}
+    for step, loss in values.items():
+        store.save(step, {'w': jnp.full(2, step)}, metrics={'loss': loss})
+    assert store.restore({'w': jnp.zeros(2, int)}, 'best').step == best
+    store.close()
+    assert training.checkpoints(tmp_path, **options).steps() == [best, 6]
+
+
+def test_without_a_finite_value_there_is_no_best(tmp_path):
+    store = training.checkpoints(tmp_path, best_metric='loss', better='min')
+    store.save(1, {'w': jnp.ones(2)}, metrics={'loss': float('nan')})
+    with pytest.raises(CheckpointError, match="'loss' is finite in no checkpoint"):
+        store.restore({'w': jnp.ones(2)}, 'best')
+    store.close()
 
 
 def overwrite_the_largest_file(folder):
@@ -83,7 +106,7 @@ def empty_every_file(folder):
 
 @pytest.mark.parametrize('damage', [overwrite_the_largest_file, remove_the_largest_file, empty_every_file])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog, damage):
-    store = training.checkpoints(tmp_path / 'checkpoints', keep_last=3)
+    store = training.checkpoints(tmp_path / 'checkpoints', keep_last=3, best_metric='top1')
     draw = np.random.default_rng(0)
     values = {step: jnp.asarray(draw.normal(size=4096), jnp.float32) for step in (1, 2)}
     for step, value in values.items():
@@ -91,7 +114,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog, dam
     store.close()
     damage(tmp_path / 'checkpoints' / '2')
     with caplog.at_level(logging.ERROR):
-        restored = training.checkpoints(tmp_path / 'checkpoints').restore({'w': jnp.zeros(4096)})
+        restored = training.checkpoints(tmp_path / 'checkpoints', best_metric='top1').restore({'w': jnp.zeros(4096)})
     assert (restored.step, restored.data) == (1, {'next_index': 1})
     np.testing.assert_array_equal(restored.state['w'], values[1])
     assert 'THE CHECKPOINT OF STEP 2 IS DAMAGED' in caplog.text
@@ -99,12 +122,12 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog, dam
 
 
 def test_no_readable_checkpoint_is_an_error_not_a_fresh_start(tmp_path):
-    store = training.checkpoints(tmp_path / 'checkpoints')
+    store = training.checkpoints(tmp_path / 'checkpoints', best_metric='top1')
     store.save(1, {'w': jnp.ones(4096)})
     store.close()
     empty_every_file(tmp_path / 'checkpoints' / '1')
     with pytest.raises(CheckpointError, match='every checkpoint of this run is damaged, they are kept in'):
-        training.checkpoints(tmp_path / 'checkpoints').restore({'w': jnp.ones(4096)})
+        training.checkpoints(tmp_path / 'checkpoints', best_metric='top1').restore({'w': jnp.ones(4096)})
 
 
 def test_the_checksum_sees_every_bit_and_no_sharding():
@@ -114,48 +137,50 @@ def test_the_checksum_sees_every_bit_and_no_sharding():
     assert int(checksum({**tree, 'a': tree['a'].T})) != whole
     assert int(checksum({**tree, 'b': ~tree['b']})) != whole
     assert int(checksum({**tree, 'key': jax.random.key(4)})) != whole
-    sharding = training.state_sharding(tree['a'], training.make_mesh(), rule='fsdp', min_size=1)
+    sharding = training.state_sharding(tree['a'], training.make_mesh(), sharding='fsdp', min_size=1)
     assert int(checksum({**tree, 'a': jax.device_put(tree['a'], sharding)})) == whole
 
 
-@pytest.mark.parametrize(('devices', 'rule'), [(1, 'replicate'), (2, 'fsdp'), (8, 'fsdp')])
-def test_a_checkpoint_is_read_on_any_number_of_devices(tmp_path, devices, rule):
+@pytest.mark.parametrize(('devices', 'sharding'), [(1, 'replicate'), (2, 'fsdp'), (8, 'fsdp')])
+def test_a_checkpoint_is_read_on_any_number_of_devices(tmp_path, devices, sharding):
     value = {'w': jnp.arange(4096.0).reshape(64, 64)}
     all_devices = training.make_mesh()
-    store = training.checkpoints(tmp_path)
-    store.save(1, jax.device_put(value, training.state_sharding(value, all_devices, rule='fsdp')))
+    store = training.checkpoints(tmp_path, best_metric='top1')
+    store.save(1, jax.device_put(value, training.state_sharding(value, all_devices, sharding='fsdp')))
     store.close()
     mesh = training.make_mesh(jax.devices()[:devices])
-    like = training.placed(jax.eval_shape(lambda: value), mesh, rule=rule)
-    restored = training.checkpoints(tmp_path).restore(like)
+    like = training.with_shardings(jax.eval_shape(lambda: value), mesh, sharding=sharding)
+    restored = training.checkpoints(tmp_path, best_metric='top1').restore(like)
     np.testing.assert_array_equal(restored.state['w'], value['w'])
     assert restored.state['w'].sharding == like['w'].sharding
 
 
 def test_another_model_is_no_damage(tmp_path):
-    store = training.checkpoints(tmp_path / 'checkpoints')
+    store = training.checkpoints(tmp_path / 'checkpoints', best_metric='top1')
     store.save(1, {'w': jnp.ones((3, 2)), 'b': jnp.ones(2)})
     store.close()
     with pytest.raises(CheckpointError, match='is of another model') as error:
-        training.checkpoints(tmp_path / 'checkpoints').restore({'w': jnp.ones((4, 2)), 'c': jnp.ones(2)})
+        training.checkpoints(tmp_path / 'checkpoints', best_metric='top1').restore(
+            {'w': jnp.ones((4, 2)), 'c': jnp.ones(2)}
+        )
     assert 'state/w: (3, 2) in the checkpoint, (4, 2) wanted' in str(error.value)
     assert 'state/c: not there in the checkpoint, (2,) wanted' in str(error.value)
     assert (tmp_path / 'checkpoints' / '1').is_dir()  # not moved
 
 
 def test_to_read_only_moves_nothing(tmp_path):
-    store = training.checkpoints(tmp_path / 'checkpoints')
+    store = training.checkpoints(tmp_path / 'checkpoints', best_metric='top1')
     store.save(1, {'w': jnp.ones(4096)})
     store.save(2, {'w': jnp.ones(4096)})
     store.close()
     (tmp_path / 'checkpoints' / '2' / 'metrics' / 'metrics').write_bytes(b'')
     with pytest.raises(CheckpointError, match=r'steps \[2\] .* are damaged'):
-        training.checkpoints(tmp_path / 'checkpoints', read_only=True)
+        training.checkpoints(tmp_path / 'checkpoints', read_only=True, best_metric='top1')
     assert (tmp_path / 'checkpoints' / '2').is_dir()
     unfinished = tmp_path / 'checkpoints' / '3.orbax-checkpoint-tmp' / 'metrics'
     unfinished.mkdir(parents=True)
     (unfinished / 'metrics').write_bytes(b'')
-    assert training.checkpoints(tmp_path / 'checkpoints').restore({'w': jnp.ones(4096)}).step == 1
+    assert training.checkpoints(tmp_path / 'checkpoints', best_metric='top1').restore({'w': jnp.ones(4096)}).step == 1
 
 
 def test_needed_bytes_counts_one_more_than_is_kept():
@@ -163,7 +188,7 @@ def test_needed_bytes_counts_one_more_than_is_kept():
 
 
 def test_metrics_continue_without_gap_or_repeat(tmp_path):
-    from jaxcv.training.logging import jsonl_writer, read_jsonl
+    from jaxcv.training.writers import jsonl_writer, read_jsonl
 
     path = tmp_path / 'metrics.jsonl'
     writer = jsonl_writer(path)

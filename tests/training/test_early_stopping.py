@@ -7,31 +7,31 @@ import numpy as np
 import pytest
 
 from jaxcv.training.early_stopping import early_stopping, replay
-from jaxcv.training.logging import jsonl_writer, read_jsonl
+from jaxcv.training.writers import jsonl_writer, read_jsonl
 
 
-def stops_at(values, patience, mode, min_change):
+def stops_at(values, patience, better, min_change):
     """The evaluation after which to stop, by looking back over all values; None for never."""
     best_at, best = -1, None
     for i, value in enumerate(values):
         if math.isfinite(value):
-            better = best is None or (value - best > min_change if mode == 'max' else best - value > min_change)
-            if better:
+            change = 0.0 if best is None else value - best if better == 'max' else best - value
+            if best is None or change > min_change:
                 best_at, best = i, value
         if i - best_at >= patience:
             return i
     return None
 
 
-@pytest.mark.parametrize('mode', ['max', 'min'])
+@pytest.mark.parametrize('better', ['max', 'min'])
 @pytest.mark.parametrize('min_change', [0.0, 0.3])
 @pytest.mark.parametrize('patience', [1, 2, 5])
-def test_against_a_plain_loop(mode, min_change, patience):
-    stopping = early_stopping(patience, mode=mode, min_change=min_change)
+def test_against_a_plain_loop(better, min_change, patience):
+    stopping = early_stopping(patience, better=better, min_change=min_change)
     found = []
     for seed in range(50):
         rng = np.random.default_rng(seed)
-        values = np.cumsum(rng.normal(0.2 if mode == 'max' else -0.2, 0.5, 30)).round(1)
+        values = np.cumsum(rng.normal(0.2 if better == 'max' else -0.2, 0.5, 30)).round(1)
         values[rng.random(30) < 0.1] = rng.choice([np.nan, np.inf, -np.inf])
         state, stopped = stopping.init(), None
         for i, value in enumerate(values):
@@ -39,7 +39,7 @@ def test_against_a_plain_loop(mode, min_change, patience):
             if stopping.should_stop(state):
                 stopped = i
                 break
-        assert stopped == stops_at(values, patience, mode, min_change)
+        assert stopped == stops_at(values, patience, better, min_change)
         found.append(stopped)
     assert len(set(found)) > 3
 
@@ -84,7 +84,7 @@ def test_a_resumed_run_stops_where_an_uninterrupted_one_does(tmp_path, killed_af
 
 
 def test_replay_without_evaluations_and_with_an_unknown_metric():
-    stopping = early_stopping(2, mode='min')
+    stopping = early_stopping(2, better='min')
     assert replay(stopping, [], 'loss') == replay(stopping, [{'step': 1, 'train/loss': 1.0}], 'loss') == (math.inf, 0)
     with pytest.raises(ValueError, match="no evaluation has 'eval/top2', there are: eval/loss, eval/top1"):
         replay(stopping, [{'step': 1, 'eval/top1': 0.5, 'eval/loss': 1.0}], 'top2')
@@ -98,5 +98,5 @@ def test_bad_options():
     plain = early_stopping
     while hasattr(plain, '__wrapped__'):
         plain = plain.__wrapped__
-    with pytest.raises(ValueError, match="mode is 'max' or 'min', got 'best'"):
-        plain(1, mode='best')
+    with pytest.raises(ValueError, match="better is 'max' or 'min', got 'best'"):
+        plain(1, better='best')

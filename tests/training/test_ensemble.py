@@ -39,13 +39,15 @@ def keys():
     return jax.vmap(jax.random.key)(SEED + jnp.arange(MEMBERS))
 
 
-def trained(mesh, rule):
+def trained(mesh, sharding):
     """The ensemble's state after STEPS steps, and what the last one logged."""
     task, optimizer = pieces()
     made = [training.put_batch(mesh)(batch) for batch in problem.batches(STEPS)]
-    state = training.create_state(lambda: training.init_ensemble(keys(), task, optimizer, made[0]), mesh, rule=rule)
+    state = training.create_state(
+        lambda: training.init_ensemble(keys(), task, optimizer, made[0]), mesh, sharding=sharding
+    )
     step = training.make_ensemble_step(training.make_train_step(task, optimizer), mesh=mesh)
-    step = training.compile_step(step, mesh, rule=rule)
+    step = training.compile_step(step, mesh, sharding=sharding)
     for batch in made:
         state, logs = step(state, batch)
     return state, logs
@@ -156,7 +158,7 @@ def test_prediction_is_the_mean_of_the_members(ensemble):
 
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 def test_a_checkpoint_is_the_ensemble_bit_by_bit(ensemble, tmp_path):
-    store = training.checkpoints(tmp_path)
+    store = training.checkpoints(tmp_path, best_metric='top1')
     store.save(STEPS, ensemble[0])
     restored = store.restore(jax.tree.map(jnp.zeros_like, ensemble[0])).state
     store.close()

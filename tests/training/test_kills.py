@@ -1,4 +1,4 @@
-"""Runs that are killed and resumed, in processes of their own. The whole show: `python -m tests.kill_and_resume`."""
+"""Runs that are killed and resumed, in processes of their own. More kills: `python -m tests.kill_and_resume`."""
 
 import pytest
 

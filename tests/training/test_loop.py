@@ -48,7 +48,7 @@ class Batches:
 
 def test_a_resumed_run_ends_bit_identical(setup, tmp_path):
     step, fresh, put = setup
-    store = training.checkpoints(tmp_path)
+    store = training.checkpoints(tmp_path, best_metric='top1')
     made = problem.batches(12)
     expected = training.run(step, fresh(), data.prefetch(Batches(made), put), num_steps=12)
 
@@ -83,7 +83,7 @@ def test_a_nan_image_stops_the_run_with_all_that_is_needed(setup, tmp_path):
     step, fresh, put = setup
     made = problem.batches(10)
     made[6]['image'][np.flatnonzero(made[6]['valid'])[0]] = np.nan
-    store = training.checkpoints(tmp_path)
+    store = training.checkpoints(tmp_path, best_metric='top1')
     hook = hooks.report(hooks.every(10, last=10), [hooks.stop_if_not_finite(store)])
     with pytest.raises(hooks.NonFiniteLoss, match=r'at step 7 ') as stopped:
         training.run(step, fresh(), data.prefetch(Batches(made), put), [hook], num_steps=10)
@@ -91,7 +91,7 @@ def test_a_nan_image_stops_the_run_with_all_that_is_needed(setup, tmp_path):
     assert "on_non_finite='skip'" in str(stopped.value)
 
     before = training.run(step, fresh(), map(put, made), num_steps=6)
-    restored = training.checkpoints(tmp_path).restore(fresh())
+    restored = training.checkpoints(tmp_path, best_metric='top1').restore(fresh())
     assert (restored.step, restored.data['position']) == (6, 6)
     jax.tree.map(np.testing.assert_array_equal, restored.state.params, before.params)
 
@@ -104,7 +104,7 @@ def test_a_nan_image_stops_the_run_with_all_that_is_needed(setup, tmp_path):
 
 def test_an_error_in_the_data_saves_the_last_step(setup, tmp_path):
     step, fresh, put = setup
-    store = training.checkpoints(tmp_path)
+    store = training.checkpoints(tmp_path, best_metric='top1')
 
     class Torn(Batches):
         def __next__(self):
@@ -122,7 +122,7 @@ def test_an_error_in_the_data_saves_the_last_step(setup, tmp_path):
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_ends(setup, tmp_path, number):
     step, fresh, put = setup
-    store = training.checkpoints(tmp_path)
+    store = training.checkpoints(tmp_path, best_metric='top1')
     never, handler = hooks.every(0, last=-1), signal.getsignal(number)
     raise_at_3 = lambda tick: os.kill(os.getpid(), number) if tick.step == 3 else None  # noqa: E731
     with hooks.interruption(agree_at=lambda step: True) as interrupted:

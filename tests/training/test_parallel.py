@@ -28,14 +28,14 @@ def compare(found, expected):
         np.testing.assert_allclose(found[name], value, atol=TOLERANCE, rtol=TOLERANCE, err_msg=name)
 
 
-@pytest.mark.parametrize(('mode', 'rule'), [('jit', 'replicate'), ('pmap', 'replicate'), ('jit', 'fsdp')])
-def test_eight_devices_equal_one(one_device, mode, rule):
-    state = problem.train(training.make_mesh(), mode=mode, rule=rule)
+@pytest.mark.parametrize(('mode', 'sharding'), [('jit', 'replicate'), ('pmap', 'replicate'), ('jit', 'fsdp')])
+def test_eight_devices_equal_one(one_device, mode, sharding):
+    state = problem.train(training.make_mesh(), mode=mode, sharding=sharding)
     compare(problem.flat(state), one_device)
     kernel = state.params['stage3']['block1']['conv2']['kernel']
     velocities = [x for x in jax.tree.leaves(state.opt_state) if x.shape == kernel.shape]
     for x in (kernel, *velocities):
-        assert x.addressable_shards[0].data.size == x.size // (8 if rule == 'fsdp' else 1)
+        assert x.addressable_shards[0].data.size == x.size // (8 if sharding == 'fsdp' else 1)
 
 
 def test_two_processes_of_four_devices_equal_one(one_device, tmp_path):
@@ -63,7 +63,7 @@ def test_two_processes_of_four_devices_equal_one(one_device, tmp_path):
 
 def test_pmap_is_for_one_process_and_replicated_state():
     with pytest.raises(ValueError, match="use mode 'jit'"):
-        training.compile_step(lambda state, batch: (state, {}), training.make_mesh(), mode='pmap', rule='fsdp')
+        training.compile_step(lambda state, batch: (state, {}), training.make_mesh(), mode='pmap', sharding='fsdp')
 
 
 def test_a_batch_that_does_not_divide_is_told():

@@ -21,7 +21,7 @@ def test_a_backbone_with_a_new_head(tmp_path):
     optimizer = optim.adam(learning_rate=1e-3)
     trained = training.init_state(jax.random.key(1), task_of(10), optimizer, BATCH)
     trained = trained._replace(state=jax.tree.map(lambda x: x + 1, trained.state))
-    store = training.checkpoints(tmp_path / 'checkpoints')
+    store = training.checkpoints(tmp_path / 'checkpoints', best_metric='top1')
     store.save(7, trained)
     store.close()
 
@@ -61,14 +61,16 @@ def test_nothing_is_left_to_take_over():
 
 
 def test_the_best_one(tmp_path):
-    store = training.checkpoints(tmp_path, keep_last=3)
+    store = training.checkpoints(tmp_path, keep_last=3, best_metric='top1')
     state = training.init_state(jax.random.key(0), task_of(3), optim.sgd(learning_rate=0.1), BATCH)
     for step, top1 in ((1, 0.2), (2, 0.9), (3, 0.5)):
         kernel = {**state.params['head'], 'bias': jnp.full(3, float(step))}
         store.save(step, state._replace(params={**state.params, 'head': kernel}), metrics={'top1': top1})
     store.close()
     for which, value in (('best', 2), ('last', 3), (1, 1)):
-        assert training.read_variables(tmp_path, which)['params']['head']['bias'][0] == value
+        assert training.read_variables(tmp_path, which, best_metric='top1')['params']['head']['bias'][0] == value
+    with pytest.raises(ValueError, match="which='best' needs best_metric"):
+        training.read_variables(tmp_path, 'best')
     with pytest.raises(training.CheckpointError, match="was saved with the metric 'loss'"):
         training.read_variables(tmp_path, 'best', best_metric='loss')
 

@@ -166,7 +166,7 @@ def _draw_problems(field: str, spec: Any) -> list[str]:
 
 def _range_problems(field: str, name: str, options: Mapping[str, Any]) -> Iterator[str]:
     if name == 'choice':
-        unfit = config.not_data({field: options['of']})
+        unfit = config.unserializable({field: options['of']})
         yield from unfit
         if not options['of'] or isinstance(options['of'], str):
             yield f'{field}: choice needs a list of values, got {options["of"]!r}'

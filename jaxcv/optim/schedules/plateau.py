@@ -1,17 +1,19 @@
-"""A learning rate that answers to the loss. It has a memory, so it is a transformation and no schedule."""
+"""Learning rate that falls when the loss no longer does. It has a state, so it is a transformation, not a schedule."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxcv.optim.schedules import constant, linear_warmup
-from jaxcv.types import Array
+from jaxcv.optim.durations import Updates
+from jaxcv.optim.schedules.warmup import linear_warmup
+from jaxcv.types import Array, Schedule
 
 
 class PlateauState(NamedTuple):
-    """What `reduce_on_plateau` remembers between updates."""
+    """State of `reduce_on_plateau`."""
 
     learning_rate: Array
     """Of the next update."""
@@ -22,39 +24,38 @@ class PlateauState(NamedTuple):
     best: Array
     """The lowest mean loss of a window."""
     bad: Array
-    """Windows in a row that were no better."""
+    """Windows in a row without improvement."""
     cooldown: Array
-    """Windows still to wait before bad ones are counted again."""
+    """Windows left in which bad ones are not counted."""
 
 
 def reduce_on_plateau(
     *,
     peak: float,
-    window: int,
+    window: Updates,
     factor: float = 0.1,
     patience: int = 10,
     threshold: float = 1e-4,
     cooldown: int = 0,
     min_rate: float = 0.0,
-    warmup_steps: int = 0,
+    warmup_steps: Updates = 0,
     warmup_start: float = 0.0,
 ) -> optax.GradientTransformationExtraArgs:
-    """Divides the learning rate when the loss no longer falls: PyTorch's ReduceLROnPlateau, as a learning rate.
+    """Reduce the learning rate when the loss no longer falls: PyTorch's ReduceLROnPlateau, as a learning rate.
 
-    The losses of `window` updates are averaged, and the mean is judged once: it is better if below
-    best (1 - threshold). After more than `patience` windows in a row that were no better, lr ← max(factor lr, min_rate)
-    from the next update on.
+    The losses of each `window` updates are averaged. Their mean is an improvement if it is below best (1 - threshold).
+    After more than `patience` windows in a row without one, lr ← max(factor lr, min_rate) from the next update on.
 
     Args:
         peak: the first learning rate.
         window: updates over which the loss is averaged, such as an epoch.
-        factor: what the learning rate is multiplied by.
-        patience: bad windows in a row that are put up with.
-        threshold: what counts as better, as a share of the best.
-        cooldown: windows after a reduction in which bad ones are not counted.
-        min_rate: the learning rate goes no lower.
+        factor: of each reduction of the learning rate.
+        patience: windows in a row without improvement before the rate falls; the next one reduces it.
+        threshold: least improvement, as a share of the best loss.
+        cooldown: windows after a reduction that are not counted as bad.
+        min_rate: lower bound of the learning rate.
         warmup_steps: updates of a linear warm-up, see `linear_warmup`; the first window follows it.
-        warmup_start: where the warm-up starts, as a share of `peak`.
+        warmup_start: start of the warm-up, as a share of `peak`.
 
     Returns:
         A transformation: gradient -> step, -lr · gradient, which any optimizer takes as its learning rate. The
@@ -79,9 +80,10 @@ def reduce_on_plateau(
         raise ValueError(f'window is {window}; it must be at least 1 update')
     if min_rate > peak:
         raise ValueError(f'min_rate is {min_rate}; it must be no more than peak, which is {peak}')
-    warmup = linear_warmup(constant(peak=peak), steps=warmup_steps, start=warmup_start)
+    warmup = linear_warmup(lambda t: peak, steps=warmup_steps, start=warmup_start)
 
     def judged(state: PlateauState) -> PlateauState:
+        """The state after a full window."""
         mean = state.total / window
         better = mean < state.best * (1 - threshold)
         bad = jnp.where(better | (state.cooldown > 0), 0, state.bad + 1)
@@ -93,6 +95,14 @@ def reduce_on_plateau(
             bad=jnp.where(reduce, 0, bad),
             cooldown=jnp.where(reduce, cooldown, jnp.maximum(state.cooldown - 1, 0)),
         )
+
+    return _by_windows(judged, window, warmup, warmup_steps)
+
+
+def _by_windows(
+    judged: Callable[[PlateauState], PlateauState], window: int, warmup: Schedule, warmup_steps: int
+) -> optax.GradientTransformationExtraArgs:
+    """Scale by the state's learning rate; sum the losses after the warm-up, and judge them after each window."""
 
     def init(params: Any) -> PlateauState:
         return PlateauState(

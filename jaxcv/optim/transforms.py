@@ -1,7 +1,7 @@
-"""The links that the optimizers are made of where optax has none that computes the same."""
+"""Transformations that the optimizers are made of, where optax has none that computes the same."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,9 @@ import optax
 
 from jaxcv.types import Array, PyTree, Schedule
 
-Link: TypeAlias = optax.GradientTransformation
 
-
-def add_signs(l1: float) -> Link:
-    """G + λ sign(θ): the gradient of the penalty λ |θ|."""
+def add_signs(l1: float) -> optax.GradientTransformation:
+    """Add λ sign(θ), the gradient of the penalty λ |θ|, to the gradient."""
 
     def add(updates: PyTree, params: PyTree) -> PyTree:
         if params is None:
@@ -23,30 +21,37 @@ def add_signs(l1: float) -> Link:
     return optax.stateless(add)
 
 
-class BesideState(NamedTuple):
-    """State of `beside`."""
+class DecoupledWeightDecayState(NamedTuple):
+    """State of `decoupled_weight_decay`."""
 
     rate: PyTree
     velocity: PyTree
 
 
-def beside(rate: Link, velocity: Link, weight_decay: float, mask: Callable[[PyTree], PyTree]) -> Link:
-    """The learning rate, the velocity, and beside them θ ← θ - lr λ θ.
+def decoupled_weight_decay(
+    rate: optax.GradientTransformation,
+    velocity: optax.GradientTransformation,
+    weight_decay: float,
+    mask: Callable[[PyTree], PyTree],
+) -> optax.GradientTransformation:
+    """Scale by the learning rate, accumulate a velocity, and add the decay -lr λ θ, which is not in the velocity.
 
-    The same learning rate scales the pair (direction, λ θ): it may be in the state of `rate` and nowhere else.
+    `rate` scales the pair (direction, λ θ) at once, because the learning rate may be known to its state only.
     """
     rate, velocity = optax.with_extra_args_support(rate), optax.with_extra_args_support(velocity)
 
-    def init(params: PyTree) -> BesideState:
-        return BesideState(rate.init((params, params)), velocity.init(params))
+    def init(params: PyTree) -> DecoupledWeightDecayState:
+        return DecoupledWeightDecayState(rate.init((params, params)), velocity.init(params))
 
-    def update(updates: PyTree, state: BesideState, params: PyTree = None, **extra: Any) -> tuple[PyTree, PyTree]:
+    def update(
+        updates: PyTree, state: DecoupledWeightDecayState, params: PyTree = None, **extra: Any
+    ) -> tuple[PyTree, PyTree]:
         if params is None:
             raise ValueError('weight decay needs the parameters: update(grads, state, params)')
         decays = jax.tree.map(lambda p, on: weight_decay * p if on else jnp.zeros_like(p), params, mask(params))
         (steps, decays), rate_state = rate.update((updates, decays), state.rate, (params, params), **extra)
         steps, velocity_state = velocity.update(steps, state.velocity, params, **extra)
-        return optax.tree.add(steps, decays), BesideState(rate_state, velocity_state)
+        return optax.tree.add(steps, decays), DecoupledWeightDecayState(rate_state, velocity_state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -58,10 +63,12 @@ class VelocityState(NamedTuple):
     velocity: PyTree
 
 
-def velocity(decay: float | Schedule, *, look_ahead: int | None = None, dampening: float = 0.0) -> Link:
-    """A velocity v ← β v + (1 - dampening) g, the first g undampened; then v, or g + β v to look ahead.
+def velocity(
+    decay: float | Schedule, *, look_ahead: int | None = None, dampening: float = 0.0
+) -> optax.GradientTransformation:
+    """A velocity v ← β v + (1 - dampening) g, the first g undampened. The step is v, or g + β v with `look_ahead`.
 
-    `look_ahead` says by which update's β: 0 for this one's, 1 for the next one's.
+    `look_ahead`: 0 takes the β of this update, 1 that of the next.
     """
     if not callable(decay) and not dampening:
         return optax.trace(decay, nesterov=look_ahead is not None)
@@ -88,8 +95,8 @@ class SumOfSquaresState(NamedTuple):
     squares: PyTree
 
 
-def scale_by_sum_of_squares(eps: float, initial: float) -> Link:
-    """To g / (√s + ε). Optax's scale_by_rss has ε inside the root."""
+def scale_by_sum_of_squares(eps: float, initial: float) -> optax.GradientTransformation:
+    """Divide by the root of the sum of squares, g / (√s + ε). Optax's scale_by_rss has ε inside the root."""
 
     def init(params: PyTree) -> SumOfSquaresState:
         return SumOfSquaresState(optax.tree.full_like(params, initial))
@@ -108,11 +115,10 @@ class DeviationState(NamedTuple):
     square: PyTree
 
 
-def scale_by_deviation(decay: float, eps: float) -> Link:
-    """To g / (√(s - m²) + ε).
+def scale_by_deviation(decay: float, eps: float) -> optax.GradientTransformation:
+    """Divide by the standard deviation, g / (√(s - m²) + ε).
 
-    Optax's scale_by_stddev takes the root of what rounding makes of s - m², and that of a constant gradient may be
-    negative.
+    Optax's scale_by_stddev does not guard against s - m² below 0, which rounding makes of a constant gradient.
     """
 
     def init(params: PyTree) -> DeviationState:
@@ -136,8 +142,8 @@ class AdamState(NamedTuple):
     highest: PyTree
 
 
-def scale_by_adam(beta1: float | Schedule, beta2: float, eps: float, amsgrad: bool) -> Link:
-    """Optax's, which has no schedule for β₁ and takes AMSGrad's maximum after debiasing."""
+def scale_by_adam(beta1: float | Schedule, beta2: float, eps: float, amsgrad: bool) -> optax.GradientTransformation:
+    """Adam's direction. Optax's has no schedule for β₁ and takes AMSGrad's maximum after debiasing."""
     if not callable(beta1) and not amsgrad:
         return optax.scale_by_adam(beta1, beta2, eps)
     at = beta1 if callable(beta1) else lambda t: beta1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxcv import tree
+from jaxcv import paths
 
 
 @pytest.mark.parametrize(
@@ -11,14 +11,14 @@ from jaxcv import tree
 )
 def test_the_longest_layer_that_fits_counts(name, expected):
     values = {'*': 0, 'stage1': 1, 'stage1/block1': 2}
-    assert tree.of_layer(name, values, -1) == expected
-    assert tree.of_layer('head', {'stage1': 1}, -1) == -1
+    assert paths.of_layer(name, values, -1) == expected
+    assert paths.of_layer('head', {'stage1': 1}, -1) == -1
 
 
 def test_a_one_letter_layer_is_more_than_everything():
-    assert tree.of_layer('a/kernel', {'*': 0, 'a': 1}, -1) == tree.of_layer('a/kernel', {'a': 1, '*': 0}, -1) == 1
+    assert paths.of_layer('a/kernel', {'*': 0, 'a': 1}, -1) == paths.of_layer('a/kernel', {'a': 1, '*': 0}, -1) == 1
 
 
 def test_unknown_layers():
     names = ['stem/kernel', 'stage1/kernel']
-    assert tree.unknown_layers(['stem', 'stage', '*', 'head/bias'], names) == ['stage', 'head/bias']
+    assert paths.unknown_layers(['stem', 'stage', '*', 'head/bias'], names) == ['stage', 'head/bias']

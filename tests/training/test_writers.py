@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
-from jaxcv.training import logging
+from jaxcv.training import writers
 
 
 def events(path):
@@ -21,7 +21,7 @@ def events(path):
 
 def test_tensorboard_gets_images_beside_numbers(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
-    writer = logging.tensorboard_writer(tmp_path)
+    writer = writers.tensorboard_writer(tmp_path)
     writer.write(10, {'train/loss': 0.5})
     writer.image(20, 'eval/masks', pixels)
     writer.close()
@@ -34,7 +34,21 @@ def test_tensorboard_gets_images_beside_numbers(tmp_path):
 
 
 def test_where_only_numbers_go_images_are_left_out(tmp_path):
-    writer = logging.jsonl_writer(tmp_path / 'metrics.jsonl')
+    writer = writers.jsonl_writer(tmp_path / 'metrics.jsonl')
     writer.image(20, 'eval/masks', np.zeros((2, 2, 3), np.uint8))
     writer.close()
     assert (tmp_path / 'metrics.jsonl').read_text() == ''
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_the_bar_shows_the_numbers_asked_for():
+    terminal = Terminal()
+    writer = writers.console_writer(100, stream=terminal, shown=('loss', 'mean_iou', 'images_per_second'))
+    writer.write(50, {'train/loss': 0.25, 'train/mean_iou': 0.5, 'train/grad_norm': 7.0, 'images_per_second': 12.0})
+    writer.close()
+    assert 'train/loss 0.25  train/mean_iou 0.5  images_per_second 12' in terminal.getvalue()
+    assert 'grad_norm' not in terminal.getvalue()

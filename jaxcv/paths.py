@@ -1,4 +1,7 @@
-"""Names in a pytree of parameters: 'stage1/block2/conv1/kernel', and what is said of whole layers by their names."""
+"""Names of the leaves of a pytree, 'stage1/block2/conv1/kernel', and values given for whole layers by their names.
+
+A layer is the first parts of a name: 'stem', 'stage4/block3', or '*' for all.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -12,7 +15,7 @@ EVERYTHING = '*'
 
 
 def map_names(function: Callable[..., Any], tree: PyTree, *rest: PyTree) -> PyTree:
-    """`jax.tree.map` of a function of (name, leaf, ...).
+    """Apply a function of (name, leaf, ...) to every leaf: `jax.tree.map` with names.
 
     Example:
         >>> map_names(lambda name, leaf: name, {'head': {'kernel': 0, 'bias': 0}})
@@ -22,7 +25,7 @@ def map_names(function: Callable[..., Any], tree: PyTree, *rest: PyTree) -> PyTr
 
 
 def flat(tree: PyTree) -> dict[str, Any]:
-    """The leaves by name.
+    """Flatten a pytree to {name: leaf}.
 
     Example:
         >>> flat({'head': {'kernel': 1, 'bias': 0}})
@@ -32,7 +35,7 @@ def flat(tree: PyTree) -> dict[str, Any]:
 
 
 def of_layer(name: str, values: Mapping[str, T], default: T) -> T:
-    """What is said of the layer that a name lies in: the longest one that fits counts, '*' fits all.
+    """Look up the value of the longest layer that contains a name; '*' contains every name and is the shortest.
 
     Example:
         >>> rates = {'*': 0.1, 'stage4': 0.5, 'stage4/block1': 0.3}
@@ -44,7 +47,7 @@ def of_layer(name: str, values: Mapping[str, T], default: T) -> T:
 
 
 def is_within(name: str, layer: str) -> bool:
-    """Whether a name is a layer's, or that of something in it.
+    """Whether a name is that of a layer or of something inside it.
 
     Example:
         >>> is_within('stage1/conv1/kernel', 'stage1'), is_within('stage10/conv1/kernel', 'stage1')
@@ -54,7 +57,7 @@ def is_within(name: str, layer: str) -> bool:
 
 
 def unknown_layers(layers: Iterable[str], names: Iterable[str]) -> list[str]:
-    """The layers that none of the names lies in.
+    """List the layers that contain none of the names.
 
     Example:
         >>> unknown_layers(['stem', 'stage7'], ['stem/conv/kernel'])

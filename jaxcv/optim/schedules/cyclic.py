@@ -1,0 +1,194 @@
+"""Schedules that rise and fall: one cycle (Smith and Topin) and cosine restarts (Loshchilov and Hutter)."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax.numpy as jnp
+
+from jaxcv.optim.durations import Updates
+from jaxcv.optim.schedules.curves import LAST_COUNT, check_positive, half_cosine, interpolated, number_passed
+from jaxcv.optim.schedules.warmup import linear_warmup
+from jaxcv.types import Schedule
+
+Shape = Literal['cosine', 'linear']
+
+
+def one_cycle(
+    *,
+    peak: float,
+    total_steps: Updates,
+    rise: float = 0.3,
+    start_divisor: float = 25.0,
+    end_divisor: float = 1e4,
+    shape: Shape = 'cosine',
+    three_phase: bool = False,
+) -> Schedule:
+    """One-cycle schedule as PyTorch's: up from peak / start_divisor to `peak`, and down to the start / end_divisor.
+
+    The peak is at update rise · total_steps - 1, the end at total_steps - 1, the last update.
+
+    Args:
+        peak: the highest learning rate.
+        total_steps: updates in all.
+        rise: share of the updates in which the learning rate rises.
+        start_divisor: peak over the first learning rate.
+        end_divisor: the first over the last learning rate.
+        shape: of the rise and of the fall.
+        three_phase: falls to the start at the pace of the rise, and from there to the end.
+
+    Returns:
+        The update count -> learning rate.
+
+    Raises:
+        ValueError: rise is not between 0 and 1, or is over a half with three phases.
+
+    Example:
+        >>> schedule = one_cycle(peak=1.0, total_steps=100)
+        >>> [round(float(schedule(t)), 3) for t in (0, 29, 99)]
+        [0.04, 1.0, 0.0]
+
+    Paper: Smith and Topin 2018, "Super-Convergence".
+    """
+    start = peak / start_divisor
+    down = (start, start / end_divisor) if three_phase else (start / end_divisor,)
+    return _cycle((start, peak, *down), total_steps, rise, shape)
+
+
+def one_cycle_momentum(
+    *,
+    total_steps: Updates,
+    high: float = 0.95,
+    low: float = 0.85,
+    rise: float = 0.3,
+    shape: Shape = 'cosine',
+    three_phase: bool = False,
+) -> Schedule:
+    """Momentum to use with `one_cycle`: falls from `high` to `low` while the learning rate rises, and rises back.
+
+    For the momentum of an optimizer: `decay` of `momentum` and `nesterov`, `beta1` of `adam`.
+
+    Args:
+        total_steps: updates in all.
+        high: momentum at the start and at the end.
+        low: momentum at the learning rate's peak.
+        rise: share of the updates in which the learning rate rises, as in `one_cycle`.
+        shape: as in `one_cycle`.
+        three_phase: as in `one_cycle`.
+
+    Returns:
+        The update count -> momentum.
+
+    Raises:
+        ValueError: rise is not between 0 and 1, or is over a half with three phases.
+
+    Example:
+        >>> schedule = one_cycle_momentum(total_steps=100)
+        >>> [round(float(schedule(t)), 3) for t in (0, 29, 99)]
+        [0.95, 0.85, 0.95]
+        >>> from jaxcv import optim
+        >>> optimizer = optim.momentum(learning_rate=one_cycle(peak=0.1, total_steps=100), decay=schedule)
+
+    Paper: Smith and Topin 2018, "Super-Convergence".
+    """
+    return _cycle((high, low, high, high) if three_phase else (high, low, high), total_steps, rise, shape)
+
+
+def cosine_restarts(
+    *,
+    peak: float,
+    period: Updates,
+    growth: int = 1,
+    end: float = 0.0,
+    warmup_steps: Updates = 0,
+    warmup_start: float = 0.0,
+) -> Schedule:
+    """Cosine decay with warm restarts (SGDR): from `peak` down to `end` in each cycle of period · growthⁱ updates.
+
+    lr(t) = end + (peak - end) (1 + cos(π (t - start of the cycle) / length of the cycle)) / 2
+
+    Args:
+        peak: the highest learning rate.
+        period: updates in the first cycle.
+        growth: length of a cycle over that of the one before.
+        end: limit of the learning rate at the end of a cycle; the update after it starts the next.
+        warmup_steps: updates of a linear warm-up, see `linear_warmup`; the first cycle follows it.
+        warmup_start: start of the warm-up, as a share of `peak`.
+
+    Returns:
+        The update count -> learning rate.
+
+    Raises:
+        ValueError: period or growth is not positive.
+
+    Example:
+        >>> schedule = cosine_restarts(peak=1.0, period=4, growth=2)
+        >>> [round(float(schedule(t)), 3) for t in (0, 2, 4, 8, 12)]
+        [1.0, 0.5, 1.0, 0.5, 1.0]
+
+    Paper: Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts".
+    """
+    check_positive(period=period, growth=growth)
+    # In integers, so that the place in the cycle is exact for every update count.
+    starts = _starts(period, growth, LAST_COUNT) if growth > 1 else [0]
+    lengths = [float(period * growth**i) for i in range(len(starts))]
+
+    def schedule(t: Any) -> Any:
+        cycle = number_passed(t, starts[1:])
+        place = t - jnp.asarray(starts)[cycle] if growth > 1 else jnp.asarray(t) % period
+        return interpolated(peak, end, half_cosine(1 - place / jnp.asarray(lengths)[cycle]))
+
+    return linear_warmup(schedule, steps=warmup_steps, start=warmup_start)
+
+
+def cycle_ends(*, period: Updates, growth: int = 1, total_steps: Updates, warmup_steps: Updates = 0) -> tuple[int, ...]:
+    """The updates after which a cycle of `cosine_restarts` is complete: those of snapshots and of weight averaging.
+
+    Args:
+        period: updates in the first cycle.
+        growth: length of a cycle over that of the one before.
+        total_steps: updates in all.
+        warmup_steps: updates before the first cycle.
+
+    Returns:
+        The number of updates done at the end of each cycle that is complete within `total_steps`.
+
+    Raises:
+        ValueError: period or growth is not positive.
+
+    Example:
+        >>> cycle_ends(period=10, growth=2, total_steps=100)
+        (10, 30, 70)
+    """
+    check_positive(period=period, growth=growth)
+    return tuple(warmup_steps + end for end in _starts(period, growth, total_steps - warmup_steps)[1:])
+
+
+def _cycle(values: Sequence[float], total_steps: int, rise: float, shape: Shape) -> Schedule:
+    """Interpolate between successive values, which are reached at the updates of PyTorch's OneCycleLR."""
+    most = 0.5 if len(values) > 3 else 1.0
+    if not 0 < rise <= most or rise == 1:
+        raise ValueError(f'rise {rise} must be a share of the updates between 0 and {most:g}')
+    if shape not in ('cosine', 'linear'):
+        raise ValueError(f"shape must be 'cosine' or 'linear', got {shape!r}")
+    check_positive(total_steps=total_steps)
+    turns = [i * (rise * total_steps - 1) for i in range(1, len(values) - 1)]
+    places = [0.0, *turns, total_steps - 1.0]
+
+    def schedule(t: Any) -> Any:
+        t = jnp.clip(t, 0, total_steps - 1)
+        phase = number_passed(t, turns)
+        before, after = jnp.asarray(places)[phase], jnp.asarray(places)[phase + 1]
+        left = (after - t) / (after - before)
+        share = half_cosine(left) if shape == 'cosine' else left
+        return interpolated(jnp.asarray(values)[phase], jnp.asarray(values)[phase + 1], share)
+
+    return schedule
+
+
+def _starts(period: int, growth: int, last: int) -> list[int]:
+    """The first update of each cycle that starts at `last` or before."""
+    starts, length = [0], period
+    while starts[-1] + length <= last:
+        starts.append(starts[-1] + length)
+        length *= growth
+    return starts

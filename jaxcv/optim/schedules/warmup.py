@@ -1,0 +1,43 @@
+"""Linear warm-up in front of a schedule."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from jaxcv.optim.durations import Updates
+from jaxcv.types import Schedule
+
+
+def linear_warmup(schedule: Schedule, *, steps: Updates, start: float = 0.0) -> Schedule:
+    """Linear warm-up in front of any schedule, which then begins `steps` updates later.
+
+    lr(t) = schedule(0) (start + (1 - start) t / steps) for t < steps, then schedule(t - steps)
+
+    Args:
+        schedule: the one that follows.
+        steps: updates of the warm-up.
+        start: first learning rate, as a share of `schedule(0)`.
+
+    Returns:
+        The update count -> learning rate.
+
+    Raises:
+        ValueError: steps is negative.
+
+    Example:
+        >>> schedule = linear_warmup(lambda t: 0.4, steps=4, start=0.5)
+        >>> [round(float(schedule(t)), 3) for t in (0, 2, 4, 9)]
+        [0.2, 0.3, 0.4, 0.4]
+
+    Paper: Goyal et al. 2017, "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour".
+    """
+    if steps < 0:
+        raise ValueError(f'the warm-up takes {steps} updates; it must be 0, for none, or more')
+    if steps == 0:
+        return schedule
+
+    def warmed_up(t: Any) -> Any:
+        share = start + (1 - start) * (jnp.asarray(t) / steps)
+        return jnp.where(t < steps, schedule(0) * share, schedule(jnp.maximum(t - steps, 0)))
+
+    return warmed_up

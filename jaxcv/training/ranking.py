@@ -1,0 +1,38 @@
+"""Ranking of evaluations by one value: which way is better, and the rule for values that are not finite."""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+Better = Literal['max', 'min']
+"""Whether the highest or the lowest value is the best."""
+
+
+def rank(value: float | None, better: Better) -> float:
+    """Convert a value to a number that is higher for a better one; -inf for NaN, infinities and None.
+
+    A value that is not finite is never the best, whichever way is better: it comes from a run that has diverged.
+
+    Raises:
+        ValueError: `better` is neither 'max' nor 'min'.
+
+    Example:
+        >>> rank(0.3, 'min') > rank(0.5, 'min') > rank(float('-inf'), 'min') == rank(float('nan'), 'min')
+        True
+    """
+    if better not in ('max', 'min'):
+        raise ValueError(f"better is 'max' or 'min', got {better!r}")
+    if value is None or not math.isfinite(value):
+        return -math.inf
+    return float(value) if better == 'max' else -float(value)
+
+
+def best_step(values: Mapping[int, float | None], better: Better) -> int | None:
+    """The step with the best value, the latest of equals; None if no value is finite.
+
+    Example:
+        >>> best_step({10: 0.5, 20: 0.9, 30: float('inf'), 40: 0.9}, 'max')
+        40
+    """
+    step = max(values, key=lambda step: (rank(values[step], better), step), default=None)
+    return None if step is None or rank(values[step], better) == -math.inf else step
