@@ -64,8 +64,10 @@ def max_pool(
         rows = columns = ((reach - 1) // 2, reach // 2)
     else:
         rows, columns = (_sides(size, reach, strides, padding, ceil_mode) for size in x.shape[1:3])
+    if is_plain():
+        return _plain_max_pool(x, window, strides, dilation, (rows, columns))
     # A place in a window of up to 16 x 16 is one byte. XLA has no gradient of a dilated pooling, on any device.
-    if not is_plain() and ((jax.default_backend() == 'cpu' and window <= 16) or dilation > 1):
+    if (jax.default_backend() == 'cpu' and window <= 16) or dilation > 1:
         return _max_pool(x, window, strides, dilation, (rows, columns))
     return _xla_max_pool(x, window, strides, dilation, (rows, columns))
 
@@ -168,6 +170,30 @@ def _xla_max_pool(x: Array, window: int, strides: int, dilation: int, sides: Sid
         padding=((0, 0), *sides, (0, 0)),
         window_dilation=(1, dilation, dilation, 1),
     )
+
+
+def _plain_max_pool(x: Array, window: int, strides: int, dilation: int, sides: Sides) -> Array:
+    """Return the largest value of each window: the largest of the rows, and of these the largest of the columns.
+
+    The same numbers as by one pooling of four axes, which jax2onnx 0.17 converts to one that ONNX Runtime refuses:
+    there at most three axes are pooled.
+    """
+    n, height, width, channels = x.shape
+
+    def pool(x: Array, padding: tuple[int, int]) -> Array:
+        return lax.reduce_window(
+            x,
+            -jnp.inf,
+            lax.max,
+            window_dimensions=(1, window, 1),
+            window_strides=(1, strides, 1),
+            padding=((0, 0), padding, (0, 0)),
+            window_dilation=(1, dilation, 1),
+        )
+
+    tall = pool(x.reshape(n, height, width * channels), sides[0])
+    wide = pool(tall.reshape(n * tall.shape[1], width, channels), sides[1])
+    return wide.reshape(n, tall.shape[1], wide.shape[1], channels)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))

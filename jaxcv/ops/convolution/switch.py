@@ -9,9 +9,9 @@ _PLAIN = jax.make_user_context(default_value=False)
 
 
 def plain() -> AbstractContextManager[None]:
-    """Return a context in which each convolution and max pooling is one operation of XLA, on a CPU too.
+    """Return a context in which convolutions and max poolings are XLA's own operations, on a CPU too.
 
-    Within it `conv2d` is `lax.conv_general_dilated` and `max_pool` is `lax.reduce_window`, for every shape. Use it to
+    Within it `conv2d` is one `lax.conv_general_dilated`, and `max_pool` one `lax.reduce_window` an axis. Use it to
     export a model (converters to ONNX have no rule for a custom gradient or `vmap`), and for forward-mode and second
     derivatives on a CPU, which custom gradients exclude. Do not train within it: on a CPU gradients of kernels are
     several times slower, and a dilated max pooling has no gradient on any device.

@@ -56,13 +56,25 @@ def test_equals_the_formulation_of_the_cpu(name):
     assert_close(plain, ops.conv2d(x, kernel, **options))
 
 
-@pytest.mark.parametrize('options', [{}, {'ceil_mode': True, 'padding': 0}, {'strides': 1, 'dilation': 2}])
+@pytest.mark.parametrize(
+    'options', [{}, {'ceil_mode': True, 'padding': 0}, {'strides': 1, 'padding': 'same', 'dilation': 3, 'window': 2}]
+)
 def test_max_pooling_is_xlas(options):
-    x = jax.random.normal(jax.random.key(0), (2, 9, 8, 3))
+    x = jax.random.normal(jax.random.key(0), (2, 9, 8, 3)).at[0, 1, 1, 0].set(jnp.nan)
+
+    def pool(x):
+        return ops.max_pool(x, **options)
+
     with ops.convolution.plain():
-        plain = ops.max_pool(x, **options)
-        assert not set(primitives(lambda x: ops.max_pool(x, **options), x)) & CUSTOM
-    np.testing.assert_array_equal(plain, ops.max_pool(x, **options))
+        plain = pool(x)
+        assert pool(x[:0]).shape == (0, *plain.shape[1:])
+        assert set(primitives(pool, x)) == {'reshape', 'reduce_window_max'}
+        if 'dilation' not in options:
+            gradient = jax.grad(lambda x: pool(x).sum())(x[1:])
+            np.testing.assert_array_equal(jax.jvp(pool, (x[1:],), (x[1:],))[1], plain[1:])  # linear along the ray
+    np.testing.assert_array_equal(plain, pool(x))
+    if 'dilation' not in options:
+        np.testing.assert_array_equal(gradient, jax.grad(lambda x: pool(x).sum())(x[1:]))
 
 
 def test_compiled_functions_are_traced_again():
