@@ -8,6 +8,7 @@ from jaxcv.ops.pool import adaptive_avg_pool, avg_pool, max_pool
 from jaxcv.ops.resize import resize_bilinear, resize_nearest
 from jaxcv.ops.size import Size as Size  # sizes are no arrays, and so not in __all__
 from jaxcv.ops.size import pair as pair
+from jaxcv.ops.windows import sliding_windows
 
 __all__ = [
     'adaptive_avg_pool',
@@ -24,5 +25,6 @@ __all__ = [
     'resize_bilinear',
     'resize_nearest',
     'resize_short_side',
+    'sliding_windows',
     'to_float',
 ]
