@@ -48,7 +48,8 @@ def convolutions(arguments) -> collections.Counter:
     from flax import linen as nn
 
     from jaxcv import models
-    from jaxcv.nn.conv import Conv, pair
+    from jaxcv.nn import Conv
+    from jaxcv.ops import pair
 
     found: collections.Counter = collections.Counter()
 
@@ -83,7 +84,7 @@ def jaxcv_times(shape, kernel_shape, strides, options) -> list[float]:
     import jax
     import numpy as np
 
-    from jaxcv.nn import conv2d
+    from jaxcv.ops import conv2d
 
     draw = np.random.default_rng(0).standard_normal
     x, kernel = (jax.device_put(draw(s, np.float32)) for s in (shape, kernel_shape))

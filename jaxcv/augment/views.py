@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxcv.ops import center_crop, resize_short_side, to_float
+from jaxcv.ops import center_crop, pair, resize_short_side, to_float
 from jaxcv.types import Array, Float, Images, UInt8
 
 __all__ = ['crops', 'flips', 'multi_scale']
@@ -109,7 +109,7 @@ def crops(*, size: int | tuple[int, int], flip: bool = False) -> tuple[View, ...
 
     Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks", 2012, section 4.1.
     """
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = pair(size)
     if height < 1 or width < 1:
         raise ValueError(f'size must be at least 1 pixel, got {size}')
 

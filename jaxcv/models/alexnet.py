@@ -13,8 +13,8 @@ from jax.typing import DTypeLike
 from jaxcv.models.output_stride import OutputStride, check_output_stride, pool, steps
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import local_response_norm
-from jaxcv.nn.pool import adaptive_avg_pool
 from jaxcv.nn.regularization import Dropout, check_rate
+from jaxcv.ops.pool import adaptive_avg_pool
 from jaxcv.types import Array, Float, Images
 
 PYTORCH_INIT = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')

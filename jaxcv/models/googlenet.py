@@ -13,8 +13,8 @@ from jax.typing import DTypeLike
 from jaxcv.models.output_stride import OutputStride, check_output_stride, pool, steps
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.inception import Inception
-from jaxcv.nn.pool import adaptive_avg_pool
 from jaxcv.nn.regularization import Dropout, check_rate
+from jaxcv.ops.pool import adaptive_avg_pool
 from jaxcv.types import Array, Float, Images
 
 STAGES = {

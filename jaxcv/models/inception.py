@@ -12,10 +12,10 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcv.models.output_stride import OutputStride, Step, check_output_stride, pool, steps
-from jaxcv.nn.conv import Size
 from jaxcv.nn.conv_norm import ConvNorm
-from jaxcv.nn.pool import avg_pool
 from jaxcv.nn.regularization import Dropout, check_rate
+from jaxcv.ops.pool import avg_pool
+from jaxcv.ops.size import Size
 from jaxcv.types import Array, Float, Images
 
 INIT = nn.initializers.normal(0.1)

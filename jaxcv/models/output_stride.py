@@ -8,7 +8,7 @@ https://arxiv.org/abs/1511.07122; Chen et al. 2017, https://arxiv.org/abs/1706.0
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
-from jaxcv.nn.pool import max_pool
+from jaxcv.ops.pool import max_pool
 from jaxcv.types import Array, Float
 
 OutputStride = Literal[8, 16, 32]

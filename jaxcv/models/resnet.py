@@ -14,9 +14,9 @@ from jax.typing import DTypeLike
 from jaxcv.models.output_stride import OutputStride, Step, check_output_stride, steps
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
-from jaxcv.nn.pool import max_pool
 from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.nn.residual import BasicBlock, Bottleneck, Shortcut
+from jaxcv.ops.pool import max_pool
 from jaxcv.types import Array, Float, Images
 
 

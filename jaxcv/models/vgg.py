@@ -11,8 +11,8 @@ from jax.typing import DTypeLike
 from jaxcv.models.output_stride import OutputStride, Step, check_output_stride, pool, steps
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
-from jaxcv.nn.pool import adaptive_avg_pool
 from jaxcv.nn.regularization import Dropout, check_rate
+from jaxcv.ops.pool import adaptive_avg_pool
 from jaxcv.types import Array, Float, Images
 
 WIDTHS = (64, 128, 256, 512, 512)

@@ -1,13 +1,13 @@
-"""Linen layers that Flax lacks, or that several models share: the blocks of the notes under the field's names.
+"""Linen layers that Flax lacks, or that several models share, each under the field's name.
 
-Convolution, batch and response norm, pooling; inception modules, residual blocks, squeeze-and-excitation, depthwise
-separable convolution, inverted residuals; transposed convolution, atrous pyramids (an atrous convolution is
-`Conv(dilation=2)`) and pyramid pooling; what drops at random; and models with frozen layers. Each works alone, and the
-models are made of nothing else. Parameters are float32; `dtype` sets the compute type only.
+Convolution, depthwise separable and transposed convolution, batch normalization; inception modules, residual blocks,
+inverted residuals, squeeze-and-excitation; atrous pyramids (an atrous convolution is `Conv(dilation=2)`) and pyramid
+pooling; dropout and stochastic depth; models with frozen layers. Each works alone. Parameters are float32; `dtype` sets
+the compute type only. The functions without parameters, as `conv2d` and `max_pool`, are those of `jaxcv.ops`.
 """
 
 from jaxcv.nn.aspp import ASPP, SummedASPP
-from jaxcv.nn.conv import Conv, conv2d
+from jaxcv.nn.conv import Conv
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.conv_transpose import ConvTranspose, bilinear_init
 from jaxcv.nn.depthwise import DepthwiseSeparableConv
@@ -15,11 +15,12 @@ from jaxcv.nn.frozen import frozen
 from jaxcv.nn.inception import Inception, NaiveInception
 from jaxcv.nn.inverted_residual import InvertedResidual
 from jaxcv.nn.norm import BatchNorm, local_response_norm
-from jaxcv.nn.pool import adaptive_avg_pool, avg_pool, max_pool
 from jaxcv.nn.pyramid_pooling import PyramidPooling, spatial_pyramid_pool
 from jaxcv.nn.regularization import Dropout, StochasticDepth
 from jaxcv.nn.residual import BasicBlock, Bottleneck, PreActivationBlock
 from jaxcv.nn.squeeze_excitation import SqueezeExcitation
+from jaxcv.ops.convolution import conv2d
+from jaxcv.ops.pool import adaptive_avg_pool, avg_pool, max_pool
 
 __all__ = [
     'ASPP',

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.nn.conv import Conv, Size, pair
+from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
+from jaxcv.ops.convolution import pad_same
+from jaxcv.ops.size import Size
 from jaxcv.types import Array, Float
 
 Padding = Literal['symmetric', 'same']
@@ -73,31 +75,3 @@ class ConvNorm(nn.Module):
         )(x)
         x = BatchNorm(self.momentum, self.epsilon, self.dtype, self.axis_name, name='bn')(x, train=train)
         return x if self.activation is None else self.activation(x)
-
-
-def pad_same(
-    x: Float[Array, 'n h w c'], *, kernel_size: Size, strides: int = 1, dilation: int = 1
-) -> Float[Array, 'n i j c']:
-    """Pad with zeros as TensorFlow's SAME, for a convolution without padding to follow.
-
-    A side of n pixels gets `p = max(0, (ceil(n / s) - 1) s + d (k - 1) + 1 - n)` more, `p // 2` of them before it.
-
-    Args:
-        x: images or features.
-        kernel_size: rows and columns of the kernel, k; one number stands for both.
-        strides: pixels from one output to the next, s.
-        dilation: pixels from one place of the kernel to the next, d.
-
-    Returns:
-        The padded features; the convolution then gives ceil(h / s) rows, and columns likewise.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> [pad_same(jnp.ones((1, n, n, 1)), kernel_size=3, strides=2).shape[1] for n in (4, 5)]
-        [5, 7]
-    """
-    sides = []
-    for size, k in zip(x.shape[1:3], pair(kernel_size), strict=True):
-        total = max(0, (-(-size // strides) - 1) * strides + dilation * (k - 1) + 1 - size)
-        sides.append((total // 2, total - total // 2))
-    return jnp.pad(x, ((0, 0), *sides, (0, 0)))

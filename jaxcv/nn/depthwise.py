@@ -12,9 +12,10 @@ from jaxcv.types import Array, Float
 
 
 class DepthwiseSeparableConv(nn.Module):
-    """One k x k filter a channel, then a 1x1 convolution over the channels, each with batch norm and activation.
+    """Depthwise separable convolution: one k x k filter for each channel, then a 1x1 convolution over the channels.
 
-    It costs `k^2 c + c f` multiply-adds a pixel where a convolution costs `k^2 c f`: a share of `1 / f + 1 / k^2`.
+    Each of the two is followed by batch norm and activation. Together they take `k^2 c + c f` multiply-adds a pixel,
+    `1 / f + 1 / k^2` times the `k^2 c f` of a convolution.
 
     Attributes:
         features: channels of the output, f.

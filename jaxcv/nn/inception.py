@@ -7,7 +7,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcv.nn.conv_norm import ConvNorm
-from jaxcv.nn.pool import max_pool
+from jaxcv.ops.pool import max_pool
 from jaxcv.types import Array, Float
 
 # As all Inception networks have it; GoogLeNet's initialization, as torchvision's.

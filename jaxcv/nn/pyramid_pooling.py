@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.conv_norm import ConvNorm
-from jaxcv.nn.pool import adaptive_avg_pool
+from jaxcv.ops.pool import adaptive_avg_pool
 from jaxcv.ops.resize import resize_bilinear
 from jaxcv.types import Array, Float
 

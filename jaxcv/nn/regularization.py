@@ -1,7 +1,7 @@
-"""Layers that leave something out at random in training: single features, or whole residual branches.
+"""Dropout of single values, and stochastic depth: dropout of whole residual branches.
 
-Both are inverted: what stays is scaled up, so that the mean is the same in training and there is nothing to do after
-it. Both draw from the stream 'dropout', `apply(..., rngs={'dropout': key})`, and need it in training only.
+Both divide the kept values by the probability of keeping, in training, so that the mean is that of x and prediction
+needs no scaling. Both draw from the stream 'dropout', `apply(..., rngs={'dropout': key})`, in training only.
 """
 
 from flax import linen as nn
@@ -10,12 +10,12 @@ from jaxcv.types import Array, Float
 
 
 class Dropout(nn.Module):
-    """Dropout: in training each value is 0 with probability `rate`, and divided by `1 - rate` otherwise.
+    """Dropout: in training each value is set to 0 with probability `rate`, and divided by `1 - rate` otherwise.
 
     `y = m x / (1 - rate)`, each `m ~ Bernoulli(1 - rate)`; outside training `y = x`.
 
     Attributes:
-        rate: the probability in [0, 1) that a value is left out.
+        rate: probability in [0, 1) of setting a value to 0.
 
     Raises:
         ValueError: the rate is not in [0, 1).
@@ -38,19 +38,19 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, '*n'], *, train: bool = False) -> Float[Array, '*n']:
-        """Return x, in training with some of its values left out."""
+        """Return x; `train` sets values to 0 at random."""
         return nn.Dropout(self.rate)(x, deterministic=not train)
 
 
 class StochasticDepth(nn.Module):
-    """Stochastic depth: in training the whole branch of an example is 0 with probability `rate`.
+    """Stochastic depth: in training an example's whole branch is set to 0 with probability `rate`.
 
-    `y_i = m_i x_i / (1 - rate)`, one `m_i ~ Bernoulli(1 - rate)` for each example; outside training `y = x`. Goes at
-    the end of a residual branch, before the sum. The paper scales by `1 - rate` after training instead, as here in the
+    `y_i = m_i x_i / (1 - rate)`, one `m_i ~ Bernoulli(1 - rate)` for each example; outside training `y = x`. Use it at
+    the end of a residual branch, before the sum. The paper multiplies by `1 - rate` at test time instead, with the same
     mean.
 
     Attributes:
-        rate: the probability in [0, 1) that a branch is left out.
+        rate: probability in [0, 1) of setting a branch to 0.
 
     Raises:
         ValueError: the rate is not in [0, 1).
@@ -74,11 +74,11 @@ class StochasticDepth(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n *shape'], *, train: bool = False) -> Float[Array, 'n *shape']:
-        """Return the branch x, in training without those of some examples."""
+        """Return the branch x; `train` sets those of some examples to 0 at random."""
         return nn.Dropout(self.rate, broadcast_dims=tuple(range(1, x.ndim)))(x, deterministic=not train)
 
 
 def check_rate(name: str, rate: float) -> None:
-    """Raise a ValueError that names the option where the rate is not in [0, 1)."""
+    """Raise a ValueError that names the option, unless the rate is in [0, 1)."""
     if not 0 <= rate < 1:
-        raise ValueError(f'{name} is the probability of leaving out, in [0, 1), got {rate}')
+        raise ValueError(f'{name} is a probability in [0, 1), got {rate}')

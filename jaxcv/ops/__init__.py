@@ -1,18 +1,30 @@
-"""Pure functions of arrays that the rest is built from: images, distances, and geometry as it comes."""
+"""Pure functions of arrays: convolution and pooling, images and their sizes, masks, windows and distances."""
 
+from jaxcv.ops.convolution import conv2d, conv_transpose2d, pad_same
 from jaxcv.ops.distance import pairwise_squared_distance
 from jaxcv.ops.image import center_crop, normalize, resize_short_side, to_float
 from jaxcv.ops.masks import labelled_pixels, mask_boundaries
+from jaxcv.ops.pool import adaptive_avg_pool, avg_pool, max_pool
 from jaxcv.ops.resize import resize_bilinear, resize_nearest
+from jaxcv.ops.size import Size as Size  # sizes are no arrays, and so not in __all__
+from jaxcv.ops.size import pair as pair
+from jaxcv.ops.windows import sliding_windows
 
 __all__ = [
+    'adaptive_avg_pool',
+    'avg_pool',
     'center_crop',
+    'conv2d',
+    'conv_transpose2d',
     'labelled_pixels',
     'mask_boundaries',
+    'max_pool',
     'normalize',
+    'pad_same',
     'pairwise_squared_distance',
     'resize_bilinear',
     'resize_nearest',
     'resize_short_side',
+    'sliding_windows',
     'to_float',
 ]

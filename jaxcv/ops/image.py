@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxcv.ops.size import Size, pair
 from jaxcv.types import Array, Float, UInt8
 
 
@@ -89,7 +90,7 @@ def resize_short_side(images: Float[Array, 'n h w c'], *, size: int) -> Float[Ar
 
 
 def center_crop(
-    images: Float[Array, '*n h w c'] | UInt8[Array, '*n h w c'], *, size: int | tuple[int, int]
+    images: Float[Array, '*n h w c'] | UInt8[Array, '*n h w c'], *, size: Size
 ) -> Float[Array, '*n height width c'] | UInt8[Array, '*n height width c']:
     """Cut the middle out: `out[y, x] = in[(h - height) // 2 + y, (w - width) // 2 + x]`.
 
@@ -107,7 +108,7 @@ def center_crop(
         >>> print(center_crop(jnp.arange(16.0).reshape(1, 4, 4, 1), size=2).ravel())
         [ 5.  6.  9. 10.]
     """
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = pair(size)
     h, w = images.shape[-3:-1]
     if not (1 <= height <= h and 1 <= width <= w):
         raise ValueError(f'a crop of {(height, width)} pixels does not fit into images of {(h, w)}')

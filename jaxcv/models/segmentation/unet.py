@@ -18,9 +18,9 @@ from jaxcv.nn.conv import Conv
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.conv_transpose import ConvTranspose
 from jaxcv.nn.norm import BatchNorm
-from jaxcv.nn.pool import max_pool
 from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.ops.image import center_crop
+from jaxcv.ops.pool import max_pool
 from jaxcv.ops.resize import resize_nearest
 from jaxcv.types import Array, Float, Images
 

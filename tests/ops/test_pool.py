@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcv.nn.pool import adaptive_avg_pool, avg_pool, max_pool
+from jaxcv.ops import adaptive_avg_pool, avg_pool, max_pool
 
 CASES = [
     ((8, 8), 3, 2, 1),

@@ -1,0 +1,92 @@
+"""Convolutions without groups, with a gradient that is fast on a CPU; `loop_sum.py` says how.
+
+`dense_conv` is a `jax.custom_vjp`, in the same three parts as `pointwise_conv`.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcv.ops.convolution.loop_sum import sum_of_outer_products
+from jaxcv.ops.convolution.shifts import output_size, shifted_images
+from jaxcv.ops.convolution.unrolled_vmap import unroll_vmap
+from jaxcv.ops.convolution.xla import xla_conv
+from jaxcv.ops.size import Pair
+from jaxcv.types import Array
+
+Both = tuple[Array, Array]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def dense_conv(x: Array, kernel: Array, strides: int, padding: Pair, dilation: int) -> Array:
+    """Convolve x [n h w c] with kernel [kh kw c f], as `conv2d` without groups.
+
+    Example:
+        >>> dense_conv(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)), 2, (1, 1), 1)[0, :, :, 0]
+        Array([[4., 6.], [6., 9.]], dtype=float32)
+    """
+    return unroll_vmap(lambda x, kernel: _value(x, kernel, strides, padding, dilation))(x, kernel)
+
+
+def _forward(x: Array, kernel: Array, strides: int, padding: Pair, dilation: int) -> tuple[Array, Both]:
+    return dense_conv(x, kernel, strides, padding, dilation), (x, kernel)
+
+
+def _backward(strides: int, padding: Pair, dilation: int, saved: Both, gradient: Array) -> Both:
+    x, kernel = saved
+
+    # A convolution is linear in x and in the kernel: the gradient of each is the transpose of the map from it.
+    def x_gradient(gradient: Array, kernel: Array) -> Array:
+        return jax.linear_transpose(lambda x: _value(x, kernel, strides, padding, dilation), x)(gradient)[0]
+
+    def kernel_gradient(x: Array, gradient: Array) -> Array:
+        rows, columns = gradient.shape[1:3]
+        # The loop pays where its products are large. For small images and few channels XLA's own is no slower.
+        if rows * columns < 256 or kernel.shape[2] < 16:
+            of_kernel = jax.linear_transpose(lambda kernel: xla_conv(x, kernel, strides, padding, dilation, 1), kernel)
+            return of_kernel(gradient)[0]
+        return _kernel_gradient(x, gradient, kernel.shape, strides, padding, dilation)
+
+    return unroll_vmap(x_gradient)(gradient, kernel), unroll_vmap(kernel_gradient)(x, gradient).astype(kernel.dtype)
+
+
+dense_conv.defvjp(_forward, _backward)
+
+
+def _value(x: Array, kernel: Array, strides: int, padding: Pair, dilation: int) -> Array:
+    """Convolve by XLA, or by one matrix product where the output is smaller than the kernel.
+
+    There XLA exchanges the roles of image and kernel and takes 10 times as long.
+    """
+    height, width, channels, features = kernel.shape
+    rows, columns = output_size(x.shape[1:3], (height, width), strides, padding, dilation)
+    if rows * columns >= height * width:
+        return xla_conv(x, kernel, strides, padding, dilation, 1)
+    patches = _patches(_pad(x, padding), (rows, columns), (height, width), strides, dilation)
+    y = patches.reshape(-1, height * width * channels) @ kernel.reshape(-1, features)
+    return y.reshape(x.shape[0], rows, columns, features)
+
+
+def _kernel_gradient(
+    x: Array, gradient: Array, shape: tuple[int, ...], strides: int, padding: Pair, dilation: int
+) -> Array:
+    n, rows, columns, _ = gradient.shape
+    x = _pad(x, padding)
+
+    # One image is a chunk. The barrier keeps its patches from being fused into the product.
+    def image(i: Array) -> Both:
+        patches = lax.optimization_barrier(_patches(x[i][None], (rows, columns), shape[:2], strides, dilation))
+        return patches.reshape(rows * columns, -1), gradient[i].reshape(rows * columns, -1)
+
+    return sum_of_outer_products(image, n).reshape(shape)
+
+
+def _pad(x: Array, padding: Pair) -> Array:
+    return jnp.pad(x, ((0, 0), *((p, p) for p in padding), (0, 0)))
+
+
+def _patches(padded: Array, size: Pair, kernel_size: tuple[int, ...], strides: int, dilation: int) -> Array:
+    """Return the pixels under the kernel at each place of the output (im2col): [n h w c] -> [n i j (kh kw c)]."""
+    return jnp.concatenate([*shifted_images(padded, kernel_size, size, strides, dilation)], axis=-1)
