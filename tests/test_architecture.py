@@ -9,11 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-BASE = {'types', 'task', 'features', 'tree'}
+BASE = {'types', 'task', 'features', 'moves', 'tree'}
 BLOCKS = {'nn', 'losses', 'metrics', 'augment', 'classical'}
 MAY_IMPORT = {
     '': set(),  # jaxcv/__init__.py
     'features': set(),
+    'moves': {'features'},
     'types': {'features'},
     'task': {'types'},
     'tree': {'types'},

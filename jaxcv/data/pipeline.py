@@ -12,7 +12,8 @@ from absl import logging
 
 from jaxcv.data.seeds import mix
 from jaxcv.data.sources import Source
-from jaxcv.data.transforms import IGNORED, Example, Transform, compose
+from jaxcv.data.transforms import Example, Transform, compose
+from jaxcv.features import IGNORED
 
 __all__ = ['eval_batches', 'prefetch', 'train_batches']
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from jaxcv.data.transforms import IGNORED
+from jaxcv.features import IGNORED
 
 __all__ = ['CLASS_NAMES', 'Difficulty', 'Scene', 'backgrounds', 'digits', 'scene']
 
