@@ -1,10 +1,12 @@
 """Every feature of an example, declared once: what it is, how it is decoded, moved, padded, and whether it has names.
 
 The host's transforms (`jaxcv.data.transforms`), the device's augmentations (`jaxcv.augment`) and the pipeline's checks
-read this table, so a crop, a flip or a resize moves all features of an example alike, and a new feature is one row.
+read this table, so a crop, a flip or a resize moves all features of an example alike (`jaxcv.moves`), and a new feature
+is one row.
 Features that are not in it (`index`, `id`, a user's own numbers) pass through as they are.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 IGNORED = 255
@@ -41,9 +43,37 @@ FEATURES: dict[str, Feature] = {
     'box_labels': Feature('k', 'int32', valid='box_valid', names=True),
     'box_crowd': Feature('k', 'bool', valid='box_valid'),
     'box_valid': Feature('k', 'bool'),
+    'boxes_dropped': Feature('', 'int32'),
     'instance_masks': Feature('k h w', 'uint8', 'nearest', valid='box_valid'),
     'disparity': Feature('h w', 'float32', 'disparity', valid='disparity_valid'),
     'disparity_valid': Feature('h w', 'bool', 'nearest'),
     'flow': Feature('h w 2', 'float32', 'flow', valid='flow_valid'),
     'flow_valid': Feature('h w', 'bool', 'nearest'),
 }
+
+
+def lookup(example: Mapping[str, Any], name: str) -> Any:
+    """The feature of that name.
+
+    Raises:
+        ValueError: there is none; the message lists those that there are.
+
+    Example:
+        >>> lookup({'image_left': 1, 'seed': 2}, 'image')
+        Traceback (most recent call last):
+        ValueError: there is no feature 'image', but image_left; if it has another name, 'rename' it first
+    """
+    if name not in example:
+        there = ', '.join(sorted(example.keys() - {'seed'}))
+        raise ValueError(f"there is no feature {name!r}, but {there}; if it has another name, 'rename' it first")
+    return example[name]
+
+
+def moved_features(example: Mapping[str, Any]) -> list[str]:
+    """The names of those features of an example or a batch that follow the image's pixels, in the table's order.
+
+    Example:
+        >>> moved_features({'label': 3, 'boxes': 1, 'image': 0, 'mine': 2})
+        ['image', 'boxes']
+    """
+    return [name for name, feature in FEATURES.items() if feature.moved and name in example]

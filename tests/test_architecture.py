@@ -9,15 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-BASE = {'types', 'task', 'features', 'paths', 'names', 'files'}
+BASE = {'types', 'task', 'features', 'moves', 'sizes', 'paths', 'names', 'files'}
 BLOCKS = {'nn', 'losses', 'metrics', 'augment', 'classical'}
 MAY_IMPORT = {
     '': set(),  # jaxcv/__init__.py
     'features': set(),
+    'moves': {'features'},
     'types': {'features'},
     'task': {'types'},
     'paths': {'types'},
     'names': set(),
+    'sizes': set(),
     'files': set(),
     'config': {'names', 'files'},
     'ops': BASE,

@@ -155,7 +155,7 @@ def test_an_int_is_good_where_a_float_is_asked_for():
 
 
 def test_a_tuple_survives_json(tmp_path):
-    spec = ConfigDict({'name': 'random_resized_crop', 'size': (16, 8), 'scale': (0.5, 1.0)})
+    spec = ConfigDict({'name': 'random_resized_crop', 'size': (16, 8), 'area': (0.5, 1.0)})
     config.save(ConfigDict({'spec': spec}), tmp_path / 'config.json')
     crop = config.build(config.load(tmp_path / 'config.json').spec, transforms)
     assert crop({'image': np.zeros((32, 32, 3), np.uint8), 'seed': 0})['image'].shape == (16, 8, 3)

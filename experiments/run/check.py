@@ -74,7 +74,9 @@ def cycle(timed: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def in_updates(name: str, settings: ConfigDict, clock: optim.durations.Clock, registries: Mapping[str, ModuleType]) -> Any:
+def in_updates(
+    name: str, settings: ConfigDict, clock: optim.durations.Clock, registries: Mapping[str, ModuleType]
+) -> Any:
     """A timed section with its durations in updates.
 
     Raises:

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import export as jax_export
-from jaxcv.files import atomically
 
 from experiments.run import workdir
 from experiments.run.assemble import assemble
@@ -15,6 +14,7 @@ from experiments.run.check import Checked
 from experiments.run.evaluation import found_anew
 from experiments.run.variables import evaluated_task, restore
 from jaxcv import config, training
+from jaxcv.files import atomically
 from jaxcv.task import Task
 from jaxcv.types import Array, Variables
 

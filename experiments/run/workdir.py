@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from jaxcv.files import atomically
 from ml_collections import ConfigDict
 
 from experiments.run.assemble import Experiment
 from experiments.run.check import Checked, check
 from experiments.run.fields import Data, Facts, base, may_change
 from jaxcv import config, training
+from jaxcv.files import atomically
 from jaxcv.training.checkpoint import needed_bytes
 
 FOUND = 'found'

@@ -30,7 +30,7 @@ def get_config() -> ConfigDict:
             'mask_classes': ['animal', 'background', 'outline'],
             'train_transforms': [
                 *masks,
-                {'name': 'random_resized_crop', 'size': SIZE, 'scale': (0.25, 1.0)},
+                {'name': 'random_resized_crop', 'size': SIZE, 'area': (0.25, 1.0)},
                 {'name': 'random_flip'},
             ],
             'eval_transforms': [

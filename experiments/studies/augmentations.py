@@ -42,7 +42,7 @@ OPTIONS: dict[str, Mapping[str, Any]] = {
     'random_hue': {'max_change': 0.3},
     'random_resized_crop': {'size': SIZE},
     'random_saturation': {'max_change': 0.9},
-    'random_scale_patch': {'size': SIZE, 'scales': (SIZE, 2 * SIZE)},
+    'random_scale_crop': {'size': SIZE, 'scales': (SIZE, 2 * SIZE)},
     'random_shift': {'max_shift': 24},
 }
 """What the sheet sets: the rest has its defaults."""

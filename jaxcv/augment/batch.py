@@ -8,24 +8,25 @@ import jax.numpy as jnp
 
 from jaxcv.types import Array, Batch, Key, PRNGKeyArray, Scalar, UInt8
 
-__all__ = ['Example', 'Keys', 'fill_value', 'for_each']
+__all__ = ['Example', 'Keys', 'fill_value', 'for_each', 'keys_for']
 
 Example: TypeAlias = dict[str, Any]
 """One example of a batch: the same names, the arrays without the batch's axis."""
 
 Keys: TypeAlias = PRNGKeyArray | Key[Array, 'n']
-"""What an augmentation draws from: one key, or one for each of n examples."""
+"""The key of an augmentation: one, or one for each of n examples."""
 
 
 def for_each(function: Callable[[PRNGKeyArray, Example], Example], key: Keys, batch: Batch) -> Example:
     """Apply a function of one example to each of a batch, with a key of its own: `out_i = function(key_i, batch_i)`.
 
-    So an example's draw does not depend on what stands beside it, and a batch gives what a loop over its examples does.
+    So an example's draw does not depend on the rest of the batch, and a batch gives the same as a loop over its
+    examples.
 
     Args:
         function: (key, example) -> example; the arrays have no batch axis.
         key: one random key, split into one for each of the n examples; or an array of n keys, taken as they are.
-        batch: arrays that share their first axis, n long, among them `image`.
+        batch: arrays that share their first axis, n long.
 
     Returns:
         A new dict: each example's result, stacked.
@@ -42,11 +43,23 @@ def for_each(function: Callable[[PRNGKeyArray, Example], Example], key: Keys, ba
         >>> bool(both['image'][1] == second['image'][0])
         True
     """
-    n = len(batch['image'])
+    return jax.vmap(function)(keys_for(key, len(next(iter(batch.values())))), dict(batch))
+
+
+def keys_for(key: Keys, n: int) -> Key[Array, 'n']:
+    """One key for each of n examples: one key is split, n keys are taken as they are.
+
+    Raises:
+        ValueError: there are several keys, but not n.
+
+    Example:
+        >>> keys_for(jax.random.key(0), 3).shape
+        (3,)
+    """
     keys = key if key.ndim else jax.random.split(key, n)
     if keys.shape != (n,):
         raise ValueError(f'there are {n} examples, but keys of shape {keys.shape}: pass one key, or one an example')
-    return jax.vmap(function)(keys, dict(batch))
+    return keys
 
 
 def fill_value(fill: float, dtype: jnp.dtype) -> Scalar | UInt8[Array, '']:

@@ -1,7 +1,7 @@
-"""Augmentations that change colours and move nothing.
+"""Augmentations that change colours and move no pixel.
 
 torchvision's formulas, on floats in [0, 1]. Brightness, contrast and saturation each blend the image with a second one:
-black, its mean grey, its greys; a factor of 1 leaves it as it is, 0 gives the second image.
+black, its mean grey, its greys; a factor of 1 keeps the image, 0 gives the second one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcv.augment.batch import Keys, for_each
+from jaxcv.moves import check_share
 from jaxcv.types import Array, Batch, Float, PRNGKeyArray, Scalar
 
 __all__ = [
@@ -102,14 +103,14 @@ def random_saturation(key: Keys, batch: Batch, *, max_change: float = 0.4) -> Ba
 
 
 def random_hue(key: Keys, batch: Batch, *, max_change: float = 0.1) -> Batch:
-    """Turn the hues of each image round the colour circle.
+    """Rotate the hues of each image on the colour circle.
 
     In HSV: `hue' = (hue + d) mod 1`, with d uniform in `[-max_change, max_change]`.
 
     Args:
         key: a random key, or one for each example.
         batch: with `image` `[n, h, w, 3]`, floats in [0, 1].
-        max_change: the largest turn, in [0, 0.5]: 0.5 is half the circle.
+        max_change: the largest rotation, in [0, 0.5]: 0.5 is half the circle.
 
     Returns:
         The batch with new images `[n, h, w, 3]`.
@@ -143,10 +144,10 @@ def color_jitter(
     Args:
         key: a random key, or one for each example.
         batch: with `image` `[n, h, w, 3]`, floats in [0, 1]; any number of channels if saturation and hue are 0.
-        brightness: the largest change of the factor, at least 0, where 0 leaves it out; the same for the next two.
+        brightness: the largest change of the factor, at least 0; 0 omits it. Likewise for the next two.
         contrast: likewise.
         saturation: likewise.
-        hue: the largest turn, in [0, 0.5].
+        hue: the largest rotation, in [0, 0.5].
 
     Returns:
         The batch with new images `[n, h, w, c]`.
@@ -182,7 +183,7 @@ def color_jitter(
 
 
 def random_grayscale(key: Keys, batch: Batch, *, probability: float = 0.1) -> Batch:
-    """Take the colours away from some images: `r = g = b = 0.2989 r + 0.587 g + 0.114 b`.
+    """Turn some images grey: `r = g = b = 0.2989 r + 0.587 g + 0.114 b`.
 
     Args:
         key: a random key, or one for each example.
@@ -202,8 +203,7 @@ def random_grayscale(key: Keys, batch: Batch, *, probability: float = 0.1) -> Ba
     """
     _check(batch, {})
     _check_rgb(batch)
-    if not 0 <= probability <= 1:
-        raise ValueError(f'probability must be in [0, 1], got {probability}')
+    check_share('probability', probability)
 
     def grayed(key: PRNGKeyArray, image: Array) -> Array:
         return jnp.where(jax.random.bernoulli(key, probability), gray(image), image)
@@ -219,13 +219,13 @@ def gray(image: Float[Array, 'h w c']) -> Float[Array, 'h w 1']:
 
 
 def blend(image: Float[Array, 'h w c'], second: Float[Array, '...'], factor: Scalar | float) -> Float[Array, 'h w c']:
-    """Mixes two images, `clip(f · image + (1 - f) · second, 0, 1)`."""
+    """Mix two images, `clip(f · image + (1 - f) · second, 0, 1)`."""
     factor = jnp.asarray(factor, image.dtype)
     return jnp.clip(factor * image + (1 - factor) * second, 0, 1)
 
 
 def turn_hue(image: Float[Array, 'h w 3'], turn: Scalar | float) -> Float[Array, 'h w 3']:
-    """Adds `turn` circles to the hue of each pixel, and keeps the value v and the chroma c of HSV.
+    """Add `turn` circles to the hue of each pixel, and keep the value v and the chroma c of HSV.
 
     A channel is `v - c (1 - w)`. With h the hue in sixths of the circle, from 0 for red, its weight w, clipped to
     [0, 1], is `|h - 3| - 1` for red, `2 - |h - 2|` for green and `2 - |h - 4|` for blue.
@@ -234,7 +234,7 @@ def turn_hue(image: Float[Array, 'h w 3'], turn: Scalar | float) -> Float[Array,
     value = jnp.maximum(jnp.maximum(red, green), blue)
     chroma = value - jnp.minimum(jnp.minimum(red, green), blue)
     scale = 1 / jnp.where(chroma > 0, chroma, 1)
-    # No channel is compared with `value`: a compiler may round the two differently, and the wrong sixth would be taken.
+    # No channel is compared with `value`: a compiler may round the two differently, which gives the wrong sixth.
     hue = jnp.where(green >= blue, 2 + scale * (blue - red), 4 + scale * (red - green))
     hue = jnp.where((red >= green) & (red >= blue), scale * (green - blue), hue) + 6 * turn
     hue -= 6 * jnp.floor(hue / 6)
@@ -255,10 +255,11 @@ def mean_gray(image: Float[Array, 'h w c']) -> Float[Array, '1 1 1']:
 def _in_order(
     image: Array, factors: Sequence[Array], places: Sequence[Array], earliest: Array | int, latest: Array | int
 ) -> Array:
-    """Changes brightness, contrast and saturation by their places, as far as these lie within the two.
+    """Change brightness, contrast and saturation in the order of their places, those from `earliest` to `latest`.
 
     The order is a value, and a batch would compute all branches of a choice. So every step that some order needs is
-    taken, with the factor 1 where this one does not. Contrast, which waits for a mean, stands there only once.
+    computed, with the factor 1 where this one does not need it. Contrast, which needs the image's mean, comes once:
+    brightness and saturation have steps before and after it.
     """
     brightness, contrast, saturation = (
         jnp.where((earliest <= place) & (place <= latest), factor, 1.0)
@@ -297,9 +298,9 @@ def _check(batch: Batch, changes: Mapping[str, float], *, hue: float = 0.0) -> N
         if change < 0:
             raise ValueError(f'{name} must be at least 0, got {change}')
     if not 0 <= hue <= 0.5:
-        raise ValueError(f'the largest turn of the hue must be in [0, 0.5], got {hue}')
+        raise ValueError(f'the largest rotation of the hue must be in [0, 0.5], got {hue}')
 
 
 def _check_rgb(batch: Batch) -> None:
     if batch['image'].shape[-1] != 3:
-        raise ValueError(f'this needs images with 3 channels, red, green and blue, got {batch["image"].shape}')
+        raise ValueError(f'images must have 3 channels, red, green and blue, got {batch["image"].shape}')

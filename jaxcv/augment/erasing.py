@@ -1,4 +1,4 @@
-"""Augmentations that take a part of the picture away."""
+"""Augmentations that remove a part of the image."""
 
 from typing import Literal
 
@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcv.augment.batch import Example, Keys, fill_value, for_each
+from jaxcv.moves import check_share
 from jaxcv.types import Array, Batch, PRNGKeyArray
 
 __all__ = ['cutout']
@@ -19,7 +20,7 @@ def cutout(
     fill: float | Literal['noise'] = 0.5,
     probability: float = 1.0,
 ) -> Batch:
-    """Replace a random square of each image by gray or by noise, so that no single part of an object is relied on.
+    """Replace a random square of each image by gray or by noise, so that no single part of an object is decisive.
 
     `out = fill where top <= y < top + size and left <= x < left + size, else in`, the centre
     `(top + size // 2, left + size // 2)` uniform over all pixels: near the border, part of the square lies outside.
@@ -46,8 +47,7 @@ def cutout(
     """
     if size < 0:
         raise ValueError(f'size must be at least 0 pixels, got {size}')
-    if not 0 <= probability <= 1:
-        raise ValueError(f'probability must be in [0, 1], got {probability}')
+    check_share('probability', probability)
 
     def pattern(key: PRNGKeyArray, image: Array) -> Array:
         if fill != 'noise':

@@ -1,8 +1,9 @@
-"""Augmentations that move pixels: the image, and with it the boxes, the class mask and the instances' masks.
+"""Augmentations that move pixels, and with them every feature that follows the pixels by `jaxcv.features`.
 
-What comes into the picture from outside is `fill` in the image, `mask_fill` in `mask` (255 is the class that losses
-ignore) and 0 in `masks`. Images are resized bilinearly, averaging where they shrink; masks take the nearest pixel,
-since a mean of class numbers is no class.
+Masks, boxes, the other view of a pair, disparity and flow move by the same map (`jaxcv.moves`). Pixels that come in
+from outside are `fill` in images, `mask_fill` in `mask` (255 is the class that losses ignore), 0 or False in the
+others. Images are resized bilinearly, averaging where they shrink; masks take the nearest pixel, since a mean of class
+numbers is no class. The same operations on the host, in `jaxcv.data.transforms`, differ only in that interpolation.
 """
 
 from collections.abc import Callable
@@ -14,9 +15,21 @@ from jax import lax
 
 from jaxcv import ops
 from jaxcv.augment.batch import Example, Keys, fill_value, for_each
+from jaxcv.features import FEATURES
+from jaxcv.moves import (
+    Move,
+    check_area_and_ratio,
+    check_scales,
+    check_share,
+    image_size,
+    largest_box,
+    mirror_sources,
+    move_example,
+)
+from jaxcv.sizes import height_and_width
 from jaxcv.types import Array, Batch, Float, Int, PRNGKeyArray
 
-__all__ = ['random_crop', 'random_flip', 'random_resized_crop', 'random_scale_patch', 'random_shift']
+__all__ = ['random_crop', 'random_flip', 'random_resized_crop', 'random_scale_crop', 'random_shift']
 
 
 def random_flip(
@@ -28,9 +41,11 @@ def random_flip(
 ) -> Batch:
     """Mirror each example with a probability: `out[y, x] = in[y, w - 1 - x]`.
 
+    The views of a pair, mirrored left to right, are exchanged; flow is negated along the axis.
+
     Args:
         key: a random key, or one for each example.
-        batch: `image` `[n, h, w, c]`, floats or uint8; `boxes`, `mask`, `masks` are mirrored along.
+        batch: `image` `[n, h, w, c]`, floats or uint8, and features that follow it.
         probability: of a flip, in [0, 1].
         axis: `horizontal` swaps left and right, `vertical` top and bottom.
 
@@ -38,7 +53,8 @@ def random_flip(
         The batch, shapes and types as they were; `box_valid` is added where there are boxes.
 
     Raises:
-        ValueError: the probability is outside [0, 1].
+        ValueError: the probability is outside [0, 1]; or the axis is horizontal and there is disparity, or a pair with
+            masks, boxes or flow: the truths of the right view would be needed.
 
     Example:
         >>> batch = {'image': jnp.array([[[[1.0], [2.0], [3.0]]]]), 'boxes': jnp.array([[[0.0, 0.0, 1.0, 1.0]]])}
@@ -46,22 +62,21 @@ def random_flip(
         >>> print(flipped['image'].ravel(), flipped['boxes'][0, 0])
         [3. 2. 1.] [2. 0. 3. 1.]
     """
-    if not 0 <= probability <= 1:
-        raise ValueError(f'probability must be in [0, 1], got {probability}')
+    check_share('probability', probability)
+    size = image_size(batch, batch_axes=1)
+    sources = mirror_sources(batch) if axis == 'horizontal' else {}
     along = 1 if axis == 'horizontal' else 0
-    low, high = (0, 2) if axis == 'horizontal' else (1, 3)
+    mirror_scale, mirror_shift = jnp.ones(2).at[along].set(-1), jnp.zeros(2).at[along].set(size[along])
 
     def flip(key: Array, example: Example) -> Example:
         drawn = jax.random.bernoulli(key, probability)
-        height, width = example['image'].shape[:2]
-        length = (height, width)[along]
 
-        def mirrored(boxes: Float[Array, 'k 4']) -> Float[Array, 'k 4']:
-            swapped = boxes.at[:, low].set(length - boxes[:, high]).at[:, high].set(length - boxes[:, low])
-            return jnp.where(drawn, swapped, boxes)
+        def mirrored(name: str, x: Array) -> Array:
+            source = example[sources[name]] if name in sources else x
+            return jnp.where(drawn, jnp.flip(source, along), x)
 
-        pictures = _each_picture(example, lambda name, x: jnp.where(drawn, jnp.flip(x, along), x))
-        return {**example, **pictures, **_boxes(example, mirrored, height, width)}
+        move = Move(size, scale=jnp.where(drawn, mirror_scale, 1), shift=jnp.where(drawn, mirror_shift, 0))
+        return _moved(example, move, mirrored)
 
     return for_each(flip, key, batch)
 
@@ -75,14 +90,14 @@ def random_shift(
     mask_fill: int = 255,
     min_visible: float = 0.0,
 ) -> Batch:
-    """Shift each example by a random whole number of pixels, as CIFAR is trained: pad all round, crop at random.
+    """Shift each example by a random whole number of pixels, the augmentation of CIFAR: pad all round, crop at random.
 
     `out[y, x] = in[y + dy, x + dx]`, with dy and dx uniform in `{-max_shift, ..., max_shift}`. It is `random_crop` to
     the size that the images have.
 
     Args:
         key: a random key, or one for each example.
-        batch: `image` `[n, h, w, c]`, floats or uint8; `boxes`, `mask`, `masks` are shifted along.
+        batch: `image` `[n, h, w, c]`, floats or uint8, and features that follow it.
         max_shift: the largest shift in pixels along each axis, at least 0.
         fill: the pixels that come in from outside, 0 (black) to 1 (white), also for uint8.
         mask_fill: the class that comes in from outside.
@@ -103,11 +118,10 @@ def random_shift(
     """
     if max_shift < 0:
         raise ValueError(f'max_shift must be at least 0, got {max_shift}')
-    height, width = batch['image'].shape[1:3]
     return random_crop(
         key,
         batch,
-        size=(height, width),
+        size=image_size(batch, batch_axes=1),
         padding=max_shift,
         fill=fill,
         mask_fill=mask_fill,
@@ -131,7 +145,7 @@ def random_crop(
 
     Args:
         key: a random key, or one for each example.
-        batch: `image` `[n, h, w, c]`, floats or uint8; `boxes`, `mask`, `masks` are cut along.
+        batch: `image` `[n, h, w, c]`, floats or uint8, and features that follow it.
         size: the patch's side, or (height, width), in pixels.
         padding: pixels put on each of the four sides, at least 0.
         fill: the padding, 0 (black) to 1 (white), also for uint8.
@@ -139,7 +153,7 @@ def random_crop(
         min_visible: a box stays valid where at least this share of its area stays in the image, and more than none.
 
     Returns:
-        The batch with pictures of (height, width); `box_valid` is added where there are boxes.
+        The batch with images and masks of (height, width); `box_valid` is added where there are boxes.
 
     Raises:
         ValueError: the patch does not fit, padding is negative, or fill or min_visible outside [0, 1].
@@ -151,9 +165,9 @@ def random_crop(
 
     Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks", 2012, section 4.1.
     """
-    height, width = _size(size)
-    h, w = batch['image'].shape[1:3]
-    _check_min_visible(min_visible)
+    height, width = height_and_width(size)
+    h, w = image_size(batch, batch_axes=1)
+    check_share('min_visible', min_visible)
     if padding < 0:
         raise ValueError(f'padding must be at least 0, got {padding}')
     places = h + 2 * padding - height + 1, w + 2 * padding - width + 1
@@ -162,26 +176,26 @@ def random_crop(
             f'a patch of {(height, width)} pixels does not fit into {(h, w)} with {padding} around it: '
             'take a smaller size or more padding'
         )
-    fills = {'image': fill_value(fill, batch['image'].dtype), 'mask': mask_fill, 'masks': 0}
+
+    def outside(name: str, dtype: jnp.dtype) -> Array:
+        if FEATURES[name].moved == 'resampled':
+            return fill_value(fill, dtype)
+        return jnp.asarray(mask_fill if name == 'mask' else FEATURES[name].outside, dtype)
 
     def crop(key: Array, example: Example) -> Example:
-        top, left = jax.random.randint(key, (2,), 0, jnp.array(places))
+        corner = jax.random.randint(key, (2,), 0, jnp.array(places))
 
         def cut(name: str, x: Array) -> Array:
             margin = (padding, padding)
-            padded = jnp.pad(x, (margin, margin, (0, 0)), constant_values=jnp.asarray(fills[name], x.dtype))
-            return lax.dynamic_slice(padded, (top, left, 0), (height, width, x.shape[-1]))
+            padded = jnp.pad(x, (margin, margin, (0, 0)), constant_values=outside(name, x.dtype))
+            return lax.dynamic_slice(padded, (*corner, 0), (height, width, x.shape[-1]))
 
-        def shifted(boxes: Float[Array, 'k 4']) -> Float[Array, 'k 4']:
-            return boxes + (padding - jnp.array([left, top, left, top]))
-
-        boxes = _boxes(example, shifted, height, width, min_visible)
-        return {**example, **_each_picture(example, cut), **boxes}
+        return _moved(example, Move((height, width), shift=padding - corner), cut, min_visible)
 
     return for_each(crop, key, batch)
 
 
-def random_scale_patch(
+def random_scale_crop(
     key: Keys,
     batch: Batch,
     *,
@@ -189,20 +203,20 @@ def random_scale_patch(
     scales: tuple[int, int] = (256, 480),
     min_visible: float = 0.0,
 ) -> Batch:
-    """Multi-scale training: resize each example so that its short side is a random S, and cut a random patch.
+    """Multi-scale training: resize each example so that its short side is a random S, and cut out a random patch.
 
     `S ~ U{least, ..., largest}`; both sides are multiplied by S / short side (the long one rounded to whole pixels), so
     proportions are kept. Only the patch is ever computed, so the shapes do not depend on S.
 
     Args:
         key: a random key, or one for each example.
-        batch: `image` `[n, h, w, c]`, floats in [0, 1] or uint8; `boxes`, `mask`, `masks` are resized and cut along.
+        batch: `image` `[n, h, w, c]`, floats in [0, 1] or uint8, and features that follow it.
         size: the patch's side, or (height, width), in pixels.
         scales: least and largest S, in pixels.
         min_visible: a box stays valid where at least this share of its area stays in the image, and more than none.
 
     Returns:
-        The batch with float images in [0, 1] and pictures of (height, width); `box_valid` is added where there are
+        The batch with images of (height, width), floats in [0, 1], and masks; `box_valid` is added where there are
         boxes.
 
     Raises:
@@ -210,20 +224,17 @@ def random_scale_patch(
 
     Example:
         >>> batch = {'image': jnp.zeros((2, 60, 80, 3), jnp.uint8)}
-        >>> patch = jax.jit(lambda key, batch: random_scale_patch(key, batch, size=22, scales=(25, 48)))
+        >>> patch = jax.jit(lambda key, batch: random_scale_crop(key, batch, size=22, scales=(25, 48)))
         >>> images = patch(jax.random.key(0), batch)['image']
         >>> print(images.shape, images.dtype)
         (2, 22, 22, 3) float32
 
     Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2015, section 3.1.
     """
-    height, width = _size(size)
-    _check_min_visible(min_visible)
-    if not max(height, width) <= scales[0] <= scales[1]:
-        raise ValueError(
-            f'scales must be size <= least <= largest: a patch of {(height, width)} pixels does not fit into {scales}'
-        )
-    shape = jnp.array(batch['image'].shape[1:3])
+    height, width = height_and_width(size)
+    check_scales((height, width), scales)
+    check_share('min_visible', min_visible)
+    shape = jnp.array(image_size(batch, batch_axes=1))
 
     def patch(key: Array, example: Example) -> Example:
         draws = jax.random.uniform(key, (3,))
@@ -252,14 +263,14 @@ def random_resized_crop(
 
     Args:
         key: a random key, or one for each example.
-        batch: `image` `[n, h, w, c]`, floats in [0, 1] or uint8; `boxes`, `mask`, `masks` are cut and resized along.
+        batch: `image` `[n, h, w, c]`, floats in [0, 1] or uint8, and features that follow it.
         size: the result's side, or (height, width), in pixels.
         area: least and largest share of the image's area.
         ratio: least and largest width / height.
         min_visible: a box stays valid where at least this share of its area stays in the image, and more than none.
 
     Returns:
-        The batch with float images in [0, 1] and pictures of (height, width); `box_valid` is added where there are
+        The batch with images of (height, width), floats in [0, 1], and masks; `box_valid` is added where there are
         boxes.
 
     Raises:
@@ -273,13 +284,10 @@ def random_resized_crop(
 
     Szegedy et al., "Going deeper with convolutions", 2015, section 6.
     """
-    height, width = _size(size)
-    _check_min_visible(min_visible)
-    if not 0 < area[0] <= area[1] <= 1:
-        raise ValueError(f'area must be two shares of the image, 0 < least <= largest <= 1, got {area}')
-    if not 0 < ratio[0] <= ratio[1]:
-        raise ValueError(f'ratio must be 0 < least <= largest, got {ratio}')
-    h, w = batch['image'].shape[1:3]
+    height, width = height_and_width(size)
+    check_area_and_ratio(area, ratio)
+    check_share('min_visible', min_visible)
+    h, w = image_size(batch, batch_axes=1)
 
     def crop(key: Array, example: Example) -> Example:
         top_left, box = _draw_box(key, h, w, area, ratio)
@@ -300,9 +308,7 @@ def _draw_box(
     shape = jnp.array([height, width])
     fits = ((boxes > 0) & (boxes <= shape)).all(axis=-1)
 
-    aspect = min(max(width / height, ratio[0]), ratio[1])
-    centred = jnp.array([min(height, max(1, round(width / aspect))), min(width, max(1, round(height * aspect)))])
-    box = jnp.where(fits.any(), boxes[jnp.argmax(fits)], centred)
+    box = jnp.where(fits.any(), boxes[jnp.argmax(fits)], jnp.array(largest_box(height, width, ratio)))
     top_left = jnp.floor(draws[20:] * (shape - box + 1)).astype(jnp.int32)
     return jnp.where(fits.any(), top_left, (shape - box) // 2), box
 
@@ -319,7 +325,7 @@ def _resampled(
     centres = [(jnp.arange(length) + 0.5 - offset[i]) / scale[i] for i, length in enumerate(size)]
 
     def resample(name: str, x: Array) -> Array:
-        if name == 'image':
+        if FEATURES[name].moved == 'resampled':
             shape = (height, width, x.shape[-1])
             out = jax.image.scale_and_translate(ops.to_float(x), shape, (0, 1), scale, offset, method='linear')
             return jnp.clip(out, 0, 1)  # the weights of a pixel add up to 1 but for rounding
@@ -329,48 +335,15 @@ def _resampled(
         )
         return x[rows[:, None], columns]
 
-    def moved(boxes: Float[Array, 'k 4']) -> Float[Array, 'k 4']:
-        return boxes * jnp.tile(scale[::-1], 2) + jnp.tile(offset[::-1], 2)
-
-    return {**example, **_each_picture(example, resample), **_boxes(example, moved, height, width, min_visible)}
+    return _moved(example, Move(size, scale, offset), resample, min_visible)
 
 
-def _each_picture(example: Example, function: Callable[[str, Array], Array]) -> Example:
-    """`function(name, picture)` of all that has pixels in the example, each as `[h w c]`."""
-    out = {'image': function('image', example['image'])}
-    if 'mask' in example:
-        out['mask'] = function('mask', example['mask'][..., None])[..., 0]
-    if 'masks' in example:
-        out['masks'] = jnp.moveaxis(function('masks', jnp.moveaxis(example['masks'], 0, -1)), -1, 0)
-    return out
+def _moved(example: Example, move: Move, function: Callable[[str, Array], Array], min_visible: float = 0.0) -> Example:
+    """The example moved, with `function(name, array)` applied to all that has pixels, each as `[h w c]`."""
 
+    def pixels(name: str, x: Array) -> Array:
+        if FEATURES[name].axes.startswith('k'):
+            return jnp.moveaxis(function(name, jnp.moveaxis(x, 0, -1)), -1, 0)
+        return function(name, x if x.ndim == 3 else x[..., None]).reshape(*move.size, *x.shape[2:])
 
-def _boxes(
-    example: Example, move: Callable[[Array], Array], height: int, width: int, min_visible: float = 0.0
-) -> Example:
-    """`boxes` moved and clipped to the image, and `box_valid` without those of which too little is left."""
-    if 'boxes' not in example:
-        return {}
-    boxes = move(example['boxes'])
-    clipped = jnp.clip(boxes, 0, jnp.array([width, height, width, height], boxes.dtype))
-    area = _area(boxes)
-    share = _area(clipped) / jnp.where(area > 0, area, 1)
-    # Rounding must not make a box that only touches the border visible, nor one that is whole less than whole.
-    visible = (share > 1e-4) & (share > min_visible - 1e-4)
-    return {'boxes': clipped, 'box_valid': visible & example.get('box_valid', True)}
-
-
-def _area(boxes: Float[Array, 'k 4']) -> Float[Array, 'k']:
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-
-
-def _size(size: int | tuple[int, int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    if height < 1 or width < 1:
-        raise ValueError(f'size must be at least 1 pixel, got {size}')
-    return height, width
-
-
-def _check_min_visible(min_visible: float) -> None:
-    if not 0 <= min_visible <= 1:
-        raise ValueError(f'min_visible must be a share in [0, 1], got {min_visible}')
+    return move_example(example, move, pixels, min_visible=min_visible)

@@ -1,8 +1,8 @@
-"""Augmentations that mix each example with another one, and its label too.
+"""Augmentations that mix each example with another one, images and labels.
 
-The other one is the one before it in the batch, the last for the first: the data are shuffled already, and where the
-batch is sharded only its edges travel. An example keeps to itself if the other is not `valid`. The keys decide how much
-is mixed and where; so a batch's result depends on its order, and on nothing outside it.
+The partner is the example before it in the batch, and the last for the first: the data are shuffled already, and where
+the batch is sharded only its edges are sent to another device. An example is not mixed if its partner is not `valid`.
+The keys decide how much is mixed and where; so a batch's result depends on its order, and on nothing outside it.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxcv.augment.batch import Example, Keys
+from jaxcv.augment.batch import Example, Keys, keys_for
+from jaxcv.features import moved_features
+from jaxcv.moves import check_share
 from jaxcv.types import Array, Batch, PRNGKeyArray
 
 __all__ = ['cutmix', 'mixup']
@@ -41,8 +43,8 @@ def mixup(
         The batch with new images `[n, h, w, c]` and labels `[n, num_classes]`, float32, which sum to 1.
 
     Raises:
-        ValueError: the images are no floats, there are no labels that fit, the batch has boxes or masks, which this
-            cannot mix, or an option is out of its range.
+        ValueError: the images are no floats, there are no labels that fit, the batch has other features of pixels or
+            boxes, which cannot be mixed, or an option is out of its range.
 
     Example:
         >>> batch = {'image': jnp.zeros((2, 1, 1, 1)).at[1].set(1.0), 'label': jnp.array([0, 1])}
@@ -76,14 +78,14 @@ def cutmix(
     """Paste a box of the example before it into each example, and mix the labels by area.
 
     The box is centred on a pixel drawn uniformly; its sides are `sqrt(1 - λ)` of the image's, with λ drawn from
-    Beta(alpha, alpha), and what sticks out is cut off. The label is `λ' y + (1 - λ') y_other`, with `1 - λ'` the share
-    of the pixels that were replaced.
+    Beta(alpha, alpha), and the part outside of the image is cut off. The label is `λ' y + (1 - λ') y_other`, with
+    `1 - λ'` the share of the pixels that were replaced.
 
     Args:
         key: a random key, or one for each example.
         batch: with `image` `[n, h, w, c]`, floats or uint8, and `label`, `[n]` int or `[n, num_classes]` float.
         num_classes: the length of a label as a vector of shares.
-        alpha: above 0; 1 makes all λ as likely.
+        alpha: above 0; with 1, λ is uniform.
         probability: that an example is mixed, in [0, 1].
         per_batch: draw once for the whole batch, as the authors' code does; then `key` is one key.
 
@@ -91,8 +93,8 @@ def cutmix(
         The batch with new images `[n, h, w, c]` and labels `[n, num_classes]`, float32, which sum to 1.
 
     Raises:
-        ValueError: there are no labels that fit, the batch has boxes or masks, which this cannot mix, or an option is
-            out of its range.
+        ValueError: there are no labels that fit, the batch has other features of pixels or boxes, which cannot be
+            mixed, or an option is out of its range.
 
     Example:
         >>> batch = {'image': jnp.zeros((2, 8, 8, 1)).at[1].set(1.0), 'label': jnp.array([0, 1])}
@@ -120,16 +122,13 @@ def cutmix(
 
 
 def _draws(draw: Callable[[PRNGKeyArray], Array], key: Keys, n: int, per_batch: bool) -> Array:
-    """How much of itself each example keeps at each pixel, `[n, h, w, 1]` or `[n, 1, 1, 1]`."""
+    """The share of itself that each example keeps at each pixel, `[n, h, w, 1]` or `[n, 1, 1, 1]`."""
     if per_batch:
         if key.ndim:
             raise ValueError(f'per_batch draws once: pass one key, got {len(key)}')
         own = draw(key)
         return jnp.broadcast_to(own, (n, *own.shape))
-    keys = key if key.ndim else jax.random.split(key, n)
-    if keys.shape != (n,):
-        raise ValueError(f'there are {n} examples, but keys of shape {keys.shape}: pass one key, or one an example')
-    return jax.vmap(draw)(keys)
+    return jax.vmap(draw)(keys_for(key, n))
 
 
 def _mixed(own: Array, batch: Batch, num_classes: int) -> Example:
@@ -142,7 +141,7 @@ def _mixed(own: Array, batch: Batch, num_classes: int) -> Example:
         own = jnp.where(jnp.roll(batch['valid'], 1)[:, None, None, None], own, 1.0)
 
     def mix(mine: Array, share: Array) -> Array:
-        # where, not a product alone: what stands in an invalid example may be NaN.
+        # where, not a product alone: the pixels of an invalid example may be NaN.
         other = jnp.where(share < 1, jnp.roll(mine, 1, axis=0), mine)
         if not jnp.issubdtype(mine.dtype, jnp.floating):
             return jnp.where(share < 1, other, mine)
@@ -155,9 +154,8 @@ def _mixed(own: Array, batch: Batch, num_classes: int) -> Example:
 def _check(batch: Batch, alpha: float, probability: float) -> None:
     if 'label' not in batch:
         raise ValueError(f'mixing needs the labels, the batch has only: {", ".join(batch)}')
-    if unmixed := {'boxes', 'mask', 'masks'} & set(batch):
-        raise ValueError(f'the batch has {", ".join(sorted(unmixed))}, which mixup and cutmix cannot mix')
+    if unmixed := sorted({*moved_features(batch)} - {'image'}):
+        raise ValueError(f'the batch has {", ".join(unmixed)}, which mixup and cutmix cannot mix')
     if alpha <= 0:
         raise ValueError(f'alpha must be above 0, got {alpha}')
-    if not 0 <= probability <= 1:
-        raise ValueError(f'probability must be in [0, 1], got {probability}')
+    check_share('probability', probability)

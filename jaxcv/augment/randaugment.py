@@ -1,7 +1,7 @@
 """RandAugment: a few operations, drawn for each image, at one magnitude.
 
 Which operation an image gets is a value, not a shape: in a batch every branch of a switch would be computed. So the 14
-operations are brought to three forms, each computed once for all of them:
+operations are written in three forms, each computed once for all of them:
 
 * **moved**: `out[p] = image[A p + t]`, the nearest pixel: shears, translations, rotation;
 * **scaled**: `out = clip(a image + b, 0, 1)`: brightness, color, contrast, sharpness, autocontrast;
@@ -15,6 +15,8 @@ from jax import lax
 
 from jaxcv.augment.batch import Example, Keys, for_each
 from jaxcv.augment.color import gray, mean_gray
+from jaxcv.features import moved_features
+from jaxcv.moves import check_share
 from jaxcv.types import Array, Batch, Float, Int, PRNGKeyArray, Scalar
 
 __all__ = ['rand_augment']
@@ -37,10 +39,10 @@ def rand_augment(
     num_magnitude_bins: int = 31,
     fill: float = 0.0,
 ) -> Batch:
-    """Apply operations drawn at random to each image, one after another: RandAugment, as torchvision has it.
+    """Apply operations drawn at random to each image, one after another: RandAugment, as in torchvision.
 
-    Each of the 14 (identity, shear x and y, translate x and y, rotate, brightness, color, contrast, sharpness,
-    posterize, solarize, autocontrast, equalize) is as likely. Those that go two ways draw a sign.
+    The 14 (identity, shear x and y, translate x and y, rotate, brightness, color, contrast, sharpness, posterize,
+    solarize, autocontrast, equalize) are equally likely. Those with two directions draw a sign.
 
     Args:
         key: a random key, or one for each example.
@@ -48,15 +50,15 @@ def rand_augment(
         num_ops: how many operations an image goes through, at least 0.
         magnitude: the bin of the magnitude, in `{0, ..., num_magnitude_bins - 1}`. The last bin means a shear of
             0.3, a translation by 45 % of the image, 30 degrees, factors of 1 ± 0.9, 4 bits, all pixels solarized.
-        num_magnitude_bins: how finely magnitudes are divided, at least 2.
+        num_magnitude_bins: the number of bins, at least 2.
         fill: the value of the pixels that come in from outside, in [0, 1].
 
     Returns:
         The batch with new images `[n, h, w, c]`.
 
     Raises:
-        ValueError: the images are no floats or have another number of channels, the batch has boxes or masks, which
-            this does not move, or an option is out of its range.
+        ValueError: the images are no floats or have another number of channels, the batch has other features of pixels
+            or boxes, which are not moved, or an option is out of its range.
 
     Example:
         >>> batch = {'image': jnp.full((2, 4, 4, 3), 0.5), 'label': jnp.array([3, 7])}
@@ -72,14 +74,13 @@ def rand_augment(
         raise ValueError(f'rand_augment takes floats in [0, 1], got {images.dtype}: pass ops.to_float(images)')
     if images.shape[-1] not in (1, 3):
         raise ValueError(f'rand_augment takes images with 1 or 3 channels, got {images.shape}')
-    if unmoved := {'boxes', 'mask', 'masks'} & set(batch):
-        raise ValueError(f'the batch has {", ".join(sorted(unmoved))}, which rand_augment does not move with the image')
+    if unmoved := sorted({*moved_features(batch)} - {'image'}):
+        raise ValueError(f'the batch has {", ".join(unmoved)}, which rand_augment does not move with the image')
     if num_ops < 0:
         raise ValueError(f'num_ops must be at least 0, got {num_ops}')
     if num_magnitude_bins < 2 or not 0 <= magnitude < num_magnitude_bins:
         raise ValueError(f'magnitude must be in [0, {num_magnitude_bins - 1}] with at least 2 bins, got {magnitude}')
-    if not 0 <= fill <= 1:
-        raise ValueError(f'fill must be in [0, 1], got {fill}')
+    check_share('fill', fill)
     values = magnitudes(images.shape[1], images.shape[2], share=magnitude / (num_magnitude_bins - 1))
 
     def augment(key: PRNGKeyArray, example: Example) -> Example:
@@ -95,7 +96,7 @@ def rand_augment(
 
 
 def magnitudes(height: int, width: int, *, share: float) -> Float[Array, '14']:
-    """What each of `OPERATIONS` is applied with, before its sign, for images of that size.
+    """The magnitude of each of `OPERATIONS`, without its sign, for images of that size.
 
     Shears are slopes, translations pixels, rotation degrees; brightness to sharpness are the change of the factor;
     posterize is bits, solarize a byte; autocontrast, equalize and identity have none.
@@ -103,7 +104,10 @@ def magnitudes(height: int, width: int, *, share: float) -> Float[Array, '14']:
     Args:
         height: of the images, in pixels.
         width: likewise.
-        share: how far towards the greatest magnitude, in [0, 1].
+        share: the fraction of the greatest magnitude, in [0, 1].
+
+    Returns:
+        float32 `[14]`, in the order of `OPERATIONS`.
 
     Example:
         >>> values = magnitudes(331, 331, share=0.5)
@@ -131,7 +135,7 @@ def apply(
     Args:
         image: `[h, w, c]`, floats in [0, 1].
         operation: its index in `OPERATIONS`.
-        magnitude: with its sign, in the unit that `magnitudes` has it.
+        magnitude: with its sign, in the unit of `magnitudes`.
         fill: the value of the pixels that come in from outside.
 
     Returns:
@@ -158,7 +162,7 @@ def _moved(image: Array, which: Array, magnitude: Array, fill: float) -> Array:
     zero, one = jnp.zeros(()), jnp.ones(())
     angle = jnp.deg2rad(magnitude)
     cos, sin, pixels = jnp.cos(angle), jnp.sin(angle), jnp.trunc(magnitude)
-    # Coordinates are those of pixel centres, seen from the centre of the image; shears leave the top left corner.
+    # Coordinates are those of pixel centres, from the centre of the image; shears keep the top left corner in place.
     a, b, s, c, d, t = jnp.stack(
         [
             jnp.stack([one, magnitude, magnitude * height / 2, zero, one, zero]),
@@ -205,7 +209,7 @@ def _blurred(image: Array) -> Array:
 
 def _looked_up(image: Array, which: Array, magnitude: Array) -> Array:
     channels = image.shape[-1]
-    # The tables of the channels stand one behind the other: one histogram and one look-up serve them all.
+    # The tables of the channels are joined to one: a single histogram and a single look-up serve all channels.
     places = jnp.round(image * 255).astype(jnp.int32) + 256 * jnp.arange(channels)
     counts = jnp.zeros(256 * channels, jnp.int32).at[places.ravel()].add(1).reshape(channels, 256)
     byte = jnp.arange(256)
@@ -223,7 +227,7 @@ def _equalizing(counts: Array) -> Array:
     """The tables `[c, 256]` that make histograms `[c, 256]` flat, in Pillow's whole numbers."""
     byte = jnp.arange(256)
     below = jnp.cumsum(counts, axis=1) - counts
-    # All pixels but those of the brightest value are shared out evenly.
+    # All pixels but those of the brightest value are distributed evenly.
     step = jnp.where(counts > 0, below, 0).max(axis=1, keepdims=True) // 255
     table = jnp.clip((below + step // 2) // jnp.maximum(step, 1), 0, 255)
     return jnp.where(step == 0, byte, table)

@@ -1,8 +1,8 @@
-"""What a network looks at for one image at test time: factories of tuples of views, functions `images -> images`.
+"""Test-time augmentation: factories of tuples of views, functions `images -> images`.
 
 Predictions are averaged over the views. A view is deterministic, takes float or uint8 images `[n h w c]` and returns
-floats in [0, 1]; views of one tuple may differ in size. What was predicted for each pixel is brought back by the view's
-`inverse`, which those that leave something out do not have.
+floats in [0, 1]; views of one tuple may differ in size. A view's `inverse` maps predictions for its pixels back to the
+image's; crops, which omit pixels, have none.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,21 +11,22 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxcv.ops import center_crop, pair, resize_short_side, to_float
+from jaxcv.ops import center_crop, resize_short_side, to_float
+from jaxcv.sizes import height_and_width
 from jaxcv.types import Array, Float, Images, UInt8
 
 __all__ = ['crops', 'flips', 'multi_scale']
 
 
 class View(NamedTuple):
-    """A way to look at images; called as a function of them."""
+    """One version of the images; called as a function of them."""
 
     look: Callable[[Images | UInt8[Array, 'n h w c']], Float[Array, 'n height width c']]
     inverse: Callable[[Float[Array, 'n height width k'], tuple[int, int]], Float[Array, 'n h w k']] | None
-    """(what was predicted for the view's pixels, size of the images) -> the same for the images' pixels."""
+    """(predictions for the view's pixels, size of the images) -> predictions for the images' pixels, or None."""
 
     def __call__(self, images: Images | UInt8[Array, 'n h w c']) -> Float[Array, 'n height width c']:
-        """Return what is seen."""
+        """Return the view of the images."""
         return self.look(images)
 
 
@@ -88,7 +89,7 @@ def multi_scale(
 
 
 def crops(*, size: int | tuple[int, int], flip: bool = False) -> tuple[View, ...]:
-    """The four corners and the centre of the images, as AlexNet was tested (with `flip`: ten crops).
+    """The four corners and the centre of the images, the test of AlexNet (with `flip`: ten crops).
 
     Args:
         size: the crop's side, or (height, width), in pixels.
@@ -109,9 +110,7 @@ def crops(*, size: int | tuple[int, int], flip: bool = False) -> tuple[View, ...
 
     Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks", 2012, section 4.1.
     """
-    height, width = pair(size)
-    if height < 1 or width < 1:
-        raise ValueError(f'size must be at least 1 pixel, got {size}')
+    height, width = height_and_width(size)
 
     def corner(bottom: bool, right: bool) -> View:
         def view(images: Images | UInt8[Array, 'n h w c']) -> Float[Array, 'n height width c']:

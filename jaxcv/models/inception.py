@@ -15,7 +15,7 @@ from jaxcv.models.output_stride import OutputStride, Step, check_output_stride, 
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.ops.pool import avg_pool
-from jaxcv.ops.size import Size
+from jaxcv.sizes import Size
 from jaxcv.types import Array, Float, Images
 
 INIT = nn.initializers.normal(0.1)

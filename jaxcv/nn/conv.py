@@ -5,7 +5,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcv.ops.convolution import conv2d
-from jaxcv.ops.size import Size, pair
+from jaxcv.sizes import Size, pair
 from jaxcv.types import Array, Float
 
 

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.ops.convolution import pad_same
-from jaxcv.ops.size import Size
+from jaxcv.sizes import Size
 from jaxcv.types import Array, Float
 
 Padding = Literal['symmetric', 'same']

@@ -6,9 +6,9 @@ from jaxcv.ops.image import center_crop, normalize, resize_short_side, to_float
 from jaxcv.ops.masks import labelled_pixels, mask_boundaries
 from jaxcv.ops.pool import adaptive_avg_pool, avg_pool, max_pool
 from jaxcv.ops.resize import resize_bilinear, resize_nearest
-from jaxcv.ops.size import Size as Size  # sizes are no arrays, and so not in __all__
-from jaxcv.ops.size import pair as pair
 from jaxcv.ops.windows import sliding_windows
+from jaxcv.sizes import Size as Size  # sizes are no arrays, and so not in __all__
+from jaxcv.sizes import pair as pair
 
 __all__ = [
     'adaptive_avg_pool',

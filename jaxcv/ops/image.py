@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxcv.ops.size import Size, pair
+from jaxcv.sizes import Size, pair
 from jaxcv.types import Array, Float, UInt8
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 
 from jaxcv.ops.convolution.switch import is_plain
-from jaxcv.ops.size import Size, pair
+from jaxcv.sizes import Size, pair
 from jaxcv.types import Array, Float
 
 Sides = tuple[tuple[int, int], tuple[int, int]]

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcv.ops.size import Size, pair
+from jaxcv.sizes import Size, pair
 from jaxcv.types import IGNORED, Array, Float, Int, UInt8
 
 

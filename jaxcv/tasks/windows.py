@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcv.ops.size import Size
 from jaxcv.ops.windows import sliding_windows
+from jaxcv.sizes import Size
 from jaxcv.task import Task
 from jaxcv.types import Array, UInt8, Variables
 

@@ -39,7 +39,7 @@ def whole_batch(image=NOISE):
         'boxes': repeated(BOXES),
         'box_valid': repeated(np.array([True, True, False])),
         'mask': repeated((ROWS * W + COLUMNS).astype(np.int32)),  # the class of a pixel: its place
-        'masks': repeated(masks),
+        'instance_masks': repeated(masks),
     }
 
 
@@ -49,8 +49,8 @@ AUGMENTATIONS = {
     'shift': functools.partial(augment.random_shift, max_shift=3, fill=0.5),
     'crop': functools.partial(augment.random_crop, size=(7, 9)),
     'padded_crop': functools.partial(augment.random_crop, size=10, padding=2, fill=1.0, mask_fill=999),
-    'scale_patch': functools.partial(augment.random_scale_patch, size=(5, 6), scales=(6, 9)),
-    'grown_patch': functools.partial(augment.random_scale_patch, size=14, scales=(14, 15)),
+    'scale_patch': functools.partial(augment.random_scale_crop, size=(5, 6), scales=(6, 9)),
+    'grown_patch': functools.partial(augment.random_scale_crop, size=14, scales=(14, 15)),
     'resized_crop': functools.partial(augment.random_resized_crop, size=(6, 8)),
     'grown_crop': functools.partial(augment.random_resized_crop, size=(20, 12), area=(0.3, 0.9)),
 }
@@ -88,7 +88,7 @@ def test_flip_mirrors_all_or_nothing(name, dtype):
         flip = functools.partial(np.flip, axis=axis) if drawn[i] else np.asarray
         np.testing.assert_array_equal(out['image'][i], flip(image[i]))
         np.testing.assert_array_equal(out['mask'][i], flip(np.asarray(batch['mask'][i])))
-        np.testing.assert_array_equal(out['masks'][i, 0], flip(inside(BOXES[0])))
+        np.testing.assert_array_equal(out['instance_masks'][i, 0], flip(inside(BOXES[0])))
         np.testing.assert_array_equal(out['boxes'][i], boxes if drawn[i] else BOXES)
         np.testing.assert_array_equal(out['box_valid'][i], [True, True, False])
     assert out['image'].dtype == dtype
@@ -120,7 +120,7 @@ def test_shift_and_crop_cut_whole_pixels(name, dtype, size, reach, fill, mask_fi
         np.testing.assert_array_equal(clipped, out['boxes'][i])
         np.testing.assert_array_equal((area(clipped) > 0) & [True, True, False], out['box_valid'][i])
         for k in range(3):
-            np.testing.assert_array_equal(cut(inside(BOXES[k]), top, left, *size, False), out['masks'][i, k])
+            np.testing.assert_array_equal(cut(inside(BOXES[k]), top, left, *size, False), out['instance_masks'][i, k])
     assert len(drawn) > N / 2
 
 
@@ -145,7 +145,7 @@ def check_resampled(out, image, box, size):
     # The nearest pixel: its centre is at most half a pixel from what is looked up.
     assert abs(rows + 0.5 - top - (np.arange(size[0])[:, None] + 0.5) / down).max() < 0.5 + 1e-4
     assert abs(columns + 0.5 - left - (np.arange(size[1]) + 0.5) / across).max() < 0.5 + 1e-4
-    np.testing.assert_array_equal(out['masks'][0], inside(BOXES[0])[rows, columns])
+    np.testing.assert_array_equal(out['instance_masks'][0], inside(BOXES[0])[rows, columns])
     boxes = (BOXES - [left, top, left, top]) * [across, down, across, down]
     boxes = np.clip(boxes, 0, [size[1], size[0], size[1], size[0]])
     np.testing.assert_allclose(out['boxes'], boxes, atol=1e-4)
@@ -226,7 +226,7 @@ def test_a_batch_is_a_loop_over_its_examples(name):
     assert out.keys() == batch.keys()
     for feature in ('label', 'valid'):
         np.testing.assert_array_equal(out[feature], batch[feature])
-    for feature in ('boxes', 'box_valid', 'mask', 'masks'):
+    for feature in ('boxes', 'box_valid', 'mask', 'instance_masks'):
         assert out[feature].dtype == batch[feature].dtype
 
     tolerance = 1e-5 if name in RESAMPLING else 0  # the sums of another program are rounded in another order
@@ -257,7 +257,7 @@ def test_the_painted_box_stays_where_the_box_is(name):
         # A pixel whose centre is on the border may fall to either side.
         border = np.minimum.reduce([abs(columns - x1), abs(columns - x2), abs(rows - y1), abs(rows - y2)]) < 1e-3
         assert ((out['mask'][i] == 1) == object_)[~border].all()
-        assert (out['masks'][i, 0] == object_)[~border].all()
+        assert (out['instance_masks'][i, 0] == object_)[~border].all()
         assert out['box_valid'][i, 0] == object_.any()
         if name in ('flip', 'flip_vertical', 'crop'):  # nothing comes in from outside
             np.testing.assert_array_equal(out['image'][i, ..., 0] == 255, object_)
@@ -298,7 +298,7 @@ def test_certain_flip_and_no_shift():
     np.testing.assert_array_equal(augment.random_flip(KEY, batch, probability=0.0)['image'], NOISE)
     np.testing.assert_array_equal(augment.random_shift(KEY, batch, max_shift=0)['image'], NOISE)
     np.testing.assert_array_equal(augment.random_crop(KEY, batch, size=(H, W))['image'], NOISE)
-    as_floats = augment.random_scale_patch(KEY, {'image': NOISE[:, :, :H]}, size=H, scales=(H, H))['image']
+    as_floats = augment.random_scale_crop(KEY, {'image': NOISE[:, :, :H]}, size=H, scales=(H, H))['image']
     np.testing.assert_allclose(as_floats, NOISE[:, :, :H] / np.float32(255), atol=1e-6)
 
 
@@ -312,8 +312,8 @@ def test_certain_flip_and_no_shift():
         (augment.random_crop, {'size': 0}, 'size'),
         (augment.random_crop, {'size': 8, 'padding': -1}, 'padding'),
         (augment.random_crop, {'size': 8, 'min_visible': 2.0}, 'min_visible'),
-        (augment.random_scale_patch, {'size': 8, 'scales': (7, 9)}, 'scales'),
-        (augment.random_scale_patch, {'size': 8, 'scales': (10, 9)}, 'scales'),
+        (augment.random_scale_crop, {'size': 8, 'scales': (7, 9)}, 'scales'),
+        (augment.random_scale_crop, {'size': 8, 'scales': (10, 9)}, 'scales'),
         (augment.random_resized_crop, {'size': 8, 'area': (0.5, 0.1)}, 'area'),
         (augment.random_resized_crop, {'size': 8, 'ratio': (0, 1)}, 'ratio'),
     ],

@@ -121,5 +121,5 @@ def test_bad_batches():
         rand_augment(KEY, {'image': jnp.zeros((1, 4, 4, 3), jnp.uint8)})
     with pytest.raises(ValueError, match='channels'):
         rand_augment(KEY, {'image': jnp.zeros((1, 4, 4, 2))})
-    with pytest.raises(ValueError, match='boxes, masks'):
-        rand_augment(KEY, {**BATCH, 'masks': jnp.zeros((40, 1, 9, 7)), 'boxes': jnp.zeros((40, 1, 4))})
+    with pytest.raises(ValueError, match='boxes, instance_masks'):
+        rand_augment(KEY, {**BATCH, 'instance_masks': jnp.zeros((40, 1, 9, 7)), 'boxes': jnp.zeros((40, 1, 4))})

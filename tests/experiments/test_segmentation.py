@@ -53,7 +53,7 @@ def smoke(scenes):
         'data.data_dir': str(scenes),
         'data.batch_size': 8,
         'data.eval_batch_size': 8,
-        'data.train_transforms': [*masks, {'name': 'random_resized_crop', 'size': SIZE, 'scale': (0.5, 1.0)}],
+        'data.train_transforms': [*masks, {'name': 'random_resized_crop', 'size': SIZE, 'area': (0.5, 1.0)}],
         'data.eval_transforms': [*masks, {'name': 'resize', 'size': SIZE}],
         'model': {'name': 'segmentation.unet', 'width': 4, 'depth': 1},
         'task': {'name': 'segmentation', 'mean': [0.5] * 3, 'std': [0.2] * 3},

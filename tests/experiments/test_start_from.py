@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from experiments.start_from import given_variables
 
 from experiments import experiment as pieces
 from experiments import launch, train
 from experiments.segmentation import folder
-from experiments.start_from import given_variables
 from jaxcv import config, models, paths, training, weights
 
 CONFIG = str(folder.__file__)

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from experiments.start_from import given_variables
 
 from experiments import experiment as pieces
 from experiments import train, transfer
 from experiments.classification import digits_lite0, faces_lite0
-from experiments.start_from import given_variables
 from jaxcv import config as configs
 from jaxcv import models, paths, training, weights
 

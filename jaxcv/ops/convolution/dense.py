@@ -13,7 +13,7 @@ from jaxcv.ops.convolution.loop_sum import sum_of_outer_products
 from jaxcv.ops.convolution.shifts import output_size, shifted_images
 from jaxcv.ops.convolution.unrolled_vmap import unroll_vmap
 from jaxcv.ops.convolution.xla import xla_conv
-from jaxcv.ops.size import Pair
+from jaxcv.sizes import Pair
 from jaxcv.types import Array
 
 Both = tuple[Array, Array]

@@ -12,7 +12,7 @@ from jax import lax
 
 from jaxcv.ops.convolution.loop_sum import loop_sum
 from jaxcv.ops.convolution.shifts import output_size, shifted_images
-from jaxcv.ops.size import Pair
+from jaxcv.sizes import Pair
 from jaxcv.types import Array
 
 IMAGES_AT_ONCE = 8

@@ -8,7 +8,7 @@ from jaxcv.ops.convolution.grouped import grouped_conv
 from jaxcv.ops.convolution.pointwise import pointwise_conv
 from jaxcv.ops.convolution.switch import is_plain
 from jaxcv.ops.convolution.xla import xla_conv
-from jaxcv.ops.size import Size, pair
+from jaxcv.sizes import Size, pair
 from jaxcv.types import Array, Float
 
 

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from jaxcv.ops.size import Size, pair
+from jaxcv.sizes import Size, pair
 from jaxcv.types import Array, Float
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from jaxcv.ops.size import Pair
+from jaxcv.sizes import Pair
 from jaxcv.types import Array, Float
 
 

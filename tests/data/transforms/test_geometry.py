@@ -1,131 +1,12 @@
-"""Host transforms against Pillow and NumPy."""
-
-import io
-import struct
+"""Host transforms that move pixels against Pillow, NumPy and the definitions."""
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.datasets import load_sample_images
 
 from jaxcv.data import transforms
-from jaxcv.data.seeds import mix, uniform
-
-
-@pytest.fixture(scope='module')
-def photo():
-    """A real photo, 120 x 90."""
-    return cv2.resize(load_sample_images().images[1], (120, 90), interpolation=cv2.INTER_AREA)
-
-
-def saved(image, kind, **options):
-    with io.BytesIO() as file:
-        image.save(file, kind, **options)
-        return file.getvalue()
-
-
-def by_pillow(data):
-    return np.asarray(Image.open(io.BytesIO(data)).convert('RGB'))
-
-
-def decoded(data, **options):
-    return transforms.decode(**options)({'image': data})['image']
-
-
-@pytest.mark.parametrize(
-    ('kind', 'mode', 'options', 'tolerance'),
-    [
-        ('JPEG', 'RGB', {'quality': 90}, 0),
-        ('JPEG', 'RGB', {'quality': 90, 'progressive': True}, 0),
-        ('JPEG', 'L', {}, 0),
-        ('JPEG', 'CMYK', {}, 1),
-        ('PNG', 'RGB', {}, 0),
-        ('PNG', 'RGBA', {}, 0),
-        ('PNG', 'LA', {}, 0),
-        ('PNG', 'P', {}, 0),
-        ('PNG', '1', {}, 0),
-        ('BMP', 'RGB', {}, 0),
-        ('WEBP', 'RGB', {'lossless': True}, 0),
-        ('TIFF', 'RGB', {}, 0),
-        ('GIF', 'P', {}, 0),
-        ('PPM', 'RGB', {}, 0),
-    ],
-)
-def test_decode_agrees_with_pillow(photo, kind, mode, options, tolerance):
-    data = saved(Image.fromarray(photo).convert(mode), kind, **options)
-    image = decoded(data)
-    assert image.shape == (90, 120, 3)
-    assert image.dtype == np.uint8
-    assert np.abs(image.astype(int) - by_pillow(data)).max() <= tolerance
-    assert np.array_equal(decoded(np.frombuffer(data, np.uint8)), image)
-    gray = decoded(data, channels=1)
-    luma = image @ np.array([0.299, 0.587, 0.114])
-    assert gray.shape == (90, 120, 1)
-    # A JPEG stores its luma, from before the colours are cut to 0..255.
-    assert np.abs(gray[..., 0] - luma).mean() <= 1
-
-
-def test_decode_takes_the_high_byte_of_16_bits():
-    image = np.random.default_rng(0).integers(0, 2**16, (7, 5, 3), dtype=np.uint16)
-    data = cv2.imencode('.png', image[..., ::-1])[1].tobytes()
-    assert np.array_equal(decoded(data), image >> 8)
-
-
-@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP', 'BMP'])
-def test_decode_a_single_pixel(kind):
-    assert decoded(saved(Image.new('RGB', (1, 1), (9, 9, 9)), kind)).shape == (1, 1, 3)
-
-
-def test_decode_turns_a_photo_upright(photo):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held upright
-    turned = decoded(saved(Image.fromarray(photo), 'JPEG', exif=exif, quality=95))
-    assert turned.shape == (120, 90, 3)
-    assert np.array_equal(turned, np.rot90(decoded(saved(Image.fromarray(photo), 'JPEG', quality=95)), -1))
-
-
-def test_decode_converts_the_channels_of_an_array(photo):
-    gray = photo[..., :1]
-    assert np.array_equal(decoded(gray), np.repeat(gray, 3, axis=-1))
-    assert np.array_equal(decoded(gray[..., 0]), np.repeat(gray, 3, axis=-1))
-    assert np.array_equal(decoded(np.dstack([photo, gray])), photo)
-    assert np.array_equal(decoded(photo), photo)
-    assert np.abs(decoded(photo, channels=1)[..., 0] - photo @ np.array([0.299, 0.587, 0.114])).max() <= 1
-    for bad in (photo.astype(np.float32), photo[None], np.dstack([gray, gray])):
-        with pytest.raises(ValueError, match='must be uint8'):
-            decoded(bad)
-
-
-@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF'])
-@pytest.mark.parametrize('share', [0.0, 0.01, 0.1, 0.5, 0.9, 0.99])
-def test_decode_refuses_a_truncated_file(photo, kind, share):
-    data = saved(Image.fromarray(photo), kind)
-    with pytest.raises(ValueError, match='truncated'):
-        decoded(data[: int(share * len(data))])
-
-
-def test_decode_refuses_a_jpeg_padded_with_zeros(photo):
-    """What a broken download leaves: OpenCV alone would fill the rest with gray."""
-    # The thumbnail has an end marker of its own, which must not count.
-    thumbnail = saved(Image.fromarray(photo[:8, :8]), 'JPEG')
-    whole = saved(Image.fromarray(photo), 'JPEG')
-    app = b'\xff\xe1' + struct.pack('>H', len(thumbnail) + 2) + thumbnail
-    whole = whole[:2] + app + whole[2:]
-    assert decoded(whole).shape == photo.shape
-    assert decoded(whole + b'appended by a camera').shape == photo.shape
-    half = len(whole) // 2
-    with pytest.raises(ValueError, match='no end-of-image marker'):
-        decoded(whole[:half] + bytes(len(whole) - half))
-    for length in range(2, 40):
-        with pytest.raises(ValueError, match='truncated'):
-            decoded(whole[:length])
-
-
-@pytest.mark.parametrize('data', [b'', b'not an image', b'\xff\xd8\xff\xd9', bytes(100)])
-def test_decode_refuses_what_is_no_image(data):
-    with pytest.raises(ValueError, match='OpenCV'):
-        decoded(data)
+from jaxcv.data.seeds import mix
 
 
 @pytest.mark.parametrize('size', [(45, 60), (30, 30), (17, 41)])
@@ -222,7 +103,7 @@ def test_random_resized_crop_of_an_image_that_fits_no_box(shape, box):
     image = np.zeros((*shape, 3), np.uint8)
     top, left = (shape[0] - box[0]) // 2, (shape[1] - box[1]) // 2
     image[top : top + box[0], left : left + box[1]] = 255
-    crop = transforms.random_resized_crop(size=8, scale=(1.0, 1.0))
+    crop = transforms.random_resized_crop(size=8, area=(1.0, 1.0))
     assert crop({'image': image, 'seed': 0})['image'].min() == 255
 
 
@@ -273,28 +154,19 @@ def test_keep_and_compose(photo):
     [
         lambda: transforms.resize(size=0),
         lambda: transforms.center_crop(size=(3, -1)),
-        lambda: transforms.random_resized_crop(size=8, scale=(0.5, 0.1)),
+        lambda: transforms.random_resized_crop(size=8, area=(0.5, 0.1)),
         lambda: transforms.random_resized_crop(size=8, ratio=(0, 1)),
         lambda: transforms.random_scale_crop(size=(8, 9), scales=(8, 12)),
         lambda: transforms.random_scale_crop(size=8, scales=(12, 10)),
+        lambda: transforms.random_scale_crop(size=8, scales=(12, 12), min_visible=1.5),
+        lambda: transforms.random_resized_crop(size=8, min_visible=-1.0),
+        lambda: transforms.random_flip(probability=2.0),
+        lambda: transforms.pad_boxes(max_boxes=0),
     ],
 )
 def test_impossible_options_are_refused_at_once(make):
     with pytest.raises(ValueError, match='must be'):
         make()
-
-
-def test_seeds_are_even_and_independent():
-    draws = np.array([uniform(mix(seed, place))[0] for seed in range(20) for place in range(500)])
-    assert abs(draws.mean() - 0.5) < 0.01
-    assert abs(draws.std() - 12**-0.5) < 0.01
-    assert abs(np.corrcoef(draws[:-1], draws[1:])[0, 1]) < 0.03
-    chain, seed = [], mix(0, 0)
-    for _ in range(5000):
-        draw, seed = uniform(seed)
-        chain.append(draw)
-    assert abs(np.corrcoef(chain[:-1], chain[1:])[0, 1]) < 0.05
-    assert len(set(chain)) == 5000
 
 
 @pytest.fixture(scope='module')
@@ -315,6 +187,7 @@ MOVES = {
     'random_resized_crop': lambda: transforms.random_resized_crop(size=64),
     'random_scale_crop': lambda: transforms.random_scale_crop(size=64, scales=(70, 140)),
     'random_flip': transforms.random_flip,
+    'random_flip, vertical': lambda: transforms.random_flip(axis='vertical'),
     'pad_to': lambda: transforms.pad_to(size=(100, 130)),
 }
 
@@ -359,24 +232,6 @@ def test_a_mask_takes_the_class_at_each_pixels_centre(size, result):
     assert np.array_equal(turned, moved.T)
 
 
-@pytest.mark.parametrize('name', MOVES)
-def test_boxes_and_instances_are_not_left_behind_in_silence(labelled, name):
-    """Whatever the draw. Only padding below and to the right leaves boxes as they are."""
-    boxes, masks = np.array([[0, 0, 2, 2]], np.float32), np.ones((1, 96, 120), np.uint8)
-    for seed in range(3):
-        example = {**labelled, 'seed': mix(0, seed)}
-        if name == 'pad_to':
-            assert np.array_equal(MOVES[name]()({**example, 'boxes': boxes})['boxes'], boxes)
-            wrong = ({'masks': masks}, {'boxes': boxes, 'masks': masks}), r'^masks would stay'
-        else:
-            wrong = ({'boxes': boxes, 'masks': masks},), r"^boxes and masks would stay .* 'keep' .* jaxcv.augment"
-            with pytest.raises(ValueError, match=r'^boxes would stay'):
-                MOVES[name]()({**example, 'boxes': boxes})
-        for more in wrong[0]:
-            with pytest.raises(ValueError, match=wrong[1]):
-                MOVES[name]()({**example, **more})
-
-
 def test_pad_to(labelled):
     moved = transforms.pad_to(size=(100, 128))(labelled)
     assert np.array_equal(moved['image'][:96, :120], labelled['image'])
@@ -387,80 +242,48 @@ def test_pad_to(labelled):
         transforms.pad_to(size=(200, 100))(labelled)
 
 
-def test_decode_mask_keeps_the_numbers_of_the_file():
-    """VOC's palette PNGs above all: OpenCV would give their colours."""
-    classes = np.random.default_rng(0).integers(0, 21, (7, 9), dtype=np.uint8)
-    classes[0] = 255
-    palette = Image.fromarray(classes).convert('L').convert('P')
-    palette.putdata(classes.ravel().tolist())
-    palette.putpalette([value for colour in range(256) for value in (colour * 5 % 256, colour * 7 % 256, 3)])
-    files = {
-        'palette': saved(palette, 'PNG'),
-        'gray': saved(Image.fromarray(classes), 'PNG'),
-        'bmp': saved(Image.fromarray(classes), 'BMP'),
-        'tiff': saved(Image.fromarray(classes), 'TIFF'),
-        'gray as colour': saved(Image.fromarray(classes).convert('RGB'), 'PNG'),
-        '16 bits': cv2.imencode('.png', classes.astype(np.uint16))[1].tobytes(),
-        'tfds array': classes[..., None],
-        'int64': classes.astype(np.int64),
-    }
-    for name, data in files.items():
-        mask = transforms.decode_mask()({'mask': data, 'seed': 1})['mask']
-        assert mask.dtype == np.uint8, name
-        assert np.array_equal(mask, classes), name
-    binary = saved(Image.fromarray(classes > 10), 'PNG')
-    assert np.array_equal(transforms.decode_mask()({'mask': binary})['mask'], classes > 10)
-
-
-def test_decode_mask_refuses_what_is_no_mask(photo):
-    gray = saved(Image.fromarray(photo[..., 0]), 'PNG')
-    for data, message in (
-        (saved(Image.fromarray(photo), 'PNG'), 'the mask has colours'),
-        (cv2.imencode('.png', np.full((3, 3), 300, np.uint16))[1].tobytes(), r'integers of 0 to 255, got .* up to 300'),
-        (np.zeros((3, 3), np.float32), 'must be integers'),
-        (np.full((3, 3), -1), 'must be integers'),
-        (gray[: len(gray) // 2], 'not an image that Pillow can read, or a truncated one'),
-        (b'', 'not an image'),
-    ):
-        with pytest.raises(ValueError, match=message):
-            transforms.decode_mask()({'mask': data})
-    with pytest.raises(ValueError, match="no feature 'mask', but image, label"):
-        transforms.decode_mask()({'image': photo, 'label': 1, 'seed': 2})
-    with pytest.raises(ValueError, match="no feature 'image', but image_left"):
-        transforms.decode()({'image_left': photo, 'seed': 2})
-
-
 def test_an_image_and_a_mask_of_different_sizes(photo):
     other = {'image': photo, 'mask': np.zeros((80, 120), np.uint8), 'seed': 1}
     for transform in (transforms.decode_mask(), transforms.resize(size=8), transforms.pad_to(size=200)):
         with pytest.raises(ValueError, match=r'image has \(90, 120\) pixels, its mask \(80, 120\)'):
             transform(other)
     with pytest.raises(ValueError, match="still encoded: put 'decode_mask' before"):
-        transforms.resize(size=8)({**other, 'mask': saved(Image.fromarray(photo[..., 0]), 'PNG')})
+        transforms.resize(size=8)({**other, 'mask': cv2.imencode('.png', photo[..., 0])[1].tobytes()})
 
 
-def test_relabel_and_rename():
-    old = np.array([[0, 1], [2, 255]], np.uint8)
-    chain = transforms.compose(
-        [transforms.rename(names={'mask': 'annotation'}), transforms.relabel(values=[255, 0, 1])]
-    )
-    result = chain({'annotation': old, 'mask': 'dropped', 'seed': 4})
-    assert result.keys() == {'mask', 'seed'}
-    assert np.array_equal(result['mask'], [[255, 0], [1, 255]])
-    assert old[0, 0] == 0
-    assert transforms.relabel(values=[5, 4], feature='label')({'label': 1})['label'] == 4
-    exchanged = transforms.rename(names={'mask': 'depth', 'depth': 'mask'})({'mask': 1, 'depth': 2})
-    assert exchanged == {'mask': 2, 'depth': 1}
-    with pytest.raises(ValueError, match="'mask' has the number 2, there are 2 values"):
-        transforms.relabel(values=[0, 1])({'mask': old})
-    with pytest.raises(ValueError, match="no feature 'segmentation', but mask"):
-        transforms.rename(names={'mask': 'segmentation'})({'mask': old})
-    for values in ([], [0, 256], [-1], [0] * 257):
-        with pytest.raises(ValueError, match='1 to 256 numbers of 0 to 255'):
-            transforms.relabel(values=values)
+@pytest.mark.parametrize('dtype', [bool, np.uint8, np.int16, np.int32, np.uint32, np.int64, np.float64])
+@pytest.mark.parametrize('count', [0, 1, 7, 600])
+def test_instance_masks_of_any_type_and_number(dtype, count):
+    """OpenCV has neither all of these types nor images of any number of channels."""
+    masks = np.random.default_rng(0).integers(0, 2, (count, 9, 12)).astype(dtype)
+    example = {'image': np.zeros((9, 12, 3), np.uint8), 'instance_masks': masks, 'seed': 3}
+    for move in (transforms.resize(size=(3, 4)), transforms.random_flip(probability=1.0), transforms.pad_to(size=12)):
+        moved = move(example)['instance_masks']
+        assert moved.dtype == dtype
+        assert moved.shape == (count, *move(example)['image'].shape[:2])
+    assert np.array_equal(transforms.resize(size=(3, 4))(example)['instance_masks'], masks[:, 1::3, 1::3])
+    assert np.array_equal(transforms.random_flip(probability=1.0)(example)['instance_masks'], masks[..., ::-1])
 
 
-def test_the_ignored_class_is_the_libraries():
-    from jaxcv import types
+def test_random_flip_has_a_probability_and_an_axis(photo):
+    flip = transforms.random_flip(probability=0.2, axis='vertical')
+    flipped = [flip({'image': photo, 'seed': mix(1, i)})['image'] for i in range(400)]
+    drawn = [np.array_equal(image, photo[::-1]) for image in flipped]
+    assert 50 < sum(drawn) < 110
+    assert all(mirrored or np.array_equal(image, photo) for mirrored, image in zip(drawn, flipped, strict=True))
 
-    assert transforms.IGNORED == types.IGNORED
+
+def test_what_cannot_be_moved():
+    image = np.zeros((4, 6, 3), np.uint8)
+    for example, message in (
+        ({'image': b'png'}, "the image is still encoded: put 'decode' before"),
+        ({'image': np.frombuffer(b'png', np.uint8)}, "the image is still encoded: put 'decode' before"),
+        ({'left': image, 'right': b'png'}, "the right is still encoded: put 'decode' before"),
+        ({'image': image, 'disparity': b'png'}, 'the disparity is still encoded: it must be an array'),
+        ({'left': image, 'right': image[1:]}, r'the left has \(4, 6\) pixels, its right \(3, 6\)'),
+        ({'image': image, 'instance_masks': np.zeros((2, 4, 5))}, r'its instance_masks \(4, 5\)'),
+        ({'boxes': np.zeros((1, 4)), 'label': 3}, "no feature 'image', but boxes, label"),
+    ):
+        for move in (transforms.resize(size=8), transforms.random_flip(), transforms.random_resized_crop(size=3)):
+            with pytest.raises(ValueError, match=message):
+                move({**example, 'seed': 0})

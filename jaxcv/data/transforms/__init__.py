@@ -1,0 +1,39 @@
+"""Transforms of one example on the host: factories of closures `example -> example`.
+
+An example is a dict of named features (`jaxcv.features`) and an integer `seed`: an `image`, encoded bytes at first,
+then uint8 `[h w c]`, RGB, and the other features of the data set. A transform that moves the image's pixels moves all
+features that follow them by the same map (`jaxcv.moves`): masks, boxes, the other view of a pair, disparity and flow.
+
+A transform changes nothing in place: it returns a new dict. A random one draws from `seed` and returns the example
+with the next seed, so the same example always gives the same result. Only changes of an image's shape belong here; the
+rest runs on the device inside the step (`jaxcv.augment`, where an operation of the same name has the same options).
+
+OpenCV does the work and releases Python's lock meanwhile: threads are enough to use every core.
+"""
+
+from jaxcv.data.transforms.decode import decode, decode_mask
+from jaxcv.data.transforms.example import Example as Example
+from jaxcv.data.transforms.example import Transform as Transform
+from jaxcv.data.transforms.example import compose
+from jaxcv.data.transforms.features import keep, pad_boxes, relabel, rename
+from jaxcv.data.transforms.geometry import (
+    center_crop,
+    pad_to,
+    random_flip,
+    random_resized_crop,
+    random_scale_crop,
+    resize,
+    resize_short_side,
+)
+
+__all__ = ['center_crop', 'compose', 'decode', 'decode_mask', 'keep', 'pad_boxes', 'pad_to', 'random_flip',
+           'random_resized_crop', 'random_scale_crop', 'relabel', 'rename', 'resize', 'resize_short_side']  # fmt: skip
+
+OF_OTHER_FEATURES = ('decode_mask', 'relabel', 'rename', 'keep', 'pad_boxes')
+"""Transforms of other features than the image: left out for a picture that has nothing else."""
+
+RESIZING = ('resize', 'resize_short_side')
+"""Transforms that resize the whole image and cut nothing off."""
+
+NUMBERING = ('decode_mask', 'rename', 'relabel')
+"""Transforms that decode the truths and number their classes: applied where raw examples are inspected."""

@@ -1,0 +1,145 @@
+"""Transforms of features as such: their names, their numbers, and how many objects there are."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from absl import logging
+
+from jaxcv.data.transforms.example import Example, Transform
+from jaxcv.features import FEATURES, IGNORED, lookup
+
+__all__ = ['keep', 'pad_boxes', 'relabel', 'rename']
+
+
+def rename(*, names: Mapping[str, str]) -> Transform:
+    """Rename features to the names of `jaxcv.features`, which the other transforms and the tasks use.
+
+    Args:
+        names: New name -> the name in the data set. A feature that had the new name before is dropped.
+
+    Returns:
+        The transform. It raises ValueError where a feature is missing.
+
+    Example:
+        >>> rename(names={'mask': 'segmentation_mask'})({'segmentation_mask': 1, 'label': 2, 'seed': 3})
+        {'label': 2, 'seed': 3, 'mask': 1}
+    """
+    names = dict(names)
+    gone = {*names, *names.values()}
+
+    def apply(example: Example) -> Example:
+        kept = {name: value for name, value in example.items() if name not in gone}
+        return {**kept, **{new: lookup(example, old) for new, old in names.items()}}
+
+    return apply
+
+
+def relabel(*, values: Sequence[int], feature: str = 'mask') -> Transform:
+    """Renumber classes: `new = values[old]`.
+
+    Args:
+        values: The new number of each old one, 0 to 255, from 0 on; 255 for pixels of no class. What is 255 already
+            stays so, unless there are 256.
+        feature: The feature to renumber: 'mask', 'label' or 'box_labels'.
+
+    Returns:
+        The transform: the feature becomes uint8. It raises ValueError where there is a number that `values` lacks.
+
+    Example:
+        >>> import numpy as np
+        >>> pets = relabel(values=[255, 1, 0, 255])  # 1 the pet, 2 the background, 3 the outline
+        >>> pets({'mask': np.array([[1, 2, 3]], np.uint8)})['mask']
+        array([[  1,   0, 255]], dtype=uint8)
+    """
+    if not 0 < len(values) <= 256 or not all(0 <= value <= 255 for value in values):
+        raise ValueError(f'relabel: values must be 1 to 256 numbers of 0 to 255, got {list(values)}')
+    table = np.full(256, IGNORED, np.uint8)
+    table[: len(values)] = values
+
+    def apply(example: Example) -> Example:
+        old = np.asarray(lookup(example, feature))
+        unknown = old[(old < 0) | (old >= len(values)) & (old != IGNORED)]
+        if unknown.size:
+            raise ValueError(f'relabel: {feature!r} has the number {unknown.max()}, there are {len(values)} values')
+        return {**example, feature: table[old]}
+
+    return apply
+
+
+def keep(*, names: Sequence[str]) -> Transform:
+    """Drop all features but these, such as those of a changing shape, which a batch cannot hold.
+
+    Args:
+        names: Features to keep. `seed` stays as well, for the transforms that follow.
+
+    Returns:
+        The transform.
+
+    Example:
+        >>> keep(names=['image'])({'image': 1, 'objects': 2, 'seed': 3})
+        {'image': 1, 'seed': 3}
+    """
+    wanted = {*names, 'seed'}
+    return lambda example: {name: value for name, value in example.items() if name in wanted}
+
+
+def pad_boxes(*, max_boxes: int) -> Transform:
+    """Pad or cut the objects of an example to a fixed number, so that examples fit into one batch.
+
+    The features of objects (`boxes`, `box_labels`, `box_crowd`, `instance_masks`) keep those whose `box_valid` is True,
+    in their order, at most `max_boxes` of them, followed by zeros. It comes after the crops, which make boxes invalid.
+
+    Boxes that do not fit are lost to training and to metrics: take as many as the fullest image has if memory allows.
+
+    Args:
+        max_boxes: The number of objects afterwards, at least 1.
+
+    Returns:
+        The transform: each such feature begins with an axis of `max_boxes`, and `box_valid` is True for the objects
+        that are real; `boxes_dropped`, int32, is the number of valid ones that did not fit, of which the first time a
+        warning is logged. It raises ValueError where there are no objects, or not one number of them.
+
+    Example:
+        >>> import numpy as np
+        >>> example = {'boxes': np.array([[0, 0, 2, 2], [1, 1, 3, 3]], np.float32), 'box_labels': np.array([5, 6])}
+        >>> padded = pad_boxes(max_boxes=3)({**example, 'box_valid': np.array([False, True])})
+        >>> padded['box_labels'], padded['box_valid'], padded['boxes_dropped']
+        (array([6, 0, 0]), array([ True, False, False]), np.int32(0))
+    """
+    if max_boxes < 1:
+        raise ValueError(f'max_boxes must be at least 1, got {max_boxes}')
+    times = itertools.count()  # a counter that threads may share
+
+    def apply(example: Example) -> Example:
+        objects = {
+            name: np.asarray(example[name])
+            for name, feature in FEATURES.items()
+            if feature.axes.startswith('k') and name in example
+        }
+        if not objects:
+            lookup(example, 'boxes')
+        counts = {name: len(array) for name, array in objects.items()}
+        if len(set(counts.values())) > 1:
+            raise ValueError(f'pad_boxes: the features of objects have different numbers of them: {counts}')
+        (count,) = set(counts.values())
+        objects.setdefault('box_valid', np.ones(count, bool))
+        valid = np.flatnonzero(objects['box_valid'])
+        dropped = max(len(valid) - max_boxes, 0)
+        if dropped and next(times) == 0:
+            logging.warning(
+                'pad_boxes: an image has %d boxes and max_boxes is %d: the last %d are dropped. The feature '
+                'boxes_dropped has their number; this warning is logged once.',
+                *(len(valid), max_boxes, dropped),
+            )
+        padded = {name: _to_length(array[valid[:max_boxes]], max_boxes) for name, array in objects.items()}
+        return {**example, **padded, 'boxes_dropped': np.int32(dropped)}
+
+    return apply
+
+
+def _to_length(array: np.ndarray, length: int) -> np.ndarray:
+    """The array with zeros below."""
+    out = np.zeros((length, *array.shape[1:]), array.dtype)
+    out[: len(array)] = array
+    return out
