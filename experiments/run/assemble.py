@@ -14,6 +14,8 @@ from experiments.run.batches import zeros
 from experiments.run.check import Checked, cycle, in_updates
 from experiments.run.fields import SECTIONS, Data, Facts, Finetune, Training
 from jaxcv import augment, config, losses, nn, optim, paths, tasks, training
+from jaxcv.optim.durations import Clock
+from jaxcv.optim.durations import in_updates as duration_in_updates
 from jaxcv.task import Task
 from jaxcv.types import Array, Variables
 
@@ -70,7 +72,7 @@ def assemble(checked: Checked, facts: Facts) -> Experiment:
     """
     settings, fields, options = checked.settings, checked.data, checked.training
     num_steps = max(1, round(options.epochs * facts.train_size / fields.batch_size))
-    clock = optim.durations.Clock(num_steps, facts.train_size / fields.batch_size, fields.batch_size)
+    clock = Clock(num_steps, facts.train_size / fields.batch_size, fields.batch_size)
     provided = {'total_steps': num_steps, **num_classes(checked, facts)}
     finetune = _finetune(settings, clock)
     task_of = _task_factory(checked, provided)
@@ -196,9 +198,9 @@ def _unnamed(checked: Checked, section: str) -> str:
     )
 
 
-def _finetune(settings: ConfigDict, clock: optim.durations.Clock) -> Finetune:
+def _finetune(settings: ConfigDict, clock: Clock) -> Finetune:
     finetune = Finetune(**settings.finetune.to_dict())
-    until = {layer: optim.durations.in_updates(value, clock=clock) for layer, value in finetune.frozen_until.items()}
+    until = {layer: duration_in_updates(value, clock=clock) for layer, value in finetune.frozen_until.items()}
     return finetune._replace(frozen_until=until)
 
 

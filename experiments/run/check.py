@@ -9,6 +9,8 @@ from ml_collections import ConfigDict
 
 from experiments.run.fields import SECTIONS, SEED, Data, Part, Training, base, declared
 from jaxcv import augment, config, data, losses, metrics, models, optim, tasks
+from jaxcv.optim.durations import Clock, durations_in_updates
+from jaxcv.optim.durations import in_updates as duration_in_updates
 
 PACKAGES = {
     'augment': augment,
@@ -21,7 +23,7 @@ PACKAGES = {
 }
 """The packages that a name inside a section may begin with: `{'name': 'losses.focal'}` in a task's arguments."""
 
-ANY_CLOCK = optim.durations.Clock(total_steps=100, steps_per_epoch=10.0, batch_size=10)
+ANY_CLOCK = Clock(total_steps=100, steps_per_epoch=10.0, batch_size=10)
 """Durations are checked before the length of an epoch is known."""
 
 
@@ -74,9 +76,7 @@ def cycle(timed: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def in_updates(
-    name: str, settings: ConfigDict, clock: optim.durations.Clock, registries: Mapping[str, ModuleType]
-) -> Any:
+def in_updates(name: str, settings: ConfigDict, clock: Clock, registries: Mapping[str, ModuleType]) -> Any:
     """A timed section with its durations in updates.
 
     Raises:
@@ -84,7 +84,7 @@ def in_updates(
     """
     section = SECTIONS[name]
     assert isinstance(section, Part)
-    return optim.durations.durations_in_updates(settings[name], section.functions, clock=clock, registries=registries)
+    return durations_in_updates(settings[name], section.functions, clock=clock, registries=registries)
 
 
 def _section_problems(settings: ConfigDict) -> Iterator[str]:
@@ -157,7 +157,7 @@ def _duration_problems(name: str, section: ConfigDict) -> Iterator[str]:
         return
     for layer, until in section.frozen_until.items():
         try:
-            optim.durations.in_updates(until, clock=ANY_CLOCK)
+            duration_in_updates(until, clock=ANY_CLOCK)
         except (ValueError, TypeError) as error:
             yield f'finetune.frozen_until.{layer}: {error}'
 

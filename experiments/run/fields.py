@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from ml_collections import ConfigDict, config_dict
 
 from jaxcv import augment, data, losses, models, optim, tasks
+from jaxcv.optim.durations import Updates
 
 
 class About(NamedTuple):
@@ -75,7 +76,7 @@ class Finetune(NamedTuple):
         Mapping[str, float],
         About("layer -> the factor of its learning rate; 0 freezes it; '*' is all others"),
     ] = {}
-    frozen_until: Annotated[Mapping[str, optim.durations.Updates], About('layer -> when it starts to learn')] = {}
+    frozen_until: Annotated[Mapping[str, Updates], About('layer -> when it starts to learn')] = {}
 
 
 class Training(NamedTuple):
