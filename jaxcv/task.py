@@ -157,9 +157,7 @@ class PhotoOptions(NamedTuple):
     transform: Callable[[dict[str, Any]], dict[str, Any]]
     """The transforms of the evaluation, as far as they concern an image alone: decoded example -> example."""
     resize: Callable[[dict[str, Any]], dict[str, Any]]
-    """Those of them that resize the whole image: no crop, no padding."""
-    scale: float | None = None
-    """What a picture's sides are multiplied by in the place of `resize`; None: as in the evaluation."""
+    """Those of them that resize the whole image, without crop or padding; or the scaling that the user asks for."""
     batch_size: int = 1
     """Pictures, or windows of one, to be predicted at a time."""
 

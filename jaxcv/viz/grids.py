@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from jaxcv.types import Array
-from jaxcv.viz.figures import GRID, INK, WRONG, headline, shorten
+from jaxcv.viz.figures import GRID, INK, WRONG, class_name, headline, shorten
 
 
 def image_grid(
@@ -83,7 +83,7 @@ def prediction_grid(
     wrong = np.zeros(len(images), bool) if truth is None else truth != predicted
 
     def name(index: int) -> str:
-        return shorten(str(class_names[index]) if 0 <= index < len(class_names) else str(index), 22)
+        return shorten(class_name(class_names, index), 22)
 
     captions = []
     for i, guess in enumerate(predicted.tolist()):

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
 from jaxcv.types import IGNORED, Array
-from jaxcv.viz.figures import GRID, INK, headline, shorten
+from jaxcv.viz.figures import GRID, INK, class_name, headline, shorten
 from jaxcv.viz.grids import as_picture
 
 IGNORED_COLOR = (160, 160, 160)
@@ -185,10 +185,7 @@ def _show(cell: Axes, image: np.ndarray) -> None:
 
 def _legend(figure: Figure, classes: np.ndarray, class_names: Sequence[str]) -> None:
     colors = np.concatenate([_colors(), [IGNORED_COLOR]]) / 255
-    names = [
-        'ignored' if c >= IGNORED else shorten(str(class_names[c]), 20) if c < len(class_names) else str(c)
-        for c in classes.tolist()
-    ]
+    names = ['ignored' if c >= IGNORED else shorten(class_name(class_names, c), 20) for c in classes.tolist()]
     patches = [
         Patch(facecolor=colors[min(c, IGNORED)], edgecolor=GRID, label=name)
         for c, name in zip(classes.tolist(), names, strict=True)
