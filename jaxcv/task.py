@@ -169,7 +169,7 @@ class Presentation(NamedTuple):
     forests and cascades are shown by the same functions.
     """
 
-    answer: Callable[[Predictions], Mapping[str, Array]]
+    answer: Callable[[Predictions], Mapping[str, Any]]
     """predictions -> the arrays that are shown, exported and written, by name; never the logits. In jit."""
     inspect: Callable[[Iterable[Example], Names], Sequence[str]]
     """(the first raw examples, names) -> warnings: masks in black and white, boxes outside of their image."""

@@ -21,7 +21,7 @@ from jaxcv.task import (
     Report,
     Written,
 )
-from jaxcv.types import Array, Batch
+from jaxcv.types import Batch
 
 FEATURE = 'label'
 TOP = 3
@@ -51,7 +51,7 @@ def labels() -> Presentation:
     return Presentation(_answer, lambda examples, names: (), _judge, _draw, _report, _photos, _write, most=40)
 
 
-def _answer(predictions: Predictions) -> Mapping[str, Array]:
+def _answer(predictions: Predictions) -> Mapping[str, Any]:
     return {name: predictions[name] for name in ('label', 'probabilities') if name in predictions}
 
 

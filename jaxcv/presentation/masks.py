@@ -52,7 +52,7 @@ def masks() -> Presentation:
     return Presentation(_answer, _inspect, _judge, _draw, _report, _photos, _write, most=8)
 
 
-def _answer(predictions: Predictions) -> Mapping[str, Array]:
+def _answer(predictions: Predictions) -> Mapping[str, Any]:
     return {'mask': predictions['mask']}
 
 
