@@ -157,9 +157,7 @@ class PhotoOptions(NamedTuple):
     transform: Callable[[dict[str, Any]], dict[str, Any]]
     """The transforms of the evaluation, as far as they concern an image alone: decoded example -> example."""
     resize: Callable[[dict[str, Any]], dict[str, Any]]
-    """Those of them that resize the whole image: no crop, no padding."""
-    scale: float | None = None
-    """What a picture's sides are multiplied by in the place of `resize`; None: as in the evaluation."""
+    """Those of them that resize the whole image, without crop or padding; or the scaling that the user asks for."""
     batch_size: int = 1
     """Pictures, or windows of one, to be predicted at a time."""
 
@@ -171,7 +169,7 @@ class Presentation(NamedTuple):
     forests and cascades are shown by the same functions.
     """
 
-    answer: Callable[[Predictions], Mapping[str, Array]]
+    answer: Callable[[Predictions], Mapping[str, Any]]
     """predictions -> the arrays that are shown, exported and written, by name; never the logits. In jit."""
     inspect: Callable[[Iterable[Example], Names], Sequence[str]]
     """(the first raw examples, names) -> warnings: masks in black and white, boxes outside of their image."""

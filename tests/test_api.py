@@ -14,7 +14,8 @@ from jaxcv.types import Batch
 
 ARRAYS = ('losses', 'augment', 'ops', 'classical')  # functions of arrays
 VIEWS = 'jaxcv.augment.views'
-FACTORIES = ('metrics', 'models', 'optim', 'tasks')  # functions that make functions: what a config may name
+# Functions that make functions; but for the last two, what a config may name.
+FACTORIES = ('metrics', 'models', 'optim', 'tasks', 'tasks.combined', 'presentation')
 SAME_AS = re.compile(r'^Args, Returns and Raises: as in `(\w+)`\.$', re.MULTILINE)
 BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 

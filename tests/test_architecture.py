@@ -25,7 +25,9 @@ MAY_IMPORT = {
     'ops': BASE,
     **{block: BASE | {'ops'} for block in BLOCKS},
     'models': BASE | BLOCKS | {'ops'},
-    'tasks': BASE | BLOCKS | {'ops', 'models'},
+    'metrics': BASE | {'ops', 'losses'},  # a metric may be the mean of a loss
+    'presentation': BASE | {'ops', 'viz'},
+    'tasks': BASE | BLOCKS | {'ops', 'models', 'presentation'},
     'weights': BASE | BLOCKS | {'ops', 'models'},
     **{apart: BASE | {'config'} for apart in ('data', 'optim', 'training', 'viz')},
 }

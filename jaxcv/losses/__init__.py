@@ -1,18 +1,18 @@
-"""Losses: pure functions that return one float32 value per example (anchor, pixel), or per image where it takes all of
-it (`dice`); the task reduces them once.
+"""Losses: pure functions that return one float32 value per example (anchor, pixel), or per image (`dice`).
 
-`weight_penalty` is a function of the parameters instead, a scalar to add to the mean loss: it can be called, but is no
-loss that a config may name.
+The task reduces them once. `__all__` lists the losses that a config may name. `weight_penalty` is not among them: it is
+a function of the parameters, a scalar to be added to the mean loss.
 """
 
 from jaxcv.losses.classification import (
+    focal,
     hinge,
     kl_divergence,
     sigmoid_cross_entropy,
     softmax_cross_entropy,
     zero_one,
 )
-from jaxcv.losses.penalty import weight_penalty as weight_penalty
-from jaxcv.losses.segmentation import dice, focal
+from jaxcv.losses.penalty import weight_penalty  # noqa: F401, not in __all__: no config may name it
+from jaxcv.losses.segmentation import dice
 
 __all__ = ['dice', 'focal', 'hinge', 'kl_divergence', 'sigmoid_cross_entropy', 'softmax_cross_entropy', 'zero_one']

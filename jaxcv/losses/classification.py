@@ -4,6 +4,8 @@ An integer label outside `[0, classes)` can't raise under `jit`: its loss is NaN
 and its gradient is zero, so that a masked row with such a label (padding) does not poison the others.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
@@ -142,6 +144,51 @@ def zero_one(
     wrong = jnp.argmax(logits, axis=-1) != jnp.argmax(targets, axis=-1)
     wrong |= jnp.isnan(logits).any(axis=-1)
     return jnp.where(known, wrong.astype(jnp.float32), jnp.nan)
+
+
+def focal(
+    logits: Float[Array, '*n classes'],
+    labels: Int[Array, '*n'],
+    *,
+    gamma: float = 2.0,
+    alpha: float | Sequence[float] | None = None,
+) -> Float[Array, '*n']:
+    """Focal loss: the cross-entropy weighted by `(1 - p)^γ`, so that easy examples do not outweigh hard ones.
+
+    `L = -α_y (1 - p_y)^γ log p_y`, with `p = softmax(s)`. With γ = 0 and α = 1 it is `softmax_cross_entropy`.
+
+    Args:
+        logits: class scores `s`, `[*n, classes]`, of any float type; the loss is computed in float32.
+        labels: class indices `y`, `[*n]`, of examples or pixels.
+        gamma: γ, at least 0: how fast the loss falls as `p_y` grows.
+        alpha: the weight of each class, or one for all; None is 1.
+
+    Returns:
+        One loss per example, float32 `[*n]`; NaN where a label is outside `[0, classes)`.
+
+    Raises:
+        ValueError: gamma is negative, or there is not one alpha for each class.
+
+    Example:
+        >>> logits = jnp.array([[0.0, 0.0], [2.0, 0.0]])
+        >>> [f'{value:.3f}' for value in focal(logits, jnp.array([0, 0]))]
+        ['0.173', '0.002']
+
+    Lin et al., "Focal Loss for Dense Object Detection", 2017.
+    """
+    num_classes = logits.shape[-1]
+    weights = jnp.asarray(1.0 if alpha is None else alpha, jnp.float32)
+    if gamma < 0:
+        raise ValueError(f'gamma must not be negative, got {gamma}')
+    if weights.shape not in ((), (num_classes,)):
+        raise ValueError(f'alpha must be one weight, or one for each of {num_classes} classes, got {alpha}')
+    known = (labels >= 0) & (labels < num_classes)
+    index = jnp.where(known, labels, 0)
+    log_p = jnp.take_along_axis(jax.nn.log_softmax(logits.astype(jnp.float32)), index[..., None], axis=-1)[..., 0]
+    # 1 - p, exact near p = 1, and not 0, where a power below 1 has no gradient.
+    rest = jnp.maximum(-jnp.expm1(log_p), jnp.finfo(jnp.float32).tiny)
+    losses = -jnp.broadcast_to(weights, num_classes)[index] * rest**gamma * log_p
+    return jnp.where(known, losses, jnp.nan)
 
 
 def hinge(logits: Float[Array, '*n classes'], labels: Int[Array, '*n'], *, margin: float = 1.0) -> Float[Array, '*n']:

@@ -1,15 +1,16 @@
-"""Losses that were made for masks, where few pixels are of the class that matters.
+"""Losses of masks.
 
-`softmax_cross_entropy` and the other losses of classifiers take pixels as they are, `[n h w classes]` and `[n h w]`. A
-pixel that is `IGNORED` is no class to them, so NaN with no gradient: the task leaves it out, as it does padding.
+`softmax_cross_entropy`, `focal` and the other losses of classifiers take pixels too, `[n h w classes]` and `[n h w]`.
+`IGNORED` is no class to them: its loss is NaN with no gradient, and `masked_loss` replaces it by 0, as it does padding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
+from jaxcv import ops
 from jaxcv.types import IGNORED, Array, Float, Int
 
 
@@ -66,46 +67,28 @@ def dice(
     return jnp.where(known, values, jnp.nan)
 
 
-def focal(
-    logits: Float[Array, '*n classes'],
-    labels: Int[Array, '*n'],
-    *,
-    gamma: float = 2.0,
-    alpha: float | Sequence[float] | None = None,
-) -> Float[Array, '*n']:
-    """Cross-entropy that looks away from what is right already, so that the few hard pixels are not outvoted.
-
-    `L = -α_y (1 - p_y)^γ log p_y`, with `p = softmax(s)`. With γ = 0 it is `softmax_cross_entropy`.
+def masked_loss(loss: Callable[..., Array], logits: Array, masks: Array, valid: Array) -> tuple[Array, Array]:
+    """The values of a loss, 0 where there is no truth, and which of them count.
 
     Args:
-        logits: class scores `s`, `[*n, classes]`, of any float type; the loss is computed in float32.
-        labels: class indices `y`, `[*n]`, of examples or pixels.
-        gamma: γ, at least 0: how fast the loss falls as `p_y` grows.
-        alpha: the weight of each class, or one for all; None is 1.
+        loss: (logits, masks) -> values `[n, h, w]` of the pixels, or `[n]` of the images.
+        logits: class scores `[n, h, w, classes]`.
+        masks: the class of each pixel, `[n, h, w]`, or `IGNORED`.
+        valid: which images are real, bool `[n]`.
 
     Returns:
-        One loss per example, float32 `[*n]`; NaN where a label is outside `[0, classes)`.
-
-    Raises:
-        ValueError: gamma is negative, or there is not one alpha for each class.
+        (values, counted), both `[n, h, w]`: counted are the pixels of valid images that are not `IGNORED`; or both
+        `[n]`: the images that have such a pixel.
 
     Example:
-        >>> logits = jnp.array([[0.0, 0.0], [2.0, 0.0]])
-        >>> [f'{value:.3f}' for value in focal(logits, jnp.array([0, 0]))]
-        ['0.173', '0.002']
-
-    Lin et al., "Focal Loss for Dense Object Detection", 2017.
+        >>> from jaxcv import losses
+        >>> logits, masks = jnp.eye(3)[None, None], jnp.array([[[0, 0, 255]]])
+        >>> print(*masked_loss(losses.zero_one, logits, masks, jnp.array([True])))
+        [[[0. 1. 0.]]] [[[ True  True False]]]
     """
-    num_classes = logits.shape[-1]
-    weights = jnp.asarray(1.0 if alpha is None else alpha, jnp.float32)
-    if gamma < 0:
-        raise ValueError(f'gamma must not be negative, got {gamma}')
-    if weights.shape not in ((), (num_classes,)):
-        raise ValueError(f'alpha must be one weight, or one for each of {num_classes} classes, got {alpha}')
-    known = (labels >= 0) & (labels < num_classes)
-    index = jnp.where(known, labels, 0)
-    log_p = jnp.take_along_axis(jax.nn.log_softmax(logits.astype(jnp.float32)), index[..., None], axis=-1)[..., 0]
-    # 1 - p, exact near p = 1, and not 0, where a power below 1 has no gradient.
-    rest = jnp.maximum(-jnp.expm1(log_p), jnp.finfo(jnp.float32).tiny)
-    losses = -jnp.broadcast_to(weights, num_classes)[index] * rest**gamma * log_p
-    return jnp.where(known, losses, jnp.nan)
+    values = loss(logits, masks)
+    counted = ops.labelled_pixels(masks, valid)
+    if values.ndim == 1:
+        counted = counted.any(axis=(1, 2))
+    # where, not a product: the loss of a label that is no class is NaN.
+    return jnp.where(counted, values, 0), counted

@@ -8,14 +8,14 @@ Counts are int32, exact up to 2^31 examples. Sums of floats carry their rounding
 so that they stay as accurate as one batch's sum, however many batches follow.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxcv.metrics.sums import Sum, float_sum, merge, value
-from jaxcv.task import Metric
+from jaxcv.task import COUNT, LOSS, SHARE, Metric, Unit
 from jaxcv.types import Array
 
 
@@ -39,8 +39,8 @@ def top_k_accuracy(*, k: int = 1) -> Metric:
         k: how many guesses are allowed, at least 1. With no fewer guesses than classes every label is among them.
 
     Returns:
-        A Metric whose value is a float32 scalar in [0, 1]. An example with NaN for a score or with a label that is no
-        class is never right.
+        A Metric of the value `top1`, `top5`, ... by its k: a float32 scalar in [0, 1]. An example with NaN for a
+        score, or with a label that is no class, is never right.
 
     Raises:
         ValueError: k is less than 1.
@@ -49,7 +49,7 @@ def top_k_accuracy(*, k: int = 1) -> Metric:
         >>> metric = top_k_accuracy(k=2)
         >>> logits = jnp.array([[0.1, 0.2, 0.7], [0.5, 0.4, 0.1]])
         >>> predictions = {'logits': logits, 'valid': jnp.array([True, True])}
-        >>> print(metric.compute(metric.update(metric.init(), predictions, {'label': jnp.array([0, 1])})))
+        >>> print(metric.compute(metric.measure(predictions, {'label': jnp.array([0, 1])}))['top2'])
         0.5
     """
     if k < 1:
@@ -64,7 +64,7 @@ def top_k_accuracy(*, k: int = 1) -> Metric:
         right = (jnp.sum(better, axis=-1) < k) & sound
         return _Mean(_count(right & valid), _count(valid))
 
-    return _metric(measure, empty=lambda: _Mean(jnp.int32(0), jnp.int32(0)), compute=_mean)
+    return _metric(measure, lambda state: {f'top{k}': _mean(state)}, {f'top{k}': SHARE})
 
 
 def mean_loss(*, loss: Callable[..., Array]) -> Metric:
@@ -74,20 +74,20 @@ def mean_loss(*, loss: Callable[..., Array]) -> Metric:
         loss: (logits, labels) -> one value per example, such as `jaxcv.losses.softmax_cross_entropy`.
 
     Returns:
-        A Metric whose value is a float32 scalar, in the loss's unit.
+        A Metric of the value `loss`, a float32 scalar in the loss's unit.
 
     Example:
         >>> from jaxcv import losses
         >>> metric = mean_loss(loss=losses.zero_one)
         >>> predictions = {'logits': jnp.eye(3), 'valid': jnp.array([True, True, False])}
-        >>> print(metric.compute(metric.update(metric.init(), predictions, {'label': jnp.array([0, 0, 0])})))
+        >>> print(metric.compute(metric.measure(predictions, {'label': jnp.array([0, 0, 0])}))['loss'])
         0.5
     """
 
     def measure(logits: Array, label: Array, valid: Array) -> _Mean:
         return _Mean(float_sum(jnp.where(valid, loss(logits, label), 0)), _count(valid))
 
-    return _metric(measure, empty=lambda: _Mean(float_sum(jnp.zeros(0)), jnp.int32(0)), compute=_mean)
+    return _metric(measure, lambda state: {'loss': _mean(state)}, {'loss': LOSS})
 
 
 def confusion_matrix(*, num_classes: int) -> Metric:
@@ -99,12 +99,13 @@ def confusion_matrix(*, num_classes: int) -> Metric:
         num_classes: the number of rows and of columns.
 
     Returns:
-        A Metric whose value is int32 `[num_classes, num_classes]`. An example whose label is no class is left out.
+        A Metric of the value `confusion`, int32 `[num_classes, num_classes]`. Examples whose label is no class are
+        left out.
 
     Example:
         >>> metric = confusion_matrix(num_classes=2)
         >>> predictions = {'logits': jnp.eye(2), 'valid': jnp.array([True, True])}
-        >>> print(metric.compute(metric.update(metric.init(), predictions, {'label': jnp.array([0, 0])})))
+        >>> print(metric.compute(metric.measure(predictions, {'label': jnp.array([0, 0])}))['confusion'])
         [[1 1]
          [0 0]]
     """
@@ -113,12 +114,11 @@ def confusion_matrix(*, num_classes: int) -> Metric:
         true = _true_class(label)
         # A negative index would count from the end; one past the end is dropped.
         row = jnp.where(valid & (true >= 0), true, num_classes)
-        return empty().at[row, jnp.argmax(logits, axis=-1)].add(1, mode='drop')
+        counts = jnp.zeros((num_classes, num_classes), jnp.int32)
+        return counts.at[row, jnp.argmax(logits, axis=-1)].add(1, mode='drop')
 
-    def empty() -> Array:
-        return jnp.zeros((num_classes, num_classes), jnp.int32)
-
-    return _metric(measure, empty=empty, compute=lambda counts: counts)
+    unit = COUNT._replace(axes=('class', 'class'))
+    return _metric(measure, lambda counts: {'confusion': counts}, {'confusion': unit})
 
 
 def expected_calibration_error(*, bins: int = 15) -> Metric:
@@ -131,7 +131,7 @@ def expected_calibration_error(*, bins: int = 15) -> Metric:
         bins: the number of bins of equal width.
 
     Returns:
-        A Metric whose value is a float32 scalar in [0, 1]; NaN if a valid example's score is NaN.
+        A Metric of the value `calibration_error`, a float32 scalar in [0, 1]; NaN if a valid example's score is NaN.
 
     Raises:
         ValueError: bins is less than 1.
@@ -139,7 +139,7 @@ def expected_calibration_error(*, bins: int = 15) -> Metric:
     Example:
         >>> metric = expected_calibration_error(bins=10)
         >>> predictions = {'logits': jnp.array([[0.0, 0.0], [0.0, 0.0]]), 'valid': jnp.array([True, True])}
-        >>> print(metric.compute(metric.update(metric.init(), predictions, {'label': jnp.array([0, 0])})))
+        >>> print(metric.compute(metric.measure(predictions, {'label': jnp.array([0, 0])}))['calibration_error'])
         0.5
 
     Guo et al., "On Calibration of Modern Neural Networks", 2017.
@@ -160,24 +160,24 @@ def expected_calibration_error(*, bins: int = 15) -> Metric:
             number=_count(member),
         )
 
-    def compute(state: _Bins) -> Array:
-        return jnp.sum(jnp.abs(state.right - value(state.confidence))) / jnp.sum(state.number)
+    def compute(state: _Bins) -> dict[str, Array]:
+        gaps = jnp.abs(jnp.asarray(state.right) - value(state.confidence))
+        return {'calibration_error': jnp.sum(gaps) / jnp.sum(jnp.asarray(state.number))}
 
-    def empty() -> _Bins:
-        return _Bins(float_sum(jnp.zeros((0, bins))), jnp.zeros(bins, jnp.int32), jnp.zeros(bins, jnp.int32))
-
-    return _metric(measure, empty=empty, compute=compute)
+    return _metric(measure, compute, {'calibration_error': Unit('', 'min')})
 
 
-def _metric(measure: Callable[..., Any], *, empty: Callable[[], Any], compute: Callable[[Any], Array]) -> Metric:
-    """The Metric that adds up what `measure` finds in each batch; joining two states is the same addition."""
+def _metric(
+    measure: Callable[[Array, Array, Array], Any],
+    compute: Callable[[Any], Mapping[str, Any]],
+    units: Mapping[str, Unit],
+) -> Metric:
+    """The Metric whose `measure` takes (logits, labels, valid)."""
     return Metric(
-        init=empty,
-        update=lambda state, predictions, batch: merge(
-            state, measure(predictions['logits'], batch['label'], predictions['valid'])
-        ),
-        merge=merge,
+        measure=lambda predictions, batch: measure(predictions['logits'], batch['label'], predictions['valid']),
         compute=compute,
+        units=units,
+        merge=merge,
     )
 
 

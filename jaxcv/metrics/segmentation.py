@@ -1,13 +1,11 @@
 """Metrics of masks.
 
 All read `predictions = {'mask': int [n, h, w], 'valid': bool [n]}` (the loss: `logits` `[n, h, w, classes]`) and
-`batch = {'mask': int [n, h, w]}`. Pixels that are `IGNORED` in the batch, and images that are not valid, count for
-nothing. With nothing counted at all, a mean is NaN.
+`batch = {'mask': int [n, h, w]}`. Pixels that are `IGNORED` in the batch, and images that are not valid, are left out.
+With nothing counted at all, a mean is NaN.
 
-All but the loss and the boundaries come from the confusion matrix of the pixels, `C_jk = Σ_i [y_i = j] [m_i = k]` with
-`y` the true and `m` the predicted class, which is exact however many pixels there are: in any order of the batches and
-over any number of devices the same whole numbers are added. Metrics of one evaluation that share it are compiled to
-count once.
+All but the loss and the boundaries come from the confusion matrix of the pixels, which is exact however many pixels
+there are: in any order of the batches and over any number of devices the same whole numbers are added.
 """
 
 import math
@@ -19,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcv import ops
-from jaxcv.metrics.sums import Count, Sum, count, float_sum, merge, value
-from jaxcv.task import Metric
+from jaxcv.losses.segmentation import masked_loss
+from jaxcv.metrics.sums import Count, Sum, count, exact, float_sum, merge, value
+from jaxcv.task import COUNT, LOSS, SHARE, Metric, Unit
 from jaxcv.types import IGNORED, Array
 
 PAPERS_TOLERANCE = 0.0075
@@ -33,109 +32,63 @@ class _Mean(NamedTuple):
 
 
 def segmentation_confusion(*, num_classes: int) -> Metric:
-    """How many pixels of each class were taken for each other one.
+    """Confusion matrix of the pixels, and the scores that follow from it.
 
-    `C_jk = Σ_i [y_i = j] [m_i = k]`: rows are true classes, columns predicted ones.
+    `C_jk = Σ_i [y_i = j] [m_i = k]` over the pixels i, with `y` the true class (rows) and `m` the predicted one
+    (columns). The pixels of all images are counted together first, as PASCAL VOC and Cityscapes do.
 
     Args:
-        num_classes: the number of rows and of columns.
+        num_classes: the number of rows and of columns. Pixels whose true or predicted class is none of them are left
+            out.
 
     Returns:
-        A Metric whose value is int64 `[num_classes, num_classes]`, in NumPy, as JAX has no 64-bit integers unless asked
-        to: `compute` does not run under `jit`. Pixels whose true or predicted class is none of them are left out.
+        A Metric of the values
+
+        * `mean_iou`: intersection over union, `mean_j C_jj / (Σ_k C_jk + Σ_k C_kj - C_jj)`, over the classes that
+          have a pixel in truth or in prediction;
+        * `pixel_accuracy`: the share of pixels whose class is right, `Σ_j C_jj / Σ_jk C_jk`;
+        * `class_accuracy`: the share of a class's pixels that are right, `mean_j C_jj / Σ_k C_jk`, over the classes
+          that have a pixel in truth;
+        * `class_iou`: `[num_classes]`, the terms of `mean_iou`; NaN for a class without a pixel in truth and
+          prediction;
+        * `confusion`: int64 `[num_classes, num_classes]` in NumPy, as JAX has no 64-bit integers by default.
 
     Example:
-        >>> metric = segmentation_confusion(num_classes=2)
+        >>> metric = segmentation_confusion(num_classes=3)
         >>> predictions = {'mask': jnp.array([[[0, 1, 1]]]), 'valid': jnp.array([True])}
-        >>> print(metric.compute(metric.update(metric.init(), predictions, {'mask': jnp.array([[[0, 0, 255]]])})))
-        [[1 1]
-         [0 0]]
-    """
-
-    def exact(counts: Count) -> Any:
-        return (np.asarray(counts.high, np.int64) << 30) + np.asarray(counts.low)
-
-    return _from_counts(num_classes, exact)
-
-
-def pixel_accuracy(*, num_classes: int) -> Metric:
-    """The share of pixels whose class is right, `Σ_j C_jj / Σ_jk C_jk`.
-
-    Args:
-        num_classes: the number of classes.
-
-    Returns:
-        A Metric whose value is a float32 scalar in [0, 1].
-
-    Example:
-        >>> metric = pixel_accuracy(num_classes=2)
-        >>> predictions = {'mask': jnp.array([[[0, 1, 1]]]), 'valid': jnp.array([True])}
-        >>> print(metric.compute(metric.update(metric.init(), predictions, {'mask': jnp.array([[[0, 0, 255]]])})))
-        0.5
-    """
-    return _from_confusion(num_classes, lambda confusion: jnp.trace(confusion) / jnp.sum(confusion))
-
-
-def class_accuracy(*, num_classes: int) -> Metric:
-    """The share of a class's pixels that are right, averaged over the classes, `mean_j C_jj / Σ_k C_jk`.
-
-    Args:
-        num_classes: the number of classes. Those that have no pixel in truth are left out of the mean.
-
-    Returns:
-        A Metric whose value is a float32 scalar in [0, 1].
-
-    Example:
-        >>> metric = class_accuracy(num_classes=3)
-        >>> predictions = {'mask': jnp.array([[[0, 1, 1, 0]]]), 'valid': jnp.array([True])}
-        >>> print(metric.compute(metric.update(metric.init(), predictions, {'mask': jnp.array([[[0, 0, 0, 1]]])})))
-        0.16666667
-    """
-    return _from_confusion(
-        num_classes, lambda confusion: jnp.nanmean(jnp.diagonal(confusion) / jnp.sum(confusion, axis=1))
-    )
-
-
-def class_iou(*, num_classes: int) -> Metric:
-    """Intersection over union of truth and prediction, of each class: `IoU_j = C_jj / (Σ_k C_jk + Σ_k C_kj - C_jj)`.
-
-    Args:
-        num_classes: the number of classes.
-
-    Returns:
-        A Metric whose value is float32 `[num_classes]` in [0, 1]; NaN for a class that has no pixel in truth nor in
-        prediction.
-
-    Example:
-        >>> metric = class_iou(num_classes=3)
-        >>> predictions = {'mask': jnp.array([[[0, 1, 1]]]), 'valid': jnp.array([True])}
-        >>> print(metric.compute(metric.update(metric.init(), predictions, {'mask': jnp.array([[[0, 0, 1]]])})))
-        [0.5 0.5 nan]
-    """
-    return _from_confusion(num_classes, _iou)
-
-
-def mean_iou(*, num_classes: int) -> Metric:
-    """Intersection over union, averaged over the classes: `mean_j C_jj / (Σ_k C_jk + Σ_k C_kj - C_jj)`.
-
-    The pixels of all images are counted together first, as PASCAL VOC and Cityscapes do.
-
-    Args:
-        num_classes: the number of classes. Those that have no pixel in truth nor in prediction are left out of the
-            mean.
-
-    Returns:
-        A Metric whose value is a float32 scalar in [0, 1].
-
-    Example:
-        >>> metric = mean_iou(num_classes=3)
-        >>> predictions = {'mask': jnp.array([[[0, 1, 1]]]), 'valid': jnp.array([True])}
-        >>> print(metric.compute(metric.update(metric.init(), predictions, {'mask': jnp.array([[[0, 0, 1]]])})))
-        0.5
+        >>> values = metric.compute(metric.measure(predictions, {'mask': jnp.array([[[0, 0, 1]]])}))
+        >>> print(values['class_iou'], values['mean_iou'])
+        [0.5 0.5 nan] 0.5
 
     Everingham et al., "The PASCAL Visual Object Classes Challenge: A Retrospective", 2015.
     """
-    return _from_confusion(num_classes, lambda confusion: jnp.nanmean(_iou(confusion)))
+
+    def measure(predictions: Any, batch: Any) -> Count:
+        true, predicted = (jnp.asarray(masks['mask'], jnp.int32) for masks in (batch, predictions))
+        counted = ops.labelled_pixels(true, predictions['valid'])
+        for mask in (true, predicted):
+            counted &= (mask >= 0) & (mask < num_classes)
+        cell = jnp.where(counted, true * num_classes + predicted, num_classes**2)
+        return count(_histogram(cell, num_classes**2).reshape(num_classes, num_classes))
+
+    def compute(counts: Count) -> dict[str, Any]:
+        confusion = value(counts)
+        right = jnp.diagonal(confusion)
+        iou = right / (confusion.sum(axis=0) + confusion.sum(axis=1) - right)
+        return {
+            'mean_iou': jnp.nanmean(iou),
+            'pixel_accuracy': jnp.trace(confusion) / jnp.sum(confusion),
+            'class_accuracy': jnp.nanmean(right / jnp.sum(confusion, axis=1)),
+            'class_iou': iou,
+            'confusion': exact(counts),
+        }
+
+    units = {
+        **dict.fromkeys(('mean_iou', 'pixel_accuracy', 'class_accuracy'), SHARE),
+        'class_iou': SHARE._replace(digits=1, axes=('class',)),
+        'confusion': COUNT._replace(axes=('class', 'class')),
+    }
+    return Metric(measure, compute, units, merge)
 
 
 def boundary_f_score(*, num_classes: int, tolerance: float | None = None) -> Metric:
@@ -156,7 +109,7 @@ def boundary_f_score(*, num_classes: int, tolerance: float | None = None) -> Met
             the paper.
 
     Returns:
-        A Metric whose value is a float32 scalar in [0, 1].
+        A Metric of the value `boundary_f_score`, a float32 scalar in [0, 1].
 
     Raises:
         ValueError: the tolerance is negative.
@@ -165,7 +118,7 @@ def boundary_f_score(*, num_classes: int, tolerance: float | None = None) -> Met
         >>> metric = boundary_f_score(num_classes=2, tolerance=1)
         >>> batch = {'mask': jnp.array([[[0, 0, 1, 1]]])}
         >>> predictions = {'mask': jnp.array([[[0, 1, 1, 1]]]), 'valid': jnp.array([True])}
-        >>> print(metric.compute(metric.update(metric.init(), predictions, batch)))
+        >>> print(metric.compute(metric.measure(predictions, batch))['boundary_f_score'])
         1.0
 
     Csurka et al., "What is a good evaluation measure for semantic segmentation?", 2013.
@@ -196,7 +149,7 @@ def boundary_f_score(*, num_classes: int, tolerance: float | None = None) -> Met
         image = jnp.sum(jnp.where(counted, score, 0), axis=1) / jnp.maximum(counted.sum(axis=1), 1)
         return _Mean(float_sum(image), count(counted.any(axis=1).sum()))
 
-    return _mean(measure)
+    return _mean(measure, 'boundary_f_score', SHARE)
 
 
 def mean_pixel_loss(*, loss: Callable[..., Array]) -> Metric:
@@ -209,13 +162,13 @@ def mean_pixel_loss(*, loss: Callable[..., Array]) -> Metric:
             `jaxcv.losses.softmax_cross_entropy`, or `[n]`, such as `jaxcv.losses.dice`.
 
     Returns:
-        A Metric whose value is a float32 scalar, in the loss's unit.
+        A Metric of the value `loss`, a float32 scalar in the loss's unit.
 
     Example:
         >>> from jaxcv import losses
         >>> metric = mean_pixel_loss(loss=losses.zero_one)
         >>> predictions = {'logits': jnp.eye(3)[None, None], 'valid': jnp.array([True])}
-        >>> print(metric.compute(metric.update(metric.init(), predictions, {'mask': jnp.array([[[0, 0, 255]]])})))
+        >>> print(metric.compute(metric.measure(predictions, {'mask': jnp.array([[[0, 0, 255]]])}))['loss'])
         0.5
     """
 
@@ -224,53 +177,11 @@ def mean_pixel_loss(*, loss: Callable[..., Array]) -> Metric:
         values, counted = masked_loss(loss, predictions['logits'], masks, predictions['valid'])
         return _Mean(float_sum(values.ravel()), count(counted.sum()))
 
-    return _mean(measure)
+    return _mean(measure, 'loss', LOSS)
 
 
-def masked_loss(loss: Callable[..., Array], logits: Array, masks: Array, valid: Array) -> tuple[Array, Array]:
-    """A loss's values, 0 where nothing is to be learned, and which count: `[n h w]` each, or `[n]` of whole images."""
-    values = loss(logits, masks)
-    counted = ops.labelled_pixels(masks, valid)
-    if values.ndim == 1:
-        counted = counted.any(axis=(1, 2))
-    # where, not a product: a loss of no class is NaN.
-    return jnp.where(counted, values, 0), counted
-
-
-def _from_confusion(num_classes: int, compute: Callable[[Array], Array]) -> Metric:
-    return _from_counts(num_classes, lambda counts: compute(value(counts)))
-
-
-def _from_counts(num_classes: int, compute: Callable[[Count], Any]) -> Metric:
-    def measure(predictions: Any, batch: Any) -> Count:
-        true, predicted = (jnp.asarray(masks['mask'], jnp.int32) for masks in (batch, predictions))
-        counted = ops.labelled_pixels(true, predictions['valid'])
-        for mask in (true, predicted):
-            counted &= (mask >= 0) & (mask < num_classes)
-        cell = jnp.where(counted, true * num_classes + predicted, num_classes**2)
-        return count(_histogram(cell, num_classes**2).reshape(num_classes, num_classes))
-
-    return _metric(measure, lambda: count(jnp.zeros((num_classes, num_classes), jnp.int32)), compute)
-
-
-def _mean(measure: Callable[..., _Mean]) -> Metric:
-    return _metric(
-        measure,
-        lambda: _Mean(float_sum(jnp.zeros(0)), count(jnp.int32(0))),
-        lambda state: value(state.total) / value(state.number),
-    )
-
-
-def _metric(measure: Callable[..., Any], empty: Callable[[], Any], compute: Callable[[Any], Any]) -> Metric:
-    def update(state: Any, predictions: Any, batch: Any) -> Any:
-        return merge(state, measure(predictions, batch))
-
-    return Metric(init=empty, update=update, merge=merge, compute=compute)
-
-
-def _iou(confusion: Array) -> Array:
-    right = jnp.diagonal(confusion)
-    return right / (confusion.sum(axis=0) + confusion.sum(axis=1) - right)
+def _mean(measure: Callable[[Any, Any], _Mean], name: str, unit: Unit) -> Metric:
+    return Metric(measure, lambda state: {name: value(state.total) / value(state.number)}, {name: unit}, merge)
 
 
 def _histogram(numbers: Array, size: int) -> Array:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcv.types import Array
 
@@ -58,10 +59,15 @@ def _add(left: Any, right: Any) -> Any:
     return Sum(total, left.error + right.error + lost)
 
 
-def value(state: Array | Sum | Count) -> Array:
+def value(state: Array | np.ndarray | Sum | Count) -> Array:
     """The number, rounded to float32 where it is a sum or a count of two parts."""
     if isinstance(state, Sum):
-        return state.total + state.error
+        return jnp.asarray(state.total) + state.error
     if isinstance(state, Count):
-        return state.high.astype(jnp.float32) * 2**_BITS + state.low.astype(jnp.float32)
-    return state
+        return jnp.asarray(state.high, jnp.float32) * 2**_BITS + jnp.asarray(state.low, jnp.float32)
+    return jnp.asarray(state)
+
+
+def exact(number: Count) -> np.ndarray:
+    """The whole numbers, int64 in NumPy."""
+    return (np.asarray(number.high, np.int64) << _BITS) + np.asarray(number.low)

@@ -6,9 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxcv import losses, metrics, ops
+from jaxcv import losses, metrics, presentation
 from jaxcv.task import LossOutput, Task
-from jaxcv.types import Array, Batch, Images, PRNGKeyArray, PyTree, Variables
+from jaxcv.tasks.network import log_probabilities, network, require
+from jaxcv.types import Array, Batch, Float, PRNGKeyArray, PyTree, Variables
 
 
 def classification(
@@ -20,7 +21,7 @@ def classification(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> Task:
-    """One label an image: training loss, class probabilities, and the usual metrics.
+    """Image classification: one label an image.
 
     L(θ) = Σ valid · loss(f(normalize(augment(x)); θ), y), with weight Σ valid.
 
@@ -30,8 +31,8 @@ def classification(
         loss: per example, (logits [n classes], labels [n] or soft ones [n classes]) -> [n].
         augment: functions (key, batch) -> batch of `jaxcv.augment`, in order, in training only; their batch's `image`
             is float in [0, 1], and they may leave soft labels [n classes].
-        mean: what `normalize` subtracts, one number a channel, images being in [0, 1]; None leaves them as they are.
-        std: what it divides by.
+        mean: subtracted from the images in [0, 1], one number a channel; None leaves them as they are.
+        std: the divisor after it.
 
     Returns:
         A Task over batches of `image` (uint8 or float in [0, 1]) [n h w c], `label` int32 [n] and `valid` bool [n].
@@ -49,42 +50,25 @@ def classification(
         1.0
     """
 
-    def normalized(images: Any) -> Images:
-        images = ops.to_float(jnp.asarray(images))
-        return images if mean is None or std is None else ops.normalize(images, mean=mean, std=std)
-
     def checked(logits: Array) -> Array:
         if logits.ndim != 2:
             raise ValueError(f'the model is no classifier: it gives logits of shape {logits.shape}, not [n classes]')
         return logits
 
-    def init(key: PRNGKeyArray, batch: Batch) -> Variables:
-        return model.init(key, normalized(batch['image']), train=False)
+    net = network(model, checked=checked, augment=augment, mean=mean, std=std)
 
     def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
-        if 'label' not in batch:
-            there = ', '.join(sorted(batch.keys() - {'index', 'valid'}))
-            raise ValueError(f"classification needs the 'label' of each image, but the examples have {there}")
-        dropout_key, *keys = jax.random.split(key, len(augment) + 1)
-        batch = {**batch, 'image': ops.to_float(jnp.asarray(batch['image']))}
-        for key, augmentation in zip(keys, augment, strict=True):
-            batch = augmentation(key, batch)
-        logits, state = model.apply(
-            {'params': params, **state},
-            normalized(batch['image']),
-            train=True,
-            mutable=list(state),
-            rngs={'dropout': dropout_key},
-        )
+        require(batch, 'label', task='classification')
+        logits, state, batch = net.train(params, state, batch, key)
         # where, not a product: a masked example may hold anything, NaN too.
         labels = batch['label']
-        per_example = jnp.where(batch['valid'], loss(checked(logits), labels), 0.0)
+        per_example = jnp.where(batch['valid'], loss(logits, labels), 0.0)
         likeliest = labels if labels.ndim == 1 else jnp.argmax(labels, -1)
         correct = batch['valid'] & (jnp.argmax(logits, -1) == likeliest)
         return LossOutput(per_example.sum(), batch['valid'].sum(dtype=jnp.float32), state, {'top1': correct.sum()})
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
-        logits = checked(model.apply(variables, normalized(batch['image']), train=False))
+        logits = net.predict(variables, batch)
         return {
             'logits': logits,
             'probabilities': jax.nn.softmax(logits),
@@ -93,7 +77,7 @@ def classification(
         }
 
     return Task(
-        init,
+        net.init,
         loss_fn,
         predict,
         {
@@ -103,4 +87,15 @@ def classification(
             'calibration_error': metrics.expected_calibration_error(),
             'confusion': metrics.confusion_matrix(num_classes=num_classes),
         },
+        best='top1',
+        presentation=presentation.labels(),
+        decide=_decide,
     )
+
+
+def _decide(probabilities: Float[Array, 'n classes']) -> Mapping[str, Any]:
+    return {
+        'logits': log_probabilities(probabilities),
+        'probabilities': probabilities,
+        'label': jnp.argmax(probabilities, -1).astype(jnp.int32),
+    }

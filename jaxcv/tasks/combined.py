@@ -1,4 +1,7 @@
-"""Predictions averaged: over the members of an ensemble, and over views of the same image."""
+"""Averages of predictions: over the members of an ensemble, and over views of the same image.
+
+Both take a task with `Task.decide`, whose predictions have `logits`.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,18 +12,23 @@ import jax.numpy as jnp
 from jaxcv.task import Task
 from jaxcv.types import Array, Batch, Variables
 
+__all__ = ['ensemble', 'with_views']
+
 
 def ensemble(task: Task) -> Task:
-    """The same task for many networks at once: `predict` averages the probabilities of the members.
+    """Ensemble of networks: the task whose `predict` averages the probabilities of the members.
 
     p(y | x) = Σᵢ p(y | x, θᵢ) / M
 
     Args:
-        task: whose predictions have `logits` [... classes]: classification or segmentation.
+        task: of one network, such as classification or segmentation.
 
     Returns:
-        A Task whose `predict` takes variables with a first axis of members; `logits` are the log of the mean
-        probabilities, `label` or `mask` their argmax. `init` and `loss` are those of one network.
+        A Task whose `predict` takes variables with a first axis of members, and decides by their mean probabilities.
+        `init` and `loss` are those of one network.
+
+    Raises:
+        ValueError: the task's predictions cannot be averaged: it has no `decide`.
 
     Example:
         >>> from jaxcv import models, tasks
@@ -30,19 +38,20 @@ def ensemble(task: Task) -> Task:
         >>> print(ensemble(task).predict(variables, batch)['probabilities'])
         [[0.5 0.5]]
 
-    Paper: Hansen and Salamon 1990, "Neural Network Ensembles".
+    Hansen and Salamon, "Neural Network Ensembles", 1990.
     """
+    decided = _decision(task, 'ensemble')
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
         members = jax.vmap(lambda one: task.predict(one, batch))(variables)
         one = jax.tree.map(lambda x: x[0], members)
-        return _decided(one, jax.nn.softmax(members['logits']).mean(axis=0))
+        return decided(jax.nn.softmax(members['logits']).mean(axis=0), one)
 
     return task._replace(predict=predict)
 
 
 def with_views(task: Task, views: Sequence[Callable[[Array], Array]]) -> Task:
-    """The same task, tested on several views of each image: scales, crops, mirror images.
+    """Test-time augmentation: the task whose `predict` averages over views of each image (scales, crops, flips).
 
     Args:
         task: whose predictions have `logits` [n classes] or, of each pixel, [n h w classes].
@@ -51,11 +60,11 @@ def with_views(task: Task, views: Sequence[Callable[[Array], Array]]) -> Task:
             orientation.
 
     Returns:
-        A Task whose `predict` averages the probabilities over the views; `logits` are their log, `label` or `mask`
-        their argmax.
+        A Task whose `predict` decides by the mean of the views' probabilities.
 
     Raises:
-        ValueError: there are no views, or (when called) one has no way back for what was predicted of pixels.
+        ValueError: there are no views, or the task's predictions cannot be averaged: it has no `decide`; (when
+            called) a view has no `inverse`, and the predictions are of pixels.
 
     Example:
         >>> from jaxcv import models, tasks
@@ -65,10 +74,11 @@ def with_views(task: Task, views: Sequence[Callable[[Array], Array]]) -> Task:
         >>> task.predict(task.init(jax.random.key(0), batch), batch)['probabilities'].shape
         (2, 10)
 
-    Paper: Simonyan and Zisserman 2015, "Very Deep Convolutional Networks", section 3.2 (multi-scale testing).
+    Simonyan and Zisserman, "Very Deep Convolutional Networks", 2015, section 3.2 (multi-scale testing).
     """
     if not views:
         raise ValueError('with_views: there are no views to average over')
+    decided = _decision(task, 'with_views')
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
         images = jnp.asarray(batch['image'])
@@ -80,24 +90,19 @@ def with_views(task: Task, views: Sequence[Callable[[Array], Array]]) -> Task:
                 inverse = getattr(view, 'inverse', None)
                 if inverse is None:
                     raise ValueError(
-                        'with_views: what is predicted of pixels needs views with an inverse, such as flips(), or '
+                        'with_views: predictions of pixels need views with an inverse, such as flips(), or '
                         'multi_scale() without a crop'
                     )
                 logits = inverse(logits, images.shape[1:3])
             seen.append(jax.nn.softmax(logits))
-        return _decided(predictions, sum(seen[1:], start=seen[0]) / len(seen))
+        return decided(sum(seen[1:], start=seen[0]) / len(seen), predictions)
 
     return task._replace(predict=predict)
 
 
-def _decided(like: Mapping[str, Array], probabilities: Array) -> Mapping[str, Array]:
-    """The predictions that follow from the probabilities, by the names that the task has for them."""
-    choice = jnp.argmax(probabilities, -1).astype(jnp.int32)
-    predictions = {
-        'logits': jnp.log(jnp.maximum(probabilities, jnp.finfo(jnp.float32).tiny)),
-        'probabilities': probabilities,
-        'label': choice,
-        'mask': choice,
-        'valid': like['valid'],
-    }
-    return {name: predictions[name] for name in like}
+def _decision(task: Task, name: str) -> Callable[[Array, Mapping[str, Any]], Mapping[str, Any]]:
+    """(probabilities, predictions) -> the predictions that follow from the probabilities, of the same rows."""
+    decide = task.decide
+    if decide is None:
+        raise ValueError(f'{name}: the predictions of this task cannot be averaged')
+    return lambda probabilities, predictions: {**decide(probabilities), 'valid': predictions['valid']}

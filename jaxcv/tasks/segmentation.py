@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
-from jaxcv import losses, metrics, ops
-from jaxcv.metrics.segmentation import masked_loss
+from jaxcv import losses, metrics, ops, presentation
+from jaxcv.losses.segmentation import masked_loss
 from jaxcv.task import LossOutput, Task
-from jaxcv.types import IGNORED, Array, Batch, Images, PRNGKeyArray, PyTree, Variables
+from jaxcv.tasks.network import log_probabilities, network, require
+from jaxcv.types import IGNORED, Array, Batch, Float, PRNGKeyArray, PyTree, Variables
+
+NO_MASKS = "; if the data set has masks, put 'decode_mask' among data.train_transforms"
 
 
 def segmentation(
@@ -22,7 +24,7 @@ def segmentation(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> Task:
-    """A class for each pixel: training loss, masks, and the usual metrics.
+    """Semantic segmentation: a class for each pixel.
 
     `L(θ) = Σ_i loss(s_i, y_i) + Σ_k w_k Σ_i loss(a_ki, y_i)`, with `s` the logits and `a_k` those of the auxiliary
     heads, `(s, a_1, ...) = f(normalize(augment(x)); θ)`, over the pixels i of valid images that are not `IGNORED`;
@@ -34,11 +36,11 @@ def segmentation(
         loss: (logits [n h w classes], masks [n h w]) -> [n h w], or [n], as `losses.dice`. It may be NaN where the
             mask is `IGNORED`.
         auxiliary_weights: `w_k`, for a model whose `method='with_auxiliary'` gives (logits, auxiliary logits, ...).
-            With none, auxiliary heads are left alone.
+            With none, auxiliary heads are not run.
         augment: functions (key, batch) -> batch of `jaxcv.augment`, in order, in training only; their batch's `image`
-            is float in [0, 1], and `mask` goes along with it.
-        mean: what `normalize` subtracts, one number a channel, images being in [0, 1]; None leaves them as they are.
-        std: what it divides by.
+            is float in [0, 1], and they move `mask` with it.
+        mean: subtracted from the images in [0, 1], one number a channel; None leaves them as they are.
+        std: the divisor after it.
 
     Returns:
         A Task over batches of `image` (uint8 or float in [0, 1]) [n h w c], `mask` int32 [n h w] and `valid` bool [n].
@@ -50,6 +52,7 @@ def segmentation(
             or of auxiliary heads.
 
     Example:
+        >>> import jax
         >>> from jaxcv import models
         >>> task = segmentation(models.segmentation.unet(num_classes=2, width=2, depth=1), num_classes=2)
         >>> batch = {'image': jnp.zeros((1, 4, 6, 1)), 'valid': jnp.array([True])}
@@ -62,13 +65,8 @@ def segmentation(
         raise ValueError(f'masks have at most {IGNORED} classes, as {IGNORED} is ignored; got {num_classes}')
     if num_classes < 2:
         raise ValueError(f'masks have at least 2 classes, such as background and object; got {num_classes}')
-    # A model in `nn.frozen` does not tell its methods; it was checked before it came in.
-    if auxiliary_weights and hasattr(model, 'features') and not hasattr(model, 'with_auxiliary'):
+    if auxiliary_weights and _has_no_auxiliary_heads(model):
         raise ValueError(f'auxiliary_weights: {type(model).__name__} has no auxiliary heads; leave them out')
-
-    def normalized(images: Any) -> Images:
-        images = ops.to_float(jnp.asarray(images))
-        return images if mean is None or std is None else ops.normalize(images, mean=mean, std=std)
 
     def checked(logits: Array) -> Array:
         if logits.ndim != 4:
@@ -77,64 +75,56 @@ def segmentation(
             raise ValueError(f'the model gives {logits.shape[-1]} logits a pixel, but there are {num_classes} classes')
         return logits
 
-    def init(key: PRNGKeyArray, batch: Batch) -> Variables:
-        return model.init(key, normalized(batch['image']), train=False)
+    method = 'with_auxiliary' if auxiliary_weights else None
+    net = network(model, checked=checked, augment=augment, mean=mean, std=std, method=method)
 
     def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
-        if 'mask' not in batch:
-            there = ', '.join(sorted(batch.keys() - {'index', 'valid'}))
-            raise ValueError(
-                f"segmentation needs the 'mask' of each image, but the examples have {there}; "
-                "if the data set has masks, put 'decode_mask' among data.train_transforms"
-            )
-        dropout_key, *keys = jax.random.split(key, len(augment) + 1)
-        batch = {**batch, 'image': ops.to_float(jnp.asarray(batch['image']))}
-        for key, augmentation in zip(keys, augment, strict=True):
-            batch = augmentation(key, batch)
-        outputs, state = model.apply(
-            {'params': params, **state},
-            normalized(batch['image']),
-            train=True,
-            mutable=list(state),
-            rngs={'dropout': dropout_key},
-            **({'method': 'with_auxiliary'} if auxiliary_weights else {}),
-        )
+        require(batch, 'mask', task='segmentation', hint=NO_MASKS)
+        outputs, state, batch = net.train(params, state, batch, key)
         logits, *auxiliary = outputs if auxiliary_weights else (outputs,)
         if len(auxiliary) != len(auxiliary_weights):
             raise ValueError(f'{len(auxiliary_weights)} auxiliary_weights for {len(auxiliary)} auxiliary heads')
 
         masks, valid = jnp.asarray(batch['mask']), jnp.asarray(batch['valid'])
-        values, counted = masked_loss(loss, checked(logits), masks, valid)
+        values, counted = masked_loss(loss, logits, masks, valid)
         logs = {'pixel_accuracy': _right(logits, masks, valid, by_image=values.ndim == 1)}
         total = values.sum()
         if auxiliary:
-            sums = jnp.stack([masked_loss(loss, checked(one), masks, valid)[0].sum() for one in auxiliary])
+            sums = jnp.stack([masked_loss(loss, one, masks, valid)[0].sum() for one in auxiliary])
             logs['auxiliary'] = jnp.sum(jnp.asarray(auxiliary_weights, jnp.float32) * sums)
             total += logs['auxiliary']
         return LossOutput(total, counted.sum().astype(jnp.float32), state, logs)
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
-        logits = checked(model.apply(variables, normalized(batch['image']), train=False))
+        logits = net.predict(variables, batch)
         return {'logits': logits, 'mask': jnp.argmax(logits, -1).astype(jnp.int32), 'valid': batch['valid']}
 
     return Task(
-        init,
+        net.init,
         loss_fn,
         predict,
         {
             'loss': metrics.mean_pixel_loss(loss=loss),
-            'mean_iou': metrics.mean_iou(num_classes=num_classes),
-            'pixel_accuracy': metrics.pixel_accuracy(num_classes=num_classes),
-            'class_accuracy': metrics.class_accuracy(num_classes=num_classes),
-            'class_iou': metrics.class_iou(num_classes=num_classes),
-            'boundary_f_score': metrics.boundary_f_score(num_classes=num_classes),
             'confusion': metrics.segmentation_confusion(num_classes=num_classes),
+            'boundary_f_score': metrics.boundary_f_score(num_classes=num_classes),
         },
+        best='mean_iou',
+        presentation=presentation.masks(),
+        decide=_decide,
     )
 
 
+def _has_no_auxiliary_heads(model: Any) -> bool:
+    """Whether a model surely has none: one in `nn.frozen` hides its methods, and was checked before."""
+    return hasattr(model, 'features') and not hasattr(model, 'with_auxiliary')
+
+
+def _decide(probabilities: Float[Array, 'n h w classes']) -> Mapping[str, Any]:
+    return {'logits': log_probabilities(probabilities), 'mask': jnp.argmax(probabilities, -1).astype(jnp.int32)}
+
+
 def _right(logits: Array, masks: Array, valid: Array, *, by_image: bool) -> Array:
-    """How many labelled pixels are right; or the sum of the images' shares of them, where images are weighed."""
+    """The number of labelled pixels that are right; by image, the sum of the images' shares of them."""
     labelled = ops.labelled_pixels(masks, valid)
     right = labelled & (jnp.argmax(logits, -1) == masks)
     if by_image:

@@ -18,24 +18,23 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
+from jaxcv.task import LOSS, SHARE, Unit
 from jaxcv.viz.figures import BLUE, BROWN, GREEN, INK, ORANGE, PURPLE, headline, shorten, style
 
+RATE = Unit('', None)
 _TRAIN, _EVAL = ('-', ':', '--', '-.'), (ORANGE, GREEN, PURPLE, BROWN)
 
 
 def learning_curves(
-    records: Sequence[Mapping[str, Any]],
-    *,
-    scores: Sequence[str] | None = None,
-    title: str | None = None,
+    records: Sequence[Mapping[str, Any]], *, units: Mapping[str, Unit], title: str | None = None
 ) -> Figure:
-    """Draw loss, scores and learning rate over the steps, each in a panel of its own.
+    """Draw loss, scores and learning rate over the steps, with one panel for each unit.
 
     Args:
         records: the lines of `metrics.jsonl`, `{'step': 100, 'train/loss': 0.3, ...}` or `{'step': 100, 'eval/top1':
             0.98, ...}`. Of two values for one step, as a resumed run may leave, the later holds.
-        scores: the names in the middle panel, without `train/` and `eval/`; by default those that stay
-            between 0 and 1 and do not end in loss, error, norm or rate. They are shares, and shown in percent.
+        units: value name, without `train/` and `eval/`, -> Unit, such as `task.units`. Values whose unit has a name
+            ('%', 'pixels') are drawn, those of one unit in one panel. Others, but for the loss, are left out.
         title: the headline.
 
     Returns:
@@ -45,27 +44,29 @@ def learning_curves(
         ValueError: there is nothing to draw.
 
     Example:
-        >>> records = [{'step': s, 'train/loss': 1 / s, 'learning_rate': 0.1} for s in (1, 2, 3)]
-        >>> [axes.get_title(loc='left') for axes in learning_curves(records).axes]
-        ['Loss', 'Learning rate']
+        >>> records = [{'step': s, 'train/loss': 1 / s, 'train/top1': 0.5, 'learning_rate': 0.1} for s in (1, 2, 3)]
+        >>> [axes.get_title(loc='left') for axes in learning_curves(records, units={'top1': SHARE}).axes]
+        ['Loss', 'Score', 'Learning rate']
     """
     series = _series(records)
-    if scores is None:
-        shares = (name for name, points in series.items() if all(0 <= value <= 1 for value in points.values()))
-        names = (name.split('/', 1)[1] for name in shares if name.startswith(('train/', 'eval/')))
-        scores = [name for name in dict.fromkeys(names) if not name.endswith(('loss', 'error', 'norm', 'rate'))]
-    panels = {
-        'Loss': _lines(series, ['loss']),
-        'Score': _lines(series, scores),
-        'Learning rate': {name: series[name] for name in ('learning_rate', 'train/learning_rate') if series.get(name)},
-    }
-    panels = {name: lines for name, lines in panels.items() if lines}
+    panels: dict[str, tuple[dict[str, dict[int, float]], Unit]] = {'Loss': (_lines(series, ['loss']), LOSS)}
+    groups: dict[tuple[str, str | None], list[str]] = {}
+    for name, unit in units.items():
+        if unit.name and not unit.axes:
+            groups.setdefault((unit.name, unit.better), []).append(name)
+    for (kind, better), names in groups.items():
+        panel = 'Score' if (kind, better) == (SHARE.name, SHARE.better) else f'{kind} ({better})' if better else kind
+        panels[panel] = _lines(series, names), units[names[0]]
+    rates = {name: series[name] for name in ('learning_rate', 'train/learning_rate') if name in series}
+    panels['Learning rate'] = rates, RATE
+    panels = {name: panel for name, panel in panels.items() if panel[0]}
     if not panels:
         raise ValueError(f'no losses, scores or learning rates in {len(records)} records: nothing to draw')
 
     figure = Figure(figsize=(4.6 * len(panels), 3.6), layout='constrained')
-    for axes, (name, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-        _draw(axes, lines, percent=name == 'Score', labelled=name != 'Learning rate')
+    cells = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (name, (lines, unit)) in zip(cells, panels.items(), strict=True):
+        _draw(axes, lines, unit, labelled=unit is not RATE)
         axes.set_title(name, loc='left', fontsize=11, color=INK)
     if title:
         headline(figure, title)
@@ -81,10 +82,10 @@ def loss_curves(
         curves: name -> (steps, values), two arrays of one length. Where a value is not finite the line has a gap.
         log: a logarithmic axis for the values; those that are not positive are left out.
         title: the headline.
-        label: what the values are.
+        label: of the values' axis.
 
     Returns:
-        The figure. The legend stands beside the lines in the order in which they end, with their last values.
+        The figure. The legend lists the lines in the order of their last values, which it shows.
 
     Raises:
         ValueError: there are no curves, or the steps and values of one differ in length or are none.
@@ -115,7 +116,7 @@ def loss_curves(
             'marker': '.' if len(steps) == 1 else '',
         }
         handles = axes.plot(steps, drawn, label=f'{shorten(name, 40)}: {values[-1]:.4g}', **look)
-        ends.append((math.inf if np.isnan(values[-1]) else values[-1], handles[0]))  # NaN has gone up and away
+        ends.append((math.inf if np.isnan(values[-1]) else values[-1], handles[0]))  # NaN is sorted as +inf, to the top
     style(axes)
     if log:
         axes.set_yscale('log')
@@ -147,17 +148,17 @@ def _lines(series: Mapping[str, dict[int, float]], names: Sequence[str]) -> dict
         f'{part}/{name}': series[f'{part}/{name}']
         for name in names
         for part in ('train', 'eval')
-        if series.get(f'{part}/{name}')
+        if f'{part}/{name}' in series
     }
 
 
-def _draw(axes: Axes, lines: Mapping[str, dict[int, float]], *, percent: bool, labelled: bool) -> None:
+def _draw(axes: Axes, lines: Mapping[str, dict[int, float]], unit: Unit, *, labelled: bool) -> None:
     names = list(dict.fromkeys(name.split('/')[-1] for name in lines))
     for name, points in lines.items():
         steps, values = list(points), list(points.values())
-        last = f'{100 * values[-1]:.2f} %' if percent else f'{values[-1]:.4g}'
+        last = unit.format(values[-1]) if unit.name else f'{values[-1]:.4g}'
         order = names.index(name.split('/')[-1])
-        # Training is blue and thin, evaluation in a colour of its own with a dot wherever it took place.
+        # Training is blue and thin, evaluation in a colour of its own with a dot at each step of one.
         look: dict[str, Any]
         if name.startswith('eval/'):
             look = {'color': _EVAL[order % len(_EVAL)], 'linewidth': 1.8, 'marker': 'o' if len(points) <= 40 else ''}
@@ -168,8 +169,9 @@ def _draw(axes: Axes, lines: Mapping[str, dict[int, float]], *, percent: bool, l
     style(axes)
     low = min(value for points in lines.values() for value in points.values())
     high = max(value for points in lines.values() for value in points.values())
-    if percent:
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=' %'))
+    if unit.name:
+        # The axis shows `factor * value`: this formatter divides by its first argument and multiplies by 100.
+        axes.yaxis.set_major_formatter(PercentFormatter(100 / unit.factor, symbol=f' {unit.name}'))
     elif labelled and 0 < 20 * low < high:
         axes.set_yscale('log')
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

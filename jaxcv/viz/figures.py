@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +90,13 @@ def shorten(name: str, length: int) -> str:
         return name
     tail = length // 3
     return f'{name[: length - 1 - tail].rstrip()}…{name[-tail:].lstrip()}'
+
+
+def class_name(class_names: Sequence[str], index: int) -> str:
+    """Name of a class, or its number if it has no name.
+
+    Example:
+        >>> class_name(('cat', 'dog'), 1), class_name((), 1)
+        ('dog', '1')
+    """
+    return str(class_names[index]) if 0 <= index < len(class_names) else str(index)

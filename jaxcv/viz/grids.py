@@ -1,4 +1,4 @@
-"""Images side by side, with or without what a classifier says of them."""
+"""Images side by side, with captions, or with true and predicted classes."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from jaxcv.types import Array
-from jaxcv.viz.figures import GRID, INK, WRONG, headline, shorten
+from jaxcv.viz.figures import GRID, INK, WRONG, class_name, headline, shorten
 
 
 def image_grid(
@@ -57,12 +57,12 @@ def prediction_grid(
 
     Args:
         images: `[h, w, 3]`, `[h, w, 1]` or `[h, w]` each, of any sizes: uint8, or floats in [0, 1].
-        labels: the true classes, `[n]`; None where they are not known.
+        labels: the true classes, `[n]`; None if they are not known.
         predicted: the predicted classes, `[n]`.
         class_names: one for each class; their numbers if left out.
         confidences: the probability of each prediction, `[n]` in [0, 1].
         columns: images in a row; by default a little more than there are rows.
-        title: the headline; by default how many mistakes there are.
+        title: the headline; by default the number of mistakes.
 
     Returns:
         The figure.
@@ -83,7 +83,7 @@ def prediction_grid(
     wrong = np.zeros(len(images), bool) if truth is None else truth != predicted
 
     def name(index: int) -> str:
-        return shorten(str(class_names[index]) if 0 <= index < len(class_names) else str(index), 22)
+        return shorten(class_name(class_names, index), 22)
 
     captions = []
     for i, guess in enumerate(predicted.tolist()):
@@ -123,20 +123,25 @@ def _grid(
     figure = Figure(figsize=(max(3.4, columns * width), rows * height + 0.5), layout='constrained')
     cells = figure.subplots(rows, columns, squeeze=False).ravel()
     for cell, picture, caption in zip(cells, pictures, captions or [''] * len(pictures), strict=False):
-        # Small images keep their pixels; large ones are smoothed as they shrink.
-        smooth = 'nearest' if max(picture.shape[:2]) <= 64 else 'antialiased'
-        cell.imshow(picture, cmap='gray', vmin=0, vmax=1, interpolation=smooth)
+        show(cell, picture)
         cell.set_title(caption, fontsize=9, color=INK, pad=4, parse_math=False)
-        cell.set_xticks([])
-        cell.set_yticks([])
-        cell.spines[:].set_color(GRID)
     for cell in cells[len(pictures) :]:
         cell.remove()
     return figure, list(cells[: len(pictures)])
 
 
+def show(cell: Axes, picture: np.ndarray) -> None:
+    """Draw a picture of `as_picture` into its cell, without ticks."""
+    # Small pictures keep their pixels; large ones are smoothed as they shrink.
+    smooth = 'nearest' if max(picture.shape[:2]) <= 64 else 'antialiased'
+    cell.imshow(picture, cmap='gray', vmin=0, vmax=1, interpolation=smooth)
+    cell.set_xticks([])
+    cell.set_yticks([])
+    cell.spines[:].set_color(GRID)
+
+
 def as_picture(image: ArrayLike) -> np.ndarray:
-    """The image as matplotlib takes it: floats in [0, 1], `[h, w]` or `[h, w, 3]`."""
+    """Convert an image for matplotlib, to floats in [0, 1], `[h, w]` or `[h, w, 3]`."""
     picture = np.asarray(image)
     if picture.ndim == 3 and picture.shape[-1] == 1:
         picture = picture[..., 0]

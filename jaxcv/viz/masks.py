@@ -1,25 +1,24 @@
-"""Class masks as pictures: their colours, laid over the image or side by side with a legend."""
+"""Class masks: their colours, overlays on images, and grids with a legend."""
 
 import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
 from jaxcv.types import IGNORED, Array
-from jaxcv.viz.figures import GRID, INK, headline, shorten
-from jaxcv.viz.grids import as_picture
+from jaxcv.viz.figures import GRID, INK, class_name, headline, shorten
+from jaxcv.viz.grids import as_picture, show
 
 IGNORED_COLOR = (160, 160, 160)
 
 
 def mask_colors(num_classes: int) -> np.ndarray:
-    """A colour for each class, each as far as can be from those before it; class 0, as a rule the background, is dark.
+    """Colours of classes, each as different as possible from those before it; class 0, often the background, is dark.
 
-    A class has the same colour however many others there are.
+    The colour of a class does not depend on the number of classes.
 
     Args:
         num_classes: the number of classes, at most 255.
@@ -44,7 +43,7 @@ def overlay(image: ArrayLike, mask: ArrayLike, *, alpha: float = 0.6) -> np.ndar
 
     Args:
         image: `[h, w, 3]`, `[h, w, 1]` or `[h, w]`: uint8, or floats in [0, 1].
-        mask: the class of each pixel, `[h, w]`; those that are 255 (or more) become gray.
+        mask: the class of each pixel, `[h, w]`; pixels of 255 or more become gray.
         alpha: 0 leaves the image, 1 shows the colours alone.
 
     Returns:
@@ -76,16 +75,15 @@ def mask_grid(
     alpha: float = 0.75,
     title: str | None = None,
 ) -> Figure:
-    """Draw each image with its true and its predicted mask beside it, and a legend of the classes that occur.
+    """Draw rows of an image, its true and its predicted mask, and a legend of the classes that occur.
 
     Args:
         images: `[h, w, 3]`, `[h, w, 1]` or `[h, w]` each, of any sizes: uint8, or floats in [0, 1].
-        masks: the true class of each pixel, `[h, w]` each, 255 where it is ignored; None where they are not known.
-        predicted: the predicted classes, `[h, w]` each; or several methods' predictions by their names, each with a
-            column of its own.
+        masks: the true class of each pixel, `[h, w]` each, 255 where it is ignored; None if they are not known.
+        predicted: the predicted classes, `[h, w]` each; or {method: its predictions}, each in a column of its own.
         class_names: one for each class; their numbers if left out.
-        alpha: how much of the masks' pictures is colour; the rest is the image in gray.
-        title: the headline; by default how many of the pixels are right, if there is one method.
+        alpha: the share of colour in the masks' pictures; the rest is the image in gray.
+        title: the headline; by default the share of right pixels, if there is one method.
 
     Returns:
         The figure.
@@ -117,11 +115,11 @@ def mask_grid(
     figure = Figure(figsize=size, layout='constrained')
     cells = figure.subplots(len(pictures), 1 + len(columns), squeeze=False)
     for row, image in zip(range(len(pictures)), pictures, strict=True):
-        _show(cells[row, 0], image)
-        # Colours say the class only where the image has none of its own.
+        show(cells[row, 0], image)
+        # The image is gray under a mask, so that every colour is that of a class.
         gray = image if image.ndim == 2 else image.mean(axis=-1)
         for cell, name in zip(cells[row, 1:], shown, strict=True):
-            _show(cell, overlay(gray, shown[name][row], alpha=alpha))
+            show(cell, overlay(gray, shown[name][row], alpha=alpha))
     for cell, name in zip(cells[0], ['image', *shown], strict=True):
         cell.set_title(shorten(name, 22), fontsize=10, color=INK, parse_math=False)
 
@@ -137,11 +135,11 @@ def mask_grid(
 
 @functools.cache
 def _colors() -> np.ndarray:
-    """Farthest-first through a grid of colours, by the distance that eyes see, from dark, gray and white."""
+    """Farthest-point selection from a grid of colours, by perceived distance, starting with dark, gray and white."""
     levels = np.linspace(0, 255, 9)
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing='ij'), axis=-1).reshape(-1, 3)
     light = _oklab(grid)[:, 0]
-    grid = grid[(light > 0.5) & (light < 0.95)]  # each stands out from class 0, and from the paper
+    grid = grid[(light > 0.5) & (light < 0.95)]  # neither like class 0 nor like white paper
     lab = _oklab(grid)
     first = np.array([[48, 48, 56]])
     # Gray is that of ignored pixels, and of the image under the mask.
@@ -156,7 +154,7 @@ def _colors() -> np.ndarray:
 
 
 def _oklab(colors: np.ndarray) -> np.ndarray:
-    """Where equal steps look equally large: Ottosson 2020, "A perceptual color space for image processing"."""
+    """Oklab coordinates, in which equal distances look equal: Ottosson, "A perceptual color space", 2020."""
     s = colors / 255
     linear = np.where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055) ** 2.4)
     cones = np.cbrt(linear @ np.array(_TO_CONES).T)
@@ -175,20 +173,9 @@ _TO_LAB = (
 )
 
 
-def _show(cell: Axes, image: np.ndarray) -> None:
-    smooth = 'nearest' if max(image.shape[:2]) <= 64 else 'antialiased'
-    cell.imshow(image, cmap='gray', vmin=0, vmax=1, interpolation=smooth)
-    cell.set_xticks([])
-    cell.set_yticks([])
-    cell.spines[:].set_color(GRID)
-
-
 def _legend(figure: Figure, classes: np.ndarray, class_names: Sequence[str]) -> None:
     colors = np.concatenate([_colors(), [IGNORED_COLOR]]) / 255
-    names = [
-        'ignored' if c >= IGNORED else shorten(str(class_names[c]), 20) if c < len(class_names) else str(c)
-        for c in classes.tolist()
-    ]
+    names = ['ignored' if c >= IGNORED else shorten(class_name(class_names, c), 20) for c in classes.tolist()]
     patches = [
         Patch(facecolor=colors[min(c, IGNORED)], edgecolor=GRID, label=name)
         for c, name in zip(classes.tolist(), names, strict=True)

@@ -7,7 +7,7 @@ import pytest
 from scipy import special
 
 from jaxcv import losses
-from jaxcv.metrics.segmentation import masked_loss
+from jaxcv.losses.segmentation import masked_loss
 from jaxcv.types import IGNORED
 
 RNG = np.random.default_rng(0)

@@ -43,7 +43,7 @@ METRICS = {
         metrics.top_k_accuracy(k=3),
         sklearn_metrics.top_k_accuracy_score(LABELS, LOGITS, k=3, labels=range(CLASSES)),
     ),
-    'all': (metrics.top_k_accuracy(k=9), 1.0),
+    'top9': (metrics.top_k_accuracy(k=9), 1.0),
     'loss': (
         metrics.mean_loss(loss=losses.softmax_cross_entropy),
         sklearn_metrics.log_loss(LABELS, PROBABILITIES, labels=range(CLASSES)),
@@ -52,28 +52,34 @@ METRICS = {
         metrics.confusion_matrix(num_classes=CLASSES),
         sklearn_metrics.confusion_matrix(LABELS, LOGITS.argmax(1), labels=range(CLASSES)),
     ),
-    'calibration': (metrics.expected_calibration_error(), reference_calibration_error(15)),
-    'calibration_in_4_bins': (metrics.expected_calibration_error(bins=4), reference_calibration_error(4)),
+    'calibration_error': (metrics.expected_calibration_error(), reference_calibration_error(15)),
+    'calibration_error of 4 bins': (metrics.expected_calibration_error(bins=4), reference_calibration_error(4)),
 }
+
+
+def only_value(metric, state):
+    """The one value that a metric gives, which has a unit."""
+    ((name, value),) = metric.compute(state).items()
+    assert [name] == list(metric.units)
+    return value
 
 
 @pytest.mark.parametrize('name', METRICS)
 def test_metric(name):
-    """Uneven masks, in one pass or merged in any order, give the reference's value."""
+    """Uneven masks, merged in any order, give the reference's value."""
     metric, expected = METRICS[name]
-    update = jax.jit(metric.update)
-    data = list(batches())
-    one_pass = functools.reduce(lambda state, pair: update(state, *pair), data, metric.init())
-    np.testing.assert_allclose(metric.compute(one_pass), expected, rtol=1e-5)
-
-    a, b, c, d, e = (update(metric.init(), *pair) for pair in data)
-    merge = jax.jit(metric.merge)
-    to_the_left = merge(merge(merge(merge(a, b), c), d), e)
+    assert list(metric.units) == [name.split()[0]]
+    measure, merge = jax.jit(metric.measure), jax.jit(metric.merge)
+    a, b, c, d, e = (measure(*pair) for pair in batches())
+    to_the_left = functools.reduce(merge, (a, b, c, d, e))
     to_the_right = merge(a, merge(b, merge(c, merge(d, e))))
-    shuffled = merge(merge(e, b), merge(metric.init(), merge(d, merge(a, c))))
+    shuffled = merge(merge(e, b), merge(d, merge(a, c)))
     for state in (to_the_left, to_the_right, shuffled):
-        jax.tree.map(np.testing.assert_array_equal, jax.tree.map(jnp.shape, state), jax.tree.map(jnp.shape, one_pass))
-        np.testing.assert_allclose(jax.jit(metric.compute)(state), expected, rtol=1e-5)
+        jax.tree.map(np.testing.assert_array_equal, jax.tree.map(jnp.shape, state), jax.tree.map(jnp.shape, a))
+        np.testing.assert_allclose(only_value(metric, state), expected, rtol=1e-5)
+        on_the_host = only_value(metric, jax.device_get(state))
+        np.testing.assert_array_equal(on_the_host, only_value(metric, state))
+        assert on_the_host.dtype == only_value(metric, state).dtype
 
 
 @pytest.mark.parametrize('name', METRICS)
@@ -83,8 +89,8 @@ def test_soft_labels_count_as_their_mode(name):
     metric, expected = METRICS[name]
     soft = np.full((len(LABELS), CLASSES), 0.1, np.float32) + 0.4 * np.eye(CLASSES, dtype=np.float32)[LABELS]
     predictions = {'logits': jnp.asarray(LOGITS), 'valid': jnp.ones(len(LABELS), bool)}
-    state = jax.jit(metric.update)(metric.init(), predictions, {'label': jnp.asarray(soft)})
-    np.testing.assert_allclose(metric.compute(state), expected, rtol=1e-5)
+    state = jax.jit(metric.measure)(predictions, {'label': jnp.asarray(soft)})
+    np.testing.assert_allclose(only_value(metric, state), expected, rtol=1e-5)
 
 
 def test_top_k_is_not_fooled():
@@ -94,29 +100,31 @@ def test_top_k_is_not_fooled():
     predictions = {'logits': logits, 'valid': jnp.ones(6, bool)}
     for k, right in [(1, 1), (2, 2), (5, 2)]:
         metric = metrics.top_k_accuracy(k=k)
-        state = metric.update(metric.init(), predictions, {'label': labels})
-        assert float(metric.compute(state)) == pytest.approx(right / 6)
+        state = metric.measure(predictions, {'label': labels})
+        assert float(only_value(metric, state)) == pytest.approx(right / 6)
 
 
 def test_labels_that_are_no_class():
     predictions = {'logits': jnp.eye(3), 'valid': jnp.ones(3, bool)}
     batch = {'label': jnp.array([0, -1, 3])}
     confusion = metrics.confusion_matrix(num_classes=3)
-    assert confusion.update(confusion.init(), predictions, batch).sum() == 1
+    assert only_value(confusion, confusion.measure(predictions, batch)).sum() == 1
     loss = metrics.mean_loss(loss=losses.softmax_cross_entropy)
-    assert np.isnan(loss.compute(loss.update(loss.init(), predictions, batch)))
+    assert np.isnan(only_value(loss, loss.measure(predictions, batch)))
 
 
 def test_calibration_of_nan_is_nan():
     metric = metrics.expected_calibration_error()
     predictions = {'logits': jnp.full((1, 3), jnp.nan), 'valid': jnp.ones(1, bool)}
-    assert np.isnan(metric.compute(metric.update(metric.init(), predictions, {'label': jnp.array([0])})))
+    assert np.isnan(only_value(metric, metric.measure(predictions, {'label': jnp.array([0])})))
 
 
-@pytest.mark.parametrize('name', ['top1', 'loss', 'calibration'])
-def test_nothing_counted_is_nan(name):
+@pytest.mark.parametrize('rows', [0, 2])
+@pytest.mark.parametrize('name', ['top1', 'loss', 'calibration_error'])
+def test_nothing_counted_is_nan(name, rows):
     metric, _ = METRICS[name]
-    assert np.isnan(metric.compute(metric.init()))
+    predictions = {'logits': jnp.zeros((rows, CLASSES)), 'valid': jnp.zeros(rows, bool)}
+    assert np.isnan(only_value(metric, metric.measure(predictions, {'label': jnp.zeros(rows, jnp.int32)})))
 
 
 def test_counts_and_sums_are_exact_beyond_2_to_the_24():
@@ -125,7 +133,7 @@ def test_counts_and_sums_are_exact_beyond_2_to_the_24():
     accuracy = metrics.top_k_accuracy()
     mean = metrics.mean_loss(loss=losses.softmax_cross_entropy)
     for metric in (accuracy, mean):
-        single = metric.update(metric.init(), predictions, batch)
+        single = metric.measure(predictions, batch)
         merge = jax.jit(metric.merge)
         state = single
         for _ in range(25):

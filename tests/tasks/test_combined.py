@@ -118,5 +118,14 @@ def test_an_ensemble_of_segmentation_networks(dense_batch):
 def test_views_of_parts_have_no_way_back(dense_batch):
     variables = PIXELS.init(jax.random.key(0), dense_batch)
     for parts in (views.crops(size=8), views.multi_scale(scales=[16], crop=16), [lambda images: images]):
-        with pytest.raises(ValueError, match='needs views with an inverse'):
+        with pytest.raises(ValueError, match='need views with an inverse'):
             tasks.with_views(PIXELS, parts).predict(variables, dense_batch)
+
+
+def test_predictions_that_cannot_be_averaged_are_refused():
+    """When the task is made, not when it predicts."""
+    alone = TASK._replace(decide=None)
+    with pytest.raises(ValueError, match='ensemble: the predictions of this task cannot be averaged'):
+        tasks.ensemble(alone)
+    with pytest.raises(ValueError, match='with_views: the predictions of this task cannot be averaged'):
+        tasks.with_views(alone, views.flips())

@@ -136,19 +136,6 @@ def test_a_signal_saves_and_ends(setup, tmp_path, number):
     store.close()
 
 
-def test_every_batch_of_evaluation_counts(setup):
-    task = tasks.classification(models.linear_classifier(num_classes=10), num_classes=10)
-    _, fresh, put = setup
-    variables = fresh().variables
-    made = problem.batches(4)
-    found = training.evaluate(jax.jit(training.make_eval_step(task)), task, variables, map(put, made))
-    joined = {name: np.concatenate([batch[name] for batch in made]) for name in made[0]}
-    guesses = np.asarray(task.predict(variables, jax.tree.map(jnp.asarray, joined))['label'])
-    right = (guesses == joined['label'])[joined['valid']]
-    np.testing.assert_allclose(found['top1'], right.mean(), rtol=1e-6)
-    assert found['confusion'].sum() == joined['valid'].sum()
-
-
 def test_flops_of_a_matrix_product_are_known():
     _, cost = performance.compile_ahead(jax.jit(jnp.matmul), jnp.ones((16, 32)), jnp.ones((32, 8)))
     assert cost.flops == 2 * 16 * 32 * 8

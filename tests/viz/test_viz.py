@@ -9,9 +9,12 @@ import numpy as np
 import optax
 import pytest
 from matplotlib.colors import same_color
+from matplotlib.figure import Figure
 
 from jaxcv import viz
+from jaxcv.task import COUNT, LOSS, SHARE, Unit
 from jaxcv.viz import figures
+from jaxcv.viz.dots import dots
 
 RED = figures.WRONG
 
@@ -29,7 +32,8 @@ def test_learning_curves():
         {'step': 20, 'train/loss': 1.0},
         {'step': 30, 'eval/loss': 0.5, 'eval/top1': 0.95, 'eval/top5': 1.0, 'eval/calibration_error': 0.1},
     ]
-    figure = viz.learning_curves(records, title='digits')
+    units = {'loss': LOSS, 'top1': SHARE, 'top5': SHARE, 'calibration_error': Unit('', 'min')}
+    figure = viz.learning_curves(records, units=units, title='digits')
     loss, score, rate = figure.axes
     assert figure.get_suptitle() == 'digits'
     assert series(loss) == {'train loss': ([10, 20, 30], [2, 1, 0.7]), 'eval loss': ([30], [0.5])}
@@ -40,9 +44,54 @@ def test_learning_curves():
     }
     assert list(series(rate).values()) == [([10, 20, 30], [0.1, 0.05, 0])]
     assert [text.get_text() for text in score.get_legend().get_texts()][1] == 'eval top1: 95.00 %'
-    assert list(series(viz.learning_curves(records, scores=['top5']).axes[1])) == ['eval top5']
+    assert score.yaxis.get_major_formatter()(0.95) == '95 %'
+    assert list(series(viz.learning_curves(records, units={'top5': SHARE}).axes[1])) == ['eval top5']
+    assert [axes.get_title(loc='left') for axes in viz.learning_curves(records, units={}).axes] == [
+        'Loss',
+        'Learning rate',
+    ]
     with pytest.raises(ValueError, match='nothing to draw'):
-        viz.learning_curves([{'step': 1, 'images_per_second': 3.0}])
+        viz.learning_curves([{'step': 1, 'images_per_second': 3.0}], units=units)
+
+
+def test_learning_curves_have_a_panel_for_each_unit():
+    """End-point errors in pixels, which are no shares, and a rate of errors, of which less is better."""
+    units = {
+        'epe': Unit('pixels', 'min', digits=2),
+        'outliers': Unit('%', 'min', factor=100, digits=1),
+        'recall': SHARE,
+        'class_iou': SHARE._replace(axes=('class',)),
+        'objects': COUNT,
+    }
+    names = ('eval/epe', 'train/epe', 'eval/outliers', 'eval/recall', 'eval/objects')
+    records = [{'step': step, **dict.fromkeys(names, 3.0 / step)} for step in (1, 2)]
+    figure = viz.learning_curves(records, units=units)
+    assert [axes.get_title(loc='left') for axes in figure.axes] == ['pixels (min)', '% (min)', 'Score']
+    pixels, outliers, recall = figure.axes
+    assert [text.get_text() for text in pixels.get_legend().get_texts()] == [
+        'train epe: 1.50 pixels',
+        'eval epe: 1.50 pixels',
+    ]
+    assert pixels.yaxis.get_major_formatter()(2.0) == '2.00 pixels'
+    assert [text.get_text() for text in outliers.get_legend().get_texts()] == ['eval outliers: 150.0 %']
+    assert series(recall) == {'eval recall': ([1, 2], [3, 1.5])}
+
+
+def test_dots():
+    figure = Figure()
+    left, right = figure.subplots(1, 2, sharey=True)
+    rows = {'plain': [90.0, 92.0, 94.0], 'mix$up': np.array([93.0, 95.0, 94.0])}
+    dots(left, rows, label='accuracy', reference='plain', digits=1)
+    dots(right, rows, label='loss')
+    assert [text.get_text() for text in left.texts] == ['92.0', '94.0']
+    assert not right.texts
+    assert [label.get_text() for label in left.get_yticklabels()] == list(rows)
+    assert (left.get_xlabel(), right.get_xlabel()) == ('accuracy', 'loss')
+    assert left.get_ylim()[0] > left.get_ylim()[1]  # the first on top, though the axis is shared
+    assert list(left.lines[0].get_xdata()) == [92, 92]
+    bar = left.containers[0][2][0].get_segments()[0][:, 0]
+    np.testing.assert_allclose(bar, [92 - 2 / 3**0.5, 92 + 2 / 3**0.5])
+    figure.draw_without_rendering()
 
 
 def test_schedules():

@@ -1,0 +1,6 @@
+"""Presentations: how the answers of one kind are shown, reported and written. One file each; see `Presentation`."""
+
+from jaxcv.presentation.labels import labels
+from jaxcv.presentation.masks import masks
+
+__all__ = ['labels', 'masks']

@@ -1,0 +1,120 @@
+"""Presentation of labels: one class for each image."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+from jaxcv import viz
+from jaxcv.task import (
+    Answer,
+    Example,
+    Gallery,
+    Judged,
+    Names,
+    PhotoOptions,
+    Predictions,
+    Presentation,
+    Report,
+    Written,
+)
+from jaxcv.types import Batch
+
+FEATURE = 'label'
+TOP = 3
+"""Classes that are written of each picture."""
+
+
+def labels() -> Presentation:
+    """Presentation of one label for each image: of a classifier, of k nearest neighbours, of a forest.
+
+    Predictions have `label` int [n] and, where there are any, `probabilities` [n classes]. Examples have an `image`
+    and, where the truth is known, a `label`. Class names are those of the feature 'label'; without them, classes are
+    written as numbers.
+
+    Returns:
+        A Presentation. Its answers are `label` and `probabilities`. The worst mistakes are those of the highest
+        probability. A picture is predicted after the transforms of the evaluation, which must leave all pictures of
+        one size.
+
+    Example:
+        >>> answer = {'label': np.int32(1), 'probabilities': np.array([0.25, 0.75])}
+        >>> show = labels()
+        >>> show.write(np.zeros((4, 4, 3), np.uint8), answer, {'label': ('cat', 'dog')}).line
+        'dog 75.0 %  cat 25.0 %'
+        >>> show.judge({'label': 0}, answer).badness
+        1.75
+    """
+    return Presentation(_answer, lambda examples, names: (), _judge, _draw, _report, _photos, _write, most=40)
+
+
+def _answer(predictions: Predictions) -> Mapping[str, Any]:
+    return {name: predictions[name] for name in ('label', 'probabilities') if name in predictions}
+
+
+def _judge(example: Example, answer: Answer) -> Judged:
+    mistake = int(example[FEATURE]) != int(answer['label'])
+    confidence = float(answer['probabilities'].max()) if 'probabilities' in answer else 0.0
+    return Judged(mistake * (1 + confidence), int(mistake), 1)
+
+
+def _draw(gallery: Gallery, names: Names) -> Figure:
+    rows, title = gallery.rows, None
+    known = all(FEATURE in row.example for row in rows)
+    sure = all('probabilities' in row.answer for row in rows)
+    if known and gallery.seen:
+        title = (
+            f'{gallery.mistakes:,} mistake{"s" * (gallery.mistakes != 1)} in {gallery.seen:,} images; '
+            f'{len(rows)} shown, true → predicted'
+        )
+    return viz.prediction_grid(
+        [row.example['image'] for row in rows],
+        [int(row.example[FEATURE]) for row in rows] if known else None,
+        [int(row.answer['label']) for row in rows],
+        names.get(FEATURE, ()),
+        confidences=[float(row.answer['probabilities'].max()) for row in rows] if sure else None,
+        title=title,
+    )
+
+
+def _report(values: Mapping[str, Any], names: Names) -> Report:
+    if 'confusion' not in values:
+        return Report()
+    return Report(figures={'confusion_matrix': viz.confusion_matrix(values['confusion'], names.get(FEATURE, ()))})
+
+
+def _photos(
+    predict: Callable[[Batch], Predictions], examples: Iterable[dict[str, Any]], options: PhotoOptions
+) -> Iterator[Answer]:
+    transformed = (options.transform(example)['image'] for example in examples)
+    while images := list(itertools.islice(transformed, options.batch_size)):
+        answers = jax.device_get(_answer(predict(_padded(images, options.batch_size))))
+        for row in range(len(images)):
+            yield {name: array[row] for name, array in answers.items()}
+
+
+def _padded(images: Sequence[np.ndarray], size: int) -> dict[str, np.ndarray]:
+    """A batch of the images and of zeros, so that each batch has the same shape."""
+    shapes = {image.shape for image in images}
+    if len(shapes) > 1:
+        raise ValueError(
+            f'the transforms of the evaluation leave pictures of {" and ".join(map(str, sorted(shapes)))}: '
+            "give them one size by 'resize' or 'center_crop'"
+        )
+    padding = [np.zeros_like(images[0])] * (size - len(images))
+    return {'image': np.stack([*images, *padding]), 'valid': np.arange(size) < len(images)}
+
+
+def _write(picture: np.ndarray, answer: Answer, names: Names) -> Written:
+    class_names = names.get(FEATURE, ())
+    if 'probabilities' not in answer:
+        name = viz.class_name(class_names, int(answer['label']))
+        return Written({'predictions': [{'class': name}]}, name)
+    best = np.argsort(-answer['probabilities'])[:TOP].tolist()
+    guesses = [(viz.class_name(class_names, i), round(float(answer['probabilities'][i]), 4)) for i in best]
+    rows = [{'class': name, 'probability': probability} for name, probability in guesses]
+    line = '  '.join(f'{name} {100 * probability:.1f} %' for name, probability in guesses)
+    return Written({'predictions': rows}, line)

@@ -1,0 +1,41 @@
+"""Parameters as the model alone would make them, and a module of NNX that draws dropout as it is made."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from jaxcv import models, tasks
+from jaxcv.tasks.network import log_probabilities
+
+
+class Dropped(nn.Module):
+    """A classifier that draws from 'dropout' when it is initialized."""
+
+    @nn.compact
+    def __call__(self, images, *, train=False):
+        kernel = self.param('kernel', lambda key: jax.random.normal(key, (images[0].size, 3)))
+        self.make_rng('dropout')
+        return images.reshape(len(images), -1) @ kernel
+
+
+@pytest.mark.parametrize('model', [models.alexnet(num_classes=3, dropout=0.5), models.linear_classifier(num_classes=3)])
+def test_initial_parameters_are_the_models_own(model):
+    batch = {'image': jnp.zeros((1, 64, 64, 3))}
+    task = tasks.classification(model, num_classes=3)
+    for seed in (0, 7):
+        own = jax.jit(model.init)(jax.random.key(seed), batch['image'])
+        jax.tree.map(np.testing.assert_array_equal, jax.jit(task.init)(jax.random.key(seed), batch), own)
+
+
+def test_a_module_that_draws_dropout_at_its_start():
+    task = tasks.classification(Dropped(), num_classes=3)
+    variables = task.init(jax.random.key(0), {'image': jnp.zeros((1, 2, 2, 1))})
+    assert variables['params']['kernel'].shape == (4, 3)
+
+
+def test_log_probabilities_of_nothing_are_finite():
+    found = log_probabilities(jnp.array([0.0, 0.25, 0.75]))
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(jax.nn.softmax(found), [0, 0.25, 0.75], atol=1e-7)
