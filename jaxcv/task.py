@@ -1,9 +1,10 @@
-"""The contracts: what a task is to a train step, to an evaluation and to the people who look at its answers.
+"""The contracts between a task and all that runs it: training, evaluation, prediction and export.
 
 A task is to a model what an optax `GradientTransformation` is to an optimizer: a NamedTuple of pure functions, made by
 a factory that closes over the model, the loss and the metrics. So one train step and one loop serve classification,
-segmentation, detection, embeddings, stereo and flow. A task says how it learns (`init`, `loss`, `predict`, `metrics`,
-`best`), and what people see of it (`presentation`); launchers are loops over both and never ask which task it is.
+segmentation, detection, embeddings, stereo and flow. A task defines how it learns (`init`, `loss`, `predict`,
+`metrics`, `best`) and how its answers are shown (`presentation`); launchers are loops over both and never test which
+task it is.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 from jaxcv.types import Array, Batch, PRNGKeyArray, PyTree, Scalar, Variables
 
 BATCH_MOMENTS = 'batch_moments'
-"""If a loss is given a state with this collection, empty, batch norms leave their batch's statistics in it."""
+"""A collection: if the state of a loss has it, empty, batch norms put the statistics of their batch into it."""
 
 Predictions = Mapping[str, Any]
 """The result of `Task.predict`: arrays of fixed shape that share the batch's axis; `valid` marks the real rows."""
@@ -30,7 +31,7 @@ Names = Mapping[str, Sequence[str]]
 class LossOutput(NamedTuple):
     """A loss as a sum and its weight, so that devices, hosts and micro-batches of unequal masks add up exactly.
 
-    The loss that is minimized is `total / weight`, both summed over the global batch. A mean of means is not that.
+    The loss that is minimized is `total / weight`, both summed over the global batch; a mean of means differs from it.
     There is one weight. A loss of several terms normalizes each of them within its image (by 256 sampled anchors, by
     the image's own positives), and its weight is the number of valid images.
     """
@@ -46,7 +47,7 @@ class LossOutput(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """How a value is written, and which way is better.
+    """Unit of a value: how it is written, and which direction is better.
 
     Example:
         >>> SHARE.format(0.9966), LOSS.format(0.52781)
@@ -54,17 +55,17 @@ class Unit(NamedTuple):
     """
 
     name: str
-    """Written behind the number, and the axis of its plot: '%', 'pixels'; '' for a number without unit."""
+    """Written after the number; values of one name share a plot: '%', 'pixels'. '' is a number without unit."""
     better: Literal['max', 'min'] | None
     """None: the value is a count or a description, and runs cannot be ranked by it."""
     factor: float = 1.0
-    """What the value is multiplied by to be written: 100 for a share in per cent."""
+    """Factor from the value to the written number: 100 for a share in per cent."""
     digits: int = 4
     axes: tuple[str, ...] = ()
     """The axes of a value that is an array, such as `('class',)`; a number has none."""
 
     def format(self, value: float) -> str:
-        """The value as it is written in tables."""
+        """Write a value, as in tables."""
         number = f'{self.factor * value:.{self.digits}f}' if self.digits else f'{self.factor * value:,.0f}'
         return f'{number} {self.name}'.rstrip()
 
@@ -80,7 +81,7 @@ def add(left: PyTree, right: PyTree) -> PyTree:
 
 
 class Metric(NamedTuple):
-    """One state, from which one or several named values are computed.
+    """Metric: one state, from which one or several named values are computed.
 
     A metric on the device adds up: `compute(merge(measure(batch 1), measure(batch 2), ...))`. One on the host collects:
     the rows that `measure` gives for each example are gathered over all processes, those of padding are dropped, and
@@ -89,9 +90,9 @@ class Metric(NamedTuple):
 
     measure: Callable[[Predictions, Batch], PyTree]
     """(predictions, batch) -> the batch's contribution, in jit, of fixed shapes. On the device it leaves out the rows
-    whose `predictions['valid']` is False; on the host every leaf has the batch's axis first."""
+    whose `predictions['valid']` is False; on the host the first axis of every leaf is the batch's."""
     compute: Callable[[PyTree], Mapping[str, Any]]
-    """The merged contributions -> {value name: number or array}. On the host in NumPy."""
+    """The merged contributions, as NumPy arrays -> {value name: number or array}. Not in jit."""
     units: Mapping[str, Unit]
     """{value name: Unit}, for each name that `compute` returns."""
     merge: Callable[[PyTree, PyTree], PyTree] = add
@@ -100,13 +101,13 @@ class Metric(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """How wrong an answer is."""
+    """Error of an answer."""
 
     badness: float
-    """Orders the pictures of the worst: larger is worse."""
+    """The order of the worst examples: larger is worse."""
     mistakes: int
     of: int
-    """How many things there were to be right or wrong about: 1 label, so many pixels or boxes."""
+    """The number of things that can be right or wrong: 1 label, or so many pixels or boxes."""
 
 
 class Shown(NamedTuple):
@@ -119,16 +120,17 @@ class Shown(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """Examples to be drawn, and the counts over all that were seen."""
+    """Examples to be drawn, and counts over all examples, of which these are the worst."""
 
     rows: tuple[Shown, ...] = ()
     seen: int = 0
+    """All examples; 0 if nothing was counted."""
     mistakes: int = 0
     of: int = 0
 
 
 class Report(NamedTuple):
-    """What is told about the values of an evaluation beside the numbers themselves."""
+    """Report on the values of an evaluation, in addition to the numbers themselves."""
 
     lines: Mapping[str, str] = {}
     """Rows of the table, such as the IoU of each class."""
@@ -139,18 +141,18 @@ class Report(NamedTuple):
 
 
 class Written(NamedTuple):
-    """An answer for a file of the user's."""
+    """An answer for one of the user's files."""
 
     row: Mapping[str, Any]
     """Its entry in predictions.json."""
     line: str
-    """What is printed behind the file's name."""
+    """Printed after the file's name."""
     pictures: Mapping[str, np.ndarray] = {}
     """Suffix of the file name, such as 'mask' -> uint8 `[h w]` or RGB `[h w 3]`."""
 
 
 class PhotoOptions(NamedTuple):
-    """What a presentation needs to answer for pictures of any size."""
+    """How pictures of any size are brought to the model."""
 
     shape: tuple[int, ...]
     """Rows, columns and channels of the images that the model was trained on."""
@@ -159,28 +161,29 @@ class PhotoOptions(NamedTuple):
     resize: Callable[[dict[str, Any]], dict[str, Any]]
     """Those of them that resize the whole image, without crop or padding; or the scaling that the user asks for."""
     batch_size: int = 1
-    """Pictures, or windows of one, to be predicted at a time."""
+    """Pictures, or windows of one, in one call of `predict`."""
 
 
 class Presentation(NamedTuple):
-    """What people see of a task. There is one for each kind of answer: labels, masks, boxes, fields, pairs.
+    """Presentation of answers to people; one for each kind of answer: labels, masks, boxes, fields, pairs.
 
-    All are functions on the host without state, but for `answer`, which runs on the device. None needs a Task: k-NN,
-    forests and cascades are shown by the same functions.
+    All are functions on the host without state, except `answer`, which runs on the device. None needs a Task: the
+    answers of k nearest neighbours, forests and cascades are shown by the same functions.
     """
 
     answer: Callable[[Predictions], Mapping[str, Any]]
-    """predictions -> the arrays that are shown, exported and written, by name; never the logits. In jit."""
+    """predictions -> {name: array} of the arrays that are shown, exported and written; never the logits. In jit."""
     inspect: Callable[[Iterable[Example], Names], Sequence[str]]
     """(the first raw examples, names) -> warnings: masks in black and white, boxes outside of their image."""
     judge: Callable[[Example, Answer], Judged]
+    """(example with its truth, answer) -> Judged."""
     draw: Callable[[Gallery, Names], Any]
     """(gallery, names) -> a matplotlib figure: the truth, where there is one, beside the answer."""
     report: Callable[[Mapping[str, Any], Names], Report]
     """(value name -> value, names) -> Report."""
     photos: Callable[[Callable[[Batch], Predictions], Iterable[dict[str, Any]], PhotoOptions], Iterator[Answer]]
-    """(compiled batch -> predictions, decoded examples of any size, options) -> an answer for each, in the picture's
-    own pixels. It takes many, so that small pictures share a batch, and yields as it goes."""
+    """(compiled batch -> predictions, decoded examples of any size, options) -> an answer for each, in its own pixels.
+    It takes an iterable, so that pictures share a batch, and reads no further than the batch it yields from."""
     write: Callable[[np.ndarray, Answer, Names], Written]
     """(the picture, its answer, names) -> Written."""
     most: int = 8
@@ -188,7 +191,7 @@ class Presentation(NamedTuple):
 
 
 class Task(NamedTuple):
-    """Pure functions that close over a model: all that training, evaluation, prediction and export need to know."""
+    """Task: pure functions that close over a model, all that training, evaluation, prediction and export need."""
 
     init: Callable[[PRNGKeyArray, Batch], Variables]
     """(key, batch) -> variables, `{'params': ..., 'batch_stats': ...}`."""
@@ -199,12 +202,12 @@ class Task(NamedTuple):
     metrics: Mapping[str, Metric]
     """Name -> Metric. The names of all their values differ."""
     best: str = 'loss'
-    """The value that a run is judged by; its Unit says which way is better."""
+    """The value by which runs are compared; its Unit has the direction."""
     presentation: Presentation | None = None
-    """What people see. `jaxcv.training` never looks at it; None, in a task that no launcher runs, shows nothing."""
+    """How answers are shown; `jaxcv.training` does not use it. None is for tasks that no launcher runs."""
     decide: Callable[[Array], Predictions] | None = None
-    """Probabilities `[n classes]` or `[n h w classes]` -> what `predict` says of them: by it, predictions whose
-    `logits` have these shapes are averaged over networks and views. None: they cannot be averaged."""
+    """Probabilities `[n classes]` or `[n h w classes]` -> the predictions that follow from them, without `valid`. With
+    it, predictions whose `logits` have these shapes are averaged over networks and views. None: they cannot be."""
 
     @property
     def units(self) -> dict[str, Unit]:

@@ -42,7 +42,7 @@ def softmax_cross_entropy(
     """
     targets, known = _smoothed_targets(logits, labels, label_smoothing)
     log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
-    # 0 log 0 = 0: a class that is masked out with -inf costs nothing unless it is the label.
+    # 0 log 0 = 0: a class that is masked out with -inf adds nothing unless it is the label.
     losses = -jnp.sum(jnp.where(targets == 0, 0, targets * log_probabilities), axis=-1)
     return jnp.where(known, losses, jnp.nan)
 
@@ -53,10 +53,10 @@ def kl_divergence(
     *,
     label_smoothing: float = 0.0,
 ) -> Float[Array, '*n']:
-    """Kullback-Leibler divergence of the softmax of the logits from the labels: label smoothing's other form.
+    """Kullback-Leibler divergence of the softmax of the logits from the labels.
 
     `L = Σ_j t_j log(t_j / softmax(s)_j)`, `t = (1 - a) y + a / classes`. It is `softmax_cross_entropy` less the
-    entropy of `t`, on which no parameter has an influence: the gradient is the same, and the least value is 0.
+    entropy of `t`, which depends on no parameter: the gradient is the same, and the least value is 0.
 
     Args:
         logits: class scores `s`, `[*n, classes]`, of any float type; the loss is computed in float32.
@@ -90,14 +90,14 @@ def sigmoid_cross_entropy(
     *,
     label_smoothing: float = 0.0,
 ) -> Float[Array, '*n']:
-    """Sum over the classes of the binary cross-entropies, for labels that do not exclude one another.
+    """Binary cross-entropies, summed over the classes, for labels that do not exclude one another.
 
     `L = -Σ_j t_j log σ(s_j) + (1 - t_j) log σ(-s_j)`, `t = (1 - a) y + a / 2`.
 
     Args:
         logits: class scores `s`, `[*n, classes]`, of any float type; the loss is computed in float32.
         labels: class indices `[*n]`, or multi-hot labels `[*n, classes]` with values in `[0, 1]`.
-        label_smoothing: `a` in `[0, 1]`, which draws both answers of each class towards 1/2.
+        label_smoothing: `a` in `[0, 1]`, which moves both targets of each class towards 1/2.
 
     Returns:
         One loss per example, float32 `[*n]`; NaN where an integer label is outside `[0, classes)`.
@@ -121,9 +121,10 @@ def sigmoid_cross_entropy(
 def zero_one(
     logits: Float[Array, '*n classes'], labels: Int[Array, '*n'] | Float[Array, '*n classes']
 ) -> Float[Array, '*n']:
-    """1 where the highest score is not the label's, else 0: the error that a classifier is judged by.
+    """Zero-one loss: 1 if the highest score is not the label's, else 0.
 
-    `L = [argmax_j s_j ≠ y]`; of equal scores the first counts as highest. Its gradient is zero everywhere.
+    `L = [argmax_j s_j ≠ y]`; of equal scores the first is the highest. Its gradient is zero everywhere: it is a
+    measure of error, not a loss to train with.
 
     Args:
         logits: class scores `s`, `[*n, classes]`.
@@ -192,14 +193,14 @@ def focal(
 
 
 def hinge(logits: Float[Array, '*n classes'], labels: Int[Array, '*n'], *, margin: float = 1.0) -> Float[Array, '*n']:
-    """The multi-class support vector machine's loss: each wrong class must score less than the label by a margin.
+    """Hinge loss of the multi-class SVM: each wrong class must score less than the label by a margin.
 
     `L = Σ_{j≠y} max(0, s_j - s_y + margin)`.
 
     Args:
         logits: class scores `s`, `[*n, classes]`, of any float type; the loss is computed in float32.
         labels: class indices `y`, `[*n]`.
-        margin: the difference of scores that is asked for.
+        margin: the difference of scores from which on the loss is 0.
 
     Returns:
         One loss per example, float32 `[*n]`; NaN where a label is outside `[0, classes)`.
@@ -223,7 +224,7 @@ def hinge(logits: Float[Array, '*n classes'], labels: Int[Array, '*n'], *, margi
 
 
 def _targets(logits: Array, labels: Array) -> tuple[Array, Array]:
-    """Labels of either form as float32 `[*n, classes]`, and which examples have a label that exists, `[*n]`."""
+    """Labels of either form as float32 `[*n, classes]`, and which examples have a label that is a class, `[*n]`."""
     classes = logits.shape[-1]
     if labels.shape == logits.shape:
         return labels.astype(jnp.float32), jnp.ones(logits.shape[:-1], bool)

@@ -7,7 +7,7 @@ from jaxcv.types import PyTree, Scalar
 
 
 def weight_penalty(params: PyTree, *, l1: float = 0.0, l2: float = 0.0) -> Scalar:
-    """The size of the weights, to be added to the mean loss.
+    """L1 and L2 penalty on the weights, to be added to the mean loss.
 
     `R = l1 Σ|w| + l2/2 Σw²`, over the arrays of more than one axis: biases, and the scales of normalizations, are left
     out. Its gradient is `l1 sign(w) + l2 w`. Adaptive optimizers rescale that with the rest of the gradient; decoupled
@@ -32,6 +32,6 @@ def weight_penalty(params: PyTree, *, l1: float = 0.0, l2: float = 0.0) -> Scala
     if l1 < 0 or l2 < 0:
         raise ValueError(f'l1 and l2 must not be negative, got l1={l1} and l2={l2}')
     weights = [leaf.astype(jnp.float32) for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
-    # w sign(w), not abs(w), whose gradient at 0 is 1 in JAX: a weight that is 0 is to stay there.
+    # w sign(w), not abs(w), whose gradient at 0 is 1 in JAX: a weight of 0 must stay 0.
     penalties = [jnp.sum(l1 * w * jnp.sign(w) + l2 / 2 * jnp.square(w)) for w in weights]
     return sum(penalties, start=jnp.zeros(()))

@@ -21,7 +21,7 @@ def dice(
     classes: Literal['present', 'all'] = 'present',
     smoothing: float = 1.0,
 ) -> Float[Array, '*n']:
-    """One minus the overlap of the softmax with the mask, averaged over the classes: each counts, however small.
+    """Dice loss: one minus the overlap of the softmax with the mask, averaged over the classes, however small they are.
 
     `L = 1 - mean_c (2 Σ_i p_ic y_ic + a) / (Σ_i p_ic + Σ_i y_ic + a)`, over the pixels i that are not `IGNORED`, with
     `p = softmax(s)`, `y` the one-hot label and `a` the smoothing.

@@ -1,11 +1,11 @@
 """Metrics of classifiers.
 
 All read `predictions = {'logits': [n, classes], 'valid': bool [n]}` and `batch = {'label': int [n] or [n, classes]}`;
-where the label is a distribution over the classes, its mode is the true class. A row that is not valid counts for
-nothing, even if it holds NaN. With no valid row at all, a mean is NaN.
+where the label is a distribution over the classes, its mode is the true class. Rows that are not valid are left out,
+even if they hold NaN. With no valid row at all, a mean is NaN.
 
-Counts are int32, exact up to 2^31 examples. Sums of floats carry their rounding error along (compensated summation),
-so that they stay as accurate as one batch's sum, however many batches follow.
+Counts are int32, exact up to 2^31 examples. Sums of floats are compensated by their rounding error, and so
+as accurate as the sum of one batch, however many batches follow.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,12 +31,12 @@ class _Bins(NamedTuple):
 
 
 def top_k_accuracy(*, k: int = 1) -> Metric:
-    """The share of examples whose true class is among the k highest scores.
+    """Top-k accuracy: the share of examples whose true class is among the k highest scores.
 
     `1/n Σ_i [rank of y_i in s_i < k]`; of equal scores the smaller class index ranks first.
 
     Args:
-        k: how many guesses are allowed, at least 1. With no fewer guesses than classes every label is among them.
+        k: the number of guesses, at least 1. With as many guesses as classes every label is among them.
 
     Returns:
         A Metric of the value `top1`, `top5`, ... by its k: a float32 scalar in [0, 1]. An example with NaN for a
@@ -68,7 +68,7 @@ def top_k_accuracy(*, k: int = 1) -> Metric:
 
 
 def mean_loss(*, loss: Callable[..., Array]) -> Metric:
-    """The mean of a loss over the examples, `1/n Σ_i loss(s_i, y_i)`.
+    """Mean of a loss over the examples, `1/n Σ_i loss(s_i, y_i)`.
 
     Args:
         loss: (logits, labels) -> one value per example, such as `jaxcv.losses.softmax_cross_entropy`.
@@ -91,7 +91,7 @@ def mean_loss(*, loss: Callable[..., Array]) -> Metric:
 
 
 def confusion_matrix(*, num_classes: int) -> Metric:
-    """How often each class was taken for each other one.
+    """Confusion matrix: the number of examples of each class that are predicted as each class.
 
     `C_jk = Σ_i [y_i = j] [argmax s_i = k]`: rows are true classes, columns predicted ones.
 
@@ -112,7 +112,7 @@ def confusion_matrix(*, num_classes: int) -> Metric:
 
     def measure(logits: Array, label: Array, valid: Array) -> Array:
         true = _true_class(label)
-        # A negative index would count from the end; one past the end is dropped.
+        # Row `num_classes` does not exist and is dropped; a negative one would be counted from the end.
         row = jnp.where(valid & (true >= 0), true, num_classes)
         counts = jnp.zeros((num_classes, num_classes), jnp.int32)
         return counts.at[row, jnp.argmax(logits, axis=-1)].add(1, mode='drop')
@@ -122,7 +122,7 @@ def confusion_matrix(*, num_classes: int) -> Metric:
 
 
 def expected_calibration_error(*, bins: int = 15) -> Metric:
-    """How far the classifier's confidence is from its accuracy.
+    """Expected calibration error: the mean gap between a classifier's confidence and its accuracy.
 
     `Σ_b n_b / n · |accuracy_b - confidence_b|`, where the confidence of an example is its highest softmax probability,
     and bin b holds those in `(b / bins, (b + 1) / bins]`.
@@ -151,7 +151,7 @@ def expected_calibration_error(*, bins: int = 15) -> Metric:
         confidence = jax.nn.softmax(logits.astype(jnp.float32)).max(axis=-1)
         index = jnp.clip(jnp.ceil(confidence * bins) - 1, 0, bins - 1)
         member = (index[:, None] == jnp.arange(bins)) & valid[:, None]
-        # NaN falls into no bin by comparison: the first one takes it, and the value becomes NaN.
+        # NaN is in no bin by comparison; in the first one it makes the value NaN.
         member = member.at[:, 0].set(member[:, 0] | (jnp.isnan(confidence) & valid))
         right = jnp.argmax(logits, axis=-1) == _true_class(label)
         return _Bins(

@@ -22,8 +22,8 @@ from jaxcv.metrics.sums import Count, Sum, count, exact, float_sum, merge, value
 from jaxcv.task import COUNT, LOSS, SHARE, Metric, Unit
 from jaxcv.types import IGNORED, Array
 
-PAPERS_TOLERANCE = 0.0075
-"""Of the image's diagonal, Csurka et al."""
+TOLERANCE = 0.0075
+"""The share of the image's diagonal within which boundaries match, in Csurka et al."""
 
 
 class _Mean(NamedTuple):
@@ -92,16 +92,16 @@ def segmentation_confusion(*, num_classes: int) -> Metric:
 
 
 def boundary_f_score(*, num_classes: int, tolerance: float | None = None) -> Metric:
-    """How well the outlines of the classes fit, by the F-score of the pixels beside them.
+    """Boundary F-score: how well the predicted outlines of the classes match the true ones.
 
     Of each image and class: precision P is the share of the predicted boundary's pixels with a pixel of the true
     boundary of that class within the tolerance, recall R the reverse, and `F = 2 P R / (P + R)`. An image's score is
     the mean of F over the classes that it has in truth or in prediction, and the value the mean over the images.
 
     Boundaries are those of `jaxcv.ops.mask_boundaries`: on both sides of a line between two classes, not along the
-    edge of the image or of ignored pixels. (Where each outline is itself ignored, as in PASCAL VOC's masks, little is
-    left to be measured.) F is 1 where truth and prediction both have the class, but no boundary of it, and 0 where
-    only one has a boundary, or only one the class.
+    edge of the image or of ignored pixels. In masks whose outlines are themselves ignored, such as PASCAL VOC's, few
+    boundaries are left. F is 1 if truth and prediction both have the class but no boundary of it, and 0 if only one
+    has a boundary, or only one the class.
 
     Args:
         num_classes: the number of classes.
@@ -127,7 +127,7 @@ def boundary_f_score(*, num_classes: int, tolerance: float | None = None) -> Met
         raise ValueError(f'tolerance must not be negative, got {tolerance}')
 
     def of_each_class(labels: Array) -> Array:
-        """[n h w] -> [n classes], how many there are; `num_classes` is none."""
+        """[n h w] -> the number of pixels of each class [n classes]; `num_classes` stands for none."""
         return jax.vmap(lambda one: _histogram(one, num_classes))(labels)
 
     def measure(predictions: Any, batch: Any) -> _Mean:
@@ -135,7 +135,7 @@ def boundary_f_score(*, num_classes: int, tolerance: float | None = None) -> Met
         labelled = ops.labelled_pixels(masks, predictions['valid'])
         true, predicted = (jnp.where(labelled, mask, IGNORED) for mask in (masks, predictions['mask']))
         true_edge, edge = (jnp.where(ops.mask_boundaries(mask), mask, num_classes) for mask in (true, predicted))
-        radius = PAPERS_TOLERANCE * math.hypot(*masks.shape[1:]) if tolerance is None else tolerance
+        radius = TOLERANCE * math.hypot(*masks.shape[1:]) if tolerance is None else tolerance
         found = jnp.where(_is_near(true_edge, edge, radius), true_edge, num_classes)
         right = jnp.where(_is_near(edge, true_edge, radius), edge, num_classes)
 
@@ -153,7 +153,7 @@ def boundary_f_score(*, num_classes: int, tolerance: float | None = None) -> Met
 
 
 def mean_pixel_loss(*, loss: Callable[..., Array]) -> Metric:
-    """The mean of a loss over the pixels, or over the images where it gives one value for each.
+    """Mean of a loss over the pixels; or over the images, for a loss with one value an image.
 
     `1/n Σ_i loss(s_i, y_i)`, over the n pixels that are not ignored, or the n images that have one.
 
@@ -185,7 +185,7 @@ def _mean(measure: Callable[[Any, Any], _Mean], name: str, unit: Unit) -> Metric
 
 
 def _histogram(numbers: Array, size: int) -> Array:
-    """How often each of `0, ..., size - 1` occurs, int32; larger ones are dropped.
+    """The counts of `0, ..., size - 1`, int32 [size]; larger numbers are dropped.
 
     Measured on the CPU with 21 classes, 2.5 ns a pixel; as a product of one-hot matrices 42, by sorting 59.
     """
@@ -199,9 +199,9 @@ def _is_near(labels: Array, others: Array, radius: float) -> Array:
     steps = steps[np.hypot(*steps.T) <= radius] + reach
     padded = jnp.pad(others, ((0, 0), (reach, reach), (reach, reach)), constant_values=-1)
 
-    # Pixel by pixel of the disk, so that no class needs a picture of its own.
-    def look(near: Array, step: Array) -> tuple[Array, None]:
-        there = jax.lax.dynamic_slice(padded, (0, step[0], step[1]), labels.shape)
-        return near | (there == labels), None
+    # One shift of the image for each pixel of the disk: no distance transform of every class is needed.
+    def compare(near: Array, step: Array) -> tuple[Array, None]:
+        shifted = jax.lax.dynamic_slice(padded, (0, step[0], step[1]), labels.shape)
+        return near | (shifted == labels), None
 
-    return jax.lax.scan(look, jnp.zeros(labels.shape, bool), jnp.asarray(steps, jnp.int32))[0]
+    return jax.lax.scan(compare, jnp.zeros(labels.shape, bool), jnp.asarray(steps, jnp.int32))[0]

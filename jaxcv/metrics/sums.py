@@ -1,7 +1,7 @@
-"""Sums that stay exact, or nearly so, however many batches follow; the states of all metrics are made of them.
+"""Sums over any number of batches, exact or nearly so, of which the contributions of metrics are made.
 
-Counts of examples are plain int32, exact up to 2^31. Pixels are more than that soon: `Count` has two int32, as JAX has
-no 64-bit integers unless asked to. Sums of floats carry their rounding error along.
+Counts of examples are plain int32, exact up to 2^31. Pixels are soon more: `Count` has two int32, as JAX has no 64-bit
+integers by default. Sums of floats are compensated by their rounding error.
 """
 
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ _BITS = 30  # two numbers of so many bits add up to an int32
 
 
 class Sum(NamedTuple):
-    """A float32 sum, and beside it the sum of its rounding errors."""
+    """A float32 sum, and the sum of its rounding errors."""
 
     total: Array
     error: Array
@@ -36,13 +36,13 @@ def float_sum(values: Array) -> Sum:
 
 
 def count(numbers: Array) -> Count:
-    """Whole numbers of at least 0 that one int32 holds, as those of one batch do."""
+    """Convert the counts of one batch, which fit an int32 and are at least 0."""
     numbers = jnp.asarray(numbers, jnp.int32)
     return Count(numbers >> _BITS, numbers & (2**_BITS - 1))
 
 
 def merge(left: Any, right: Any) -> Any:
-    """Two states of the same structure, added."""
+    """Add two states of the same structure."""
     return jax.tree.map(_add, left, right, is_leaf=lambda node: isinstance(node, Sum | Count))
 
 
@@ -53,7 +53,7 @@ def _add(left: Any, right: Any) -> Any:
     if not isinstance(left, Sum):
         return left + right
     total = left.total + right.total
-    # Knuth's two-sum: exactly what rounding took from the addition.
+    # Knuth's two-sum: `lost` is exactly the rounding error of the addition.
     gained = total - left.total
     lost = (left.total - (total - gained)) + (right.total - gained)
     return Sum(total, left.error + right.error + lost)

@@ -32,7 +32,7 @@ def segmentation(
 
     Args:
         model: a Linen module, `apply(variables, images [n h w c], train=...) -> logits [n h w classes]`.
-        num_classes: the number of classes, 2 to 255: an object and what is behind it are two.
+        num_classes: the number of classes, 2 to 255; the background is one.
         loss: (logits [n h w classes], masks [n h w]) -> [n h w], or [n], as `losses.dice`. It may be NaN where the
             mask is `IGNORED`.
         auxiliary_weights: `w_k`, for a model whose `method='with_auxiliary'` gives (logits, auxiliary logits, ...).
@@ -47,7 +47,7 @@ def segmentation(
         Predictions are `logits` [n h w classes], `mask` int32 [n h w] and `valid` [n].
 
     Raises:
-        ValueError: there are less than 2 classes or more than 255, or auxiliary weights for a model that never has such
+        ValueError: there are less than 2 classes or more than 255, or auxiliary weights for a model without such
             heads; (when called) the batch has no masks, the model is no segmenter, or it has another number of classes
             or of auxiliary heads.
 

@@ -16,13 +16,13 @@ from jaxcv.types import Array, UInt8, Variables
 def windowed(
     task: Task, *, window: Size, overlap: Size, batch_size: int = 1
 ) -> Callable[[Variables, np.ndarray], UInt8[np.ndarray, 'h w']]:
-    """What a segmentation task predicts of images of any size, by `sliding_windows`.
+    """Prediction of a segmentation task for images of any size, by `jaxcv.ops.sliding_windows`.
 
     Args:
-        task: whose predictions have `logits` [n h w classes].
+        task: with predictions that have `logits` [n h w classes].
         window: height and width of the windows, in pixels.
-        overlap: how many pixels neighbours share at least.
-        batch_size: windows at a time.
+        overlap: pixels that neighbouring windows share at least.
+        batch_size: windows in one call.
 
     Returns:
         A function (variables, image [h w c], uint8 or float in [0, 1]) -> mask, uint8 [h w]. The task's `predict` is

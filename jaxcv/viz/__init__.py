@@ -1,4 +1,4 @@
-"""Drawings: functions that return a matplotlib `Figure` and touch no global state, and `save`, which writes one."""
+"""Figures: functions that draw arrays and return a matplotlib `Figure`, without global state; `save` writes one."""
 
 from jaxcv.viz.confusion import confusion_matrix
 from jaxcv.viz.curves import learning_curves, loss_curves

@@ -1,4 +1,4 @@
-"""Which classes a classifier takes for which."""
+"""Confusion matrices."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,10 @@ _MOST_COUNTS, _MOST_NAMES = 20, 120
 
 
 def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str] = (), *, title: str | None = None) -> Figure:
-    """Draw a confusion matrix, each row shaded by its own share, with the recall of each class beside it.
+    """Draw a confusion matrix, its cells shaded by their share of the row, with bars of each class's recall.
 
-    Up to 20 classes the cells show their counts; with more, colour alone. The shade grows with the square root of the
-    share, so that one mistake in a hundred can be seen.
+    Up to 20 classes the cells show their counts; with more, only colours. The shade grows with the square root of the
+    share, so that one mistake in a hundred is visible.
 
     Args:
         matrix: counts `[classes, classes]`: rows are true classes, columns predicted ones.

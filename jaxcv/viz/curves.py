@@ -1,4 +1,4 @@
-"""The course of a training run."""
+"""Curves of training runs: learning curves of one, losses of several."""
 
 import itertools
 import math
@@ -57,8 +57,8 @@ def learning_curves(
     for (kind, better), names in groups.items():
         panel = 'Score' if (kind, better) == (SHARE.name, SHARE.better) else f'{kind} ({better})' if better else kind
         panels[panel] = _lines(series, names), units[names[0]]
-    rates = {name: series[name] for name in ('learning_rate', 'train/learning_rate') if name in series}
-    panels['Learning rate'] = rates, RATE
+    rates = ('learning_rate', 'train/learning_rate')
+    panels['Learning rate'] = {str(name): series[name] for name in rates if name in series}, RATE
     panels = {name: panel for name, panel in panels.items() if panel[0]}
     if not panels:
         raise ValueError(f'no losses, scores or learning rates in {len(records)} records: nothing to draw')

@@ -34,14 +34,15 @@ def dots(
         ['91.0', '94.0']
     """
     if reference is not None:
-        axes.axvline(np.mean(rows[reference]), color=MUTED, linewidth=0.8, linestyle=':')
+        axes.axvline(float(np.asarray(rows[reference]).mean()), color=MUTED, linewidth=0.8, linestyle=':')
     for place, values in enumerate(map(np.asarray, rows.values())):
         mean, error = values.mean(), values.std(ddof=1) / np.sqrt(len(values))
         axes.plot(values, [place] * len(values), '.', color=BLUE, alpha=0.3, markersize=6, markeredgewidth=0)
         axes.errorbar(mean, place, xerr=error, fmt='o', color=ORANGE, markersize=5, capsize=3)
         if digits is not None:
-            above = {'xytext': (0, 7), 'textcoords': 'offset points', 'ha': 'center', 'fontsize': 9}
-            axes.annotate(f'{mean:.{digits}f}', (mean, place), **above)
+            axes.annotate(
+                f'{mean:.{digits}f}', (mean, place), (0, 7), textcoords='offset points', ha='center', fontsize=9
+            )
     axes.set_yticks(range(len(rows)), list(rows), color=INK, parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.6)  # the first row on top
     style(axes, grid=False)

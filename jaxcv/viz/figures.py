@@ -1,4 +1,4 @@
-"""What all drawings share: their colours, their axes, and how they reach the disk."""
+"""Shared parts of all figures: colours, axes, titles and names; saving and rendering."""
 
 import os
 import tempfile
@@ -16,11 +16,11 @@ WRONG = '#d62728'
 
 
 def save(figure: Figure, path: str | os.PathLike, *, dpi: int = 120) -> Path:
-    """Write a figure as PNG; whoever looks at the path finds the whole file, the old or the new one.
+    """Write a figure as PNG, atomically: the path always holds a whole file, the old or the new one.
 
     Args:
-        figure: what a function of this package returned.
-        path: where to; missing folders are made.
+        figure: from a function of this package.
+        path: of the file; missing folders are made.
         dpi: pixels an inch.
 
     Returns:
@@ -33,7 +33,7 @@ def save(figure: Figure, path: str | os.PathLike, *, dpi: int = 120) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside its place and then renamed, which is atomic within a folder.
+    # Written in the same folder and then renamed, which is atomic.
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
     try:
         with os.fdopen(handle, 'wb') as file:
@@ -47,10 +47,10 @@ def save(figure: Figure, path: str | os.PathLike, *, dpi: int = 120) -> Path:
 
 
 def rendered(figure: Figure, *, dpi: int = 120) -> np.ndarray:
-    """The pixels of a figure, as TensorBoard and notebooks show them.
+    """Pixels of a figure, for TensorBoard and notebooks.
 
     Args:
-        figure: what a function of this package returned.
+        figure: from a function of this package.
         dpi: pixels an inch.
 
     Returns:
@@ -70,7 +70,7 @@ def rendered(figure: Figure, *, dpi: int = 120) -> np.ndarray:
 
 
 def style(axes: Axes, *, grid: bool = True) -> None:
-    """Quiet axes: no box, light lines behind the data."""
+    """Remove the axes' box, and draw light grid lines behind the data."""
     axes.spines[['top', 'right']].set_visible(False)
     axes.spines[['left', 'bottom']].set_color(MUTED)
     axes.tick_params(colors=MUTED, labelsize=9)
@@ -80,12 +80,12 @@ def style(axes: Axes, *, grid: bool = True) -> None:
 
 
 def headline(figure: Figure, text: str) -> None:
-    """A line at the top left that says what is to be seen."""
+    """Set the figure's title, at the top left."""
     figure.suptitle(text, x=0.01, ha='left', fontsize=12, fontweight='bold', color=INK, parse_math=False)
 
 
 def shorten(name: str, length: int) -> str:
-    """The name, with an ellipsis for its middle where it is longer than that: often only the ends tell names apart."""
+    """Replace the middle of a longer name by an ellipsis: names often differ at their ends only."""
     if len(name) <= length:
         return name
     tail = length // 3

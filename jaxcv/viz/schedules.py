@@ -1,4 +1,4 @@
-"""What schedules look like."""
+"""Plots of schedules."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,8 @@ def schedules(
     """Draw schedules, each in a panel of its own: the value over the updates 0 to `total_steps - 1`.
 
     Args:
-        schedules: name -> schedule (update -> value), of learning rates, momenta or anything else; or the values
-            themselves, one an update, for what is no function of the update, such as `optim.reduce_on_plateau`.
+        schedules: name -> schedule (update -> value), of learning rates, momenta or anything else; or its values, one
+            an update, for a rate that is no function of the update, such as `optim.reduce_on_plateau`.
         total_steps: number of updates to draw.
         columns: panels in a row.
         title: the headline.
@@ -48,7 +48,7 @@ def schedules(
         if not callable(schedule) and not (np.ndim(schedule) == 1 and len(schedule) >= total_steps):
             raise ValueError(
                 f'{name}: expected a function of the update, or {total_steps} values; '
-                f'of a rate that answers to the loss, give the values that a run has logged'
+                f'for a rate that depends on the loss, give the values that a run has logged'
             )
     columns = min(columns, len(schedules))
     rows = math.ceil(len(schedules) / columns)

@@ -1,4 +1,4 @@
-"""What a search over hyper-parameters found."""
+"""Results of a search over hyper-parameters."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,18 +22,18 @@ def search_results(
     mode: Literal['max', 'min'] = 'max',
     title: str | None = None,
 ) -> Figure:
-    """Draw the best so far against the trials, and the metric against each hyper-parameter.
+    """Draw the best value so far over the trials, and the values over each hyper-parameter.
 
-    A dot is a complete trial, a ring one that was pruned (at its best evaluation), a cross at the bottom one that
-    failed; the best trial is orange.
+    A dot is a complete trial, a ring a pruned one (at its best evaluation), a cross at the bottom a failed one; the
+    best trial is orange.
 
     Args:
         trials: `{'number': 3, 'state': 'complete', 'value': 0.97, 'parameters': {'optimizer.learning_rate': 0.1}}`,
             in any order; 'state' is 'complete', 'pruned', 'failed' or anything else, which is not drawn.
-        metric: what the values are.
+        metric: the name of the values.
         scales: hyper-parameter -> its axis: 'linear', 'log', or 'choice', which sets values of any kind side by side.
         mode: whether the largest or the smallest value is the best.
-        title: the headline; by default what the best trial reached.
+        title: the headline; by default the value of the best trial.
 
     Returns:
         The figure.
@@ -84,7 +84,7 @@ def search_results(
 
 
 def label(value: Any) -> str:
-    """A value in few words; one with a name as the call that it is.
+    """Format a value; a spec with a name as a call.
 
     Example:
         >>> label({'name': 'cosine', 'cycles': 2}), label(16)
@@ -111,7 +111,7 @@ def _draw(axes: Axes, placed: Sequence[tuple[float, Mapping[str, Any]]], best: M
         points = [(x, t['value']) for x, t in placed if t['state'] == state and t['value'] is not None]
         if points:
             axes.plot(*zip(*points, strict=True), linestyle='', markersize=5, label=state, **look)
-    # A failed trial has a place but no value: it stands on the axis, whatever that shows.
+    # A failed trial has no value: its cross is at the bottom of the panel, in the axes' own coordinates.
     failed = [x for x, t in placed if t['state'] == 'failed']
     if failed:
         bottom: dict[str, Any] = {
@@ -137,7 +137,7 @@ def _draw_best_so_far(axes: Axes, trials: Sequence[Mapping[str, Any]], mode: str
 
 
 def _places(axes: Axes, trials: Sequence[Mapping[str, Any]], field: str, scale: Scale) -> list[float]:
-    """Where the trials stand on the axis, which is set up for it."""
+    """Set up the axis for the scale, and return the trials' places on it."""
     values = [trial['parameters'][field] for trial in trials]
     if scale != 'choice':
         axes.set_xscale(scale)

@@ -12,6 +12,8 @@ LOGITS = RNG.normal(scale=3, size=(12, 5)).astype(np.float32)
 LABELS = RNG.integers(0, 5, 12).astype(np.int32)
 SOFT = RNG.dirichlet(np.ones(5), 12).astype(np.float32)
 MULTI_HOT = RNG.integers(0, 2, (12, 5)).astype(np.float32)
+PIXELS = RNG.normal(scale=2, size=(3, 5, 6, 4)).astype(np.float32)
+PIXEL_LABELS = RNG.integers(0, 4, (3, 5, 6)).astype(np.int32)
 
 INTEGER_LOSSES = [
     losses.softmax_cross_entropy,
@@ -167,6 +169,39 @@ def test_gradient_of_softmax_cross_entropy_is_p_minus_y():
     np.testing.assert_allclose(gradient, p / p.sum(1, keepdims=True) - one_hot(LABELS), atol=1e-6)
 
 
+@pytest.mark.parametrize('gamma', [0.0, 0.5, 2.0])
+@pytest.mark.parametrize('alpha', [None, 0.25, [0.1, 0.2, 0.3, 0.4]])
+def test_focal(gamma, alpha):
+    labels = PIXEL_LABELS
+    log_p = np.take_along_axis(special.log_softmax(PIXELS.astype(np.float64), axis=-1), labels[..., None], axis=-1)[
+        ..., 0
+    ]
+    weights = 1.0 if alpha is None else np.broadcast_to(alpha, 4)[labels]
+    expected = -weights * (1 - np.exp(log_p)) ** gamma * log_p
+    found = jax.jit(lambda s, y: losses.focal(s, y, gamma=gamma, alpha=alpha))(PIXELS, labels)
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-7)
+    # Leading axes are free: one value an example.
+    by_row = losses.focal(jnp.asarray(PIXELS.reshape(-1, 4)), jnp.asarray(labels.ravel()), gamma=gamma)
+    assert by_row.shape == (labels.size,)
+
+
+def test_focal_without_gamma_is_cross_entropy():
+    labels = jnp.asarray(PIXEL_LABELS)
+    np.testing.assert_allclose(
+        losses.focal(jnp.asarray(PIXELS), labels, gamma=0.0),
+        losses.softmax_cross_entropy(jnp.asarray(PIXELS), labels),
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize('gamma', [0.0, 0.5, 1.0, 2.0])
+def test_focal_of_extreme_logits_has_a_finite_gradient(gamma):
+    logits = jnp.array([[1e4, 0.0], [0.0, 1e4], [0.0, 0.0]])
+    gradient = jax.grad(lambda s: losses.focal(s, jnp.zeros(3, jnp.int32), gamma=gamma).sum())(logits)
+    assert np.isfinite(gradient).all()
+    np.testing.assert_array_equal(gradient[0], [0, 0])
+
+
 def test_bad_arguments():
     logits = jnp.zeros((4, 3))
     with pytest.raises(ValueError, match='label_smoothing'):
@@ -178,3 +213,7 @@ def test_bad_arguments():
             plain(logits, labels)
     with pytest.raises(ValueError, match='hinge takes class indices'):
         losses.hinge.__wrapped__(logits, logits)
+    with pytest.raises(ValueError, match='gamma'):
+        losses.focal(logits, jnp.zeros(4, jnp.int32), gamma=-1.0)
+    with pytest.raises(ValueError, match='one for each of 3 classes'):
+        losses.focal(logits, jnp.zeros(4, jnp.int32), alpha=[1.0, 2.0])

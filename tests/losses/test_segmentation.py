@@ -1,4 +1,4 @@
-"""Dice and focal loss, against NumPy's formulas, and any loss of pixels under the task's mask."""
+"""Dice loss against NumPy's formula, and any loss of pixels under the task's mask."""
 
 import jax
 import jax.numpy as jnp
@@ -85,39 +85,6 @@ def test_dice_of_a_label_that_is_no_class_is_nan():
     np.testing.assert_array_equal(np.isnan(losses.dice(jnp.asarray(LOGITS), mask)), [True, True, False])
 
 
-@pytest.mark.parametrize('gamma', [0.0, 0.5, 2.0])
-@pytest.mark.parametrize('alpha', [None, 0.25, [0.1, 0.2, 0.3, 0.4]])
-def test_focal(gamma, alpha):
-    labels = np.where(MASKS == IGNORED, 0, MASKS)
-    log_p = np.take_along_axis(special.log_softmax(LOGITS.astype(np.float64), axis=-1), labels[..., None], axis=-1)[
-        ..., 0
-    ]
-    weights = 1.0 if alpha is None else np.broadcast_to(alpha, CLASSES)[labels]
-    expected = -weights * (1 - np.exp(log_p)) ** gamma * log_p
-    found = jax.jit(lambda s, y: losses.focal(s, y, gamma=gamma, alpha=alpha))(LOGITS, labels)
-    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-7)
-    # Leading axes are free: one value an example.
-    by_row = losses.focal(jnp.asarray(LOGITS.reshape(-1, CLASSES)), jnp.asarray(labels.ravel()), gamma=gamma)
-    assert by_row.shape == (labels.size,)
-
-
-def test_focal_without_gamma_is_cross_entropy():
-    labels = jnp.asarray(np.where(MASKS == IGNORED, 0, MASKS))
-    np.testing.assert_allclose(
-        losses.focal(jnp.asarray(LOGITS), labels, gamma=0.0),
-        losses.softmax_cross_entropy(jnp.asarray(LOGITS), labels),
-        rtol=1e-5,
-    )
-
-
-@pytest.mark.parametrize('gamma', [0.0, 0.5, 1.0, 2.0])
-def test_focal_of_extreme_logits_has_a_finite_gradient(gamma):
-    logits = jnp.array([[1e4, 0.0], [0.0, 1e4], [0.0, 0.0]])
-    gradient = jax.grad(lambda s: losses.focal(s, jnp.zeros(3, jnp.int32), gamma=gamma).sum())(logits)
-    assert np.isfinite(gradient).all()
-    np.testing.assert_array_equal(gradient[0], [0, 0])
-
-
 @pytest.mark.parametrize(
     'loss', [losses.softmax_cross_entropy, losses.focal, losses.sigmoid_cross_entropy, losses.hinge, losses.dice]
 )
@@ -156,7 +123,3 @@ def test_bad_arguments():
     logits, labels = jnp.zeros((1, 2, 2, 3)), jnp.zeros((1, 2, 2), jnp.int32)
     with pytest.raises(ValueError, match='smoothing'):
         losses.dice(logits, labels, smoothing=-1.0)
-    with pytest.raises(ValueError, match='gamma'):
-        losses.focal(logits, labels, gamma=-1.0)
-    with pytest.raises(ValueError, match='one for each of 3 classes'):
-        losses.focal(logits, labels, alpha=[1.0, 2.0])
