@@ -36,14 +36,11 @@ class Worst:
 
 
 def first(presentation: Presentation, batch: Mapping[str, Any], answer: Mapping[str, Any], count: int) -> Gallery:
-    """The first valid examples of a batch, judged, for pictures that stay the same ones during training."""
+    """The first valid examples of a batch, for pictures that stay the same ones during training."""
     batch, answer = jax.device_get((dict(batch), dict(answer)))
-    rows = []
-    for i in np.flatnonzero(batch['valid']).tolist()[:count]:
-        example, own = row(batch, i), row(answer, i)
-        rows.append(Shown(example, own, presentation.judge(example, own)))
-    judged = [shown.judged for shown in rows if shown.judged is not None]
-    return Gallery(tuple(rows), len(rows), sum(j.mistakes for j in judged), sum(j.of for j in judged))
+    places = np.flatnonzero(batch['valid']).tolist()[:count]
+    pairs = [(row(batch, i), row(answer, i)) for i in places]
+    return Gallery(tuple(Shown(example, own, presentation.judge(example, own)) for example, own in pairs))
 
 
 def row(batch: Mapping[str, Any], i: int) -> dict[str, Any]:

@@ -89,14 +89,27 @@ def _compiled(predict: Any, variables: Variables) -> Any:
 
 
 def _options(experiment: Experiment, files: Sequence[Path], scale: float | None) -> PhotoOptions:
-    specs = [spec for spec in experiment.data.eval_transforms if spec['name'] not in data.transforms.OF_OTHER_FEATURES]
+    """How the pictures are brought to the model: by the evaluation's transforms that concern an image alone."""
+    specs = [
+        spec for spec in experiment.data.eval_transforms if spec['name'] not in data.transforms.OF_OTHER_FEATURES
+    ]
     resizing = [spec for spec in specs if spec['name'] in data.transforms.RESIZING]
     transform, resize = (
         data.transforms.compose(build_transforms(some, experiment.checked.registries)) for some in (specs, resizing)
     )
     size = min(MOST_AT_A_TIME, experiment.data.eval_batch_size, len(files))
     shape = tuple(experiment.facts.example['image']['shape'])
-    return PhotoOptions(shape, transform, resize, scale, batch_size=size)
+    return PhotoOptions(shape, transform, resize if scale is None else _scaling(scale), batch_size=size)
+
+
+def _scaling(scale: float) -> data.transforms.Transform:
+    """The transform that multiplies the sides of a picture."""
+
+    def apply(example: dict[str, Any]) -> dict[str, Any]:
+        height, width = (max(1, round(scale * side)) for side in example['image'].shape[:2])
+        return data.transforms.resize(size=(height, width))(example)
+
+    return apply
 
 
 def _decoded(

@@ -20,7 +20,7 @@ from experiments.run.start_from import given_variables
 from experiments.run.variables import evaluated_task, variables_factory
 from experiments.run.workdir import say
 from jaxcv import config, data, training, viz
-from jaxcv.task import Task
+from jaxcv.task import Gallery, Task
 from jaxcv.training import hooks, performance, writers
 
 SHOWN = 4  # examples in TensorBoard's pictures
@@ -213,7 +213,8 @@ def _evaluator(
     step = jax.jit(training.make_eval_step(task, shown.answer) if shown else training.make_eval_step(task))
 
     def evaluate(state: training.TrainState) -> Mapping[str, float]:
-        number, few = int(state.step), []
+        number = int(state.step)
+        few: list[Gallery] = []
 
         def see(batch: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
             if shown and not few:

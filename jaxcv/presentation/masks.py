@@ -27,6 +27,8 @@ from jaxcv.types import IGNORED, Array, Batch
 FEATURE = 'mask'
 WORST = 30
 """Classes in the line of the table."""
+WINDOWS = 4
+"""Windows in one call of `predict`, at most: the logits of each have a number for each class and pixel."""
 
 
 def masks() -> Presentation:
@@ -134,7 +136,7 @@ def _photos(
             logits_of=logits_of,
             window=(height, width),
             overlap=(height // 2, width // 2),
-            batch_size=options.batch_size,
+            batch_size=min(options.batch_size, WINDOWS),
         )
         size = example['image'].shape[1::-1]
         yield {'mask': cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)}
