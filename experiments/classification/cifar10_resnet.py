@@ -1,12 +1,11 @@
 """ResNet-20 on CIFAR-10, by the recipe of the paper (He et al. 2016, section 4.2).
 
-    python -m experiments.train --config=experiments/classification/cifar10_resnet.py --workdir=runs/cifar10 \
-        [--config.model.depth=56]
+    python -m experiments.train --config=cifar10_resnet --workdir=runs/cifar10 [--config.model.depth=56]
 
 64,000 updates of 128 images, learning rate 0.1 divided by 10 after 32,000 and 48,000, weight decay 1e-4, 4 pixels of
 padding with random crops and flips. The paper reaches a test accuracy of 91.25 % (depth 20), 92.49 (32), 92.83 (44),
 93.03 (56) and 93.57 (110; it warms up with 0.01 first, `--config.schedule.warmup_steps=400`). NOT RUN HERE: this
-machine has no CIFAR-10; only the pipeline, on mocked data, is tested. Prepare the data once with
+machine has no CIFAR-10; only the pipeline is tested, on mocked data. Prepare the data once with
 `pip install tensorflow` and `python -m jaxcv.data.prepare cifar10`.
 """
 

@@ -1,6 +1,6 @@
 """A small ResNet on scikit-learn's 1,797 real handwritten digits (8 x 8 pixels), 1,200 to train and 597 to test.
 
-    python -m experiments.train --config=experiments/classification/digits.py --workdir=runs/digits [--config.seed=1]
+    python -m experiments.train --config=digits --workdir=runs/digits [--config.seed=1]
 
 Measured on 2 CPU cores, with seeds 0, 1 and 2: a test accuracy of 99.66, 99.50 and 99.66 % in about 15 s, plus 5 s to
 compile. (scikit-learn's RBF SVC reaches 98.99 %, its nearest neighbour 98.83 %.)

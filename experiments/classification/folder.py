@@ -1,9 +1,8 @@
 """ResNet-18 on a folder of your own photos, `data_dir/<split>/<class>/*.jpg`, with the splits `train` and `val`.
 
-    python -m experiments.train --config=experiments/classification/folder.py --workdir=runs/photos \
-        --config.data.data_dir=~/photos
+    python -m experiments.train --config=classification/folder --workdir=runs/photos --config.data.data_dir=~/photos
 
-Trained from scratch, at 224 pixels, for 30 epochs. What it reaches depends on your photos. A file that is no image
+Trained from random values, at 224 pixels, for 30 epochs. The accuracy depends on your photos. A file that is no image
 ends the run with its name; `--config.data.on_broken=skip` leaves such files out and counts them.
 """
 
