@@ -22,7 +22,8 @@ def get_config() -> ConfigDict:
     config.data.update({'name': 'cifar10', 'batch_size': BATCH, 'eval_batch_size': 500})
     config.model = {'name': 'cifar_resnet', 'depth': 20}
     config.augment = [{'name': 'random_shift', 'max_shift': 4}, {'name': 'random_flip'}]
-    config.task.update({'mean': [0.4914, 0.4822, 0.4465], 'std': [0.2470, 0.2435, 0.2616]})
+    config.loss = {'name': 'softmax_cross_entropy'}
+    config.task = {'name': 'classification', 'mean': [0.4914, 0.4822, 0.4465], 'std': [0.2470, 0.2435, 0.2616]}
     config.optimizer = {'name': 'momentum', 'learning_rate': 0.1, 'decay': 0.9, 'weight_decay': 1e-4}
     config.schedule = {'name': 'multi_step', 'steps': [32_000, 48_000], 'warmup_steps': 0}
     config.training.update({'epochs': UPDATES * BATCH / TRAIN, 'log_every': 100, 'eval_every': 2000})

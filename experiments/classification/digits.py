@@ -21,8 +21,8 @@ def get_config() -> ConfigDict:
     config.data.eval_batch_size = 256
     config.model = {'name': 'cifar_resnet', 'depth': 8, 'width': 32}
     config.augment = [{'name': 'random_shift', 'max_shift': 1}]
-    config.loss.label_smoothing = 0.1
-    config.task.update({'mean': [0.305], 'std': [0.376]})
+    config.loss = {'name': 'softmax_cross_entropy', 'label_smoothing': 0.1}
+    config.task = {'name': 'classification', 'mean': [0.305], 'std': [0.376]}
     config.optimizer = {
         'name': 'nesterov',
         'learning_rate': 0.1,

@@ -32,7 +32,9 @@ def get_config(how: str = 'finetune') -> ConfigDict:
     config.data.update({'batch_size': 20, 'eval_batch_size': 100})
     config.model = {'name': 'tf_efficientnet_lite0', 'stochastic_depth': 0.0}
     config.augment = [{'name': 'random_shift', 'max_shift': 4}]
-    config.task.update({'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]})  # as in the training of the weights
+    config.loss = {'name': 'softmax_cross_entropy'}
+    # As in the training of the weights.
+    config.task = {'name': 'classification', 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]}
     config.optimizer = {'name': 'adamw', 'learning_rate': RATES[how], 'weight_decay': 1e-2}
     config.schedule = {'name': 'cosine'}
     config.training.update({'epochs': 24.0, 'save_every': 0})

@@ -35,8 +35,8 @@ def get_config() -> ConfigDict:
         }
     )
     config.model = {'name': 'resnet18'}
-    config.loss.label_smoothing = 0.1
-    config.task.update({'mean': [0.485, 0.456, 0.406], 'std': [0.229, 0.224, 0.225]})
+    config.loss = {'name': 'softmax_cross_entropy', 'label_smoothing': 0.1}
+    config.task = {'name': 'classification', 'mean': [0.485, 0.456, 0.406], 'std': [0.229, 0.224, 0.225]}
     config.optimizer = {'name': 'nesterov', 'learning_rate': 0.05, 'weight_decay': 1e-4}
     config.schedule = {'name': 'one_cycle'}
     config.training.update({'epochs': 30.0, 'eval_every': 500})

@@ -38,7 +38,8 @@ def get_config() -> ConfigDict:
         }
     )
     config.model = {'name': 'resnet50', 'zero_init_residual': True, 'dtype': 'bfloat16'}
-    config.task.update({'mean': [0.485, 0.456, 0.406], 'std': [0.229, 0.224, 0.225]})
+    config.loss = {'name': 'softmax_cross_entropy'}
+    config.task = {'name': 'classification', 'mean': [0.485, 0.456, 0.406], 'std': [0.229, 0.224, 0.225]}
     config.optimizer = {
         'name': 'nesterov',
         'learning_rate': 0.1 * BATCH / 256,

@@ -47,6 +47,7 @@ def get_config() -> ConfigDict:
     )
     config.model = {'name': 'segmentation.pspnet', 'backbone': {'name': 'resnet50', 'output_stride': 8}}
     config.model.update({'aux_head': True})
+    config.loss = {'name': 'softmax_cross_entropy'}
     config.task = {
         'name': 'segmentation',
         'auxiliary_weights': [0.4],

@@ -56,6 +56,7 @@ def get_config(network: str = 'fcn8s') -> ConfigDict:
     )
     config.model = NETWORKS[network]
     config.augment = [{'name': 'random_shift', 'max_shift': 12}]
+    config.loss = {'name': 'softmax_cross_entropy'}
     config.task = {'name': 'segmentation', 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]}
     if config.model.get('aux_head'):
         config.task.auxiliary_weights = [0.4]

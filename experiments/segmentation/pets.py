@@ -42,6 +42,7 @@ def get_config() -> ConfigDict:
         }
     )
     config.model = {'name': 'segmentation.backbone_unet', 'backbone': {'name': 'resnet34'}}
+    config.loss = {'name': 'softmax_cross_entropy'}
     config.task = {'name': 'segmentation', 'mean': [0.485, 0.456, 0.406], 'std': [0.229, 0.224, 0.225]}
     config.finetune.into = 'backbone'
     config.optimizer = {'name': 'adamw', 'learning_rate': 1e-3, 'weight_decay': 1e-2}

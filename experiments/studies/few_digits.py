@@ -90,7 +90,8 @@ def baseline() -> ConfigDict:
     settings.data.eval_batch_size = 597
     settings.data.threads = 1  # each run has a pipeline of its own
     settings.model = {'name': 'cifar_resnet', 'depth': 8, 'width': 8}
-    settings.task.update({'mean': [0.305], 'std': [0.376]})
+    settings.loss = {'name': 'softmax_cross_entropy'}
+    settings.task = {'name': 'classification', 'mean': [0.305], 'std': [0.376]}
     settings.optimizer = {'name': 'nesterov', 'learning_rate': 0.1, 'decay': 0.9, 'weight_decay': 5e-4}
     settings.schedule = {'name': 'cosine'}
     settings.training.update({'epochs': 100.0, 'best_metric': 'top1'})

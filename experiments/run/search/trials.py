@@ -47,7 +47,7 @@ def search(
     seed: int = 0,
     pruner: str = 'none',
     used: Mapping[str, ModuleType] | None = None,
-    given: Given = Given(),  # noqa: B008: a NamedTuple, never changed
+    given: Given | None = None,
     train: Callable[..., int] = training.train,
     ranking: Callable[[Checked], Ranking] | None = None,
 ) -> int:
@@ -89,7 +89,7 @@ def search(
     except KeyboardInterrupt:
         _say('Interrupted. The same command resumes.')
         return RESUME_ME
-    return _conclude(study, space, folder, ranked_by, given)
+    return _conclude(study, space, folder, ranked_by, given or Given())
 
 
 def _problems(settings: ConfigDict, pruner: str) -> list[str]:
@@ -108,9 +108,7 @@ def _problems(settings: ConfigDict, pruner: str) -> list[str]:
     if pruner not in PRUNERS:
         found.append(f'no pruner {pruner!r}, {config.nearest(pruner, PRUNERS)}')
     elif pruner != 'none' and not settings.get('training', {}).get('eval_every'):
-        found.append(
-            f'--pruner={pruner} needs evaluations during the training: set --config.training.eval_every=STEPS'
-        )
+        found.append(f'--pruner={pruner} needs evaluations during the training: set --config.training.eval_every=STEPS')
     return found
 
 
