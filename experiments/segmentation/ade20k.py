@@ -4,7 +4,8 @@
     python -m experiments.train --config=ade20k --workdir=runs/ade20k [--config.finetune.start_from=resnet50.pth]
 
 The paper's setting: crops of 473 pixels, batches of 16, `lr = 0.01 (1 - t/T)^0.9`, an auxiliary loss of weight 0.4; it
-reaches a mean IoU of 41.89 % with a PSPNet-50. Here the central crop of 473 pixels is evaluated. NOT RUN HERE (no such data).
+reaches a mean IoU of 41.89 % with a PSPNet-50. Here the central crop of 473 pixels is evaluated. NOT RUN
+HERE (no such data).
 
 Zhao et al. 2017, Pyramid scene parsing network (https://arxiv.org/abs/1612.01105).
 """
