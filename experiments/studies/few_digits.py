@@ -41,7 +41,7 @@ from jaxcv import losses, metrics, optim, training, viz
 from jaxcv.task import Metric
 from jaxcv.training.hooks import NonFiniteLoss
 from jaxcv.types import Array, Batch, PRNGKeyArray, Variables
-from jaxcv.viz.figures import INK, headline
+from jaxcv.viz.figures import headline
 
 IMAGES, SHIFT, MEMBERS = 200, 100, 5
 SEEDS = flags.DEFINE_integer(
@@ -253,10 +253,9 @@ def picture(results: Mapping[str, Mapping[str, Any]]) -> Figure:
     figure = Figure(figsize=(9.2, 0.8 + 0.38 * len(results)), layout='constrained')
     left, right = figure.subplots(1, 2, sharey=True)
     accuracy = {name: 100 * np.array(result['top1']) for name, result in results.items()}
-    viz.dots(left, accuracy, label='test accuracy, %')
-    viz.dots(right, {name: result['loss'] for name, result in results.items()}, label='test loss')
-    left.set_yticks(range(len(results)), list(results), color=INK)
-    left.invert_yaxis()
+    losses_of = {name: result['loss'] for name, result in results.items()}
+    viz.dots(left, accuracy, label='test accuracy, %', reference=next(iter(results)))
+    viz.dots(right, losses_of, label='test loss', reference=next(iter(results)))
     runs = len(next(iter(results.values()))['top1'])
     headline(figure, f'Trained on {IMAGES} digits: mean ± standard error of {runs} runs')
     return figure

@@ -187,11 +187,9 @@ def picture(results: Results, problems: Mapping[str, Problem]) -> Figure:
         top.imshow(_some_images(problems[name]))
         top.set_axis_off()
         top.set_title(f'{images} {problems[name].shown}', fontsize=10, color=INK)
-        viz.dots(below, {title: values[how] for how, title in METHODS.items()}, label='test accuracy, %')
+        viz.dots(below, {title: values[how] for how, title in METHODS.items()}, label='test accuracy, %', digits=1)
         below.set_xlim(lowest - 3, 101)  # one scale for all
-        below.set_ylim(len(METHODS) - 0.5, -0.6)
-        names = list(METHODS.values()) if below is axes[1, 0] else [''] * len(METHODS)
-        below.set_yticks(range(len(METHODS)), names, color=INK)
+        below.tick_params(labelleft=below is axes[1, 0])
     runs = len(next(iter(next(iter(results.values())).values())))
     headline(figure, f'Few labels, EfficientNet-Lite0: mean ± standard error of {runs} runs')
     return figure
