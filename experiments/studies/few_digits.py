@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from jaxcv.viz.dots import dots
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
@@ -37,7 +38,7 @@ from experiments.run.search import space
 from experiments.run.tables import markdown, mean_and_error
 from experiments.run.variables import evaluated_task
 from experiments.studies import study as studies
-from jaxcv import losses, metrics, optim, training, viz
+from jaxcv import losses, metrics, optim, training
 from jaxcv.task import Metric
 from jaxcv.training.hooks import NonFiniteLoss
 from jaxcv.types import Array, Batch, PRNGKeyArray, Variables
@@ -254,8 +255,8 @@ def picture(results: Mapping[str, Mapping[str, Any]]) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     accuracy = {name: 100 * np.array(result['top1']) for name, result in results.items()}
     losses_of = {name: result['loss'] for name, result in results.items()}
-    viz.dots(left, accuracy, label='test accuracy, %', reference=next(iter(results)))
-    viz.dots(right, losses_of, label='test loss', reference=next(iter(results)))
+    dots(left, accuracy, label='test accuracy, %', reference=next(iter(results)))
+    dots(right, losses_of, label='test loss', reference=next(iter(results)))
     runs = len(next(iter(results.values()))['top1'])
     headline(figure, f'Trained on {IMAGES} digits: mean ± standard error of {runs} runs')
     return figure

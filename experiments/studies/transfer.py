@@ -30,6 +30,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from absl import flags
+from jaxcv.viz.dots import dots
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
@@ -41,7 +42,7 @@ from experiments.run.assemble import assemble
 from experiments.run.check import check
 from experiments.run.start_from import given_variables
 from experiments.studies import study as studies
-from jaxcv import training, viz
+from jaxcv import training
 from jaxcv.training.hooks import NonFiniteLoss
 from jaxcv.types import PRNGKeyArray, Variables
 from jaxcv.viz.figures import INK, headline
@@ -187,7 +188,7 @@ def picture(results: Results, problems: Mapping[str, Problem]) -> Figure:
         top.imshow(_some_images(problems[name]))
         top.set_axis_off()
         top.set_title(f'{images} {problems[name].shown}', fontsize=10, color=INK)
-        viz.dots(below, {title: values[how] for how, title in METHODS.items()}, label='test accuracy, %', digits=1)
+        dots(below, {title: values[how] for how, title in METHODS.items()}, label='test accuracy, %', digits=1)
         below.set_xlim(lowest - 3, 101)  # one scale for all
         below.tick_params(labelleft=below is axes[1, 0])
     runs = len(next(iter(next(iter(results.values())).values())))

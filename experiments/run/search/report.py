@@ -94,7 +94,7 @@ def write(workdir: Path, rows: Sequence[Row], space: spaces.Space, ranking: Rank
     figure = viz.search_results(
         [row._asdict() for row in rows],
         metric=ranking.metric,
-        better=ranking.better,
+        mode=ranking.better,
         scales={field: SCALES[space[field]['name']] for field in sorted(space)},
     )
     viz.save(figure, workdir / 'search.png')
