@@ -1,1 +1,1 @@
-"""Image classification: one config a file."""
+"""Configs of image classification: one a file."""

@@ -1,11 +1,11 @@
-"""An ImageNet network learns the digits from 100 images: EfficientNet-Lite0, whose weights come with a Python package.
+"""EfficientNet-Lite0 with ImageNet's weights, which come with a Python package, on 100 digits.
 
-python -m experiments.train --config=experiments/classification/digits_lite0.py:finetune --workdir=runs/digits_lite0
+    python -m experiments.train --config=digits_lite0:finetune --workdir=runs/digits_lite0
 
 `frozen` trains a new head only, `finetune` all layers, the backbone at a tenth of the head's rate, and `scratch` starts
-from random values. Measured by `python -m experiments.transfer --runs=2`, test accuracy in %, mean ± standard error of
-2 runs: scratch 86.9 ± 0.5, frozen 78.7 ± 1.3, finetune 83.0 ± 1.9. So on enlarged digits these weights do not help at
-these rates, which were hardly searched for; on `faces_lite0.py` they do.
+from random values. Measured by `experiments.studies.transfer --runs=2`, test accuracy in %, mean ± standard error of
+2 runs: scratch 86.9 ± 0.5, frozen 78.7 ± 1.3, finetune 83.0 ± 1.9. So these weights do not help on enlarged digits, at
+these rates, which were hardly searched for; on the patches of `faces_lite0.py` they do.
 """
 
 from ml_collections import ConfigDict
@@ -32,7 +32,9 @@ def get_config(how: str = 'finetune') -> ConfigDict:
     config.data.update({'batch_size': 20, 'eval_batch_size': 100})
     config.model = {'name': 'tf_efficientnet_lite0', 'stochastic_depth': 0.0}
     config.augment = [{'name': 'random_shift', 'max_shift': 4}]
-    config.task.update({'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]})  # what the weights were trained with
+    config.loss = {'name': 'softmax_cross_entropy'}
+    # As in the training of the weights.
+    config.task = {'name': 'classification', 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]}
     config.optimizer = {'name': 'adamw', 'learning_rate': RATES[how], 'weight_decay': 1e-2}
     config.schedule = {'name': 'cosine'}
     config.training.update({'epochs': 24.0, 'save_every': 0})

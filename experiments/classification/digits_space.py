@@ -1,7 +1,7 @@
-"""The hyper-parameters of the digits that a random search draws.
+"""A space of hyper-parameters of `digits.py` for a random search.
 
-    python -m experiments.search --config=experiments/classification/digits.py \
-        --space=experiments/classification/digits_space.py --workdir=runs/search --trials=20 \
+    python -m experiments.search --config=digits --space=experiments/classification/digits_space.py \
+        --workdir=runs/search --trials=20 \
         --config.data.train_split='train[:1000]' --config.data.eval_split='train[1000:]'
 """
 

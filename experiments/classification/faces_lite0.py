@@ -1,10 +1,10 @@
-"""An ImageNet network tells faces from background by 100 gray patches of 25 x 25 pixels: `digits_lite0`, on `faces`.
+"""EfficientNet-Lite0 with ImageNet's weights on 100 gray patches of 25 x 25 pixels: face or background.
 
-    python -m experiments.train --config=experiments/classification/faces_lite0.py:finetune --workdir=runs/faces_lite0
+    python -m experiments.train --config=faces_lite0:finetune --workdir=runs/faces_lite0
 
-The patches are those of "Labeled Faces in the Wild" that scikit-image brings.
+The patches are those of "Labeled Faces in the Wild" that come with scikit-image; all else is as in `digits_lite0.py`.
 
-Measured by `python -m experiments.transfer --runs=2`, test accuracy in %, mean ± standard error of 2 runs, on all 100
+Measured by `experiments.studies.transfer --runs=2`, test accuracy in %, mean ± standard error of 2 runs, on all 100
 training patches and on 20: scratch 97.5 ± 0.5 and 90.0 ± 1.0, frozen 98.5 ± 0.5 and 96.0 ± 0.0, finetune 100.0 ± 0.0
 and 92.5 ± 3.5.
 """

@@ -1,11 +1,11 @@
 """ResNet-50 on ImageNet, 90 epochs, the standard recipe (Goyal et al. 2017, "Accurate, Large Minibatch SGD").
 
-    python -m experiments.train --config=experiments/classification/imagenet_resnet50.py --workdir=runs/imagenet
+    python -m experiments.train --config=imagenet_resnet50 --workdir=runs/imagenet
 
 1,024 images a step, learning rate 0.1 x 1024/256, five epochs of warm-up, divided by 10 after epochs 30, 60 and 80,
 weight decay 1e-4, the last scale of each residual block starting at 0, bfloat16 compute. The paper reaches a top-1
 accuracy of 76.3 % at 224 pixels. NOT RUN HERE: this machine has neither the data nor the devices; the model, the
-pipeline and the schedule are tested apart. Put the two ImageNet archives where tfds asks for them, then
+pipeline and the schedule are tested one by one. Put the two ImageNet archives where tfds asks for them, then
 `pip install tensorflow` and `python -m jaxcv.data.prepare imagenet2012`.
 """
 
@@ -38,7 +38,8 @@ def get_config() -> ConfigDict:
         }
     )
     config.model = {'name': 'resnet50', 'zero_init_residual': True, 'dtype': 'bfloat16'}
-    config.task.update({'mean': [0.485, 0.456, 0.406], 'std': [0.229, 0.224, 0.225]})
+    config.loss = {'name': 'softmax_cross_entropy'}
+    config.task = {'name': 'classification', 'mean': [0.485, 0.456, 0.406], 'std': [0.229, 0.224, 0.225]}
     config.optimizer = {
         'name': 'nesterov',
         'learning_rate': 0.1 * BATCH / 256,

@@ -1,1 +1,1 @@
-"""Configs of semantic segmentation."""
+"""Configs of semantic segmentation: one a file."""

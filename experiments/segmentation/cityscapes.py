@@ -1,7 +1,7 @@
 """PSPNet on a dilated ResNet-50 for Cityscapes: 19 classes, 2,975 street scenes to train and 500 to validate.
 
-    python -m jaxcv.data.prepare cityscapes   # after putting the files that its site gives where tfds says
-    python -m experiments.train --config=experiments/segmentation/cityscapes.py --workdir=runs/cityscapes \
+    python -m jaxcv.data.prepare cityscapes   # after putting the files of its site where tfds asks for them
+    python -m experiments.train --config=cityscapes --workdir=runs/cityscapes \
         [--config.finetune.start_from=resnet50.pth]
 
 The paper's setting: crops of 713 pixels, batches of 16, `lr = 0.01 (1 - t/T)^0.9`, an auxiliary loss of weight 0.4; it
@@ -15,11 +15,12 @@ from ml_collections import ConfigDict
 from experiments.base import base
 
 SIZE = 713
-CLASSES = {  # the number of a class in the files, and its name: the others are not evaluated
+CLASSES = {
     **{7: 'road', 8: 'sidewalk', 11: 'building', 12: 'wall', 13: 'fence', 17: 'pole', 19: 'traffic light'},
     **{20: 'traffic sign', 21: 'vegetation', 22: 'terrain', 23: 'sky', 24: 'person', 25: 'rider', 26: 'car'},
     **{27: 'truck', 28: 'bus', 31: 'train', 32: 'motorcycle', 33: 'bicycle'},
 }
+"""The number of a class in the files -> its name; the others are not evaluated."""
 
 
 def get_config() -> ConfigDict:
@@ -37,7 +38,7 @@ def get_config() -> ConfigDict:
         {
             'name': 'cityscapes',
             'eval_split': 'validation',
-            'mask_classes': list(CLASSES.values()),
+            'class_names': {'mask': list(CLASSES.values())},
             'train_transforms': [
                 *masks,
                 {'name': 'random_scale_crop', 'size': SIZE, 'scales': (SIZE, 2048)},
@@ -50,6 +51,7 @@ def get_config() -> ConfigDict:
     )
     config.model = {'name': 'segmentation.pspnet', 'backbone': {'name': 'resnet50', 'output_stride': 8}}
     config.model.update({'aux_head': True})
+    config.loss = {'name': 'softmax_cross_entropy'}
     config.task = {
         'name': 'segmentation',
         'auxiliary_weights': [0.4],
@@ -59,5 +61,5 @@ def get_config() -> ConfigDict:
     config.finetune.into = 'backbone'
     config.optimizer = {'name': 'momentum', 'learning_rate': 0.01, 'weight_decay': 1e-4}
     config.schedule = {'name': 'polynomial', 'power': 0.9}
-    config.training.update({'epochs': 200.0, 'eval_every': 5000, 'best_metric': 'mean_iou'})
+    config.training.update({'epochs': 200.0, 'eval_every': 5000})
     return config

@@ -1,11 +1,11 @@
-"""Digits cut out of photos: 1,000 scenes of 96 x 96 pixels with real handwritten digits of 12 to 48, enlarged to 144.
+"""Segmentation of digits: 1,000 scenes of 96 x 96 pixels with real handwritten digits of 12 to 48, enlarged to 144.
 
-    python -m experiments.train --config=experiments/segmentation/digit_scenes.py:fcn8s --workdir=runs/fcn8s
+    python -m experiments.train --config=digit_scenes:fcn8s --workdir=runs/fcn8s
     python -m experiments.evaluate --workdir=runs/fcn8s
 
-After the colon stands one of the networks below; `python -m experiments.digit_scenes` trains all of them, and has what
-they reach. All have the same backbone, EfficientNet-Lite0 with the ImageNet weights of an installed package; those that
-dilate it instead of striding see the same at a stride of 16 instead of 32.
+After the colon stands one of the networks below; `experiments.studies.segmenters` trains all of them, and its docstring
+has the results. All have the same backbone, EfficientNet-Lite0 with the ImageNet weights of an installed package; where
+it is dilated, its last stage has a stride of 16 instead of 32.
 """
 
 from typing import Any
@@ -56,6 +56,7 @@ def get_config(network: str = 'fcn8s') -> ConfigDict:
     )
     config.model = NETWORKS[network]
     config.augment = [{'name': 'random_shift', 'max_shift': 12}]
+    config.loss = {'name': 'softmax_cross_entropy'}
     config.task = {'name': 'segmentation', 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]}
     if config.model.get('aux_head'):
         config.task.auxiliary_weights = [0.4]
@@ -66,9 +67,9 @@ def get_config(network: str = 'fcn8s') -> ConfigDict:
             'into': 'backbone',
         }
     )
-    # The U-Net's ten new layers between the scores and the stage that can tell digits apart learn slowly.
+    # The U-Net has ten new layers between the stage that separates digits and the scores; they learn slowly.
     rate = 2e-3 if network == 'unet' else 1e-3
     config.optimizer = {'name': 'adamw', 'learning_rate': rate, 'weight_decay': 1e-2}
     config.schedule = {'name': 'one_cycle'}
-    config.training.update({'epochs': 10.0, 'eval_every': 250, 'best_metric': 'mean_iou'})
+    config.training.update({'epochs': 10.0, 'eval_every': 250})
     return config

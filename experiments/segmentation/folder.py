@@ -1,11 +1,11 @@
 """DeepLab v3 on a ResNet-50 for a folder of your own: `data_dir/<split>/images/*.jpg` and `masks/*.png`.
 
-    python -m experiments.train --config=experiments/segmentation/folder.py --workdir=runs/masks \
+    python -m experiments.train --config=segmentation/folder --workdir=runs/masks \
         --config.data.data_dir=~/scenes [--config.finetune.start_from=resnet50.pth]
 
 The splits are `train` and `val`; a mask holds the number of each pixel's class, 255 where it is of none, and
 `data_dir/classes.txt` names the classes, a line each. Start from published weights of the backbone where you have them:
-`weights.download('resnet50')` gives the path of a file. NOT RUN HERE: what it reaches depends on your images.
+`weights.download('resnet50')` gives the path of a file. NOT RUN HERE: the results depend on your images.
 """
 
 from ml_collections import ConfigDict
@@ -40,6 +40,7 @@ def get_config() -> ConfigDict:
     )
     config.model = {'name': 'segmentation.deeplabv3', 'backbone': {'name': 'resnet50', 'output_stride': 8}}
     config.model.update({'aux_head': True})
+    config.loss = {'name': 'softmax_cross_entropy'}
     config.task = {
         'name': 'segmentation',
         'auxiliary_weights': [0.4],
@@ -49,5 +50,5 @@ def get_config() -> ConfigDict:
     config.finetune.update({'into': 'backbone', 'rates': {'backbone': 0.1}})
     config.optimizer = {'name': 'momentum', 'learning_rate': 0.02, 'weight_decay': 1e-4}
     config.schedule = {'name': 'polynomial', 'power': 0.9}
-    config.training.update({'epochs': 30.0, 'eval_every': 1000, 'best_metric': 'mean_iou'})
+    config.training.update({'epochs': 30.0, 'eval_every': 1000})
     return config

@@ -1,8 +1,7 @@
 """U-Net on a ResNet-34 for the Oxford pets: animal, background and outline, 3,680 photos to train and 3,669 to test.
 
     python -m jaxcv.data.prepare oxford_iiit_pet
-    python -m experiments.train --config=experiments/segmentation/pets.py --workdir=runs/pets \
-        [--config.finetune.start_from=resnet34.pth]
+    python -m experiments.train --config=pets --workdir=runs/pets [--config.finetune.start_from=resnet34.pth]
 
 Start from published weights of the backbone where you have them. NOT RUN HERE (no such data): no result is claimed.
 """
@@ -21,13 +20,13 @@ def get_config() -> ConfigDict:
         {'name': 'rename', 'names': {'mask': 'segmentation_mask'}},
         {'name': 'decode'},
         {'name': 'decode_mask'},
-        {'name': 'relabel', 'values': [255, 0, 1, 2]},  # there from 1 on
+        {'name': 'relabel', 'values': [255, 0, 1, 2]},  # the files number classes from 1 on
         {'name': 'keep', 'names': ['image', 'mask']},
     ]
     config.data.update(
         {
             'name': 'oxford_iiit_pet',
-            'mask_classes': ['animal', 'background', 'outline'],
+            'class_names': {'mask': ['animal', 'background', 'outline']},
             'train_transforms': [
                 *masks,
                 {'name': 'random_resized_crop', 'size': SIZE, 'area': (0.25, 1.0)},
@@ -43,9 +42,10 @@ def get_config() -> ConfigDict:
         }
     )
     config.model = {'name': 'segmentation.backbone_unet', 'backbone': {'name': 'resnet34'}}
+    config.loss = {'name': 'softmax_cross_entropy'}
     config.task = {'name': 'segmentation', 'mean': [0.485, 0.456, 0.406], 'std': [0.229, 0.224, 0.225]}
     config.finetune.into = 'backbone'
     config.optimizer = {'name': 'adamw', 'learning_rate': 1e-3, 'weight_decay': 1e-2}
     config.schedule = {'name': 'one_cycle'}
-    config.training.update({'epochs': 30.0, 'eval_every': 500, 'best_metric': 'mean_iou'})
+    config.training.update({'epochs': 30.0, 'eval_every': 500})
     return config

@@ -1,1 +1,1 @@
-"""Comparisons that make a table and a figure: `python -m experiments.studies.NAME`."""
+"""Comparisons that make a table and a figure: `python -m experiments.studies.NAME --workdir=FOLDER`."""

@@ -1,7 +1,8 @@
-"""python -m experiments.augmentations [--out=runs/augmentations.png]
+"""A contact sheet of all augmentations on scikit-image's photos: in each row the original and six draws.
 
-A contact sheet of all augmentations on scikit-image's photos: in each row the original and six draws. Boxes are drawn
-where an augmentation moves them. Nothing is downloaded; on 2 CPU cores it takes a minute.
+    python -m experiments.studies.augmentations --workdir=runs/augmentations [--draw_seed=1]
+
+Boxes are drawn where an augmentation moves them. Nothing is downloaded; on 2 CPU cores it takes a minute.
 """
 
 import functools
@@ -14,23 +15,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import skimage.data
-from absl import app, flags
+from absl import flags
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from experiments import launch
 from jaxcv import augment, viz
 
-_OUT = flags.DEFINE_string('out', 'runs/augmentations.png', 'the picture to write')
-_SEED = flags.DEFINE_integer('seed', 0, 'of the draws')
+SEED = flags.DEFINE_integer('draw_seed', 0, 'The seed of the draws.')
+USES = ('workdir',)
 
 SIZE, DRAWS = 128, 6
-# What stands in a square crop of each photo, in pixels of the sheet: (x1, y1, x2, y2).
 PHOTOS: dict[str, tuple[int, int, int, int]] = {
     'astronaut': (42, 6, 76, 54),
     'chelsea': (16, 8, 116, 112),
     'coffee': (28, 6, 104, 88),
     'rocket': (57, 34, 76, 124),
 }
+"""Photo -> the box of its subject in a square crop, (x1, y1, x2, y2) in pixels of the sheet."""
 OPTIONS: dict[str, Mapping[str, Any]] = {
     'cutmix': {'num_classes': len(PHOTOS)},
     'cutout': {'size': 48},
@@ -45,10 +47,15 @@ OPTIONS: dict[str, Mapping[str, Any]] = {
     'random_scale_crop': {'size': SIZE, 'scales': (SIZE, 2 * SIZE)},
     'random_shift': {'max_shift': 24},
 }
-"""What the sheet sets: the rest has its defaults."""
+"""The options that differ from the defaults."""
+WITHOUT_BOXES = {'cutmix', 'mixup', 'rand_augment'}
+"""Augmentations that cannot move boxes, and refuse them."""
 
 
-WITHOUT_BOXES = {'cutmix', 'mixup', 'rand_augment'}  # they refuse what they could not move along
+def main() -> int:
+    """Writes the contact sheet into the workdir of the flags; returns the exit code."""
+    print(f'written to {viz.save(contact_sheet(SEED.value), launch.workdir() / "augmentations.png", dpi=80)}')
+    return 0
 
 
 def read_photos() -> dict[str, Any]:
@@ -70,7 +77,7 @@ def names() -> list[str]:
 
 
 def contact_sheet(seed: int) -> Figure:
-    """Draws the sheet: a row an augmentation, taking turns with the photos."""
+    """Draws the sheet: a row for each augmentation, with the photos in turn."""
     photos = jax.tree.map(jnp.asarray, read_photos())
     pictures, captions, boxes = [], [], []
     for row, name in enumerate(names()):
@@ -105,12 +112,5 @@ def _visible(example: Mapping[str, Any]) -> list[list[float]]:
     return boxes[np.asarray(example.get('box_valid', np.ones(len(boxes), bool)))].tolist()
 
 
-def main(argv: list[str]) -> None:
-    """Writes the contact sheet."""
-    if len(argv) > 1:
-        raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
-    print(viz.save(contact_sheet(_SEED.value), _OUT.value, dpi=80))
-
-
 if __name__ == '__main__':
-    app.run(main)
+    launch.launch(main, uses=USES)

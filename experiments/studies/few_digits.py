@@ -1,11 +1,11 @@
-"""What helps when images are few: regularizers, averages and ensembles on 200 digits, in one table.
+"""Regularizers, averages and ensembles on 200 digits, in one table.
 
-    python -m experiments.few_digits --workdir=runs/few_digits [--seeds=10 --epochs=100]
+    python -m experiments.studies.few_digits --workdir=runs/few_digits [--seeds=10 --epochs=100]
 
 Run s takes training images 100 s to 100 s + 200, initial values and draws from seed 5 s, and is tested on the 597 test
 images. A method is a change of one config; every method takes the same images, seeds and number of updates, and its
-runs are trained as one program, each as `experiments.train` would train it with that config. What is set was set
-beforehand, nothing was tuned on the test images. The same command resumes: methods that are done are not run again.
+runs are trained as one program, each as `experiments.train` would train it with that config. All options were set
+beforehand; nothing was tuned on the test images. The same command resumes: methods that are done are not run again.
 
 Measured on 2 CPU cores, in 2 to 8 minutes a method beside other jobs; test accuracy in %, mean ± standard error of 10
 runs, all of which fit their training images: baseline 92.86 ± 0.42, augmentation 96.37 ± 0.34, ensemble of 5
@@ -15,8 +15,6 @@ error.
 """
 
 import functools
-import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,26 +23,35 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from matplotlib.axes import Axes
+from jaxcv.viz.dots import dots
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from experiments import experiment as pieces
-from experiments import launch, space
+from experiments import launch
 from experiments.base import base
-from experiments.tables import markdown, mean_and_error
-from jaxcv import losses, metrics, optim, training, viz
+from experiments.run import batches as opening
+from experiments.run import workdir
+from experiments.run.assemble import Experiment, assemble
+from experiments.run.check import check
+from experiments.run.fields import Facts
+from experiments.run.search import space
+from experiments.run.tables import markdown, mean_and_error
+from experiments.run.variables import evaluated_task
+from experiments.studies import study as studies
+from jaxcv import losses, metrics, optim, training
+from jaxcv.task import Metric
 from jaxcv.training.hooks import NonFiniteLoss
-from jaxcv.types import Array, Batch, PRNGKeyArray
-from jaxcv.viz.figures import BLUE, INK, MUTED, ORANGE, headline, style
+from jaxcv.types import Array, Batch, PRNGKeyArray, Variables
+from jaxcv.viz.figures import headline
 
 IMAGES, SHIFT, MEMBERS = 200, 100, 5
 SEEDS = flags.DEFINE_integer(
     'seeds', 10, 'Runs of each method.', lower_bound=2, upper_bound=(1200 - IMAGES) // SHIFT + 1
 )
 EPOCHS = flags.DEFINE_float('epochs', 100.0, 'Epochs of each run.', lower_bound=0.0)
+USES = ('workdir',)
 
-METHODS: dict[str, dict[str, Any]] = {  # name -> field of the config -> value
+METHODS: dict[str, dict[str, Any]] = {
     'baseline': {},
     'augmentation': {'augment': [{'name': 'random_shift', 'max_shift': 1}]},
     'mixup': {'augment': [{'name': 'mixup', 'alpha': 0.2}]},
@@ -65,11 +72,13 @@ METHODS: dict[str, dict[str, Any]] = {  # name -> field of the config -> value
     },
     f'ensemble of {MEMBERS}': {'training.members': MEMBERS},
 }
-MEASURED = {  # the same for all methods, whatever loss they were trained with
+"""Name -> field of the config -> value."""
+MEASURED: dict[str, Metric] = {
     'top1': metrics.top_k_accuracy(k=1),
     'loss': metrics.mean_loss(loss=losses.softmax_cross_entropy),
     'calibration_error': metrics.expected_calibration_error(),
 }
+"""The same for all methods, whatever loss they were trained with."""
 
 
 def baseline() -> ConfigDict:
@@ -80,12 +89,13 @@ def baseline() -> ConfigDict:
     settings.data.eval_transforms = [{'name': 'decode', 'channels': 1}]
     settings.data.batch_size = 50
     settings.data.eval_batch_size = 597
-    settings.data.threads = 1  # of each run
+    settings.data.threads = 1  # each run has a pipeline of its own
     settings.model = {'name': 'cifar_resnet', 'depth': 8, 'width': 8}
-    settings.task.update({'mean': [0.305], 'std': [0.376]})
+    settings.loss = {'name': 'softmax_cross_entropy'}
+    settings.task = {'name': 'classification', 'mean': [0.305], 'std': [0.376]}
     settings.optimizer = {'name': 'nesterov', 'learning_rate': 0.1, 'decay': 0.9, 'weight_decay': 5e-4}
     settings.schedule = {'name': 'cosine'}
-    settings.training.epochs = 100.0
+    settings.training.update({'epochs': 100.0, 'best_metric': 'top1'})
     return settings
 
 
@@ -93,33 +103,29 @@ def main() -> int:
     """Runs the study of the flags; returns the exit code."""
     settings = baseline()
     settings.training.epochs = EPOCHS.value
-    return study(settings, Path(launch.WORKDIR.value), runs=SEEDS.value)
+    return study(settings, launch.workdir(), runs=SEEDS.value)
 
 
-def study(settings: ConfigDict, workdir: Path, *, runs: int, methods: Mapping[str, Mapping] = METHODS) -> int:
-    """Trains what is not yet in the workdir, and writes the table and its picture; returns the exit code."""
+def study(settings: ConfigDict, folder: Path, *, runs: int, methods: Mapping[str, Mapping] = METHODS) -> int:
+    """Trains the methods that the workdir lacks, and writes the table and its figure; returns the exit code."""
     for change in methods.values():
-        pieces.check(space.apply(settings, change))
+        check(space.apply(settings, change))
     described = {'config': settings.copy_and_resolve_references().to_dict(), 'runs': runs, 'methods': dict(methods)}
-    launch.describe(workdir / 'study.json', described, what='study')
+    workdir.describe(folder / 'study.json', described, what='study')
+    images = functools.cache(lambda: read([run_settings(settings, {}, number) for number in range(runs)]))
 
-    results, images = {}, None
+    def compute(change: Mapping[str, Any]) -> dict[str, Any]:
+        values = run([run_settings(settings, change, number) for number in range(runs)], images())
+        jax.clear_caches()
+        return {'change': change, **values}
+
+    results = {}
     for name, change in methods.items():
-        path = workdir / f'{name.lower().replace(" ", "_")}.json'
-        if not path.exists():
-            images = images or read([run_settings(settings, {}, number) for number in range(runs)])
-            began = time.perf_counter()
-            values = run([run_settings(settings, change, number) for number in range(runs)], images)
-            jax.clear_caches()
-            launch.write_json(path, {'change': change, **values, 'seconds': time.perf_counter() - began})
-        results[name] = json.loads(path.read_text())
+        path = folder / f'{name.lower().replace(" ", "_")}.json'
+        results[name] = studies.result(path, functools.partial(compute, change))
         accuracy = 100 * np.array(results[name]['top1'])
         print(f'{name}: {mean_and_error(accuracy)} %, {results[name]["seconds"]:.0f} s', flush=True)
-
-    (workdir / 'table.md').write_text(table(results) + '\n')
-    viz.save(picture(results), workdir / 'few_digits.png')
-    print(f'\n{table(results)}\n\nwritten to {workdir}: table.md, few_digits.png')
-    return 0
+    return studies.conclude(folder, table(results), {'few_digits': picture(results)})
 
 
 def run_settings(settings: ConfigDict, change: Mapping[str, Any], number: int) -> ConfigDict:
@@ -133,35 +139,45 @@ def run_settings(settings: ConfigDict, change: Mapping[str, Any], number: int) -
 
 
 class Images(NamedTuple):
-    """What all methods have in common."""
+    """The data, which are the same for all methods."""
 
+    facts: Facts
     train: Sequence[Batch]
     """The batch of every update, arrays [runs batch ...]."""
     test: Sequence[Batch]
 
 
 def read(each: Sequence[ConfigDict]) -> Images:
-    """The batches of the runs; once for all methods, as decoding them takes longer than a step."""
+    """Reads the batches of the runs once for all methods, as decoding them takes longer than a step."""
+    opened = studies.open_data(each[0])
     pipelines = []
     for settings in each:
-        fields = pieces.Data(**settings.data)
-        pipelines.append(pieces.train_batches(fields, pieces.source(fields, fields.train_split), seed=settings.seed))
-    steps = range(_assembled(each[0]).num_steps)
-    train = [jax.tree.map(lambda *x: np.stack(x), *(next(batches) for batches in pipelines)) for _ in steps]
-    return Images(train, list(pieces.eval_batches(fields, pieces.source(fields, settings.data.eval_split))))
-
-
-def _assembled(settings: ConfigDict) -> pieces.Experiment:
-    source = pieces.source(pieces.Data(**settings.data), settings.data.train_split)
-    return pieces.assemble(pieces.resolve(settings, source))
+        fields = check(settings).data
+        source = opening.open_source(fields, fields.train_split)
+        pipelines.append(opening.train_batches(fields, source, seed=settings.seed))
+    steps = range(assemble(check(each[0]), opened.facts).num_steps)
+    train = [studies.stacked([next(pipeline) for pipeline in pipelines]) for _ in steps]
+    return Images(opened.facts, train, opened.test)
 
 
 def run(each: Sequence[ConfigDict], images: Images) -> dict[str, list[float]]:
-    """Trains and tests configs that differ in seed and data only, as one program; metric -> value of each run."""
-    experiment, seeds = _assembled(each[0]), jnp.array([settings.seed for settings in each])
-    task, members = experiment.phases[0].task, experiment.training.members
-    if members > 1 and experiment.training.evaluate_averaged:
+    """Trains and tests configs that differ in seed and data only, as one program; value name -> value of each run."""
+    experiment = assemble(check(each[0]), images.facts)
+    if experiment.training.members > 1 and experiment.training.evaluate_averaged:
         raise ValueError('a method is an ensemble or an average of one network, not both')
+    seeds = jnp.array([settings.seed for settings in each])
+    state = _trained(experiment, seeds, images.train)
+    if not np.all(state.healthy):
+        raise NonFiniteLoss(f'the loss was not finite in runs {np.flatnonzero(~np.asarray(state.healthy)).tolist()}')
+    keys, epoch = jax.vmap(jax.random.key)(seeds), images.train[: -(-IMAGES // experiment.data.batch_size)]
+    measure = jax.jit(jax.vmap(functools.partial(_measure, experiment), in_axes=(0, 0, 0, None)))
+    values = jax.device_get(measure(keys, state, epoch, images.test))
+    return {name: [float(x) for x in value] for name, value in values.items()}
+
+
+def _trained(experiment: Experiment, seeds: Array, train: Sequence[Batch]) -> training.TrainState:
+    """The train states of the runs, on a first axis."""
+    task, members = experiment.phases[0].task, experiment.training.members
     step = training.make_train_step(task, experiment.optimizer)
     if members > 1:
         step = training.make_ensemble_step(step)
@@ -172,43 +188,45 @@ def run(each: Sequence[ConfigDict], images: Images) -> dict[str, list[float]]:
         keys = jax.vmap(jax.random.key)(seed + jnp.arange(members))
         return training.init_ensemble(keys, task, experiment.optimizer, batch)
 
-    state = jax.jit(jax.vmap(init))(seeds, images.train[0])
+    state = jax.jit(jax.vmap(init))(seeds, train[0])
     every = jax.jit(jax.vmap(step), donate_argnums=0)
-    for batch in images.train:
+    for batch in train:
         state, _ = every(state, batch)
-    if not np.all(state.healthy):
-        raise NonFiniteLoss(f'the loss was not finite in runs {np.flatnonzero(~np.asarray(state.healthy)).tolist()}')
-
-    keys, epoch = jax.vmap(jax.random.key)(seeds), images.train[: -(-IMAGES // experiment.data.batch_size)]
-    measure = jax.jit(jax.vmap(functools.partial(_measure, experiment), in_axes=(0, 0, 0, None)))
-    values = jax.device_get(measure(keys, state, epoch, images.test))
-    return {name: [float(x) for x in value] for name, value in values.items()}
+    return state
 
 
 def _measure(
-    experiment: pieces.Experiment,
+    experiment: Experiment,
     key: PRNGKeyArray,
     state: training.TrainState,
     train: Sequence[Batch],
     test: Sequence[Batch],
 ) -> dict[str, Array]:
-    """One run's metrics on the test images, and its accuracy on the training images (`train`: the first epoch)."""
-    averaged, kept = experiment.training.evaluate_averaged, experiment.snapshots
-    task = pieces.evaluated_task(experiment, averaged=averaged)._replace(metrics=MEASURED)
-    variables = state.variables
-    if averaged:
-        rest = jax.tree.map(lambda x: jnp.stack([x] * kept), state.state) if kept else state.state
-        recalibrate = training.make_recalibration(experiment.phases[-1].task, stacked=kept > 0)
-        variables = recalibrate(key, {'params': optim.averaged_params(state.opt_state), **rest}, train)
+    """One run's values on the test images, and its accuracy on the training images (`train`: the first epoch)."""
+    task = evaluated_task(experiment, averaged=experiment.training.evaluate_averaged)._replace(metrics=MEASURED)
+    variables = _evaluated(experiment, key, state, train)
     step = training.make_eval_step(task)
 
     def values(batches: Sequence[Batch]) -> dict[str, Array]:
-        states = {name: metric.init() for name, metric in MEASURED.items()}
-        for batch in batches:
-            states = step(variables, states, batch)
-        return {name: metric.compute(states[name]) for name, metric in MEASURED.items()}
+        contributions = [step(variables, batch)[0] for batch in batches]
+        found: dict[str, Array] = {}
+        for name, metric in MEASURED.items():
+            found |= metric.compute(functools.reduce(metric.merge, (each[name] for each in contributions)))
+        return found
 
     return {**values(test), 'train_top1': values(train)['top1']}
+
+
+def _evaluated(
+    experiment: Experiment, key: PRNGKeyArray, state: training.TrainState, train: Sequence[Batch]
+) -> Variables:
+    """The variables that a method is judged by: the last ones, or the average with statistics of its own."""
+    kept = experiment.snapshots
+    if not experiment.training.evaluate_averaged:
+        return state.variables
+    rest = jax.tree.map(lambda x: jnp.stack([x] * kept), state.state) if kept else state.state
+    recalibrate = training.make_recalibration(experiment.phases[-1].task, stacked=kept > 0)
+    return recalibrate(key, {'params': optim.averaged_params(state.opt_state), **rest}, train)
 
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
@@ -225,49 +243,24 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
                 mean_and_error(result['loss'], digits=3),
                 mean_and_error(result['calibration_error'], digits=3),
                 f'{100 * np.mean(result["train_top1"]):.1f}',
-                '; '.join(f'{field}={_shown(value)}' for field, value in result['change'].items()),
+                studies.changed(result['change']),
             ]
         )
     return markdown(rows)
 
 
-def _shown(value: Any) -> str:
-    """A value of the config; what has a name as the call that it is.
-
-    Example:
-        >>> _shown([{'name': 'cutout', 'size': 3}])
-        '[cutout(size=3)]'
-    """
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return f'[{", ".join(map(_shown, value))}]'
-    if isinstance(value, Mapping):
-        return f'{value["name"]}({", ".join(f"{k}={_shown(v)}" for k, v in value.items() if k != "name")})'
-    return str(value)
-
-
 def picture(results: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Accuracy and loss of every method, the runs as pale dots, mean and standard error in front of them."""
+    """Accuracy and loss of every method: pale dots for the runs, and their mean and standard error."""
     figure = Figure(figsize=(9.2, 0.8 + 0.38 * len(results)), layout='constrained')
     left, right = figure.subplots(1, 2, sharey=True)
-    _draw(left, {name: 100 * np.array(result['top1']) for name, result in results.items()}, 'test accuracy, %')
-    _draw(right, {name: np.array(result['loss']) for name, result in results.items()}, 'test loss')
-    left.set_yticks(range(len(results)), list(results), color=INK)
-    left.invert_yaxis()
+    accuracy = {name: 100 * np.array(result['top1']) for name, result in results.items()}
+    losses_of = {name: result['loss'] for name, result in results.items()}
+    dots(left, accuracy, label='test accuracy, %', reference=next(iter(results)))
+    dots(right, losses_of, label='test loss', reference=next(iter(results)))
     runs = len(next(iter(results.values()))['top1'])
     headline(figure, f'Trained on {IMAGES} digits: mean ± standard error of {runs} runs')
     return figure
 
 
-def _draw(axes: Axes, rows: Mapping[str, np.ndarray], label: str) -> None:
-    reference = next(iter(rows.values())).mean()
-    axes.axvline(reference, color=MUTED, linewidth=0.8, linestyle=':')
-    for place, values in enumerate(rows.values()):
-        axes.plot(values, [place] * len(values), '.', color=BLUE, alpha=0.25, markersize=6, markeredgewidth=0)
-        error = values.std(ddof=1) / np.sqrt(len(values))
-        axes.errorbar(values.mean(), place, xerr=error, fmt='o', color=ORANGE, markersize=5, capsize=3)
-    style(axes, grid=False)
-    axes.set_xlabel(label, fontsize=9, color=INK)
-
-
 if __name__ == '__main__':
-    launch.launch(main)
+    launch.launch(main, uses=USES)

@@ -1,56 +1,58 @@
-"""python -m experiments.knn --k=1,3,5,10
+"""k nearest neighbours on the bundled digits, 1,200 to train and 597 to test, next to scikit-learn's.
 
-k nearest neighbours on the bundled digits (1,200 to train, 597 to test), next to scikit-learn's. On 2 CPU cores, in
-7 seconds with the imports: 98.83, 98.83, 98.32 and 97.65 % for k = 1, 3, 5 and 10, and every prediction is equal.
+    python -m experiments.studies.knn --workdir=runs/knn [--k=1,3,5,10]
+
+On 2 CPU cores, in 7 seconds with the imports: 98.83, 98.83, 98.32 and 97.65 % for k = 1, 3, 5 and 10, and every
+prediction is equal. The figure has the mistakes of the first k.
 """
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 from sklearn.neighbors import KNeighborsClassifier
 
-from jaxcv import data
+from experiments import launch
+from experiments.run import tables, workdir
+from experiments.studies import digits
+from experiments.studies import study as studies
+from jaxcv import config
 from jaxcv.classical import knn
 
-_K = flags.DEFINE_list('k', ['1', '3', '5', '10'], 'how many neighbours vote, separated by commas')
-_DATA_DIR = flags.DEFINE_string('data_dir', None, 'where tfds keeps its data')
+K = flags.DEFINE_list('k', ['1', '3', '5', '10'], 'How many neighbours vote, separated by commas.')
+USES = ('workdir',)
 
-flags.register_validator(
-    'k', lambda values: all(value.isdecimal() and int(value) > 0 for value in values), '--k: whole numbers from 1 on'
-)
+flags.register_validator('k', digits.are_counts, '--k: whole numbers from 1 on')
 
 
-def read_digits(split: str, *, data_dir: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The digits as scikit-learn has them: float32 features `[n, 64]` in 0, 1, ..., 16, and labels `[n]`."""
-    source = data.source('digits', split=split, data_dir=data_dir)
-    decode = data.transforms.decode(channels=1)
-    examples = [decode(source.read(index)) for index in range(source.size)]
-    images = np.stack([example['image'] for example in examples]).reshape(source.size, -1)
-    # The images hold round(v · 255 / 16); whole numbers make distances, and so ties between them, exact.
-    features = np.round(images * (16 / 255)).astype(np.float32)
-    return features, np.array([example['label'] for example in examples], np.int32)
+def main() -> int:
+    """Runs the study of the flags; returns the exit code."""
+    return study(launch.workdir(), digits.counts(K.value))
 
 
-def main(argv: list[str]) -> None:
-    """Prints one line per k."""
-    if len(argv) > 1:
-        raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
-    logging.set_verbosity(logging.WARNING)  # tfds tells every file that it opens
-    features, labels = read_digits('train', data_dir=_DATA_DIR.value)
-    queries, truth = read_digits('test', data_dir=_DATA_DIR.value)
-    if max(map(int, _K.value)) > len(features):
-        raise app.UsageError(f'--k is at most {len(features)}, the number of training examples')
+def study(folder: Path, ks: Sequence[int], *, data_dir: str | os.PathLike | None = None) -> int:
+    """Writes the accuracy for each k, and a figure of the mistakes of the first; returns the exit code."""
+    workdir.prepare(folder)
+    train, test = (digits.read(split, data_dir=data_dir) for split in ('train', 'test'))
+    features, labels = digits.features(train), np.asarray(train['label'], np.int32)
+    queries, truth = digits.features(test), np.asarray(test['label'])
+    if max(ks) > len(features):
+        raise config.ConfigError(f'--k is at most {len(features)}, the number of training examples')
 
-    model = knn.fit(jnp.asarray(features), jnp.asarray(labels))
-    print(f'{len(features)} training and {len(queries)} test digits\n')
-    print('   k   jaxcv %   scikit-learn %   equal predictions')
-    for k in map(int, _K.value):
+    model, answers = knn.fit(jnp.asarray(features), jnp.asarray(labels)), []
+    rows = [['k', 'jaxcv, %', 'scikit-learn, %', 'equal predictions']]
+    for k in ks:
         predicted = np.asarray(knn.predict(model, jnp.asarray(queries), k=k))
         reference = KNeighborsClassifier(k).fit(features, labels).predict(queries)
         accuracy, reference_accuracy = 100 * np.mean(predicted == truth), 100 * np.mean(reference == truth)
         equal = f'{np.sum(predicted == reference)} of {len(truth)}'
-        print(f'{k:4d}   {accuracy:7.2f}   {reference_accuracy:14.2f}   {equal:>17s}')
+        rows.append([str(k), f'{accuracy:.2f}', f'{reference_accuracy:.2f}', equal])
+        answers.append({'label': predicted})
+    return studies.conclude(folder, tables.markdown(rows), {'mistakes': digits.picture(test, answers[0])})
 
 
 if __name__ == '__main__':
-    app.run(main)
+    launch.launch(main, uses=USES)

@@ -1,11 +1,11 @@
 """The optimizers of the notes on one problem: training loss of a linear classifier and of a small ResNet.
 
-    python -m experiments.optimizers --workdir=runs/optimizers
+    python -m experiments.studies.optimizers --workdir=runs/optimizers
 
 On the 1,200 training digits, all from the same initial values and on the same batches of 50; gradient descent takes all
 images at every update, so it makes one where the others make 24. Each optimizer is shown with the constant learning
 rate of one grid whose training loss is the lowest on average over the epochs, on a logarithmic scale; its other options
-are their defaults. One seed. The same command draws again what is there.
+are their defaults. One seed. Results that the workdir holds are drawn again, not trained again.
 
 Measured on CPU, the linear classifier after 30 epochs: training losses of 0.0002 (momentum, AdaGrad), 0.0004
 (Nesterov), 0.008 (SGD), 0.015 (RMSProp), 0.02 (AdamW), 0.06 (Adam) and 0.18 (gradient descent); test accuracies of 95.5
@@ -20,14 +20,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 
 from experiments import launch
-from jaxcv import data, models, optim, tasks, training, viz
+from experiments.run import tables, workdir
+from experiments.studies import digits
+from experiments.studies import study as studies
+from jaxcv import models, optim, tasks, training, viz
 from jaxcv.task import Task
 from jaxcv.types import Array, Batch, Float, Int
 
 BATCH_SIZE = 50
-OPTIMIZERS: dict[str, tuple[Callable, bool]] = {  # name -> factory, whether it sees all images at every update
+USES = ('workdir',)
+OPTIMIZERS: dict[str, tuple[Callable, bool]] = {
     'gradient descent': (optim.sgd, True),
     'SGD': (optim.sgd, False),
     'momentum': (optim.momentum, False),
@@ -37,10 +42,11 @@ OPTIMIZERS: dict[str, tuple[Callable, bool]] = {  # name -> factory, whether it 
     'Adam': (optim.adam, False),
     'AdamW': (optim.adamw, False),
 }
+"""Name -> factory, and whether every update takes all images."""
 
 
 class Problem(NamedTuple):
-    """A model, for how long it is trained, and with which learning rates."""
+    """A model, the length of its training, and the learning rates to try."""
 
     title: str
     model: Any
@@ -65,46 +71,36 @@ PROBLEMS = {
 
 
 class Course(NamedTuple):
-    """How a training went, for each learning rate."""
+    """The course of a training with each learning rate."""
 
     losses: Float[np.ndarray, 'rates epochs+1']
     """On all training images: before the first epoch, and after each."""
     accuracy: Float[np.ndarray, 'rates']
-    """On the test images, in the end."""
+    """On the test images, after the last epoch."""
 
 
 def main() -> int:
-    """Compares the optimizers on both problems; returns the exit code."""
-    return compare(Path(launch.WORKDIR.value))
+    """Runs the study of the flags; returns the exit code."""
+    return study(launch.workdir())
 
 
-def compare(workdir: Path, *, problems: Mapping[str, Problem] = PROBLEMS, data_dir: str | None = None) -> int:
-    """Writes a picture of each problem's loss curves, the tables and all numbers; returns the exit code."""
-    train, test = (read(split, data_dir=data_dir) for split in ('train', 'test'))
-    workdir.mkdir(parents=True, exist_ok=True)
-    tables = []
+def study(folder: Path, *, problems: Mapping[str, Problem] = PROBLEMS, data_dir: str | None = None) -> int:
+    """Trains on the problems that the workdir lacks; writes their loss curves and tables; returns the exit code."""
+    workdir.prepare(folder)
+    train, test = (digits.read(split, data_dir=data_dir) for split in ('train', 'test'))
+    sections, figures = [], {}
     for name, problem in problems.items():
-        path = workdir / f'{name}.json'
+        path = folder / f'{name}.json'
         courses = _saved(path, problem) or run(problem, train, test)
         numbers = {optimizer: [x.tolist() for x in course] for optimizer, course in courses.items()}
-        launch.write_json(path, {'rates': list(problem.rates), **numbers})
-        viz.save(picture(problem, courses), workdir / f'{name}.png')
-        tables.append(f'{problem.title}, {problem.epochs} epochs\n\n{table(problem.rates, courses)}')
-    text = '\n\n'.join(tables)
-    (workdir / 'table.md').write_text(text + '\n')
-    print(f'\n{text}\n\nwritten to {workdir}: table.md, ' + ', '.join(f'{name}.png' for name in problems))
-    return 0
-
-
-def read(split: str, *, data_dir: str | None = None) -> Batch:
-    """All digits of a split, as one batch."""
-    source = data.source('digits', split=split, data_dir=data_dir)
-    batches = data.eval_batches(source, batch_size=source.size, transforms=[data.transforms.decode(channels=1)])
-    return next(iter(batches))
+        workdir.write_json(path, {'rates': list(problem.rates), **numbers})
+        figures[name] = picture(problem, courses)
+        sections.append(f'{problem.title}, {problem.epochs} epochs\n\n{table(problem.rates, courses)}')
+    return studies.conclude(folder, '\n\n'.join(sections), figures)
 
 
 def batches(size: int, batch_size: int, epochs: int) -> Int[np.ndarray, 'epochs updates batch']:
-    """Which examples are in which batch: every epoch a shuffle of all, less what does not fill a batch.
+    """The examples of each batch: every epoch a shuffle of all, without those that do not fill a batch.
 
     Example:
         >>> batches(7, 3, 5).shape
@@ -116,7 +112,7 @@ def batches(size: int, batch_size: int, epochs: int) -> Int[np.ndarray, 'epochs 
 
 
 def run(problem: Problem, train: Batch, test: Batch) -> dict[str, Course]:
-    """Trains with every optimizer, and for each with all learning rates as one program."""
+    """Trains with every optimizer, and with each for all learning rates as one program."""
     task = tasks.classification(problem.model, num_classes=10, mean=[0.305], std=[0.376])
     start, rates = jax.jit(task.init)(jax.random.key(0), train), jnp.array(problem.rates)
     task = task._replace(init=lambda key, batch: dict(start))  # the same for all
@@ -125,7 +121,7 @@ def run(problem: Problem, train: Batch, test: Batch) -> dict[str, Course]:
     @jax.jit
     @jax.vmap
     def loss(state: training.TrainState) -> Array:
-        # In training mode, so by these images' batch statistics: running ones lag behind, which is not the optimizer's.
+        # In training mode, so with these images' batch statistics: running ones lag behind, whatever the optimizer.
         output = task.loss(state.params, state.state, everything, state.key)
         return output.total / output.weight
 
@@ -160,7 +156,7 @@ def _update(task: Task, factory: Callable) -> Callable[[Array, training.TrainSta
 
 
 def _saved(path: Path, problem: Problem) -> dict[str, Course] | None:
-    """What an earlier run of the same problem has left."""
+    """The results of an earlier run of the same problem; None if there are none."""
     numbers = json.loads(path.read_text()) if path.exists() else {}
     rates = numbers.pop('rates', None)
     courses = {name: Course(np.array(losses), np.array(accuracy)) for name, (losses, accuracy) in numbers.items()}
@@ -169,9 +165,9 @@ def _saved(path: Path, problem: Problem) -> dict[str, Course] | None:
 
 
 def best(course: Course) -> int:
-    """Which learning rate has the lowest curve: the least geometric mean of the losses after each epoch.
+    """The learning rate with the lowest curve: the least geometric mean of the losses after each epoch.
 
-    Not the least last loss: where the classes can be separated, that of a rate far too high may happen to be it.
+    Where the classes can be separated, a rate far too high may happen to have the least last loss.
 
     Example:
         >>> best(Course(np.array([[2.3, 1.0, 0.9], [2.3, 0.5, 0.4], [2.3, np.nan, 0.1]]), np.zeros(3)))
@@ -180,7 +176,7 @@ def best(course: Course) -> int:
     return int(np.nanargmin(np.log(np.maximum(course.losses[:, 1:], 1e-30)).mean(axis=1)))
 
 
-def picture(problem: Problem, courses: Mapping[str, Course]) -> Any:
+def picture(problem: Problem, courses: Mapping[str, Course]) -> Figure:
     """The loss curves of all optimizers, each with its best learning rate."""
     curves = {}
     for name, course in courses.items():
@@ -192,18 +188,15 @@ def picture(problem: Problem, courses: Mapping[str, Course]) -> Any:
 
 
 def table(rates: Sequence[float], courses: Mapping[str, Course]) -> str:
-    """Markdown, a line an optimizer: its best learning rate, and where that led."""
+    """Markdown, a line for each optimizer: its best learning rate, and the results with it."""
     rows = [['optimizer', 'learning rate', 'training loss', 'test accuracy, %']]
     rows += [
         [name, f'{rates[i]:g}', f'{course.losses[i, -1]:.4g}', f'{100 * course.accuracy[i]:.2f}']
         for name, course in courses.items()
         for i in [best(course)]
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, ['-' * width for width in widths])
-    cells = [[f'{cell:<{width}}' for cell, width in zip(row, widths, strict=True)] for row in rows]
-    return '\n'.join(f'| {" | ".join(row)} |' for row in cells)
+    return tables.markdown(rows)
 
 
 if __name__ == '__main__':
-    launch.launch(main)
+    launch.launch(main, uses=USES)

@@ -1,6 +1,6 @@
-"""From a random forest to PSPNet: every segmenter on the same scenes, in one table and one figure.
+"""Segmenters from a random forest to PSPNet on the same scenes of digits, in one table and one figure.
 
-python -m experiments.digit_scenes --workdir=runs/digit_scenes [--networks=fcn32s,fcn8s --network_epochs=30]
+    python -m experiments.studies.segmenters --workdir=runs/segmenters [--methods=forest,fcn8s --network_epochs=30]
 
 Measured on 2 CPU cores; one run each, ten epochs, 200 test scenes; images a second with nothing else running:
 
@@ -13,31 +13,38 @@ Measured on 2 CPU cores; one run each, ten epochs, 200 test scenes; images a sec
     DeepLab v3       43.9 %      22.5 %   6,258,443              111
     PSPNet           39.5 %      17.3 %   3,800,843              140
 
-DeepLab v3+ was NOT RUN. The U-Net's decoder starts anew: it draws outlines well, and mistakes one digit for another.
-A network took 5 to 15 minutes. What is in the workdir already is not run again.
+DeepLab v3+ was NOT RUN. The U-Net's decoder starts from random values: its outlines are good, but it mistakes one digit
+for another. A network took 5 to 15 minutes. The same command resumes: methods that are done are not run again.
 """
 
 import functools
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from jaxcv.names import nearest
+from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from experiments import experiment as pieces
-from experiments import launch, tables
-from experiments.evaluate import restore
+from experiments import launch
+from experiments.run import batches as opening
+from experiments.run import tables, workdir
+from experiments.run.assemble import assemble
+from experiments.run.check import check
+from experiments.run.evaluation import found_anew
+from experiments.run.training import train
+from experiments.run.variables import restore
 from experiments.segmentation.digit_scenes import NETWORKS, get_config
-from experiments.train import train
-from jaxcv import config, metrics, training, viz
+from experiments.studies import study as studies
+from jaxcv import config, metrics, presentation, training, viz
 from jaxcv.classical import pixel_forest
-from jaxcv.types import Array, Batch
+from jaxcv.task import Predictions
+from jaxcv.types import Batch
 
 NAMES = {
     'forest': 'random forest',
@@ -49,58 +56,121 @@ NAMES = {
     'deeplabv3_plus': 'DeepLab v3+',
     'pspnet': 'PSPNet',
 }
-SHOWN = 5  # scenes in the figure
-REPETITIONS = 5  # of the timing
-PIXELS = 50  # of each scene, for the forest
+SHOWN = 5
+"""Scenes in the figure."""
+REPETITIONS = 5
+"""Of the timing."""
+PIXELS = 50
+"""Of each scene, for the forest."""
 
 EPOCHS = flags.DEFINE_float('network_epochs', None, "Epochs of each network; by default the config's.")
-METHODS = flags.DEFINE_list('networks', list(NAMES), 'Which to run.')
+METHODS = flags.DEFINE_list('methods', list(NAMES), 'The methods to compare.')
+USES = ('workdir',)
 
-Predict = Callable[[Batch], Mapping[str, Array]]
-Result = dict[str, Any]
+Predict = Callable[[Batch], Predictions]
+
+
+class Scenes(NamedTuple):
+    """The scenes of a split, as evaluated."""
+
+    batches: Sequence[Batch]
+    class_names: Sequence[str]
 
 
 def main() -> int:
     """Runs the study of the flags; returns the exit code."""
     if unknown := [name for name in METHODS.value if name not in NAMES]:
-        raise config.ConfigError(f'--networks: no {unknown[0]!r}, {config.nearest(unknown[0], NAMES)}')
-    return study(Path(launch.WORKDIR.value), METHODS.value, epochs=EPOCHS.value)
+        raise config.ConfigError(f'--methods: no {unknown[0]!r}, {nearest(unknown[0], NAMES)}')
+    return study(launch.workdir(), METHODS.value, epochs=EPOCHS.value)
 
 
-def study(workdir: Path, methods: Sequence[str], *, epochs: float | None = None) -> int:
-    """Trains what is not yet in the workdir, and writes the table and the figure; returns the exit code."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    settings = {name: _settings(name, epochs) for name in methods if name in NETWORKS}
-    for each in settings.values():
-        pieces.check(each)
+def study(folder: Path, methods: Sequence[str], *, epochs: float | None = None) -> int:
+    """Trains the methods that the workdir lacks, and writes the table and the figure; returns the exit code."""
+    checked = {name: check(run_settings(name, epochs)) for name in methods if name in NETWORKS}
     for name in methods:
-        described = settings[name].copy_and_resolve_references().to_dict() if name in settings else {'pixels': PIXELS}
-        launch.describe(workdir / name / 'study.json', {'config': described}, what='run')
-    batches = _test_batches()
-    results = {}
+        described = checked[name].settings.to_dict() if name in checked else {'pixels': PIXELS}
+        workdir.describe(folder / name / 'study.json', {'config': described}, what='run')
+    test, results = read('test'), {}
     for name in methods:
-        path = workdir / name / 'result.json'
-        if not path.exists():
-            if name in settings and (code := train(settings[name], workdir / name)):
-                return code
-            predict, parameters = _network(settings[name], workdir / name) if name in settings else _forest()
-            result, masks = _measured(predict, batches)
-            np.save(path.with_name('masks.npy'), masks)
-            launch.write_json(path, {**result, 'parameters': parameters})
-            jax.clear_caches()
-        results[name] = json.loads(path.read_text())
+        own = folder / name
+        if name in checked and not (own / 'result.json').exists() and (code := train(checked[name], own)):
+            return code
+        results[name] = studies.result(own / 'result.json', functools.partial(compute, name, own, test))
+        jax.clear_caches()
         print(f'{NAMES[name]}: mean IoU {100 * results[name]["mean_iou"]:.2f} %', flush=True)
-    shown = {NAMES[name]: np.load(workdir / name / 'masks.npy') for name in methods}
-    first = batches[0]
-    figure = viz.mask_grid(first['image'][:SHOWN], first['mask'][:SHOWN], shown, class_names=_class_names())
-    viz.save(figure, workdir / 'digit_scenes.png')
-    (workdir / 'table.md').write_text(table(results) + '\n')
-    print(f'\n{table(results)}\n\nwritten to {workdir}: table.md, digit_scenes.png')
-    return 0
+    masks = {NAMES[name]: np.load(folder / name / 'masks.npy') for name in methods}
+    return studies.conclude(folder, table(results), {'segmenters': picture(test, masks)})
 
 
-def table(results: Mapping[str, Result]) -> str:
-    """Markdown: what each method reaches, has and takes."""
+def run_settings(name: str, epochs: float | None) -> ConfigDict:
+    """The config of a network: `experiments.train` takes it as it is."""
+    settings = get_config(name)
+    settings.training.best_metric = 'mean_iou'
+    if epochs is not None:
+        settings.training.epochs = epochs
+    return settings
+
+
+def read(part: Literal['train', 'test']) -> Scenes:
+    """Reads the scenes of the config's training or evaluation split."""
+    fields = check(get_config()).data
+    split = fields.train_split if part == 'train' else fields.eval_split
+    assert split is not None
+    source = opening.open_source(fields, split)
+    return Scenes(list(opening.eval_batches(fields, source)), source.names['mask'])
+
+
+def compute(name: str, own: Path, test: Scenes) -> dict[str, Any]:
+    """The numbers of a trained network, or of a forest that is fitted now; writes the masks of the figure."""
+    predict, parameters = network(own) if name in NETWORKS else forest(read('train'))
+    answer = presentation.masks().answer
+    values, seconds, first = measured(predict, test), [], test.batches[0]
+    for _ in range(REPETITIONS):
+        began = time.perf_counter()
+        predictions = jax.block_until_ready(predict(first))
+        seconds.append(time.perf_counter() - began)
+    np.save(own / 'masks.npy', np.asarray(answer(predictions)['mask'][:SHOWN], np.uint8))
+    return {**values, 'images_per_second': len(first['image']) / min(seconds), 'parameters': parameters}
+
+
+def network(own: Path) -> tuple[Predict, int]:
+    """A trained network, and its number of parameters."""
+    checked = workdir.trained(own, None)
+    experiment = assemble(checked, workdir.facts_of(own, lambda: found_anew(checked)))
+    variables, _ = restore(experiment, own, 'last', training.make_mesh(), averaged=False)
+    # The auxiliary head has its use in training only.
+    used = {name: layer for name, layer in variables['params'].items() if name != 'auxiliary'}
+    parameters = sum(x.size for x in jax.tree.leaves(used))
+    return functools.partial(jax.jit(experiment.task.predict), variables), parameters
+
+
+def forest(train: Scenes) -> tuple[Predict, int]:
+    """A forest fitted to the training scenes, and how many numbers its prediction reads."""
+    images, masks = (jnp.concatenate([batch[name] for batch in train.batches]) for name in ('image', 'mask'))
+    classes = len(train.class_names)
+    fitted = pixel_forest.fit(jax.random.key(0), images, masks, None, num_classes=classes, pixels_per_image=PIXELS)
+
+    def predict(batch: Batch) -> Predictions:
+        return {'mask': pixel_forest.predict(fitted, jnp.asarray(batch['image']), None), 'valid': batch['valid']}
+
+    nodes, offsets = int(fitted.forest.trees.size), sum(x.size for x in fitted.offsets)
+    return predict, nodes * (3 + classes) + offsets  # feature, threshold, child; the shares of the classes
+
+
+def measured(predict: Predict, test: Scenes) -> dict[str, float]:
+    """The values of the table over the test scenes."""
+    classes = len(test.class_names)
+    each = (metrics.segmentation_confusion(num_classes=classes), metrics.boundary_f_score(num_classes=classes))
+    measure = jax.jit(lambda predictions, batch: tuple(metric.measure(predictions, batch) for metric in each))
+    contributions = [measure(predict(batch), batch) for batch in test.batches]
+    found: dict[str, Any] = {}
+    for metric, parts in zip(each, zip(*contributions, strict=True), strict=True):
+        found |= metric.compute(functools.reduce(metric.merge, parts))
+    return {name: float(found[name]) for name in ('mean_iou', 'boundary_f_score')}
+
+
+def table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Markdown: the quality, size and speed of each method."""
     rows = [['', 'mean IoU, %', 'boundary F, %', 'parameters', 'images a second']]
     rows += [
         [
@@ -115,73 +185,11 @@ def table(results: Mapping[str, Result]) -> str:
     return tables.markdown(rows)
 
 
-def _settings(name: str, epochs: float | None) -> ConfigDict:
-    settings = get_config(name)
-    if epochs is not None:
-        settings.training.epochs = epochs
-    return settings
-
-
-def _test_batches() -> list[Batch]:
-    fields = pieces.Data(**get_config().data)
-    return list(pieces.eval_batches(fields, pieces.source(fields, fields.eval_split or 'test')))
-
-
-@functools.cache
-def _class_names() -> tuple[str, ...]:
-    fields = pieces.Data(**get_config().data)
-    return pieces.source(fields, fields.train_split).class_names
-
-
-def _network(settings: ConfigDict, workdir: Path) -> tuple[Predict, int]:
-    """A trained network, and its number of parameters."""
-    settings = launch.run_config(workdir)
-    experiment = pieces.assemble(settings)
-    example = {name: value[0] for name, value in _test_batches()[0].items()}
-    variables, _ = restore(workdir, 'last', experiment, settings, example, training.make_mesh())
-    # The auxiliary head has its use in training only.
-    used = {name: layer for name, layer in variables['params'].items() if name != 'auxiliary'}
-    parameters = sum(x.size for x in jax.tree.leaves(used))
-    return functools.partial(jax.jit(experiment.task.predict), variables), parameters
-
-
-def _forest() -> tuple[Predict, int]:
-    """A forest fitted to the training scenes, and how many numbers its prediction reads."""
-    fields = pieces.Data(**get_config().data)
-    examples = list(pieces.eval_batches(fields, pieces.source(fields, fields.train_split)))
-    images, masks = (jnp.concatenate([batch[name] for batch in examples]) for name in ('image', 'mask'))
-    forest = pixel_forest.fit(
-        jax.random.key(0), images, masks, None, num_classes=len(_class_names()), pixels_per_image=PIXELS
-    )
-
-    def predict(batch: Batch) -> Mapping[str, Array]:
-        return {'mask': pixel_forest.predict(forest, jnp.asarray(batch['image']), None), 'valid': batch['valid']}
-
-    nodes, classes = int(forest.forest.trees.size), len(_class_names())
-    offsets = sum(x.size for x in forest.offsets)
-    return predict, nodes * (3 + classes) + offsets  # feature, threshold, child; the shares of the classes
-
-
-def _measured(predict: Predict, batches: Sequence[Batch]) -> tuple[Result, np.ndarray]:
-    """The metrics over the test scenes, the images a second, and the masks of those in the figure."""
-    wanted = {
-        name: getattr(metrics, name)(num_classes=len(_class_names())) for name in ('mean_iou', 'boundary_f_score')
-    }
-    states = {name: metric.init() for name, metric in wanted.items()}
-    update = jax.jit(lambda states, predictions, batch: {
-        name: metric.update(states[name], predictions, batch) for name, metric in wanted.items()
-    })  # fmt: skip
-    for batch in batches:
-        states = update(states, predict(batch), batch)
-    result: Result = {name: float(metric.compute(states[name])) for name, metric in wanted.items()}
-    seconds = []
-    for _ in range(REPETITIONS):
-        began = time.perf_counter()
-        predictions = jax.block_until_ready(predict(batches[0]))
-        seconds.append(time.perf_counter() - began)
-    result['images_per_second'] = len(batches[0]['image']) / min(seconds)
-    return result, np.asarray(predictions['mask'][:SHOWN], np.uint8)
+def picture(test: Scenes, masks: Mapping[str, np.ndarray]) -> Figure:
+    """The first test scenes, their true masks and those of each method."""
+    first = test.batches[0]
+    return viz.mask_grid(first['image'][:SHOWN], first['mask'][:SHOWN], masks, class_names=test.class_names)
 
 
 if __name__ == '__main__':
-    launch.launch(main)
+    launch.launch(main, uses=USES)

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -107,13 +104,3 @@ def test_bad_arguments():
         knn.fit(jnp.zeros((0, 2)), jnp.zeros(0, jnp.int32))
     with pytest.raises(ValueError, match="'uniform' or 'distance'"):
         knn.predict.__wrapped__(model, jnp.zeros((1, 2)), k=1, weights='near')
-
-
-@pytest.mark.slow
-def test_the_experiment_prints_what_its_docstring_says(tmp_path):
-    """Through tfds and PNG and back, the pixels are scikit-learn's 0 to 16 again."""
-    command = [sys.executable, '-m', 'experiments.knn', '--k=3,10', f'--data_dir={tmp_path}']
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    rows = [line.split() for line in done.stdout.splitlines()[-2:]]
-    assert rows == [['3', '98.83', '98.83', *['597', 'of', '597']], ['10', '97.65', '97.65', *['597', 'of', '597']]]

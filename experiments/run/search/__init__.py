@@ -1,1 +1,1 @@
-"""Random search over the fields of a config."""
+"""Random search: the space that is drawn from, the trials, and the report of what they reached."""

@@ -1,4 +1,4 @@
-"""What a random search draws: a space is data, `{field of the config: {'name': draw, **arguments}}`.
+"""The space of a random search is data, `{field of the config: {'name': draw, **arguments}}`.
 
     {
         'optimizer.learning_rate': {'name': 'log_uniform', 'low': 1e-3, 'high': 1.0},
@@ -7,7 +7,7 @@
         'schedule': {'name': 'choice', 'of': [{'name': 'one_cycle'}, {'name': 'cosine'}]},
     }
 
-The draws are functions (trial, field, options) -> value, the options as the space has them.
+A draw is a function (trial, field, **arguments) -> value.
 """
 
 import copy
@@ -17,13 +17,14 @@ import traceback
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
 import optuna
 from ml_collections import ConfigDict
 
-from experiments import experiment
+from experiments.run.check import check
 from jaxcv import config
 
 Space: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -40,7 +41,7 @@ def log_uniform(trial: optuna.Trial, field: str, *, low: float, high: float) -> 
 
 
 def choice(trial: optuna.Trial, field: str, *, of: Sequence) -> Any:
-    """One of the values; Optuna keeps it as JSON, so that it may be a list or a whole section of the config."""
+    """One of the values; stored as JSON, so that it may be a list or a whole section of the config."""
     return json.loads(str(trial.suggest_categorical(field, [json.dumps(value) for value in of])))
 
 
@@ -48,10 +49,10 @@ DRAWS = {function.__name__: function for function in (choice, log_uniform, unifo
 
 
 def load(path: Path) -> Space:
-    """The space of a Python file: what its `get_space()` returns.
+    """The result of `get_space()` in a Python file.
 
     Raises:
-        ConfigError: the file is not there, fails, or has no `get_space`.
+        ConfigError: the file does not exist, fails, or has no `get_space`.
     """
     if not path.is_file():
         raise config.ConfigError(f'--space: {path} does not exist')
@@ -73,8 +74,13 @@ def load(path: Path) -> Space:
     return space
 
 
-def problems(space: Space, settings: ConfigDict) -> list[str]:
-    """What is wrong with a space for this config, a line each; each end of a range and each choice is tried.
+def problems(space: Space, settings: ConfigDict, used: Mapping[str, ModuleType] | None = None) -> list[str]:
+    """The problems of a space for this config, a line each; each end of a range and each choice is checked.
+
+    Args:
+        space: the space.
+        settings: the config.
+        used: modules of the user's own, see `experiments.run.check.check`.
 
     Example:
         >>> from experiments.classification import digits
@@ -90,20 +96,30 @@ def problems(space: Space, settings: ConfigDict) -> list[str]:
         found += lines
 
     corners = {field: _corners(spec) for field, spec in sound.items()}
-    first = {field: values[0] for field, values in corners.items()}
-    common = _check(settings, first)
+    start = {field: values[0] for field, values in corners.items()}
+    common = _check(settings, start, used)
     found += common
     for field, values in corners.items():
         for value in values[1:]:
-            lines = _check(settings, {**first, field: value})
+            lines = _check(settings, {**start, field: value}, used)
             found += [f'with {field}={value!r}: {line}' for line in lines if line not in common]
     return found
+
+
+def first(space: Space) -> dict[str, Any]:
+    """The first value of each field: the low end of a range, or the first choice.
+
+    Example:
+        >>> first({'model.width': {'name': 'choice', 'of': [16, 32]}})
+        {'model.width': 16}
+    """
+    return {field: _corners(spec)[0] for field, spec in space.items()}
 
 
 def draw(trial: optuna.Trial, space: Space, *, seed: int) -> dict[str, Any]:
     """Draws every field; a draw is a function of the seed, the trial's number and the field alone.
 
-    What the trial has drawn before stays: so a trial that was killed, even between two draws, goes on with its own.
+    Values that the trial has drawn before stay, so a trial that was killed between two draws continues with its own.
     """
     values = {}
     for field in sorted(space):
@@ -139,10 +155,10 @@ def apply(settings: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
 
 
 def _field_problems(field: Any, settings: ConfigDict) -> list[str]:
-    """Whether there is such a place; whether its last name is right, the config's own check says."""
+    """Whether the config has such a place; the last name is left to the check of the config."""
     if not isinstance(field, str):
         return [f"a field is a string such as 'optimizer.learning_rate', got {field!r}"]
-    if field in ('training.best_metric', 'training.best_mode'):
+    if field == 'training.best_metric':
         return [f'{field}: it must be the same in all trials, or they could not be compared']
     inside, path = settings.to_dict(), ''
     for name in field.split('.')[:-1]:
@@ -171,7 +187,7 @@ def _range_problems(field: str, name: str, options: Mapping[str, Any]) -> Iterat
         if not options['of'] or isinstance(options['of'], str):
             yield f'{field}: choice needs a list of values, got {options["of"]!r}'
         elif not unfit and len({json.dumps(value) for value in options['of']}) < len(options['of']):
-            yield f'{field}: a value stands twice in {options["of"]!r}'
+            yield f'{field}: a value is listed twice in {options["of"]!r}'
     else:
         low, high = options['low'], options['high']
         if not np.isfinite([low, high]).all() or low >= high:
@@ -184,9 +200,9 @@ def _corners(spec: Mapping[str, Any]) -> list:
     return list(spec['of']) if spec['name'] == 'choice' else [float(spec['low']), float(spec['high'])]
 
 
-def _check(settings: ConfigDict, values: Mapping[str, Any]) -> list[str]:
+def _check(settings: ConfigDict, values: Mapping[str, Any], used: Mapping[str, ModuleType] | None) -> list[str]:
     try:
-        experiment.check(apply(settings, values))
+        check(apply(settings, values), used)
     except config.ConfigError as error:
         lines = str(error).split('\n  - ')  # one line, or a headline and a line for each
         return lines[1:] or lines

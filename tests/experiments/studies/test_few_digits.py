@@ -1,16 +1,15 @@
-"""The two studies at smoke size: the table of regularizers and the comparison of optimizers."""
+"""The study of regularizers at smoke size."""
 
 import json
 
 import cv2
-import jax
 import numpy as np
-import optax
 import pytest
 
-from experiments import experiment as pieces
-from experiments import few_digits, optimizers, tables, train
-from jaxcv import config, models
+from experiments.run.check import check
+from experiments.run.training import train
+from experiments.studies import few_digits
+from jaxcv import config
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ METHODS = {
 def test_every_method_is_a_config_that_fits():
     settings = few_digits.baseline()
     for change in few_digits.METHODS.values():
-        pieces.check(few_digits.run_settings(settings, change, 3))
+        check(few_digits.run_settings(settings, change, 3))
     assert few_digits.run_settings(settings, {}, 3).data.train_split == 'train[300:500]'
     seeds = [few_digits.run_settings(settings, {}, number).seed for number in range(10)]
     assert min(np.diff(seeds)) >= few_digits.MEMBERS  # the ensembles share no network
@@ -67,7 +66,8 @@ def test_the_table_and_its_resumption(settings, tmp_path, capsys):
     with pytest.raises(config.ConfigError, match=r'another study(?s:.)*runs: 2 -> 3'):
         few_digits.study(settings, tmp_path, runs=3, methods=METHODS)
     described = json.loads((tmp_path / 'study.json').read_text())
-    del described['config']['data']['mask_classes'], described['config']['seed']  # as if they had come later
+    del described['config']['data']['on_broken'], described['config']['seed']  # as if they had come later
+    described['config']['training']['best_mode'] = 'max'  # as earlier versions had it
     (tmp_path / 'study.json').write_text(json.dumps(described))
     assert few_digits.study(settings, tmp_path, runs=2, methods=METHODS) == 0
     with pytest.raises(config.ConfigError, match="no argument 'dropout'"):
@@ -89,60 +89,7 @@ def test_a_run_is_what_train_makes_of_its_config(settings, change, tmp_path):
     values = few_digits.run(each, few_digits.read(each))
     told = {}
     each[1].training.save_every = 0
-    assert train.train(each[1], tmp_path, on_evaluation=lambda step, scalars: told.update(scalars)) == 0
+    assert train(check(each[1]), tmp_path, on_evaluation=lambda step, scalars: told.update(scalars)) == 0
     assert values['top1'][1] == pytest.approx(told['top1'], abs=2 / 597)
     assert values['loss'][1] == pytest.approx(told['loss'], rel=1e-4)
     assert values['loss'][0] != values['loss'][1]
-
-
-def test_mean_and_error():
-    assert tables.mean_and_error([1.0, 2.0, 3.0, 4.0], digits=3) == '2.500 ± 0.645'  # √(5/3) / √4
-    assert tables.mean_and_error([-1.0, -2.0], sign='+') == '-1.50 ± 0.50'
-
-
-def test_batches_are_shuffles():
-    order = optimizers.batches(24, 6, 3)
-    assert order.shape == (3, 4, 6)
-    for epoch in order:
-        assert sorted(epoch.ravel()) == list(range(24))
-    assert (order[0] != order[1]).any()
-
-
-def test_the_comparison_of_optimizers(data_dir, tmp_path, capsys, monkeypatch):
-    some = {name: optimizers.OPTIMIZERS[name] for name in ('gradient descent', 'Adam')}
-    monkeypatch.setattr(optimizers, 'OPTIMIZERS', some)
-    rates = (1e-3, 0.3)
-    problem = optimizers.Problem('Linear', models.linear_classifier(num_classes=10), epochs=2, rates=rates)
-    assert optimizers.compare(tmp_path, problems={'linear': problem}, data_dir=str(data_dir)) == 0
-    written = (tmp_path / 'table.md').read_text()
-    assert written in capsys.readouterr().out
-    rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in written.splitlines()[4:]]
-    losses = json.loads((tmp_path / 'linear.json').read_text())
-    assert [row[0] for row in rows] == list(some)
-    for name, rate, loss, accuracy in rows:
-        chosen = np.argmin([np.prod(course[1:]) for course in losses[name][0]])
-        assert float(rate) == rates[chosen]
-        assert float(loss) == pytest.approx(losses[name][0][chosen][-1], rel=1e-3)
-        assert float(accuracy) == pytest.approx(100 * losses[name][1][chosen], abs=0.006)
-    assert cv2.imread(str(tmp_path / 'linear.png')).shape[1] > 800
-
-    monkeypatch.setattr(optimizers, 'run', None)  # not called again
-    assert optimizers.compare(tmp_path, problems={'linear': problem}, data_dir=str(data_dir)) == 0
-    assert (tmp_path / 'table.md').read_text() == written
-
-    # gradient descent, by hand
-    images = optimizers.read('train', data_dir=str(data_dir))
-    x = (images['image'].reshape(1200, 64) / 255.0 - 0.305) / 0.376
-    y = np.eye(10)[images['label']]
-    task = optimizers.tasks.classification(problem.model, num_classes=10, mean=[0.305], std=[0.376])
-    start = jax.device_get(jax.jit(task.init)(jax.random.key(0), images))['params']['head']
-    for rate, measured in zip(rates, losses['gradient descent'][0], strict=True):
-        weights, bias, expected = start['kernel'].astype(float), start['bias'].astype(float), []
-        for _ in range(3):
-            logits = x @ weights + bias
-            expected.append(optax.softmax_cross_entropy(logits, y).mean())
-            error = np.exp(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))) - y
-            weights, bias = weights - rate * x.T @ error / 1200, bias - rate * error.mean(axis=0)
-        np.testing.assert_allclose(measured, expected, rtol=1e-4)
-    # all start from the same values
-    assert len({round(losses[name][0][0][0], 5) for name in some}) == 1

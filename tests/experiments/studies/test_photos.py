@@ -3,7 +3,7 @@
 import numpy as np
 import skimage.data
 
-from experiments import photos
+from experiments.studies import photos
 from jaxcv import weights
 
 
