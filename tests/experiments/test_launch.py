@@ -7,12 +7,17 @@ import cv2
 import numpy as np
 import pytest
 
-from experiments import evaluate, launch, predict, train
+from experiments import evaluate, export, launch, predict, train
+from experiments.classification import digits
+from experiments.run.check import check
+from experiments.run.exits import BAD_INPUT, NOT_FINITE
+from experiments.run.search.space import apply
+from experiments.run.training import train as train_checked
 
 
 def test_train_evaluate_predict_and_resume(command, tiny, tmp_path):
     workdir = tmp_path / 'run'
-    trained = command(train.main, *tiny, f'--workdir={workdir}', '--config.training.eval_every=20')
+    trained = command(train, *tiny, f'--workdir={workdir}', '--config.training.eval_every=20')
     assert trained.code == 0, trained.err
     assert '1,200 images, 10 classes' in trained.out
     assert 'GFLOP' in trained.out
@@ -28,7 +33,7 @@ def test_train_evaluate_predict_and_resume(command, tiny, tmp_path):
     assert records[-1]['step'] == 38
     assert records[-1]['eval/top1'] > 0.5
 
-    evaluated = command(evaluate.main, f'--workdir={workdir}', '--checkpoint=best')  # the workdir alone is enough
+    evaluated = command(evaluate, f'--workdir={workdir}', '--checkpoint=best')  # the workdir alone is enough
     assert evaluated.code == 0, evaluated.err
     assert 'digits, test: 597 images' in evaluated.out
     written = json.loads((workdir / 'evaluation.json').read_text())
@@ -43,166 +48,231 @@ def test_train_evaluate_predict_and_resume(command, tiny, tmp_path):
     cv2.imwrite(str(photos / 'gray.png'), rng.integers(0, 256, (8, 8), np.uint8))
     cv2.imwrite(str(photos / 'color.png'), rng.integers(0, 256, (8, 8, 3), np.uint8))
     (photos / 'broken.png').write_bytes(b'no image')
-    predicted = command(predict.main, f'--workdir={workdir}', f'--images={photos}/*.png')
+    predicted = command(predict, f'--workdir={workdir}', f'--images={photos}/*.png')
     assert predicted.code == 0, predicted.err
     assert len(json.loads((workdir / 'predicted' / 'predictions.json').read_text())) == 2
     assert 'broken.png' in predicted.err
     assert '1 of 3 files' in predicted.err
 
-    again = command(train.main, *tiny, f'--workdir={workdir}', '--config.training.eval_every=20')
+    again = command(train, *tiny, f'--workdir={workdir}', '--config.training.eval_every=20')
     assert again.code == 0, again.err
     assert 'This run is complete' in again.out
     assert len((workdir / 'metrics.jsonl').read_text().splitlines()) == len(records)
 
     # a field that does not matter may change; data of --config counts, its optimizer does not
-    assert command(train.main, *tiny, f'--workdir={workdir}', '--config.training.eval_every=10').code == 0
+    assert command(train, *tiny, f'--workdir={workdir}', '--config.training.eval_every=10').code == 0
     arguments = ['--config.optimizer.clip_norm=1.0', '--config.data.eval_split=train']
-    evaluated = command(evaluate.main, *tiny, f'--workdir={workdir}', *arguments)
+    evaluated = command(evaluate, *tiny, f'--workdir={workdir}', *arguments)
     assert evaluated.code == 0, evaluated.err
     assert 'digits, train: 1,200 images' in evaluated.out
 
-    other = command(train.main, *tiny, f'--workdir={workdir}', '--config.optimizer.learning_rate=0.5')
-    assert other.code == launch.BAD_INPUT
+    other = command(train, *tiny, f'--workdir={workdir}', '--config.optimizer.learning_rate=0.5')
+    assert other.code == BAD_INPUT
     assert 'holds a run of another config' in other.err
     assert 'optimizer.learning_rate: 0.1 -> 0.5' in other.err
     assert 'Traceback' not in other.err
     changed = [*tiny, f'--workdir={workdir}', '--config.optimizer.learning_rate=0.5', '--config.training.epochs=1.5']
-    longer = command(train.main, *changed, '--resume_with_changes')
+    longer = command(train, *changed, '--resume_with_changes')
     assert longer.code == 0, longer.err
     assert 'resumed with changes' in longer.out
     assert '38 to 56' in longer.out
 
 
-BAD = {
-    'model': (['--config.model.name=resnet81'], "model: no 'resnet81' in jaxcv.models, did you mean resnet18"),
-    'optimizer': (['--config.optimizer.name=adamm'], "optimizer: no 'adamm' in jaxcv.optim, did you mean adam"),
-    'argument': (['--config.optimizer.momentum=0.9'], "nesterov has no argument 'momentum'"),
-    'field': (['--config.training.epoch=3'], "no argument 'epoch', did you mean epochs?"),
-    'section': (['--config.optimiser={}'], "there is no section 'optimiser', did you mean optimizer?"),
-    'flag type': (['--config.training.epochs=many'], "could not convert string to float: 'many'"),
-    'type': (['--config.loss.label_smoothing=0.1', '--config.optimizer.decoupled=3'], 'decoupled must be'),
-    'choice': (['--config.training.mode=tpu'], "mode must be Literal['jit', 'pmap'], got 'tpu'"),
-    'range': (['--config.training.epochs=-1'], 'training.epochs must be positive, got -1'),
-    'seed': (['--config.seed=-1'], 'seed must be an int of at least 0, got -1'),
-    'not finite': (['--config.training.epochs=nan'], 'training.epochs must be positive, got nan'),
-    'learning rate': (['--config.optimizer.learning_rate=-0.1'], 'learning_rate must be a positive float'),
-    'best metric': (['--config.training.best_metric=accuracy'], "no metric 'accuracy'"),
+WRONG = {
+    # changed fields of the config: the message
+    'model': ({'model.name': 'resnet81'}, "model: no 'resnet81' in jaxcv.models, did you mean resnet18"),
+    'optimizer': (
+        {'optimizer.name': 'adamm'},
+        "optimizer: no 'adamm' in jaxcv.optim.optimizers, did you mean adam",
+    ),
+    'argument': ({'optimizer.momentum': 0.9}, "nesterov has no argument 'momentum'"),
+    'field': ({'training.epoch': 3}, "no argument 'epoch', did you mean epochs?"),
+    'section': ({'optimiser': {}}, "there is no section 'optimiser', did you mean optimizer?"),
+    'type': ({'optimizer.decoupled': 3}, 'decoupled must be'),
+    'choice': ({'training.mode': 'tpu'}, "mode must be Literal['jit', 'pmap'], got 'tpu'"),
+    'range': ({'training.epochs': -1.0}, 'training.epochs must be positive, got -1'),
+    'seed': ({'seed': -1}, 'seed must be an int of at least 0, got -1'),
+    'not finite': ({'training.epochs': float('nan')}, 'training.epochs must be positive, got nan'),
+    'learning rate': ({'optimizer.learning_rate': -0.1}, 'learning_rate must be a positive float'),
+    'best metric': ({'training.best_metric': 'accuracy'}, "no metric 'accuracy'"),
     'masks of digits': (
-        [
-            "--config.task={'name': 'segmentation'}",
-            "--config.model={'name': 'segmentation.unet', 'width': 2, 'depth': 1}",
-            '--config.training.best_metric=mean_iou',
-        ],
+        {'task': {'name': 'segmentation'}, 'model': {'name': 'segmentation.unet', 'width': 2, 'depth': 1}},
         "segmentation needs the 'mask' of each image, but the examples have image, label",
     ),
     'ranked by an array': (
-        ['--config.training.best_metric=confusion'],
+        {'training.best_metric': 'confusion'},
         "training.best_metric: 'confusion' is not one number; there are: loss, top1, top5, calibration_error",
     ),
-    'evaluation split': (['--config.data.eval_split=tset'], "digits has no split 'tset'"),
-    'no workdir': (['--workdir='], 'give --workdir=FOLDER'),
-    'flag': (['--workdirr=x'], "Unknown command line flag 'workdirr'"),
-    'word': (['surplus'], 'unknown arguments: surplus'),
-    'data set': (['--config.data.name=cifar11'], "tfds has no data set 'cifar11'"),
-    'split': (['--config.data.train_split=trian'], "digits has no split 'trian'"),
-    'batch size': (['--config.data.batch_size=4000'], 'a batch of 4,000 is larger than the data set of 1,200'),
-    'devices': (['--config.data.batch_size=12'], 'make the batch size a multiple of 8, the devices (8)'),
-    'micro-batches': (['--config.training.accumulate=5'], 'batch_size 32 is no multiple of training.accumulate 5'),
-    'depth': (["--config.model={'name': 'cifar_resnet', 'depth': 9}"], 'depth of a cifar_resnet is 6n+2, not 9'),
+    'evaluation split': ({'data.eval_split': 'tset'}, "digits has no split 'tset'"),
+    'data set': ({'data.name': 'cifar11'}, "tfds has no data set 'cifar11'"),
+    'split': ({'data.train_split': 'trian'}, "digits has no split 'trian'"),
+    'batch size': ({'data.batch_size': 4000}, 'a batch of 4,000 is larger than the data set of 1,200'),
+    'devices': ({'data.batch_size': 12}, 'make the batch size a multiple of 8, the devices (8)'),
+    'micro-batches': ({'training.accumulate': 5}, 'batch_size 32 is no multiple of training.accumulate 5'),
+    'depth': ({'model': {'name': 'cifar_resnet', 'depth': 9}}, 'depth of a cifar_resnet is 6n+2, not 9'),
     'classes': (
-        ["--config.model={'name': 'linear_classifier', 'num_classes': 3}"],
+        {'model': {'name': 'linear_classifier', 'num_classes': 3}},
         'num_classes is 3, but digits has 10',
     ),
     'duration': (
-        ["--config.schedule={'name': 'multi_step', 'steps': ['3 epoch', '60%'], 'warmup_steps': '5 epoches'}"],
+        {'schedule': {'name': 'multi_step', 'steps': ['3 epoch', '60%'], 'warmup_steps': '5 epoches'}},
         "schedule: '5 epoches' is no duration: write '100 steps', '5 epochs'",
     ),
-    'average': (['--config.average.name=polyack'], "average: no 'polyack' in jaxcv.optim, did you mean polyak?"),
+    'average': ({'average.name': 'polyack'}, "average: no 'polyack' in jaxcv.optim.averaging, did you mean polyak?"),
     'a step as an average': (
-        ["--config.average={'name': 'sgd', 'learning_rate': 1.0}"],
-        'average: sgd is for another section; there are: polyak, snapshots, swa',
+        {'average': {'name': 'sgd', 'learning_rate': 1.0}},
+        "average: no 'sgd' in jaxcv.optim.averaging, there are: polyak, snapshots, swa",
     ),
-    'an average as a schedule': (["--config.schedule={'name': 'polyak'}"], 'schedule: polyak is for another section'),
+    'an average as a schedule': ({'schedule': {'name': 'polyak'}}, "schedule: no 'polyak' in jaxcv.optim.schedules"),
     'other cycles': (
-        [
-            "--config.schedule={'name': 'cosine_restarts', 'period': 5}",
-            "--config.average={'name': 'snapshots', 'keep': 2, 'period': 4}",
-        ],
+        {
+            'schedule': {'name': 'cosine_restarts', 'period': 5},
+            'average': {'name': 'snapshots', 'keep': 2, 'period': 4},
+        },
         'average.period is 4, but the cycles of the schedule have 5',
     ),
     'patience for nothing': (
-        ['--config.training.patience=3', '--config.training.eval_every=0'],
+        {'training.patience': 3, 'training.eval_every': 0},
         'set training.eval_every and data.eval_split',
     ),
-    'an option that makes no sense': (
-        ['--config.optimizer.weight_decay=-1.0'],
-        'optimizer: weight_decay and l1 must be',
+    'an option that makes no sense': ({'optimizer.weight_decay': -1.0}, 'optimizer: weight_decay and l1 must be'),
+    'nothing averaged': ({'training.evaluate_averaged': True}, 'nothing is averaged, set average'),
+    'layer': ({'finetune.rates': {'stem': 0.1}}, "no layer 'stem': the parameters have head"),
+    'view': ({'views': {'name': 'crop', 'size': 8}}, "views: no 'crop' in jaxcv.augment.views, did you mean crops"),
+    'start': ({'finetune.start_from': '/nowhere'}, 'finetune.start_from: /nowhere holds no checkpoints'),
+    'class': ({'data.classes': ['0', 'ten']}, "no class 'ten'"),
+    'members': (
+        {'training.mode': 'pmap', 'training.members': 2},
+        "are trained with training.mode 'jit'",
     ),
-    'nothing averaged': (['--config.training.evaluate_averaged=True'], 'nothing is averaged, set average'),
-    'layer': (['--config.finetune.rates.stem=0.1'], "no layer 'stem': the parameters have head"),
-    'view': (
-        ["--config.views={'name': 'crop', 'size': 8}"],
-        "views: no 'crop' in jaxcv.augment.views, did you mean crops",
-    ),
-    'start': (['--config.finetune.start_from=/nowhere'], 'finetune.start_from: /nowhere holds no checkpoints'),
-    'class': (["--config.data.classes=['0', 'ten']"], "no class 'ten'"),
-    'members': (['--config.training.mode=pmap', '--config.training.members=2'], "are trained with training.mode 'jit'"),
-    'pmap with fsdp': (['--config.training.mode=pmap', '--config.training.sharding=fsdp'], "use mode 'jit' for FSDP"),
+    'pmap with fsdp': ({'training.mode': 'pmap', 'training.sharding': 'fsdp'}, "use mode 'jit' for FSDP"),
 }
 
 
-@pytest.mark.parametrize(('arguments', 'message'), BAD.values(), ids=BAD.keys())
-def test_bad_input_is_one_message_and_code_2(command, tiny, tmp_path, arguments, message):
-    ended = command(train.main, *tiny, f'--workdir={tmp_path / "run"}', *arguments)
-    assert ended.code == launch.BAD_INPUT, ended.err
+def settings(data_dir, changes):
+    """The config of `tiny`, with changes."""
+    small = {
+        'data.data_dir': str(data_dir),
+        'data.batch_size': 32,
+        'model': {'name': 'linear_classifier'},
+        'augment': [],
+        'training.epochs': 1.0,
+    }
+    return apply(digits.get_config(), {**small, **changes})
+
+
+@pytest.mark.parametrize(('changes', 'message'), WRONG.values(), ids=WRONG.keys())
+def test_wrong_input_is_one_message_before_training(data_dir, tmp_path, changes, message):
+    with pytest.raises((ValueError, OSError)) as caught:
+        train_checked(check(settings(data_dir, changes)), tmp_path / 'run')
+    assert launch._exit_code(caught.value) == BAD_INPUT
+    assert message in str(caught.value)
+    assert not (tmp_path / 'run' / 'config.json').exists()
+    assert not list((tmp_path / 'run').glob('checkpoints/*'))
+
+
+BAD_FLAGS = {
+    'flag type': (['--config.training.epochs=many'], "could not convert string to float: 'many'"),
+    'no workdir': (['--workdir='], 'give --workdir=FOLDER'),
+    'flag': (['--workdirr=x'], "Unknown command line flag 'workdirr', did you mean workdir?"),
+    'word': (['surplus'], 'unknown arguments: surplus'),
+    "another launcher's flag": (['--checkpoint=best'], '--checkpoint is no flag of experiments.train'),
+    "a field's name": (
+        ['--epochs=3'],
+        'there is no flag --epochs: set the field of the config, --config.training.epochs',
+    ),
+    'a name of other tools': (['--lr=0.1'], 'set the field of the config, --config.optimizer.learning_rate=...'),
+    'a config': (['--config.optimizer.name=adamm'], "no 'adamm' in jaxcv.optim.optimizers, did you mean adam"),
+    'own code': (['--use=no.such.module'], "--use=no.such.module: ModuleNotFoundError: No module named 'no'"),
+}
+
+
+@pytest.mark.parametrize(('arguments', 'message'), BAD_FLAGS.values(), ids=BAD_FLAGS.keys())
+def test_bad_flags_are_one_message_and_code_2(command, tiny, tmp_path, arguments, message):
+    ended = command(train, *tiny, f'--workdir={tmp_path / "run"}', *arguments)
+    assert ended.code == BAD_INPUT, ended.err
     assert message in ended.err
     assert 'Traceback' not in ended.err
     assert not (tmp_path / 'run' / 'checkpoints').exists() or not list((tmp_path / 'run' / 'checkpoints').iterdir())
 
 
-def test_all_problems_of_a_config_are_said_at_once(command, tiny, tmp_path):
-    bad = ['--config.optimizer.decoy=1', '--config.training.mode=tpu', '--config.schedule.name=two_cycle']
-    ended = command(train.main, *tiny, f'--workdir={tmp_path / "run"}', *bad)
-    assert ended.code == launch.BAD_INPUT
-    assert '3 problems in the config' in ended.err
+def test_all_problems_of_a_config_are_said_at_once(data_dir):
+    changes = {'optimizer.decoy': 1, 'training.mode': 'tpu', 'schedule.name': 'two_cycle'}
+    with pytest.raises(ValueError, match='3 problems in the config'):
+        check(settings(data_dir, changes))
 
 
 def test_a_missing_config_and_workdir_are_told(command, tmp_path):
-    assert 'nope.py' in command(train.main, '--config=nope.py', f'--workdir={tmp_path}').err
-    assert 'give --config=FILE' in command(train.main, f'--workdir={tmp_path}').err
-    assert '--workdir' in command(train.main).err
-    assert 'the workdir of a training run?' in command(evaluate.main, f'--workdir={tmp_path}').err
+    assert 'nope.py' in command(train, '--config=nope.py', f'--workdir={tmp_path}').err
+    assert 'give --config=NAME' in command(train, f'--workdir={tmp_path}').err
+    assert '--workdir' in command(train, '--config=digits').err
+    assert 'the workdir of a training run?' in command(evaluate, f'--workdir={tmp_path}').err
     broken = tmp_path / 'broken.py'
     broken.write_text('def get_config():\n    return undefined\n')
-    ended = command(train.main, f'--config={broken}', f'--workdir={tmp_path}')
-    assert ended.code == launch.BAD_INPUT
+    ended = command(train, f'--config={broken}', f'--workdir={tmp_path}')
+    assert ended.code == BAD_INPUT
     assert "name 'undefined' is not defined" in ended.err
+
+
+def test_help_shows_the_flags_of_the_launcher(command):
+    shown = command(train, '--help')
+    assert shown.code == 0
+    assert {'--config:', '--workdir:', '--resume_with_changes:', '--use:'} <= set(shown.out.split())
+    assert '--checkpoint:' not in shown.out
+    assert 'experiments.list fields' in shown.out
+    assert '--images:' in command(predict, '--help').out
+    assert '--out:' in command(export, '-h').out
+
+
+def test_no_flags_at_all_are_answered_with_an_example(command):
+    ended = command(train)
+    assert ended.code == BAD_INPUT
+    assert ended.err.rstrip().endswith('python -m experiments.train --config=digits --workdir=runs/digits')
+
+
+NAMES = {
+    'digits': 'classification/digits.py',
+    'classification/digits': 'classification/digits.py',
+    'digit_scenes:fcn8s': 'segmentation/digit_scenes.py:fcn8s',
+}
+
+
+def test_a_config_is_found_by_its_name(command, tmp_path):
+    for name, path in NAMES.items():
+        assert launch.config_path(name).endswith(f'experiments/{path}')
+    assert launch.config_path('my/own.py') == 'my/own.py'
+    ended = command(train, '--config=folder', f'--workdir={tmp_path}')
+    assert ended.code == BAD_INPUT
+    assert 'there are classification/folder and segmentation/folder; give one of these names' in ended.err
+    ended = command(train, '--config=digit', f'--workdir={tmp_path}')
+    assert ended.code == BAD_INPUT
+    assert 'no such config; there are: digits, ' in ended.err
 
 
 def test_an_unwritable_workdir_is_told_before_training(command, tiny, tmp_path):
     (tmp_path / 'file').write_text('')
-    ended = command(train.main, *tiny, f'--workdir={tmp_path / "file" / "run"}')
-    assert ended.code == launch.BAD_INPUT
+    ended = command(train, *tiny, f'--workdir={tmp_path / "file" / "run"}')
+    assert ended.code == BAD_INPUT
     assert 'cannot be written to' in ended.err
 
 
 def test_a_full_disk_is_told_before_training(command, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(10, 10, 0))
-    ended = command(train.main, *tiny, f'--workdir={tmp_path / "run"}')
-    assert ended.code == launch.BAD_INPUT
+    ended = command(train, *tiny, f'--workdir={tmp_path / "run"}')
+    assert ended.code == BAD_INPUT
     assert 'MB free, but the checkpoints will take' in ended.err
 
 
 def test_a_loss_that_is_not_finite_ends_with_code_3(command, tiny, tmp_path):
     workdir = tmp_path / 'run'
     ended = command(
-        train.main,
+        train,
         *tiny,
         f'--workdir={workdir}',
         '--config.optimizer.learning_rate=1e38',
         '--config.schedule.name=constant',
     )
-    assert ended.code == launch.NOT_FINITE, ended.err
+    assert ended.code == NOT_FINITE, ended.err
     assert 'not finite at step' in ended.err
     assert 'Examples of the batch' in ended.err
     assert 'Traceback' not in ended.err
@@ -240,18 +310,18 @@ def folder_arguments(photos):
 
 
 def test_a_folder_of_ones_own_trains(command, photos, tmp_path):
-    ended = command(train.main, *folder_arguments(photos), f'--workdir={tmp_path / "run"}')
+    ended = command(train, *folder_arguments(photos), f'--workdir={tmp_path / "run"}')
     assert ended.code == 0, ended.err
     assert '19 images, 2 classes' in ended.out
 
 
 def test_other_classes_than_those_of_the_training_are_told(command, photos, tmp_path):
     workdir = tmp_path / 'run'
-    assert command(train.main, *folder_arguments(photos), f'--workdir={workdir}').code == 0
-    assert command(evaluate.main, f'--workdir={workdir}').code == 0
+    assert command(train, *folder_arguments(photos), f'--workdir={workdir}').code == 0
+    assert command(evaluate, f'--workdir={workdir}').code == 0
     shutil.copytree(photos / 'train' / 'cat', photos / 'train' / 'bird')
-    ended = command(evaluate.main, f'--workdir={workdir}')
-    assert ended.code == launch.BAD_INPUT
+    ended = command(evaluate, f'--workdir={workdir}')
+    assert ended.code == BAD_INPUT
     assert 'has the classes bird, cat, dog, but the run was trained on cat, dog' in ended.err
 
 
@@ -259,10 +329,10 @@ def test_a_broken_image_is_named_or_skipped(command, photos, tmp_path):
     whole = (photos / 'train' / 'dog' / '3.jpg').read_bytes()
     (photos / 'train' / 'dog' / '3.jpg').write_bytes(whole[: len(whole) // 2])
     arguments = [*folder_arguments(photos), '--config.training.epochs=3.0']
-    ended = command(train.main, *arguments, f'--workdir={tmp_path / "a"}')
-    assert ended.code == launch.BAD_INPUT, ended.err
+    ended = command(train, *arguments, f'--workdir={tmp_path / "a"}')
+    assert ended.code == BAD_INPUT, ended.err
     assert 'dog/3.jpg' in ended.err
-    ended = command(train.main, *arguments, f'--workdir={tmp_path / "b"}', '--config.data.on_broken=skip')
+    ended = command(train, *arguments, f'--workdir={tmp_path / "b"}', '--config.data.on_broken=skip')
     assert ended.code == 0, ended.err
     records = [json.loads(line) for line in (tmp_path / 'b' / 'metrics.jsonl').read_text().splitlines()]
     assert max(record.get('skipped_images', 0) for record in records) > 0
@@ -273,6 +343,6 @@ def test_a_missing_or_empty_folder_is_told(command, photos, tmp_path):
         for image in (photos / split / 'cat').iterdir():
             image.unlink()
     for place, message in ((tmp_path / 'nowhere', 'nowhere'), (photos, 'cat')):
-        ended = command(train.main, *folder_arguments(place), f'--workdir={tmp_path / "run"}')
-        assert ended.code == launch.BAD_INPUT
+        ended = command(train, *folder_arguments(place), f'--workdir={tmp_path / "run"}')
+        assert ended.code == BAD_INPUT
         assert message in ended.err

@@ -1,6 +1,5 @@
 """Runs that start from a file of published weights, and the study of transfer learning at smoke size."""
 
-
 import jax
 import numpy as np
 import pytest
