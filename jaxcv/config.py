@@ -193,8 +193,7 @@ def problems(
         return [f"{where}expected {{'name': function, **arguments}}, got {spec!r}"]
     name, functions = spec['name'], _named(package, registries)
     if name not in functions:
-        candidates = functions if close(name, functions) else _public(package)
-        return [f'{where}no {name!r} in {package.__name__}, {nearest(name, candidates)}']
+        return [f'{where}no {name!r} in {package.__name__}, {_suggestion(name, _public(package), functions)}']
     arguments = {k: v for k, v in spec.items() if k != 'name'}
     found = []
     for key, value in arguments.items():
@@ -236,6 +235,15 @@ def map_arguments(
         return function(value, hints[key])
 
     return {key: mapped(key, value) if key in hints else value for key, value in spec.items()}
+
+
+def _suggestion(name: str, own: Mapping[str, Any], functions: Mapping[str, Any]) -> str:
+    """The names near to an unknown one, of the package itself first; or how a module of the user's own joins."""
+    module = name.rpartition('.')[0]
+    if module and not any(known.startswith(f'{module}.') for known in functions):
+        near = f', {nearest(name, functions)}' if close(name, functions) else ''
+        return f'nor a module {module!r}{near}; a module of your own joins by --use={module}'
+    return nearest(name, functions if close(name, functions) and not close(name, own) else own)
 
 
 def call_problems(

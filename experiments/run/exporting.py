@@ -72,7 +72,7 @@ def answer_function(
     answer, constants = task.presentation.answer, jax.tree.map(jnp.asarray, variables)
 
     def function(batch: Mapping[str, Array]) -> Mapping[str, Array]:
-        rows = len(next(iter(batch.values())))
+        rows = next(iter(batch.values())).shape[0]
         found = answer(task.predict(constants, {**batch, 'valid': jnp.ones(rows, bool)}))
         return {name: value for name, value in found.items() if name != 'valid'}
 

@@ -27,7 +27,7 @@ from jaxcv.moves import (
     move_example,
 )
 from jaxcv.sizes import height_and_width
-from jaxcv.types import Array, Batch, Float, Int, PRNGKeyArray
+from jaxcv.types import IGNORED, Array, Batch, Int, PRNGKeyArray
 
 __all__ = ['random_crop', 'random_flip', 'random_resized_crop', 'random_scale_crop', 'random_shift']
 
@@ -87,7 +87,7 @@ def random_shift(
     *,
     max_shift: int,
     fill: float = 0.0,
-    mask_fill: int = 255,
+    mask_fill: int = IGNORED,
     min_visible: float = 0.0,
 ) -> Batch:
     """Shift each example by a random whole number of pixels, the augmentation of CIFAR: pad all round, crop at random.
@@ -136,7 +136,7 @@ def random_crop(
     size: int | tuple[int, int],
     padding: int = 0,
     fill: float = 0.0,
-    mask_fill: int = 255,
+    mask_fill: int = IGNORED,
     min_visible: float = 0.0,
 ) -> Batch:
     """Cut a random patch out of each example, which may first be padded all round.
@@ -241,7 +241,7 @@ def random_scale_crop(
         short_side = scales[0] + jnp.floor(draws[0] * (scales[1] - scales[0] + 1))
         resized = jnp.round(shape * short_side / shape.min())
         corner = jnp.floor(draws[1:] * (resized - jnp.array([height, width]) + 1))
-        return _resampled(example, resized / shape, -corner, (height, width), min_visible)
+        return _resampled(example, Move((height, width), resized / shape, -corner), min_visible)
 
     return for_each(patch, key, batch)
 
@@ -292,7 +292,7 @@ def random_resized_crop(
     def crop(key: Array, example: Example) -> Example:
         top_left, box = _draw_box(key, h, w, area, ratio)
         scale = jnp.array([height, width]) / box
-        return _resampled(example, scale, -top_left * scale, (height, width), min_visible)
+        return _resampled(example, Move((height, width), scale, -top_left * scale), min_visible)
 
     return for_each(crop, key, batch)
 
@@ -313,21 +313,14 @@ def _draw_box(
     return jnp.where(fits.any(), top_left, (shape - box) // 2), box
 
 
-def _resampled(
-    example: Example,
-    scale: Float[Array, '2'],
-    offset: Float[Array, '2'],
-    size: tuple[int, int],
-    min_visible: float,
-) -> Example:
-    """The example on a grid of `size`: what was at (y, x) is at `(y, x) * scale + offset`, inside the old image."""
-    height, width = size
-    centres = [(jnp.arange(length) + 0.5 - offset[i]) / scale[i] for i, length in enumerate(size)]
+def _resampled(example: Example, move: Move, min_visible: float) -> Example:
+    """The example at a window inside of the old image: images resized bilinearly, the rest by the nearest pixel."""
+    centres = [(jnp.arange(length) + 0.5 - move.shift[i]) / move.scale[i] for i, length in enumerate(move.size)]
 
     def resample(name: str, x: Array) -> Array:
         if FEATURES[name].moved == 'resampled':
-            shape = (height, width, x.shape[-1])
-            out = jax.image.scale_and_translate(ops.to_float(x), shape, (0, 1), scale, offset, method='linear')
+            shape = (*move.size, x.shape[-1])
+            out = jax.image.scale_and_translate(ops.to_float(x), shape, (0, 1), move.scale, move.shift, method='linear')
             return jnp.clip(out, 0, 1)  # the weights of a pixel add up to 1 but for rounding
         rows, columns = (
             jnp.clip(jnp.floor(at).astype(jnp.int32), 0, length - 1)
@@ -335,7 +328,7 @@ def _resampled(
         )
         return x[rows[:, None], columns]
 
-    return _moved(example, Move(size, scale, offset), resample, min_visible)
+    return _moved(example, move, resample, min_visible)
 
 
 def _moved(example: Example, move: Move, function: Callable[[str, Array], Array], min_visible: float = 0.0) -> Example:

@@ -2,6 +2,9 @@
 
 import inspect
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,3 +108,9 @@ def test_the_lists_of_transforms_for_the_launchers_are_of_transforms():
     for name in {name for names in lists for name in names}:
         assert name in transforms.__all__
         assert inspect.isfunction(getattr(transforms, name))
+
+
+def test_transforms_import_no_jax():
+    """Processes that only read data need neither its memory nor its start."""
+    command = "import sys, jaxcv.data.transforms; assert 'jax' not in sys.modules"
+    subprocess.run([sys.executable, '-c', command], check=True, cwd=Path(__file__).parents[3])
