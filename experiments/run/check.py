@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from experiments.run.fields import SECTIONS, SEED, Data, Part, Training, base, declared
-from jaxcv import augment, config, data, losses, metrics, models, optim, tasks
+from jaxcv import augment, config, data, losses, metrics, models, tasks
 from jaxcv.optim.durations import Clock, durations_in_updates
 from jaxcv.optim.durations import in_updates as duration_in_updates
 
@@ -18,7 +18,6 @@ PACKAGES = {
     'losses': losses,
     'metrics': metrics,
     'models': models,
-    'optim': optim,
     'tasks': tasks,
 }
 """The packages that a name inside a section may begin with: `{'name': 'losses.focal'}` in a task's arguments."""
@@ -183,6 +182,8 @@ def _combination_problems(settings: ConfigDict) -> Iterator[str]:
         yield f'data.batch_size {batch_size} is no multiple of training.accumulate {accumulate}'
     if options.get('members', 1) != 1 and options.get('mode') == 'pmap':
         yield "training.members: several networks are trained with training.mode 'jit', not 'pmap'"
+    if options.get('sharding') == 'fsdp' and options.get('mode') == 'pmap':
+        yield "training.sharding: 'pmap' keeps a copy on each device; use mode 'jit' for FSDP"
     if options.get('patience') and (options.get('eval_every') == 0 or fields.get('eval_split') is None):
         yield 'training.patience counts evaluations: set training.eval_every and data.eval_split'
     if options.get('evaluate_averaged') and not settings.average:

@@ -27,7 +27,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from jaxcv.names import nearest
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
@@ -43,6 +42,7 @@ from experiments.segmentation.digit_scenes import NETWORKS, get_config
 from experiments.studies import study as studies
 from jaxcv import config, metrics, presentation, training, viz
 from jaxcv.classical import pixel_forest
+from jaxcv.names import nearest
 from jaxcv.task import Predictions
 from jaxcv.types import Batch
 

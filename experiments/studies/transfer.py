@@ -30,7 +30,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from absl import flags
-from jaxcv.viz.dots import dots
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
@@ -45,6 +44,7 @@ from experiments.studies import study as studies
 from jaxcv import training
 from jaxcv.training.hooks import NonFiniteLoss
 from jaxcv.types import PRNGKeyArray, Variables
+from jaxcv.viz.dots import dots
 from jaxcv.viz.figures import INK, headline
 
 RUNS = flags.DEFINE_integer('runs', 3, 'Runs of each method.', lower_bound=2, upper_bound=5)

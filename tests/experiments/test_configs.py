@@ -2,7 +2,6 @@
 
 import importlib
 import json
-from pathlib import Path
 
 import cv2
 import jax
@@ -10,9 +9,13 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from experiments import experiment as pieces
-from experiments import train
+from experiments import launch
+from experiments.run import batches as opening
+from experiments.run.assemble import state_factory
+from experiments.run.check import check
+from experiments.run.training import train
 from experiments.segmentation import digit_scenes
+from tests.experiments.facts import assembled
 
 CONFIGS = {
     # path: (classes, images, image shape, steps, parameters)
@@ -50,9 +53,7 @@ def load(path):
 
 
 def test_every_config_is_listed_here():
-    root = Path(pieces.__file__).parent
-    found = {f'{path.parent.name}/{path.stem}' for path in root.glob('*/*.py') if 'get_config' in path.read_text()}
-    assert found == {path.partition(':')[0] for path in CONFIGS}
+    assert set(launch.config_files()) == {path.partition(':')[0] for path in CONFIGS}
     networks = {path.partition(':')[2] for path in CONFIGS if path.startswith('segmentation/digit_scenes:')}
     assert networks == set(digit_scenes.NETWORKS)
     with pytest.raises(ValueError, match="no network 'fcn4s'; there are: fcn32s, "):
@@ -63,12 +64,12 @@ def test_every_config_is_listed_here():
 def test_a_config_fits(name):
     classes, size, shape, steps, parameters = CONFIGS[name]
     settings = load(name)
-    pieces.check(settings)
-    settings.unlock()
-    settings.data.class_names, settings.data.train_size = [str(i) for i in range(classes)], size
-    experiment = pieces.assemble(settings)
+    feature = 'mask' if name.startswith('segmentation') else 'label'
+    example = {'image': np.zeros(shape, np.uint8), feature: np.zeros(shape[:2] * (feature == 'mask'), np.int32)}
+    names = {feature: [str(i) for i in range(classes)]}
+    experiment = assembled(settings, example, names=names, train_size=size)
     assert experiment.num_steps == steps
-    state = jax.eval_shape(pieces.state_factory(experiment, settings, {'image': np.zeros(shape, np.uint8)}))
+    state = jax.eval_shape(state_factory(experiment))
     assert sum(x.size for x in jax.tree.leaves(state.params)) == parameters
     rates = [
         float(experiment.watch(state._replace(step=t))['learning_rate'])
@@ -86,7 +87,7 @@ def test_the_cifar_config_trains_on_mocked_cifar10(tmp_path):
     settings.schedule.steps = ['50%', '75%']
     with tfds.testing.mock_data(num_examples=16):
         settings.data.train_split = 'train[:100%]'
-        train.train(settings, tmp_path / 'run')
+        train(check(settings), tmp_path / 'run')
     records = [json.loads(line) for line in (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()]
     assert np.isfinite([r['train/loss'] for r in records if 'train/loss' in r]).all()
     assert 'eval/top1' in records[-1]
@@ -111,13 +112,13 @@ def test_the_pets_config_trains_on_mocked_pets(tmp_path, monkeypatch):
         spec['size'] = 16
     settings.model.update({'backbone': {'name': 'cifar_resnet', 'depth': 8, 'width': 4}, 'decoder_features': (4, 4)})
     settings.training.epochs = 1.0
-    opened = pieces.source
-    monkeypatch.setattr(pieces, 'source', lambda fields, split: fitted(opened(fields, split)))
+    opened = opening.open_source
+    monkeypatch.setattr(opening, 'open_source', lambda fields, split, facts=None: fitted(opened(fields, split, facts)))
     with tfds.testing.mock_data(num_examples=8):
-        assert train.train(settings, tmp_path / 'run') == 0
+        assert train(check(settings), tmp_path / 'run') == 0
     *trained, last = [json.loads(line) for line in (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()]
     assert [record['step'] for record in trained] == [1]
     assert np.isfinite(trained[0]['train/loss'])
     assert 0 <= last['eval/mean_iou'] <= 1
     written = json.loads((tmp_path / 'run' / 'config.json').read_text())
-    assert written['data']['class_names'] == ['animal', 'background', 'outline']
+    assert written['found']['names']['mask'] == ['animal', 'background', 'outline']

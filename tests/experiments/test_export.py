@@ -7,7 +7,7 @@ import sys
 import jax
 import numpy as np
 
-from experiments import export
+from experiments.run.exporting import answer_function, serialize
 from jaxcv import models, tasks
 
 ALONE = """
@@ -15,7 +15,7 @@ import sys
 import numpy as np
 from jax import export
 call = export.deserialize(open(sys.argv[1], 'rb').read()).call
-np.savez(sys.argv[3], **{str(n): call(np.load(sys.argv[2])[:n]) for n in (1, 3)})
+np.savez(sys.argv[3], **{str(n): call(np.load(sys.argv[2])[:n])['probabilities'] for n in (1, 3)})
 assert not any(name.startswith(('jaxcv', 'flax')) for name in sys.modules)
 """
 
@@ -27,7 +27,10 @@ def test_the_exported_function_gives_the_same_without_jaxcv(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (3, 9, 7, 3), dtype=np.uint8)
     batch = {'image': images, 'label': np.zeros(3, np.int32), 'valid': np.ones(3, bool)}
     variables = jax.jit(functools.partial(task.init, batch=batch))(jax.random.key(0))
-    (tmp_path / 'model.stablehlo').write_bytes(export.serialize(task, jax.device_get(variables), (9, 7, 3)))
+    example = {name: {'shape': x.shape[1:], 'dtype': x.dtype} for name, x in batch.items()}
+    function, inputs = answer_function(task, jax.device_get(variables), example)
+    assert list(inputs) == ['image']  # not the label: the answer does not depend on it
+    (tmp_path / 'model.stablehlo').write_bytes(serialize(function, inputs))
     np.save(tmp_path / 'images.npy', images)
     files = [str(tmp_path / name) for name in ('model.stablehlo', 'images.npy', 'found.npz')]
     subprocess.run([sys.executable, '-c', ALONE, *files], check=True, cwd=tmp_path)

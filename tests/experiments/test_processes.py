@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import evaluate, launch
+from experiments import evaluate
+from experiments.run.exits import RESUME_ME
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,13 +39,13 @@ def test_two_processes_stop_together_resume_and_evaluate_on_one(command, tiny, t
         time.sleep(0.1)
     running[1].send_signal(signal.SIGTERM)  # one of them is told, both save
     said = [process.communicate(timeout=300)[0] for process in running]
-    assert [process.returncode for process in running] == [launch.RESUME_ME] * 2, '\n'.join(said)
+    assert [process.returncode for process in running] == [RESUME_ME] * 2, '\n'.join(said)
 
     shorter = [*arguments, '--config.training.epochs=50.0', '--resume_with_changes']
     running = [start(shorter, port, index) for index in range(2)]
     said = [process.communicate(timeout=300)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0], '\n'.join(said)
 
-    ended = command(evaluate.main, f'--workdir={workdir}')
+    ended = command(evaluate, f'--workdir={workdir}')
     assert ended.code == 0, ended.err
     assert 'digits, test: 597 images' in ended.out

@@ -2,18 +2,23 @@
 
 import json
 import shutil
-import types
 
 import cv2
 import jax
 import numpy as np
 import pytest
 
-from experiments import digit_scenes, evaluate, export, launch, predict, train
-from experiments import experiment as pieces
-from experiments.segmentation import folder
-from jaxcv import config, data, tasks
-from tests.training.test_logging import events
+from experiments import evaluate, export, launch, predict, train
+from experiments.run import batches as opening
+from experiments.run import prediction, workdir
+from experiments.run.assemble import check_evaluation
+from experiments.run.check import check
+from experiments.run.exits import BAD_INPUT
+from experiments.run.search.space import apply
+from experiments.run.training import train as train_checked
+from experiments.segmentation import digit_scenes, folder
+from tests.experiments.facts import assembled
+from tests.training.test_writers import events
 
 SIZE = 16
 CLASSES = ['ground', 'red', 'blue']
@@ -83,7 +88,7 @@ def photos(tmp_path_factory):
 def test_train_evaluate_predict_and_export(command, scenes, photos, tmp_path):
     workdir = tmp_path / 'run'
     flags = [*arguments(scenes), f'--workdir={workdir}']
-    trained = command(train.main, *flags)
+    trained = command(train, *flags)
     assert trained.code == 0, trained.err
     assert 'folder_masks: 16 images, 3 classes' in trained.out
     assert 'segmentation.unet' in trained.out
@@ -94,16 +99,16 @@ def test_train_evaluate_predict_and_export(command, scenes, photos, tmp_path):
     assert 'eval/class_iou' not in last  # an array is no scalar
     assert last['eval/mean_iou'] > 0.6
     (path,) = (workdir / 'tensorboard').iterdir()
-    ((step, shown),) = [(e.step, v.image) for e in events(path) for v in e.summary.value if v.tag == 'eval/masks']
+    ((step, shown),) = [(e.step, v.image) for e in events(path) for v in e.summary.value if v.tag == 'eval/predictions']
     assert step == 60
     assert cv2.imdecode(np.frombuffer(shown.encoded_image_string, np.uint8), cv2.IMREAD_COLOR).std() > 10
 
-    again = command(train.main, *flags)
+    again = command(train, *flags)
     assert again.code == 0, again.err
     assert 'This run is complete' in again.out
     assert len((workdir / 'metrics.jsonl').read_text().splitlines()) == len(records)
 
-    evaluated = command(evaluate.main, f'--workdir={workdir}')
+    evaluated = command(evaluate, f'--workdir={workdir}')
     assert evaluated.code == 0, evaluated.err
     table = dict(line.split('  ', 1) for line in evaluated.out.splitlines() if '  ' in line)
     assert table['data'].strip() == 'folder_masks, val: 9 images'
@@ -120,25 +125,27 @@ def test_train_evaluate_predict_and_export(command, scenes, photos, tmp_path):
 
     predict_photos(command, workdir, *photos)
     flags = [*arguments(scenes), f'--workdir={workdir}', f'--images={photos[0]}/small.png']  # the config beside it
-    predicted = command(predict.main, *flags, f'--output={tmp_path / "small"}')
+    predicted = command(predict, *flags, f'--output={tmp_path / "small"}')
     assert predicted.code == 0, predicted.err
 
-    exported = command(export.main, f'--workdir={workdir}')
+    exported = command(export, f'--workdir={workdir}')
     assert exported.code == 0, exported.err
-    assert f'uint8 [n {SIZE} {SIZE} 3] -> mask [n {SIZE} {SIZE}]' in exported.out
-    mask_of = jax.export.deserialize((workdir / 'model.stablehlo').read_bytes()).call
+    assert f'image uint8 [n {SIZE} {SIZE} 3] -> mask int32 [n {SIZE} {SIZE}]' in exported.out
+    call = jax.export.deserialize((workdir / 'model.stablehlo').read_bytes()).call
 
     settings = json.loads((workdir / 'config.json').read_text())
-    del settings['data']['image_shape']  # as an earlier version wrote it
+    del settings['found']  # as an earlier version wrote it
+    settings['data'].update({'class_names': CLASSES, 'mask_classes': [], 'train_size': 16, 'image_shape': [16, 16, 3]})
+    settings['training'].update({'best_metric': 'mean_iou', 'best_mode': 'max'})
     (workdir / 'config.json').write_text(json.dumps(settings))
     flags = f'--workdir={workdir}', f'--images={scenes}/val/images/*.png', f'--output={tmp_path / "val"}'
-    predicted = command(predict.main, *flags)
+    predicted = command(predict, *flags)
     assert predicted.code == 0, predicted.err
-    assert_as_evaluated(mask_of, workdir, written, tmp_path / 'val')
+    assert_as_evaluated(call, workdir, written, tmp_path / 'val')
 
 
 def predict_photos(command, workdir, folder, images):
-    predicted = command(predict.main, f'--workdir={workdir}', f'--images={folder}/*.png')
+    predicted = command(predict, f'--workdir={workdir}', f'--images={folder}/*.png')
     assert predicted.code == 0, predicted.err
     assert 'broken.png cannot be read' in predicted.err
     assert '1 of 3 files could not be read' in predicted.err
@@ -162,16 +169,15 @@ def predict_photos(command, workdir, folder, images):
             assert np.mean(mask[image[..., channel] == 250] == number) > 0.5
 
 
-def assert_as_evaluated(mask_of, workdir, written, predicted):
+def assert_as_evaluated(call, folder, written, predicted):
     """That an exported segmenter gives, of the evaluation images, the masks that the evaluation counted.
 
     And that those predicted of their files are the same, but as large as the files.
     """
-    settings = config.load(workdir / 'config.json')
-    fields = pieces.Data(**settings.data)
+    evaluation = opening.open_evaluation(workdir.trained(folder, None))
     right = labelled = 0
-    for batch in pieces.eval_batches(fields, pieces.source(fields, 'val')):
-        masks = np.asarray(mask_of(batch['image']))
+    for batch in evaluation.batches:
+        masks = np.asarray(call(batch['image'])['mask'])
         assert (masks.dtype, masks.shape) == (np.int32, batch['mask'].shape)
         for i in np.flatnonzero(batch['valid']):
             mask = cv2.imread(str(predicted / f'{batch["index"][i]}_mask.png'), cv2.IMREAD_UNCHANGED)
@@ -184,123 +190,37 @@ def assert_as_evaluated(mask_of, workdir, written, predicted):
 
 
 WRONG = {
-    'network': (
-        ["--config.model={'name': 'segmentation.unt'}"],
-        "model: no 'segmentation.unt' in jaxcv.models, did you",
-    ),
+    'network': ({'model': {'name': 'segmentation.unt'}}, "model: no 'segmentation.unt' in jaxcv.models, did you"),
     'backbone': (
-        ["--config.model={'name': 'segmentation.fcn8s', 'backbone': {'name': 'resnet18', 'output_strid': 8}}"],
+        {'model': {'name': 'segmentation.fcn8s', 'backbone': {'name': 'resnet18', 'output_strid': 8}}},
         "model.backbone: resnet18 has no argument 'output_strid', did you mean output_stride?",
     ),
-    'no backbone': (["--config.model={'name': 'segmentation.fcn8s'}"], "fcn8s needs the argument 'backbone'"),
+    'no backbone': ({'model': {'name': 'segmentation.fcn8s'}}, "fcn8s needs the argument 'backbone'"),
     'auxiliary heads': (
-        [
-            "--config.model={'name': 'segmentation.pspnet', 'backbone': {'name': 'cifar_resnet', 'depth': 8}}",
-            '--config.task.auxiliary_weights=[0.4]',
-        ],
+        {
+            'model': {'name': 'segmentation.pspnet', 'backbone': {'name': 'cifar_resnet', 'depth': 8}},
+            'task.auxiliary_weights': [0.4],
+        },
         'aux_head=True',
     ),
-    'metric': (['--config.training.best_metric=top1'], "training.best_metric: no metric 'top1'"),
+    'metric': ({'training.best_metric': 'top1'}, "training.best_metric: no metric 'top1'"),
     'a metric that is an array': (
-        ['--config.training.best_metric=class_iou'],
+        {'training.best_metric': 'class_iou'},
         "training.best_metric: 'class_iou' is not one number; there are: loss, mean_iou",
     ),
-    'no auxiliary heads': (['--config.task.auxiliary_weights=[0.4]'], 'task: auxiliary_weights: UNet has no auxiliary'),
+    'no auxiliary heads': ({'task.auxiliary_weights': [0.4]}, 'task: auxiliary_weights: UNet has no auxiliary'),
     'classifier': (
-        ["--config.model={'name': 'cifar_resnet', 'depth': 8, 'width': 2}"],
+        {'model': {'name': 'cifar_resnet', 'depth': 8, 'width': 2}},
         'the model is no segmenter: it gives logits of shape (8, 3), not [n h w classes]',
     ),
     'labels': (
-        [
-            "--config.task={'name': 'classification'}",
-            "--config.model={'name': 'cifar_resnet', 'depth': 8, 'width': 2}",
-            '--config.training.best_metric=top1',
-        ],
+        {'task': {'name': 'classification'}, 'model': {'name': 'cifar_resnet', 'depth': 8, 'width': 2}},
         "classification needs the 'label' of each image, but the examples have image, mask",
     ),
-    'part': (['--config.finetune.into=encoder'], 'finetune.into: model.encoder is no network; the model has none'),
-    'one class': (["--config.data.mask_classes=['ground']"], 'masks have at least 2 classes'),
-    'class names': (["--config.data.mask_classes=['ground', 'red']"], 'the mask has class 2, but there are 2'),
-}
-
-
-@pytest.mark.parametrize(('changes', 'message'), WRONG.values(), ids=WRONG.keys())
-def test_what_does_not_fit_is_one_message_and_code_2(command, scenes, tmp_path, changes, message):
-    ended = command(train.main, *arguments(scenes), f'--workdir={tmp_path / "run"}', *changes)
-    assert ended.code == launch.BAD_INPUT, ended.err
-    assert message in ended.err
-    assert 'Traceback' not in ended.err
-
-
-def test_a_folder_without_class_names_is_told(command, scenes, tmp_path):
-    shutil.copytree(scenes, tmp_path / 'scenes')
-    (tmp_path / 'scenes' / 'classes.txt').unlink()
-    ended = command(train.main, *arguments(tmp_path / 'scenes'), f'--workdir={tmp_path / "run"}')
-    assert ended.code == launch.BAD_INPUT, ended.err
-    assert 'classes.txt' in ended.err
-
-
-def test_two_photos_of_one_name_are_told(command, scenes, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(predict, '_variables', None)  # told before anything is read
-    settings = digit_scenes.get_config('unet')
-    settings.data.update({'class_names': CLASSES, 'train_size': 8, 'image_shape': [SIZE, SIZE, 3]})
-    config.save(settings, tmp_path / 'config.json')
-    shutil.copytree(photos[0], tmp_path / 'photos')
-    shutil.copy(tmp_path / 'photos' / 'small.png', tmp_path / 'photos' / 'small.webp')
-    ended = command(predict.main, f'--workdir={tmp_path}', f'--images={tmp_path}/photos/*')
-    assert ended.code == launch.BAD_INPUT
-    assert 'small.png and' in ended.err
-    assert 'would be one file' in ended.err
-
-
-@pytest.fixture
-def workdir(tmp_path):
-    """Of a run, as far as predictions ask before they read the weights."""
-    settings = digit_scenes.get_config('unet')
-    settings.data.update({'class_names': CLASSES, 'train_size': 8, 'image_shape': [SIZE, SIZE, 3]})
-    folder = tmp_path / 'run'
-    folder.mkdir()
-    config.save(settings, folder / 'config.json')
-    return folder
-
-
-@pytest.mark.parametrize('where', ['photos', 'masks'])
-def test_nothing_is_written_over(command, workdir, photos, tmp_path, where):
-    shutil.copytree(photos[0], tmp_path / 'photos')
-    (tmp_path / 'masks').mkdir()
-    mine = tmp_path / where / 'small_mask.png'
-    mine.write_bytes(b'mine')
-    images = f'--images={tmp_path}/photos/small.png'
-    for _ in range(2):
-        ended = command(predict.main, f'--workdir={workdir}', images, f'--output={tmp_path / where}')
-        assert ended.code == launch.BAD_INPUT
-        assert 'holds files of yours' in ended.err
-        assert mine.read_bytes() == b'mine'
-        if where == 'photos':  # not even where an earlier version has written already
-            (tmp_path / where / 'predictions.json').write_text('[{"file": "small.png"}]')
-
-
-def test_what_cannot_be_written_is_told(command, workdir, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(predict, '_variables', lambda *args: {})
-    monkeypatch.setattr(tasks, 'windowed', lambda *args, **options: lambda variables, image: image[..., 0] // 128)
-    monkeypatch.setattr(cv2, 'imwrite', lambda path, image: False)
-    ended = command(predict.main, f'--workdir={workdir}', f'--images={photos[0]}/small.png')
-    assert ended.code == launch.BAD_INPUT
-    assert 'small_mask.png cannot be written' in ended.err
-
-
-def test_photos_are_seen_as_large_as_evaluated(monkeypatch):
-    fields = pieces.Data(**digit_scenes.get_config('unet').data)
-    sides = [{'name': 'decode'}, {'name': 'resize_short_side', 'size': 12}, {'name': 'center_crop', 'size': 8}]
-    photo = np.zeros((24, 60, 3), np.uint8)
-    assert predict._scaled(photo, fields._replace(eval_transforms=sides)).shape == (12, 30, 3)  # not cut
-    assert predict._scaled(photo, fields._replace(eval_transforms=sides[:1])).shape == photo.shape
-    monkeypatch.setattr(predict, 'SCALE', types.SimpleNamespace(value=1.5))
-    assert predict._scaled(photo, fields._replace(eval_transforms=sides)).shape == (36, 90, 3)
-
-
-UNEVALUATED = {
-    'views': ({'views': {'name': 'crops', 'size': 8}}, 'needs views with an inverse'),
+    'part': ({'finetune.into': 'encoder'}, 'finetune.into: model.encoder is no network; the model has none'),
+    'one class': ({'data.class_names': {'mask': ['ground']}}, 'the mask has class 2, but there are 1, 0..0'),
+    'class names': ({'data.class_names': {'mask': ['ground', 'red']}}, 'the mask has class 2, but there are 2'),
+    'views': ({'views': {'name': 'crops', 'size': 8}}, 'need views with an inverse'),
     'masks': (
         {
             'data.eval_transforms': [
@@ -315,56 +235,97 @@ UNEVALUATED = {
 }
 
 
-@pytest.mark.parametrize(('changes', 'message'), UNEVALUATED.values(), ids=UNEVALUATED.keys())
-def test_what_no_evaluation_could_do_is_told_before_training(scenes, changes, message):
-    settings = assembled(scenes, changes)
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
-        pieces.check_evaluation(settings)
+@pytest.mark.parametrize(('changes', 'message'), WRONG.values(), ids=WRONG.keys())
+def test_what_does_not_fit_is_one_message_before_training(scenes, tmp_path, changes, message):
+    settings = apply(folder.get_config(), {**smoke(scenes), **changes})
+    with pytest.raises((ValueError, OSError)) as caught:
+        train_checked(check(settings), tmp_path / 'run')
+    assert launch._exit_code(caught.value) == BAD_INPUT
+    assert message in str(caught.value)
+
+
+def test_a_folder_without_class_names_is_told(command, scenes, tmp_path):
+    shutil.copytree(scenes, tmp_path / 'scenes')
+    (tmp_path / 'scenes' / 'classes.txt').unlink()
+    ended = command(train, *arguments(tmp_path / 'scenes'), f'--workdir={tmp_path / "run"}')
+    assert ended.code == BAD_INPUT, ended.err
+    assert 'classes.txt' in ended.err
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """The workdir of a run, as far as predictions need it before they read the weights."""
+    settings = digit_scenes.get_config('unet')
+    example = {'image': np.zeros((SIZE, SIZE, 3), np.uint8), 'mask': np.zeros((SIZE, SIZE), np.int32)}
+    path = tmp_path / 'run'
+    path.mkdir()
+    workdir.save_config(assembled(settings, example, names={'mask': CLASSES}, train_size=8), path)
+    return path
+
+
+def test_two_photos_of_one_name_are_told(command, run_folder, photos, tmp_path):
+    shutil.copytree(photos[0], tmp_path / 'photos')
+    shutil.copy(tmp_path / 'photos' / 'small.png', tmp_path / 'photos' / 'small.webp')
+    ended = command(predict, f'--workdir={run_folder}', f'--images={tmp_path}/photos/*')
+    assert ended.code == BAD_INPUT
+    assert 'small.png and' in ended.err
+    assert 'would be one file' in ended.err
+    assert not (run_folder / 'predicted').exists()
+
+
+@pytest.mark.parametrize('where', ['photos', 'masks'])
+def test_nothing_is_written_over(command, run_folder, photos, tmp_path, where):
+    shutil.copytree(photos[0], tmp_path / 'photos')
+    (tmp_path / 'masks').mkdir()
+    mine = tmp_path / where / 'small_mask.png'
+    mine.write_bytes(b'mine')
+    images = f'--images={tmp_path}/photos/small.png'
+    for _ in range(2):
+        ended = command(predict, f'--workdir={run_folder}', images, f'--output={tmp_path / where}')
+        assert ended.code == BAD_INPUT
+        assert 'holds files of yours' in ended.err
+        assert mine.read_bytes() == b'mine'
+        if where == 'photos':  # not even where an earlier version has written already
+            (tmp_path / where / 'predictions.json').write_text('[{"file": "small.png"}]')
+
+
+def test_what_cannot_be_written_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(cv2, 'imwrite', lambda path, image: False)
+    with pytest.raises(OSError, match=r'small_mask\.png cannot be written'):
+        prediction._save_pictures(tmp_path, tmp_path / 'photos' / 'small.jpg', {'mask': np.zeros((2, 2), np.uint8)})
+
+
+def test_photos_are_seen_as_large_as_evaluated():
+    sides = [{'name': 'decode'}, {'name': 'resize_short_side', 'size': 12}, {'name': 'center_crop', 'size': 8}]
+    example = {'image': np.zeros((8, 8, 3), np.uint8), 'mask': np.zeros((8, 8), np.int32)}
+
+    def shape(transforms, scale=None):
+        settings = apply(digit_scenes.get_config('unet'), {'data.eval_transforms': transforms})
+        experiment = assembled(settings, example, names={'mask': CLASSES})
+        options = prediction._options(experiment, [tmp], scale)
+        return options.resize({'image': np.zeros((24, 60, 3), np.uint8)})['image'].shape
+
+    tmp = 'photo.jpg'
+    assert shape(sides) == (12, 30, 3)  # not cut
+    assert shape(sides[:1]) == (24, 60, 3)
+    assert shape(sides, 1.5) == (36, 90, 3)
 
 
 def test_what_can_be_evaluated_passes(scenes):
-    pieces.check_evaluation(assembled(scenes, {'views': {'name': 'flips'}}))
-    pieces.check_evaluation(assembled(scenes, {'data.eval_split': None}))
+    example = {'image': np.zeros((SIZE, SIZE, 3), np.uint8), 'mask': np.zeros((SIZE, SIZE), np.int32)}
+    for changes in ({'views': {'name': 'flips'}}, {'data.eval_split': None}):
+        settings = apply(folder.get_config(), {**smoke(scenes), **changes})
+        check_evaluation(assembled(settings, example, names={'mask': CLASSES}))
 
 
-def assembled(scenes, changes):
-    settings = folder.get_config()
-    settings.unlock()
-    settings.update_from_flattened_dict({**smoke(scenes), **changes})
-    settings.data.update({'class_names': CLASSES, 'train_size': 16})
-    return pieces.assemble(settings)
-
-
-@pytest.mark.parametrize(
-    ('white', 'transforms', 'warned'),
-    [
-        (255, [], True),
-        (1, [], False),
-        (255, [{'name': 'relabel', 'values': [0] + 254 * [255] + [1]}], False),
-    ],
-)
-def test_masks_in_black_and_white_are_told(white, transforms, warned, monkeypatch):
+def test_masks_in_black_and_white_are_told(scenes, tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr(pieces.logging, 'warning', lambda text, *args: said.append(text % args))
-    mask = np.zeros((4, 4), np.uint8)
-    mask[1:3] = white
-    masks = data.Source(3, lambda i: {'image': b'', 'mask': mask, 'seed': i}, str, {'mask': ('ground', 'thing')})
-    settings = folder.get_config()
-    settings.data.train_transforms = [{'name': 'decode'}, {'name': 'decode_mask'}, *transforms]
-    assert pieces.resolve(settings, masks).data.class_names == ['ground', 'thing']
-    assert bool(said) == warned
-    for text in said:
-        assert text.startswith('the first 3 masks hold 0 and 255 only')
-        assert "{'name': 'relabel', 'values': [0] + 254 * [255] + [1]}" in text
-
-
-def test_of_many_classes_the_worst_are_shown():
-    names = [f'c{i}' for i in range(40)]
-    shares = evaluate._class_iou({'class_iou': np.array([np.nan, *np.linspace(0.99, 0.01, 39)])}, names)
-    assert shares['c0'] is None
-    assert json.loads(json.dumps(shares))['c39'] == pytest.approx(0.01)
-    line = evaluate._worst(shares)['class_iou']
-    assert line.startswith('c39 1.0, c38 ')
-    assert line.endswith(' % (the 30 worst of 39 classes)')
-    assert line.count(',') == 29
-    assert evaluate._worst(evaluate._class_iou({}, names)) == {}
+    monkeypatch.setattr('experiments.run.training.logging.warning', said.append)
+    shutil.copytree(scenes, tmp_path / 'scenes')
+    for path in (tmp_path / 'scenes' / 'train' / 'masks').iterdir():
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), np.where(mask == 1, 255, 0).astype(np.uint8))
+    settings = apply(folder.get_config(), {**smoke(scenes), 'data.data_dir': str(tmp_path / 'scenes')})
+    settings.training.epochs = 0.5
+    train_checked(check(settings), tmp_path / 'run')
+    assert said[0].startswith('the first 16 masks hold 0 and 255 only')

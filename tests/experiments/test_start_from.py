@@ -1,20 +1,20 @@
 """A segmenter that starts from a trained backbone."""
 
-import json
-
 import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from experiments.start_from import given_variables
 
-from experiments import experiment as pieces
-from experiments import launch, train
+from experiments.run.assemble import state_factory
+from experiments.run.check import check
+from experiments.run.search.space import apply
+from experiments.run.start_from import given_variables
+from experiments.run.training import train
 from experiments.segmentation import folder
 from jaxcv import config, models, paths, training, weights
+from tests.experiments.facts import assembled
 
-CONFIG = str(folder.__file__)
 TINY = {'name': 'cifar_resnet', 'depth': 8, 'width': 4}
 FCN = {'name': 'segmentation.fcn8s', 'backbone': TINY}
 
@@ -48,12 +48,9 @@ def scenes(tmp_path_factory):
 
 
 def run(settings):
-    """The pieces of a resolved config of 3 classes, and an example."""
-    settings.unlock()
-    settings.data.class_names, settings.data.train_size = ['ground', 'red', 'blue'], 160
-    settings.training.members = 1
-    example = {'image': np.zeros((16, 16, 3), np.uint8), 'mask': np.zeros((16, 16), np.int32), 'valid': np.bool_(True)}
-    return pieces.assemble(settings), settings, example
+    """The experiment of a config of 3 classes."""
+    example = {'image': np.zeros((16, 16, 3), np.uint8), 'mask': np.zeros((16, 16), np.int32)}
+    return assembled(settings, example, names={'mask': ['ground', 'red', 'blue']})
 
 
 def small(model, **finetune):
@@ -77,12 +74,11 @@ def assert_backbone(variables, expected):
 
 def test_a_trained_classifier_becomes_the_backbone(classifier):
     workdir, trained = classifier
-    experiment, settings, example = run(small(FCN, start_from=str(workdir)))
-    given = given_variables(experiment, settings, example)
+    experiment = run(small(FCN, start_from=str(workdir)))
+    given = given_variables(experiment)
     assert set(given['params']) == {'backbone'}
     assert_backbone(given, trained)
-    init = pieces.state_factory(experiment, settings, example)
-    state = training.create_state(init, training.make_mesh(), given)
+    state = training.create_state(state_factory(experiment), training.make_mesh(), given)
     assert_backbone(state.variables, trained)
     # the rest of the network is new
     assert set(state.params) > {'backbone'}
@@ -96,7 +92,7 @@ def test_a_file_of_weights_becomes_a_dilated_backbone(tmp_path):
     weights.save('resnet18', published, tmp_path / 'resnet18.safetensors')
     model = {'name': 'segmentation.deeplabv3', 'backbone': {'name': 'resnet18', 'output_stride': 8}}
     start = small(model, start_from=str(tmp_path / 'resnet18.safetensors'))
-    assert_backbone(given_variables(*run(start)), published)
+    assert_backbone(given_variables(run(start)), published)
 
 
 def test_a_whole_segmenter_starts_from_a_file_of_weights(tmp_path):
@@ -107,7 +103,7 @@ def test_a_whole_segmenter_starts_from_a_file_of_weights(tmp_path):
     with pytest.raises(
         config.ConfigError, match=r'as segmentation.fcn_resnet50 (?s:.)*backbone.conv1.weight is missing'
     ):
-        given_variables(*run(settings))
+        given_variables(run(settings))
 
 
 WRONG = {
@@ -130,24 +126,21 @@ WRONG = {
 
 
 @pytest.mark.parametrize(('changes', 'messages'), WRONG.values(), ids=WRONG.keys())
-def test_what_cannot_be_started_from_is_one_message_and_code_2(
-    command, scenes, classifier, tmp_path, changes, messages
-):
+def test_what_cannot_be_started_from_is_one_message(scenes, classifier, tmp_path, changes, messages):
     fields = {
         'data.data_dir': str(scenes),
         'data.batch_size': 8,
         'data.eval_split': 'train',
-        'data.train_transforms': json.dumps([{'name': 'decode'}, {'name': 'decode_mask'}]),
+        'data.train_transforms': [{'name': 'decode'}, {'name': 'decode_mask'}],
         'model': FCN,
         'task': {'name': 'segmentation'},
         'finetune.rates': {},
         'finetune.start_from': str(classifier[0]),
         **changes,
     }
-    arguments = [f'--config.{name}={value}' for name, value in fields.items()]
-    ended = command(train.main, f'--config={CONFIG}', *arguments, f'--workdir={tmp_path / "run"}')
-    assert ended.code == launch.BAD_INPUT, ended.err
-    assert ended.err.startswith('Error: finetune.')
+    with pytest.raises(config.ConfigError) as caught:
+        train(check(apply(folder.get_config(), fields)), tmp_path / 'run')
+    assert str(caught.value).startswith('finetune.')
     for message in messages:
-        assert message in ended.err
-    assert 'Traceback' not in ended.err
+        assert message in str(caught.value)
+    assert not (tmp_path / 'run' / 'config.json').exists()

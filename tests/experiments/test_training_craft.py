@@ -7,9 +7,15 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import evaluate, launch, train
-from experiments import experiment as pieces
+from experiments import evaluate, train
 from experiments.classification import digits
+from experiments.run import batches as opening
+from experiments.run.assemble import assemble, state_factory
+from experiments.run.check import check
+from experiments.run.exits import BAD_INPUT
+from experiments.run.training import train as train_checked
+from experiments.run.variables import variables_factory
+from experiments.run.workdir import save_config
 from jaxcv import config as configs
 from jaxcv import training
 
@@ -18,11 +24,11 @@ RESNET = "--config.model={'name': 'cifar_resnet', 'depth': 8, 'width': 4}"
 
 @pytest.fixture
 def run(command, tiny, tmp_path):
-    """run(*arguments, main=train.main) -> Ended, in the workdir tmp_path/run."""
+    """run(*arguments, launcher=train) -> Ended, in the workdir tmp_path/run."""
 
-    def launched(*arguments, main=train.main, workdir='run'):
-        config = tiny if main is train.main else []
-        ended = command(main, *config, f'--workdir={tmp_path / workdir}', *arguments)
+    def launched(*arguments, launcher=train, workdir='run'):
+        config = tiny if launcher is train else []
+        ended = command(launcher, *config, f'--workdir={tmp_path / workdir}', *arguments)
         assert ended.code == 0, ended.err
         return ended
 
@@ -47,6 +53,17 @@ def settings(data_dir, **sections):
     return config
 
 
+def train_on(settings, workdir):
+    return train_checked(check(settings), workdir)
+
+
+def opened(settings):
+    """The experiment of a config on its data, and the opened training split."""
+    checked = check(settings)
+    data = opening.open_training(checked)
+    return assemble(checked, opening.facts_of(data, opening.open_evaluation(checked))), data.source
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('model', [[], [RESNET]], ids=['linear', 'resnet'])
 def test_a_snapshot_ensemble_of_an_ensemble(run, tmp_path, model):
@@ -58,9 +75,9 @@ def test_a_snapshot_ensemble_of_an_ensemble(run, tmp_path, model):
     rows = [row for row in records(tmp_path / 'run') if 'learning_rate' in row]
     assert rows[0]['learning_rate'] > 0.04
     assert {round(row['momentum'], 3) for row in rows} & {0.95, 0.85}
-    assert 'an ensemble of 2 networks' in run(main=evaluate.main).out
+    assert 'an ensemble of 2 networks' in run(launcher=evaluate).out
     two = top1(tmp_path / 'run')
-    averaged = run('--averaged', main=evaluate.main)
+    averaged = run('--averaged', launcher=evaluate)
     assert 'averaged, an ensemble of 4 networks' in averaged.out
     assert top1(tmp_path / 'run') > 0.3
     assert two > 0.3
@@ -73,7 +90,7 @@ def test_averaged_evaluation_and_views(run, tmp_path):
     expected = records(tmp_path / 'run')[-1]['eval/loss']
     losses = []
     for flags in ([], ['--noaveraged']):
-        run(*flags, main=evaluate.main)
+        run(*flags, launcher=evaluate)
         losses.append(json.loads((tmp_path / 'run' / 'evaluation.json').read_text())['loss'])
     assert losses[0] == pytest.approx(expected)
     assert losses[1] != pytest.approx(expected)
@@ -81,8 +98,8 @@ def test_averaged_evaluation_and_views(run, tmp_path):
 
 def test_nothing_was_averaged(command, run, tmp_path):
     run()
-    ended = command(evaluate.main, f'--workdir={tmp_path / "run"}', '--averaged')
-    assert ended.code == launch.BAD_INPUT
+    ended = command(evaluate, f'--workdir={tmp_path / "run"}', '--averaged')
+    assert ended.code == BAD_INPUT
     assert 'this run averages nothing' in ended.err
 
 
@@ -102,14 +119,12 @@ def test_a_run_stops_early_and_stays_stopped(run, tmp_path):
 @pytest.fixture
 def source(data_dir, tmp_path):
     """The workdir of a network on the digits 0 to 4, as a run would leave it; nobody has trained it."""
-    config = settings(data_dir, data={'classes': list('01234')})
-    fields = pieces.Data(**config.data)
-    config = pieces.resolve(config, pieces.source(fields, fields.train_split))
-    state = pieces.state_factory(pieces.assemble(config), config, {'image': np.zeros((8, 8, 1), np.uint8)})()
+    experiment, _ = opened(settings(data_dir, data={'classes': list('01234')}))
+    state = state_factory(experiment)()
     store = training.checkpoints(tmp_path / 'source' / 'checkpoints', best_metric='top1')
     store.save(5, state._replace(state=jax.tree.map(lambda x: x + 0.1, state.state)))
     store.close()
-    configs.save(config, tmp_path / 'source' / 'config.json')
+    save_config(experiment, tmp_path / 'source')
     return tmp_path / 'source'
 
 
@@ -128,7 +143,7 @@ def test_transfer_in_phases(data_dir, tmp_path, source):
         finetune=finetune,
         training={'save_every': 1, 'keep_last': 20},
     )
-    assert train.train(target, tmp_path / 'whole') == 0
+    assert train_on(target, tmp_path / 'whole') == 0
     directory = tmp_path / 'whole' / 'checkpoints'
     steps = sorted(int(path.name) for path in directory.iterdir())
     half, last = steps[-1] // 2, steps[-1]
@@ -147,7 +162,7 @@ def test_transfer_in_phases(data_dir, tmp_path, source):
     for step in steps:
         if step >= half:
             shutil.rmtree(tmp_path / 'cut' / 'checkpoints' / str(step))
-    assert train.train(target, tmp_path / 'cut') == 0
+    assert train_on(target, tmp_path / 'cut') == 0
     again = training.read_variables(tmp_path / 'cut' / 'checkpoints', last)
     jax.tree.map(np.testing.assert_array_equal, again, moved)
 
@@ -155,7 +170,7 @@ def test_transfer_in_phases(data_dir, tmp_path, source):
 def test_a_network_that_does_not_fit_is_told(data_dir, tmp_path, source):
     other = settings(data_dir, model={'width': 8}, finetune={'start_from': str(source)})
     with pytest.raises(configs.ConfigError, match=r'stem/bn/scale: \(4,\) in the trained network, \(8,\) in this one'):
-        train.train(other, tmp_path / 'run')
+        train_on(other, tmp_path / 'run')
 
 
 @pytest.mark.slow
@@ -166,8 +181,8 @@ def test_one_member_is_the_run_of_its_seed(data_dir, tmp_path):
     alone = settings(data_dir, data={'seed': 0})
     both.augment = alone.augment = mixing['augment']
     alone.seed = 1
-    train.train(both, tmp_path / 'both')
-    train.train(alone, tmp_path / 'alone')
+    train_on(both, tmp_path / 'both')
+    train_on(alone, tmp_path / 'alone')
     member, own = (training.read_variables(tmp_path / name / 'checkpoints') for name in ('both', 'alone'))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[1], b, atol=1e-4), member, own)
 
@@ -176,15 +191,13 @@ def test_averaged_networks_get_statistics_of_their_own(data_dir):
     """The first batch norm's, by NumPy, from the first training batches that the run itself would see."""
     config = settings(data_dir, average={'name': 'polyak'}, training={'recalibrate_batches': 2})
     config.augment, config.model.depth = [], 8
-    fields = pieces.Data(**config.data)
-    examples = pieces.source(fields, fields.train_split)
-    config = pieces.resolve(config, examples)
-    experiment = pieces.assemble(config)
-    state = pieces.state_factory(experiment, config, {'image': np.zeros((8, 8, 1), np.uint8)})()
-    make = pieces.variables_factory(experiment, config, training.make_mesh(jax.devices()[:1]), averaged=True)
+    experiment, source = opened(config)
+    state = state_factory(experiment)()
+    make = variables_factory(experiment, training.make_mesh(jax.devices()[:1]), averaged=True, source=source)
     found = make(state)['batch_stats']['stem']['bn']['mean']
 
-    kernel, batches = np.asarray(state.params['stem']['conv']['kernel']), pieces.train_batches(fields, examples, seed=0)
+    kernel = np.asarray(state.params['stem']['conv']['kernel'])
+    batches = opening.train_batches(experiment.data, source, seed=0)
     means = []
     for _ in range(2):
         images = (next(batches)['image'] / 255 - config.task.mean[0]) / config.task.std[0]

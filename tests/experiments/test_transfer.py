@@ -1,14 +1,14 @@
-"""Runs that start from a file of published weights, and the study of transfer learning at smoke size."""
+"""Runs that start from a file of published weights."""
 
 import jax
 import numpy as np
 import pytest
-from experiments.start_from import given_variables
 
-from experiments import experiment as pieces
 from experiments.classification import digits_lite0, faces_lite0
+from experiments.run.start_from import given_variables
 from jaxcv import config as configs
 from jaxcv import paths, weights
+from tests.experiments.facts import assembled
 
 MODEL = 'resnet18'
 
@@ -25,19 +25,16 @@ def published(tmp_path_factory):
 
 
 @pytest.fixture
-def given(data_dir):
+def given():
     """given(finetune, channels=3) -> what a run on the digits starts from."""
 
     def start(finetune, channels=3):
         settings = digits_lite0.get_config('scratch')
-        settings.data.data_dir = str(data_dir)
         settings.model = {'name': MODEL}
         settings.task.update({'mean': [0.5] * channels, 'std': [0.5] * channels})
         settings.finetune.update(finetune)
-        pieces.check(settings)
-        resolved = pieces.resolve(settings, pieces.source(pieces.Data(**settings.data), 'train[:20]'))
-        example = {'image': np.zeros((32, 32, channels), np.uint8), 'label': np.int32(0), 'valid': np.bool_(True)}
-        return given_variables(pieces.assemble(resolved), resolved, example)
+        example = {'image': np.zeros((32, 32, channels), np.uint8), 'label': np.int32(0)}
+        return given_variables(assembled(settings, example, names={'label': list('0123456789')}))
 
     return start
 

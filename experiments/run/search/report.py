@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from jaxcv.files import atomically
 from ml_collections import ConfigDict
 from optuna.trial import FrozenTrial, TrialState
 
 from experiments.run import tables
 from experiments.run.search import space as spaces
 from jaxcv import viz
+from jaxcv.files import atomically
 from jaxcv.viz.search import Scale, label
 
 State = Literal['complete', 'pruned', 'running', 'failed']
