@@ -197,7 +197,6 @@ def assemble(settings: ConfigDict) -> Experiment:
     num_steps = max(1, round(options.epochs * fields.train_size / fields.batch_size))
     provided = {
         'num_classes': len(fields.class_names),
-        'axis_name': training.AXIS if options.mode == 'pmap' else None,
         'total_steps': num_steps,
     }
     asked = settings.model.get('num_classes', provided['num_classes'])
@@ -550,7 +549,7 @@ def _out_of_range(settings: ConfigDict) -> list[str]:
 
 # What the program fills in where the config does not say it.
 _PROVIDED = {
-    'model': ('num_classes', 'axis_name'),
+    'model': ('num_classes',),
     'task': ('model', 'num_classes', 'loss', 'augment'),
     'schedule': ('peak', 'total_steps'),
     'optimizer': ('total_steps',),

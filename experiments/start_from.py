@@ -50,7 +50,7 @@ def _part(
     """The spec of the network in `finetune.into`, and the variables that it has when it stands alone."""
     name = experiment.finetune.into
     spec = settings.model[name]
-    provided = {'num_classes': len(experiment.data.class_names), 'axis_name': None}
+    provided = {'num_classes': len(experiment.data.class_names)}
     model = config.build(spec, models, path=f'model.{name}', provided=provided)
     image = jax.ShapeDtypeStruct((1, *example['image'].shape), jnp.float32)
     return spec, jax.eval_shape(model.init, jax.random.key(0), image)

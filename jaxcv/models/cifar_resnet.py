@@ -14,7 +14,6 @@ def cifar_resnet(
     width: int = 16,
     shortcut: Shortcut = 'identity',
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
 ) -> ResNet:
@@ -27,8 +26,6 @@ def cifar_resnet(
         shortcut: 'identity' subsamples and pads with zero channels, as the paper does here; 'projection' is a 1x1
             convolution.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
-            are those of the whole batch anyway.
         dropout: probability in [0, 1) of leaving out a feature before the last layer, in training; needs
             `rngs={'dropout': key}`, as stochastic depth does.
         stochastic_depth: probability in [0, 1) of leaving out the last block's residual branch, example by example, in
@@ -65,5 +62,4 @@ def cifar_resnet(
         dropout=dropout,
         stochastic_depth=stochastic_depth,
         dtype=dtype,
-        axis_name=axis_name,
     )

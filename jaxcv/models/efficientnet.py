@@ -90,7 +90,6 @@ def efficientnet(
     resolution: int | None = None,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.2,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -108,8 +107,6 @@ def efficientnet(
             `model.resolution`, and changes no parameter.
         num_classes: number of logits.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
-            are those of the whole batch anyway.
         dropout: probability in [0, 1) of leaving out a feature before the last layer, in training; needs
             `rngs={'dropout': key}`, as stochastic depth does.
         stochastic_depth: probability in [0, 1) of leaving out a block's residual branch, example by example, in
@@ -161,7 +158,6 @@ def efficientnet(
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
         dtype=jnp.dtype(dtype),
-        axis_name=axis_name,
     )
 
 
@@ -169,7 +165,6 @@ def efficientnet_b0(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.2,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -181,7 +176,6 @@ def efficientnet_b0(
     Args:
         num_classes: number of logits.
         dtype: compute type, as in `efficientnet`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `efficientnet`.
         dropout: probability of leaving out a feature before the last layer, as in `efficientnet`.
         stochastic_depth: probability of leaving out a block's branch, as in `efficientnet`.
         output_stride: stride of the last stage, as in `efficientnet`.
@@ -199,14 +193,13 @@ def efficientnet_b0(
         >>> shapes['params']['head']['kernel'].shape
         (1280, 5)
     """
-    return published('b0', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return published('b0', num_classes, dtype, dropout, stochastic_depth, output_stride)
 
 
 def efficientnet_b1(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.2,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -223,14 +216,13 @@ def efficientnet_b1(
         >>> shapes['params']['head']['kernel'].shape
         (1280, 5)
     """
-    return published('b1', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return published('b1', num_classes, dtype, dropout, stochastic_depth, output_stride)
 
 
 def efficientnet_b2(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.3,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -247,14 +239,13 @@ def efficientnet_b2(
         >>> shapes['params']['head']['kernel'].shape
         (1408, 5)
     """
-    return published('b2', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return published('b2', num_classes, dtype, dropout, stochastic_depth, output_stride)
 
 
 def efficientnet_b3(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.3,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -271,14 +262,13 @@ def efficientnet_b3(
         >>> shapes['params']['head']['kernel'].shape
         (1536, 5)
     """
-    return published('b3', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return published('b3', num_classes, dtype, dropout, stochastic_depth, output_stride)
 
 
 def efficientnet_b4(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.4,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -295,14 +285,13 @@ def efficientnet_b4(
         >>> shapes['params']['head']['kernel'].shape
         (1792, 5)
     """
-    return published('b4', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return published('b4', num_classes, dtype, dropout, stochastic_depth, output_stride)
 
 
 def efficientnet_b5(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.4,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -320,14 +309,13 @@ def efficientnet_b5(
         >>> shapes['params']['head']['kernel'].shape
         (2048, 5)
     """
-    return _late('b5', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return _late('b5', num_classes, dtype, dropout, stochastic_depth, output_stride)
 
 
 def efficientnet_b6(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.5,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -345,14 +333,13 @@ def efficientnet_b6(
         >>> shapes['params']['head']['kernel'].shape
         (2304, 5)
     """
-    return _late('b6', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return _late('b6', num_classes, dtype, dropout, stochastic_depth, output_stride)
 
 
 def efficientnet_b7(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.5,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -370,14 +357,13 @@ def efficientnet_b7(
         >>> shapes['params']['head']['kernel'].shape
         (2560, 5)
     """
-    return _late('b7', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return _late('b7', num_classes, dtype, dropout, stochastic_depth, output_stride)
 
 
 def published(
     size: str,
     num_classes: int,
     dtype: DTypeLike,
-    axis_name: str | None,
     dropout: float,
     stochastic_depth: float,
     output_stride: OutputStride,
@@ -391,7 +377,6 @@ def published(
         **SCALINGS[size]._asdict(),
         num_classes=num_classes,
         dtype=dtype,
-        axis_name=axis_name,
         dropout=dropout,
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,

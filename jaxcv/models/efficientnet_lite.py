@@ -16,7 +16,6 @@ def efficientnet_lite0(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.2,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -34,14 +33,13 @@ def efficientnet_lite0(
         >>> shapes['params']['head']['kernel'].shape
         (1280, 5)
     """
-    return _lite(num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride, 'symmetric', 1e-5)
+    return _lite(num_classes, dtype, dropout, stochastic_depth, output_stride, 'symmetric', 1e-5)
 
 
 def tf_efficientnet_lite0(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.2,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -60,13 +58,12 @@ def tf_efficientnet_lite0(
         >>> shapes['params']['head']['kernel'].shape
         (1280, 5)
     """
-    return _lite(num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride, 'same', 1e-3)
+    return _lite(num_classes, dtype, dropout, stochastic_depth, output_stride, 'same', 1e-3)
 
 
 def _lite(
     num_classes: int,
     dtype: DTypeLike,
-    axis_name: str | None,
     dropout: float,
     stochastic_depth: float,
     output_stride: OutputStride,
@@ -85,5 +82,4 @@ def _lite(
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
         dtype=jnp.dtype(dtype),
-        axis_name=axis_name,
     )

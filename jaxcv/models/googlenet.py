@@ -47,13 +47,12 @@ class Auxiliary(nn.Module):
     num_classes: int
     dropout: float
     dtype: DTypeLike
-    axis_name: str | None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n classes']:
         """Return float32 logits."""
         x = adaptive_avg_pool(x, size=4)
-        x = Layer(128, kernel_size=1, dtype=self.dtype, axis_name=self.axis_name, name='conv')(x, train=train)
+        x = Layer(128, kernel_size=1, dtype=self.dtype, name='conv')(x, train=train)
         x = nn.relu(nn.Dense(1024, dtype=self.dtype, kernel_init=NORMAL, name='fc1')(x.reshape(x.shape[0], -1)))
         x = Dropout(self.dropout, name='drop')(x, train=train)
         return nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=NORMAL, name='head')(x).astype(jnp.float32)
@@ -68,7 +67,6 @@ class GoogLeNet(nn.Module):
     dropout: float = 0.2
     aux_dropout: float = 0.7
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
     output_stride: int = 32
 
     def __post_init__(self):
@@ -83,16 +81,14 @@ class GoogLeNet(nn.Module):
         self.drop = Dropout(self.dropout)
         self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=NORMAL)
         if self.aux_heads:
-            self.aux1, self.aux2 = (
-                Auxiliary(self.num_classes, self.aux_dropout, self.dtype, self.axis_name) for _ in range(2)
-            )
+            self.aux1, self.aux2 = (Auxiliary(self.num_classes, self.aux_dropout, self.dtype) for _ in range(2))
 
     @nn.compact
     def _outputs(self, images: Images, *, train: bool) -> dict[str, Array]:
         """Return the outputs of the stages and of the single inception modules."""
 
         def conv(x: Array, name: str, features: int, kernel_size: int, strides: int = 1) -> Array:
-            layer = Layer(features, kernel_size, strides, dtype=self.dtype, axis_name=self.axis_name, name=name)
+            layer = Layer(features, kernel_size, strides, dtype=self.dtype, name=name)
             return layer(x, train=train)
 
         _, first, *later = steps((2, 2, 2, 2, 2), self.output_stride)
@@ -107,7 +103,6 @@ class GoogLeNet(nn.Module):
                     kernel_size=5 if self.paper_5x5 else 3,
                     dilation=step.dilation_after,
                     dtype=self.dtype,
-                    axis_name=self.axis_name,
                     name=name,
                 )
                 x = outputs[name] = inception(x, train=train)
@@ -148,7 +143,6 @@ def googlenet(
     dropout: float = 0.2,
     aux_dropout: float = 0.7,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     output_stride: OutputStride = 32,
 ) -> GoogLeNet:
     """Make a GoogLeNet (Inception v1): 9 inception modules; torchvision's, 6,624,904 parameters.
@@ -164,8 +158,6 @@ def googlenet(
             `rngs={'dropout': key}`. The paper has 0.4.
         aux_dropout: the same in the auxiliary heads.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
-            are those of the whole batch anyway.
         output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
             the same parameters.
 
@@ -193,6 +185,5 @@ def googlenet(
         dropout=dropout,
         aux_dropout=aux_dropout,
         dtype=jnp.dtype(dtype),
-        axis_name=axis_name,
         output_stride=output_stride,
     )

@@ -30,7 +30,6 @@ class Mixed(nn.Module):
     """What the modules of Inception v3 share; each of them says what its branches are."""
 
     dtype: DTypeLike
-    axis_name: str | None
     step: Step
     """Whether it strides, and how its kernels are dilated."""
     kind: Callable[..., list[Array]]
@@ -48,7 +47,6 @@ class Mixed(nn.Module):
                 self.step.dilation,
                 padding='symmetric' if strides == 1 else 0,
                 dtype=self.dtype,
-                axis_name=self.axis_name,
                 name=name,
             )
             return layer(x, train=train)
@@ -136,14 +134,13 @@ class Auxiliary(nn.Module):
 
     num_classes: int
     dtype: DTypeLike
-    axis_name: str | None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n classes']:
         """Return float32 logits."""
 
         def conv(x: Array, name: str, features: int, kernel_size: int) -> Array:
-            layer = Layer(features, kernel_size, padding=0, dtype=self.dtype, axis_name=self.axis_name, name=name)
+            layer = Layer(features, kernel_size, padding=0, dtype=self.dtype, name=name)
             return layer(x, train=train)
 
         x = conv(avg_pool(x, window=5, strides=3), 'conv0', 128, 1)
@@ -159,7 +156,6 @@ class InceptionV3(nn.Module):
     aux_heads: bool = True
     dropout: float = 0.5
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
     output_stride: int = 32
 
     def __post_init__(self):
@@ -173,7 +169,7 @@ class InceptionV3(nn.Module):
         self.drop = Dropout(self.dropout)
         self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=INIT)
         if self.aux_heads:
-            self.aux = Auxiliary(self.num_classes, self.dtype, self.axis_name)
+            self.aux = Auxiliary(self.num_classes, self.dtype)
 
     @nn.compact
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
@@ -186,7 +182,6 @@ class InceptionV3(nn.Module):
                 strides,
                 padding=padding,
                 dtype=self.dtype,
-                axis_name=self.axis_name,
                 name=name,
             )
             return layer(x, train=train)
@@ -200,7 +195,7 @@ class InceptionV3(nn.Module):
         x = pool(stages['stage1'], pool2, window=3)
         for (stage, modules), step in zip(STAGES.items(), (Step(1, 1, 1), *reductions), strict=True):
             for name, what in modules.items():
-                x = Mixed(self.dtype, self.axis_name, step, *what, name=name)(x, train=train)
+                x = Mixed(self.dtype, step, *what, name=name)(x, train=train)
                 step = Step(1, step.dilation_after, step.dilation_after)  # only the first one of a stage reduces
             stages[stage] = x
         return stages
@@ -236,7 +231,6 @@ def inception_v3(
     aux_heads: bool = True,
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     output_stride: OutputStride = 32,
 ) -> InceptionV3:
     """Make an Inception v3: 11 modules of factorized convolutions; torchvision's, 27,161,264 parameters.
@@ -250,8 +244,6 @@ def inception_v3(
         dropout: probability in [0, 1) of leaving out a feature before the last layer, in training; needs
             `rngs={'dropout': key}`.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
-            are those of the whole batch anyway.
         output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
             the same parameters.
 
@@ -279,6 +271,5 @@ def inception_v3(
         aux_heads=aux_heads,
         dropout=dropout,
         dtype=jnp.dtype(dtype),
-        axis_name=axis_name,
         output_stride=output_stride,
     )

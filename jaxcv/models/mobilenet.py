@@ -84,7 +84,6 @@ class Stage(nn.Module):
     epsilon: float
     momentum: float
     dtype: DTypeLike
-    axis_name: str | None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
@@ -108,7 +107,6 @@ class Stage(nn.Module):
                 epsilon=self.epsilon,
                 momentum=self.momentum,
                 dtype=self.dtype,
-                axis_name=self.axis_name,
                 name=place.block,
             )(x, train=train)
         return x
@@ -138,7 +136,6 @@ class MobileNet(nn.Module):
     stochastic_depth: float = 0.0
     output_stride: int = 32
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     def __post_init__(self):
         """Check what only some of the layers would meet, or none."""
@@ -173,7 +170,6 @@ class MobileNet(nn.Module):
                 epsilon=self.epsilon,
                 momentum=self.momentum,
                 dtype=self.dtype,
-                axis_name=self.axis_name,
                 name=stage,
             )(x, train=train)
         return stages
@@ -193,7 +189,6 @@ class MobileNet(nn.Module):
             epsilon=self.epsilon,
             momentum=self.momentum,
             dtype=self.dtype,
-            axis_name=self.axis_name,
             **options,
         )
 
@@ -221,7 +216,6 @@ def mobilenet_v1(
     num_classes: int = 1000,
     width: float = 1.0,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.001,
     output_stride: OutputStride = 32,
 ) -> MobileNet:
@@ -233,8 +227,6 @@ def mobilenet_v1(
         num_classes: number of logits.
         width: multiplies the channels of every layer, which are then rounded to multiples of 8.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
-            are those of the whole batch anyway.
         dropout: probability in [0, 1) of leaving out a feature before the last layer, in training; needs
             `rngs={'dropout': key}`.
         output_stride: stride of the last stage; 16 and 8 dilate instead of striding, with the same parameters.
@@ -264,7 +256,6 @@ def mobilenet_v1(
         dropout=dropout,
         output_stride=output_stride,
         dtype=jnp.dtype(dtype),
-        axis_name=axis_name,
     )
 
 
@@ -273,7 +264,6 @@ def mobilenet_v2(
     num_classes: int = 1000,
     width: float = 1.0,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.2,
     output_stride: OutputStride = 32,
 ) -> MobileNet:
@@ -283,7 +273,6 @@ def mobilenet_v2(
         num_classes: number of logits.
         width: multiplies the channels, as in `mobilenet_v1`; those of the last convolution only where it is above 1.
         dtype: compute type, as in `mobilenet_v1`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `mobilenet_v1`.
         dropout: probability of leaving out a feature before the last layer, as in `mobilenet_v1`.
         output_stride: stride of the last stage, as in `mobilenet_v1`.
 
@@ -311,5 +300,4 @@ def mobilenet_v2(
         dropout=dropout,
         output_stride=output_stride,
         dtype=jnp.dtype(dtype),
-        axis_name=axis_name,
     )

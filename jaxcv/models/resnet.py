@@ -35,7 +35,6 @@ class Stage(nn.Module):
     shortcut: Shortcut
     zero_init_residual: bool
     dtype: DTypeLike
-    axis_name: str | None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
@@ -53,7 +52,6 @@ class Stage(nn.Module):
                 zero_init_residual=self.zero_init_residual,
                 stochastic_depth=stochastic_depth,
                 dtype=self.dtype,
-                axis_name=self.axis_name,
                 name=f'block{i + 1}',
             )(x, train=train)
         return x
@@ -66,13 +64,12 @@ class Stem(nn.Module):
     kernel_size: int
     strides: int
     dtype: DTypeLike
-    axis_name: str | None
 
     @nn.compact
     def __call__(self, x: Images, *, train: bool) -> Float[Array, 'n i j f']:
         """Turn images into features."""
         x = Conv(self.features, self.kernel_size, self.strides, dtype=self.dtype, name='conv')(x)
-        return nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn')(x, train=train))
+        return nn.relu(BatchNorm(dtype=self.dtype, name='bn')(x, train=train))
 
 
 class ResNet(nn.Module):
@@ -98,7 +95,6 @@ class ResNet(nn.Module):
     dropout: float = 0.0
     stochastic_depth: float = 0.0
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     def __post_init__(self):
         """Check what the layers would meet late, or never: the rates in training only."""
@@ -118,7 +114,7 @@ class ResNet(nn.Module):
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the outputs of 'stem' (before its pooling) and of 'stage1', 'stage2', ... by name."""
         kernel_size, strides = (3, 1) if self.small_images else (7, 2)
-        x = Stem(self.width, kernel_size, strides, self.dtype, self.axis_name, name='stem')(images, train=train)
+        x = Stem(self.width, kernel_size, strides, self.dtype, name='stem')(images, train=train)
         stages = {'stem': x}
         if not self.small_images:
             x = max_pool(x, window=3, strides=2, padding=1)
@@ -141,7 +137,6 @@ class ResNet(nn.Module):
                 shortcut=self.shortcut,
                 zero_init_residual=self.zero_init_residual,
                 dtype=self.dtype,
-                axis_name=self.axis_name,
                 name=f'stage{i + 1}',
             )(x, train=train)
         return stages
@@ -156,7 +151,6 @@ def resnet18(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
@@ -167,8 +161,6 @@ def resnet18(
     Args:
         num_classes: number of logits.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
-            are those of the whole batch anyway.
         zero_init_residual: start the last batch norm of each block at 0, so that each block starts as the identity
             (Goyal et al. 2017, https://arxiv.org/abs/1706.02677).
         dropout: probability in [0, 1) of leaving out a feature before the last layer, in training; needs
@@ -204,7 +196,6 @@ def resnet18(
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
         dtype=dtype,
-        axis_name=axis_name,
     )
 
 
@@ -212,7 +203,6 @@ def resnet34(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
@@ -238,7 +228,6 @@ def resnet34(
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
         dtype=dtype,
-        axis_name=axis_name,
     )
 
 
@@ -246,7 +235,6 @@ def resnet50(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
@@ -272,7 +260,6 @@ def resnet50(
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
         dtype=dtype,
-        axis_name=axis_name,
     )
 
 
@@ -280,7 +267,6 @@ def resnet101(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
@@ -306,7 +292,6 @@ def resnet101(
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
         dtype=dtype,
-        axis_name=axis_name,
     )
 
 
@@ -314,7 +299,6 @@ def resnet152(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
@@ -340,5 +324,4 @@ def resnet152(
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
         dtype=dtype,
-        axis_name=axis_name,
     )

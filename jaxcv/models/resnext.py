@@ -46,7 +46,6 @@ def resnext50_32x4d(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
@@ -74,7 +73,6 @@ def resnext50_32x4d(
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
         dtype=dtype,
-        axis_name=axis_name,
     )
 
 
@@ -82,7 +80,6 @@ def resnext101_32x8d(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
@@ -110,7 +107,6 @@ def resnext101_32x8d(
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
         dtype=dtype,
-        axis_name=axis_name,
     )
 
 
@@ -118,7 +114,6 @@ def resnext101_64x4d(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
@@ -146,5 +141,4 @@ def resnext101_64x4d(
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
         dtype=dtype,
-        axis_name=axis_name,
     )

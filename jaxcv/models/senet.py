@@ -15,7 +15,6 @@ def seresnet50(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
@@ -42,7 +41,6 @@ def seresnet50(
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
         dtype=dtype,
-        axis_name=axis_name,
     )
 
 
@@ -50,7 +48,6 @@ def seresnext50_32x4d(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
@@ -79,5 +76,4 @@ def seresnext50_32x4d(
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
         dtype=dtype,
-        axis_name=axis_name,
     )

@@ -19,7 +19,6 @@ def tf_efficientnet_b0(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.2,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -36,14 +35,13 @@ def tf_efficientnet_b0(
         >>> shapes['params']['head']['kernel'].shape
         (1280, 5)
     """
-    return _tensorflow('b0', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return _tensorflow('b0', num_classes, dtype, dropout, stochastic_depth, output_stride)
 
 
 def tf_efficientnet_b1(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.2,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -60,14 +58,13 @@ def tf_efficientnet_b1(
         >>> shapes['params']['head']['kernel'].shape
         (1280, 5)
     """
-    return _tensorflow('b1', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return _tensorflow('b1', num_classes, dtype, dropout, stochastic_depth, output_stride)
 
 
 def tf_efficientnet_b2(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.3,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -84,14 +81,13 @@ def tf_efficientnet_b2(
         >>> shapes['params']['head']['kernel'].shape
         (1408, 5)
     """
-    return _tensorflow('b2', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return _tensorflow('b2', num_classes, dtype, dropout, stochastic_depth, output_stride)
 
 
 def tf_efficientnet_b3(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.3,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -108,14 +104,13 @@ def tf_efficientnet_b3(
         >>> shapes['params']['head']['kernel'].shape
         (1536, 5)
     """
-    return _tensorflow('b3', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return _tensorflow('b3', num_classes, dtype, dropout, stochastic_depth, output_stride)
 
 
 def tf_efficientnet_b4(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.4,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -132,14 +127,13 @@ def tf_efficientnet_b4(
         >>> shapes['params']['head']['kernel'].shape
         (1792, 5)
     """
-    return _tensorflow('b4', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return _tensorflow('b4', num_classes, dtype, dropout, stochastic_depth, output_stride)
 
 
 def tf_efficientnet_b5(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.4,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -156,14 +150,13 @@ def tf_efficientnet_b5(
         >>> shapes['params']['head']['kernel'].shape
         (2048, 5)
     """
-    return _tensorflow('b5', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return _tensorflow('b5', num_classes, dtype, dropout, stochastic_depth, output_stride)
 
 
 def tf_efficientnet_b6(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.5,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -180,14 +173,13 @@ def tf_efficientnet_b6(
         >>> shapes['params']['head']['kernel'].shape
         (2304, 5)
     """
-    return _tensorflow('b6', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return _tensorflow('b6', num_classes, dtype, dropout, stochastic_depth, output_stride)
 
 
 def tf_efficientnet_b7(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.5,
     stochastic_depth: float = 0.2,
     output_stride: OutputStride = 32,
@@ -204,4 +196,4 @@ def tf_efficientnet_b7(
         >>> shapes['params']['head']['kernel'].shape
         (2560, 5)
     """
-    return _tensorflow('b7', num_classes, dtype, axis_name, dropout, stochastic_depth, output_stride)
+    return _tensorflow('b7', num_classes, dtype, dropout, stochastic_depth, output_stride)

@@ -27,7 +27,6 @@ class Stage(nn.Module):
     batch_norm: bool
     step: Step
     dtype: DTypeLike
-    axis_name: str | None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
@@ -35,7 +34,7 @@ class Stage(nn.Module):
         for i in range(1, self.depth + 1):
             x = Conv(self.features, dilation=self.step.dilation, use_bias=True, dtype=self.dtype, name=f'conv{i}')(x)
             if self.batch_norm:
-                x = BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name=f'bn{i}')(x, train=train)
+                x = BatchNorm(dtype=self.dtype, name=f'bn{i}')(x, train=train)
             x = nn.relu(x)
         return pool(x, self.step, window=2)
 
@@ -48,7 +47,6 @@ class VGG(nn.Module):
     batch_norm: bool
     dropout: float = 0.5
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
     output_stride: int = 32
 
     def __post_init__(self):
@@ -71,7 +69,7 @@ class VGG(nn.Module):
         x, stages = images, {}
         pools = steps((2,) * 5, self.output_stride)
         for i, (depth, features, step) in enumerate(zip(self.depths, WIDTHS, pools, strict=True), start=1):
-            stage = Stage(depth, features, self.batch_norm, step, self.dtype, self.axis_name, name=f'stage{i}')
+            stage = Stage(depth, features, self.batch_norm, step, self.dtype, name=f'stage{i}')
             x = stages[f'stage{i}'] = stage(x, train=train)
         return stages
 
@@ -129,7 +127,6 @@ def vgg11_bn(
     num_classes: int = 1000,
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     output_stride: OutputStride = 32,
 ) -> VGG:
     """Make a VGG-11 with batch norm after each convolution; torchvision's, 132,868,840 parameters.
@@ -139,8 +136,6 @@ def vgg11_bn(
         dropout: probability in [0, 1) of leaving out a feature after each of the first two dense layers, in training;
             needs `rngs={'dropout': key}`.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
-            are those of the whole batch anyway.
         output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
             the same parameters.
 
@@ -157,7 +152,7 @@ def vgg11_bn(
         >>> sorted(shapes['params']['stage1'])
         ['bn1', 'conv1']
     """
-    return VGG((1, 1, 2, 2, 2), num_classes, True, dropout, jnp.dtype(dtype), axis_name, output_stride)
+    return VGG((1, 1, 2, 2, 2), num_classes, True, dropout, jnp.dtype(dtype), output_stride)
 
 
 def vgg13(
@@ -192,7 +187,6 @@ def vgg13_bn(
     num_classes: int = 1000,
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     output_stride: OutputStride = 32,
 ) -> VGG:
     """Make a VGG-13 with batch norm after each convolution; torchvision's, 133,053,736 parameters.
@@ -205,7 +199,7 @@ def vgg13_bn(
         >>> sorted(shapes['params']['stage1'])
         ['bn1', 'bn2', 'conv1', 'conv2']
     """
-    return VGG((2, 2, 2, 2, 2), num_classes, True, dropout, jnp.dtype(dtype), axis_name, output_stride)
+    return VGG((2, 2, 2, 2, 2), num_classes, True, dropout, jnp.dtype(dtype), output_stride)
 
 
 def vgg16(
@@ -240,7 +234,6 @@ def vgg16_bn(
     num_classes: int = 1000,
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     output_stride: OutputStride = 32,
 ) -> VGG:
     """Make a VGG-16 with batch norm after each convolution; torchvision's, 138,365,992 parameters.
@@ -253,7 +246,7 @@ def vgg16_bn(
         >>> sorted(shapes['params']['stage1'])
         ['bn1', 'bn2', 'conv1', 'conv2']
     """
-    return VGG((2, 2, 3, 3, 3), num_classes, True, dropout, jnp.dtype(dtype), axis_name, output_stride)
+    return VGG((2, 2, 3, 3, 3), num_classes, True, dropout, jnp.dtype(dtype), output_stride)
 
 
 def vgg19(
@@ -288,7 +281,6 @@ def vgg19_bn(
     num_classes: int = 1000,
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     output_stride: OutputStride = 32,
 ) -> VGG:
     """Make a VGG-19 with batch norm after each convolution; torchvision's, 143,678,248 parameters.
@@ -301,4 +293,4 @@ def vgg19_bn(
         >>> sorted(shapes['params']['stage1'])
         ['bn1', 'bn2', 'conv1', 'conv2']
     """
-    return VGG((2, 2, 4, 4, 4), num_classes, True, dropout, jnp.dtype(dtype), axis_name, output_stride)
+    return VGG((2, 2, 4, 4, 4), num_classes, True, dropout, jnp.dtype(dtype), output_stride)

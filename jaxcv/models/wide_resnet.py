@@ -23,7 +23,6 @@ def wide_resnet50_2(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
@@ -50,7 +49,6 @@ def wide_resnet50_2(
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
         dtype=dtype,
-        axis_name=axis_name,
     )
 
 
@@ -58,7 +56,6 @@ def wide_resnet101_2(
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     zero_init_residual: bool = False,
     dropout: float = 0.0,
     stochastic_depth: float = 0.0,
@@ -85,7 +82,6 @@ def wide_resnet101_2(
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
         dtype=dtype,
-        axis_name=axis_name,
     )
 
 
@@ -97,7 +93,6 @@ class WideStage(nn.Module):
     strides: int
     dropout: float
     dtype: DTypeLike
-    axis_name: str | None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
@@ -108,7 +103,6 @@ class WideStage(nn.Module):
                 strides=self.strides if i == 0 else 1,
                 dropout=self.dropout,
                 dtype=self.dtype,
-                axis_name=self.axis_name,
                 name=f'block{i + 1}',
             )(x, train=train)
         return x
@@ -122,7 +116,6 @@ class WideResNet(nn.Module):
     num_classes: int
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     def __post_init__(self):
         """Check the rate, which some of the layers would meet in training only."""
@@ -132,7 +125,7 @@ class WideResNet(nn.Module):
 
     def setup(self):
         """Make what comes last; it is apart so that `features` does without it."""
-        self.bn = BatchNorm(dtype=self.dtype, axis_name=self.axis_name)
+        self.bn = BatchNorm(dtype=self.dtype)
         self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
 
     @nn.compact
@@ -147,7 +140,6 @@ class WideResNet(nn.Module):
                 strides=1 if i == 0 else 2,
                 dropout=self.dropout,
                 dtype=self.dtype,
-                axis_name=self.axis_name,
                 name=f'stage{i + 1}',
             )(x, train=train)
         return stages
@@ -162,7 +154,6 @@ def wide_resnet28_10(
     *,
     num_classes: int = 10,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
     dropout: float = 0.0,
 ) -> WideResNet:
     """Make a WRN-28-10 for small images: 28 layers, 10 times the channels of a ResNet; 36,479,194 parameters.
@@ -172,7 +163,6 @@ def wide_resnet28_10(
     Args:
         num_classes: number of logits.
         dtype: compute type, as in `resnet18`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `resnet18`.
         dropout: probability in [0, 1) of leaving out a value between the two convolutions of a block, in training; the
             paper's table 6 compares 0 and 0.3. Needs `rngs={'dropout': key}`.
 
@@ -192,6 +182,4 @@ def wide_resnet28_10(
 
     Zagoruyko and Komodakis 2016, Wide residual networks (https://arxiv.org/abs/1605.07146).
     """
-    return WideResNet(
-        depths=(4, 4, 4), width=160, num_classes=num_classes, dropout=dropout, dtype=dtype, axis_name=axis_name
-    )
+    return WideResNet(depths=(4, 4, 4), width=160, num_classes=num_classes, dropout=dropout, dtype=dtype)

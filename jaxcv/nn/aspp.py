@@ -29,7 +29,6 @@ class ASPP(nn.Module):
         separable: make the convolutions of the rates depthwise separable, as DeepLab v3+ can.
         dropout: probability in [0, 1) of leaving out a value of the result, in training.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -47,20 +46,19 @@ class ASPP(nn.Module):
     separable: bool = False
     dropout: float = 0.5
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w f']:
         """Apply all branches; `train` takes the batch's statistics, updates the running ones, and drops."""
 
         def one(name: str, y: Array) -> Array:
-            layer = ConvNorm(self.features, kernel_size=1, dtype=self.dtype, axis_name=self.axis_name, name=name)
+            layer = ConvNorm(self.features, kernel_size=1, dtype=self.dtype, name=name)
             return layer(y, train=train)
 
         make: Callable[..., nn.Module] = DepthwiseSeparableConv if self.separable else ConvNorm
         branches = [one('branch0', x)]
         for i, rate in enumerate(self.rates, start=1):
-            conv = make(self.features, dilation=rate, dtype=self.dtype, axis_name=self.axis_name, name=f'branch{i}')
+            conv = make(self.features, dilation=rate, dtype=self.dtype, name=f'branch{i}')
             branches.append(conv(x, train=train))
         if self.image_pooling:
             # The mean of many pixels is taken in float32, whatever the compute type.

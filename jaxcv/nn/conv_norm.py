@@ -31,7 +31,6 @@ class ConvNorm(nn.Module):
         epsilon: of the batch norm.
         momentum: of the batch norm: the share of the running statistics that stays.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -51,7 +50,6 @@ class ConvNorm(nn.Module):
     epsilon: float = 1e-5
     momentum: float = 0.9
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
@@ -71,7 +69,7 @@ class ConvNorm(nn.Module):
             kernel_init=self.kernel_init,
             name='conv',
         )(x)
-        x = BatchNorm(self.momentum, self.epsilon, self.dtype, self.axis_name, name='bn')(x, train=train)
+        x = BatchNorm(self.momentum, self.epsilon, self.dtype, name='bn')(x, train=train)
         return x if self.activation is None else self.activation(x)
 
 

@@ -22,7 +22,6 @@ class NaiveInception(nn.Module):
     Attributes:
         features: channels of the 1x1, 3x3 and 5x5 branch.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -35,15 +34,12 @@ class NaiveInception(nn.Module):
 
     features: tuple[int, int, int]
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w f']:
         """Apply the module; `train` takes the batch's statistics and updates the running ones."""
         branches = [
-            _ConvNorm(features, size, dtype=self.dtype, axis_name=self.axis_name, name=f'branch{size}x{size}')(
-                x, train=train
-            )
+            _ConvNorm(features, size, dtype=self.dtype, name=f'branch{size}x{size}')(x, train=train)
             for features, size in zip(self.features, (1, 3, 5), strict=True)
         ]
         pooled = max_pool(x.astype(self.dtype), window=3, strides=1, padding=1)
@@ -61,7 +57,6 @@ class Inception(nn.Module):
         kernel_size: of the '5x5' branch: 5 in the paper, 3 in torchvision, by a mistake that its weights have kept.
         dilation: pixels from one place of a kernel, or of the pool's window, to the next.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -79,7 +74,6 @@ class Inception(nn.Module):
     kernel_size: int = 5
     dilation: int = 1
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w f']:
@@ -91,7 +85,6 @@ class Inception(nn.Module):
                 kernel_size,
                 dilation=self.dilation,
                 dtype=self.dtype,
-                axis_name=self.axis_name,
                 name=name,
             )
             return layer(x, train=train)

@@ -64,7 +64,6 @@ class PyramidPooling(nn.Module):
         global_norm: whether the grid of one cell has a batch norm too, or a bias instead: it normalizes over the
             images only.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -80,7 +79,6 @@ class PyramidPooling(nn.Module):
     features: int | None = None
     global_norm: bool = True
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w f']:
@@ -93,7 +91,7 @@ class PyramidPooling(nn.Module):
             if size == 1 and not self.global_norm:
                 y = nn.relu(Conv(features, kernel_size=1, use_bias=True, dtype=self.dtype, name=name)(y))
             else:
-                layer = ConvNorm(features, kernel_size=1, dtype=self.dtype, axis_name=self.axis_name, name=name)
+                layer = ConvNorm(features, kernel_size=1, dtype=self.dtype, name=name)
                 y = layer(y, train=train)
             context.append(resize_bilinear(y, size=x.shape[1:3], align_corners=True))
         return jnp.concatenate([*context, x], axis=-1)

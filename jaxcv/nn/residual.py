@@ -33,7 +33,6 @@ class BasicBlock(nn.Module):
         zero_init_residual: start the last batch norm's scale at 0, so that the block starts as the identity.
         stochastic_depth: the probability that training leaves out the branch F of an example.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -54,7 +53,6 @@ class BasicBlock(nn.Module):
     zero_init_residual: bool = False
     stochastic_depth: float = 0.0
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
@@ -68,7 +66,7 @@ class BasicBlock(nn.Module):
             dtype=self.dtype,
             name='conv1',
         )(x)
-        y = nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn1')(y, train=train))
+        y = nn.relu(BatchNorm(dtype=self.dtype, name='bn1')(y, train=train))
         y = Conv(self.features, dilation=self.dilation, groups=self.groups, dtype=self.dtype, name='conv2')(y)
         return _close(self, x, y, 'bn2', train=train)
 
@@ -93,7 +91,6 @@ class Bottleneck(nn.Module):
         zero_init_residual: start the last batch norm's scale at 0, so that the block starts as the identity.
         stochastic_depth: the probability that training leaves out the branch F of an example.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -114,14 +111,13 @@ class Bottleneck(nn.Module):
     zero_init_residual: bool = False
     stochastic_depth: float = 0.0
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
         """Apply the block; `train` takes the batch's statistics and updates the running ones."""
         inner, first_dilation = self.inner_features or self.features, self.first_dilation or self.dilation
         y = Conv(inner, kernel_size=1, dtype=self.dtype, name='conv1')(x)
-        y = nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn1')(y, train=train))
+        y = nn.relu(BatchNorm(dtype=self.dtype, name='bn1')(y, train=train))
         y = Conv(
             inner,
             strides=self.strides,
@@ -130,7 +126,7 @@ class Bottleneck(nn.Module):
             dtype=self.dtype,
             name='conv2',
         )(y)
-        y = nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn2')(y, train=train))
+        y = nn.relu(BatchNorm(dtype=self.dtype, name='bn2')(y, train=train))
         y = Conv(4 * self.features, kernel_size=1, dtype=self.dtype, name='conv3')(y)
         return _close(self, x, y, 'bn3', train=train)
 
@@ -145,7 +141,6 @@ class PreActivationBlock(nn.Module):
         strides: of the first convolution and of the shortcut.
         dropout: probability of leaving out a value between the two convolutions, in training.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -161,16 +156,15 @@ class PreActivationBlock(nn.Module):
     strides: int = 1
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
         """Apply the block; `train` takes the batch's statistics and updates the running ones."""
-        y = nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn1')(x, train=train))
+        y = nn.relu(BatchNorm(dtype=self.dtype, name='bn1')(x, train=train))
         if self.strides != 1 or x.shape[-1] != self.features:
             x = Conv(self.features, kernel_size=1, strides=self.strides, dtype=self.dtype, name='shortcut_conv')(y)
         y = Conv(self.features, strides=self.strides, dtype=self.dtype, name='conv1')(y)
-        y = nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn2')(y, train=train))
+        y = nn.relu(BatchNorm(dtype=self.dtype, name='bn2')(y, train=train))
         y = Dropout(self.dropout, name='drop')(y, train=train)
         return x + Conv(self.features, dtype=self.dtype, name='conv2')(y)
 
@@ -178,7 +172,7 @@ class PreActivationBlock(nn.Module):
 def _close(block: BasicBlock | Bottleneck, x: Array, y: Array, norm: str, *, train: bool) -> Array:
     """Bring the branch y and the block's input x together; called inside the block's compact method."""
     scale_init = nn.initializers.zeros if block.zero_init_residual else nn.initializers.ones
-    y = BatchNorm(dtype=block.dtype, axis_name=block.axis_name, scale_init=scale_init, name=norm)(y, train=train)
+    y = BatchNorm(dtype=block.dtype, scale_init=scale_init, name=norm)(y, train=train)
     if block.squeeze_reduction is not None:
         y = SqueezeExcitation(y.shape[-1] // block.squeeze_reduction, dtype=block.dtype, name='se')(y)
     y = StochasticDepth(block.stochastic_depth, name='drop')(y, train=train)
@@ -194,4 +188,4 @@ def _shortcut(block: BasicBlock | Bottleneck, x: Array, features: int, *, train:
         x = x[:, ::strides, ::strides]
         return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, features - x.shape[-1])))
     x = Conv(features, kernel_size=1, strides=strides, dtype=block.dtype, name='shortcut_conv')(x)
-    return BatchNorm(dtype=block.dtype, axis_name=block.axis_name, name='shortcut_bn')(x, train=train)
+    return BatchNorm(dtype=block.dtype, name='shortcut_bn')(x, train=train)

@@ -76,7 +76,9 @@ def make_ensemble_step(step: Step, *, mesh: Mesh | None = None) -> Step:
     axes = TrainState._make([None, 0, 0, 0, 0, None])  # step and healthy are shared
     every = jax.vmap(step, in_axes=(axes, None))
     if mesh is not None:
-        own, all_of_it = PartitionSpec(mesh.axis_names[0]), PartitionSpec()
+        # An axis of members, not of examples: batch norms average over the axis of that name.
+        mesh = Mesh(mesh.devices, ('members',), axis_types=mesh.axis_types)
+        own, all_of_it = PartitionSpec('members'), PartitionSpec()
         layout = TrainState._make([all_of_it, own, own, own, own, all_of_it])
         apart = jax.shard_map(every, mesh=mesh, in_specs=(layout, all_of_it), out_specs=own, check_vma=False)
 

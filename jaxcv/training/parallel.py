@@ -14,9 +14,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxcv.training.state import TrainState
 from jaxcv.training.step import Step
-from jaxcv.types import Batch, PyTree
+from jaxcv.types import DATA_AXIS, Batch, PyTree
 
-AXIS = 'data'
+AXIS = DATA_AXIS
 Mode = Literal['jit', 'pmap']
 Rule = Literal['replicate', 'fsdp', 'members']
 

@@ -257,13 +257,13 @@ def test_gradient_under_jit_traces_once_and_takes_any_size():
     assert any(leaf.any() for leaf in jax.tree.leaves(gradients))
 
 
-def test_axis_name_makes_statistics_global():
+def test_statistics_are_those_of_the_whole_batch_under_a_mapped_axis():
     """Two halves of a batch under a mapped axis give the statistics and the logits of the whole batch."""
     images = jax.random.normal(jax.random.key(0), (4, 8, 8, 3))
-    whole, mapped = models.cifar_resnet(depth=8, width=4), models.cifar_resnet(depth=8, width=4, axis_name='data')
-    variables = whole.init(jax.random.key(1), images)
-    expected, expected_state = whole.apply(variables, images, train=True, mutable=['batch_stats'])
-    apply = jax.vmap(lambda half: mapped.apply(variables, half, train=True, mutable=['batch_stats']), axis_name='data')
+    model = models.cifar_resnet(depth=8, width=4)
+    variables = model.init(jax.random.key(1), images)
+    expected, expected_state = model.apply(variables, images, train=True, mutable=['batch_stats'])
+    apply = jax.vmap(lambda half: model.apply(variables, half, train=True, mutable=['batch_stats']), axis_name='data')
     logits, state = jax.jit(apply)(images.reshape(2, 2, 8, 8, 3))
     np.testing.assert_allclose(logits.reshape(4, -1), expected, atol=1e-4)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b, atol=1e-4), state, expected_state)

@@ -32,15 +32,12 @@ class DeepLabV3Head(nn.Module):
     features: int = 256
     dropout: float = 0.5
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w classes']:
         """Score each pixel."""
-        aspp = ASPP(
-            self.features, self.rates, dropout=self.dropout, dtype=self.dtype, axis_name=self.axis_name, name='aspp'
-        )
-        hidden = ConvNorm(self.features, dtype=self.dtype, axis_name=self.axis_name, name='hidden')
+        aspp = ASPP(self.features, self.rates, dropout=self.dropout, dtype=self.dtype, name='aspp')
+        hidden = ConvNorm(self.features, dtype=self.dtype, name='hidden')
         return score_layer(self.num_classes, dtype=self.dtype, name='score')(hidden(aspp(x, train=train), train=train))
 
 
@@ -55,7 +52,6 @@ class DeepLabV3Plus(nn.Module):
     separable: bool = False
     dropout: float = 0.5
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     def __post_init__(self):
         """Check the rate, which the layers would meet in training only."""
@@ -72,7 +68,7 @@ class DeepLabV3Plus(nn.Module):
         by_stride = levels(images, self.features(images, train=train))
         fine = by_stride[min(by_stride, key=lambda stride: abs(stride - 4))]
         coarse = by_stride[max(by_stride)]
-        options: dict[str, Any] = {'dtype': self.dtype, 'axis_name': self.axis_name}
+        options: dict[str, Any] = {'dtype': self.dtype}
         aspp = ASPP(
             self.features_of_aspp, self.rates, separable=self.separable, dropout=self.dropout, **options, name='aspp'
         )
@@ -97,7 +93,7 @@ def deeplab_v1(
     """Make a DeepLab v1, LargeFOV: one 3x3 convolution with a large dilation sees far; then two 1x1 convolutions.
 
     Args:
-        backbone: a model with stages, with its own dtype and axis name, as `models.resnet18(output_stride=8)`; the
+        backbone: a model with stages, with its own dtype, as `models.resnet18(output_stride=8)`; the
             paper has VGG-16 at output stride 8.
         num_classes: number of logits of a pixel.
         rate: dilation of the 3x3 convolution: with 12 it sees 25 x 25 pixels of the features.
@@ -176,7 +172,6 @@ def deeplabv3(
     aux_head: bool = False,
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
 ) -> SingleStage:
     """Make a DeepLab v3: ASPP with image pooling on the backbone's last stage, and two convolutions.
 
@@ -190,8 +185,6 @@ def deeplabv3(
         dropout: probability in [0, 1) of leaving out a value after ASPP, in training; needs `rngs={'dropout': key}`.
         dtype: compute type of what is not the backbone, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics
             and logits stay float32.
-        axis_name: the mapped axis over which the heads' batch statistics are taken, under `pmap`. None under `jit`,
-            where they are those of the whole batch anyway.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `deeplab_v1`.
@@ -211,8 +204,8 @@ def deeplabv3(
     """
     check_rate('dropout', dropout)
     dtype = jnp.dtype(dtype)
-    auxiliary = FCNHead(num_classes, dtype=dtype, axis_name=axis_name)
-    head = DeepLabV3Head(num_classes, tuple(rates), dropout=dropout, dtype=dtype, axis_name=axis_name)
+    auxiliary = FCNHead(num_classes, dtype=dtype)
+    head = DeepLabV3Head(num_classes, tuple(rates), dropout=dropout, dtype=dtype)
     return SingleStage(backbone, head, auxiliary if aux_head else None)
 
 
@@ -224,7 +217,6 @@ def deeplabv3_plus(
     separable: bool = False,
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
 ) -> DeepLabV3Plus:
     """Make a DeepLab v3+: ASPP upsampled to stride 4, 48 channels of that stage beside it, and two 3x3 convolutions.
 
@@ -237,7 +229,6 @@ def deeplabv3_plus(
         dropout: probability in [0, 1) of leaving out a value after ASPP, in training; needs `rngs={'dropout': key}`.
         dtype: compute type of what is not the backbone, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics
             and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, as in `deeplabv3`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `deeplab_v1`.
@@ -263,7 +254,6 @@ def deeplabv3_plus(
         separable=separable,
         dropout=dropout,
         dtype=jnp.dtype(dtype),
-        axis_name=axis_name,
     )
 
 
@@ -273,7 +263,6 @@ def deeplabv3_resnet50(
     aux_head: bool = False,
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
 ) -> SingleStage:
     """Make torchvision's DeepLab v3 on a ResNet-50 of output stride 8: 42,004,074 parameters with aux_head.
 
@@ -282,7 +271,6 @@ def deeplabv3_resnet50(
         aux_head: add a second head on 'stage3', as in `deeplabv3`; the published weights hold it.
         dropout: probability of leaving out a value after ASPP, as in `deeplabv3`.
         dtype: compute type, as in `deeplabv3`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `deeplabv3`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `deeplabv3`.
@@ -299,12 +287,11 @@ def deeplabv3_resnet50(
     Chen et al. 2017, Rethinking atrous convolution for semantic image segmentation (https://arxiv.org/abs/1706.05587).
     """
     return deeplabv3(
-        backbone=resnet50(output_stride=8, dtype=dtype, axis_name=axis_name),
+        backbone=resnet50(output_stride=8, dtype=dtype),
         num_classes=num_classes,
         aux_head=aux_head,
         dropout=dropout,
         dtype=dtype,
-        axis_name=axis_name,
     )
 
 
@@ -314,7 +301,6 @@ def deeplabv3_resnet101(
     aux_head: bool = False,
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
 ) -> SingleStage:
     """Make torchvision's DeepLab v3 on a ResNet-101 of output stride 8: 60,996,202 parameters with aux_head.
 
@@ -323,7 +309,6 @@ def deeplabv3_resnet101(
         aux_head: add a second head on 'stage3', as in `deeplabv3`; the published weights hold it.
         dropout: probability of leaving out a value after ASPP, as in `deeplabv3`.
         dtype: compute type, as in `deeplabv3`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `deeplabv3`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `deeplabv3`.
@@ -340,18 +325,15 @@ def deeplabv3_resnet101(
     Chen et al. 2017, Rethinking atrous convolution for semantic image segmentation (https://arxiv.org/abs/1706.05587).
     """
     return deeplabv3(
-        backbone=resnet101(output_stride=8, dtype=dtype, axis_name=axis_name),
+        backbone=resnet101(output_stride=8, dtype=dtype),
         num_classes=num_classes,
         aux_head=aux_head,
         dropout=dropout,
         dtype=dtype,
-        axis_name=axis_name,
     )
 
 
-def deeplabv3_resnet34(
-    *, num_classes: int = 1, dropout: float = 0.5, dtype: DTypeLike = jnp.float32, axis_name: str | None = None
-) -> SingleStage:
+def deeplabv3_resnet34(*, num_classes: int = 1, dropout: float = 0.5, dtype: DTypeLike = jnp.float32) -> SingleStage:
     """Make the DeepLabV3 of segmentation-models-pytorch on a ResNet-34: 26,007,105 parameters.
 
     It differs from torchvision's: the first block of a dilated stage has the new dilation already, and corners are
@@ -361,7 +343,6 @@ def deeplabv3_resnet34(
         num_classes: number of logits of a pixel; one, as there by default, is for a sigmoid.
         dropout: probability of leaving out a value after ASPP, as in `deeplabv3`.
         dtype: compute type, as in `deeplabv3`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `deeplabv3`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `deeplabv3`.
@@ -386,7 +367,6 @@ def deeplabv3_resnet34(
         output_stride=8,
         dilate_first=True,
         dtype=dtype,
-        axis_name=axis_name,
     )
-    head = DeepLabV3Head(num_classes, dropout=dropout, dtype=dtype, axis_name=axis_name)
+    head = DeepLabV3Head(num_classes, dropout=dropout, dtype=dtype)
     return SingleStage(backbone, head, align_corners=True)

@@ -97,8 +97,7 @@ def fcn32s(
     pixels instead of the 7x7 convolution.
 
     Args:
-        backbone: a model with stages, such as `models.vgg16()` or `models.resnet18()`, with its own dtype and axis
-            name.
+        backbone: a model with stages, such as `models.vgg16()` or `models.resnet18()`, with its own dtype.
         num_classes: number of logits of a pixel.
         hidden_features: channels of a 7x7 and a 1x1 convolution between the last stage and its scores, VGG's dense
             layers: 4096 in the paper. 0 leaves them out.
@@ -206,7 +205,6 @@ def fcn_resnet50(
     aux_head: bool = False,
     dropout: float = 0.1,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
 ) -> SingleStage:
     """Make torchvision's FCN on a ResNet-50 of output stride 8: 32,957,013 parameters, 35,322,218 with aux_head.
 
@@ -217,8 +215,6 @@ def fcn_resnet50(
         dropout: probability in [0, 1) of leaving out a value before each score, in training; needs
             `rngs={'dropout': key}`.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
-            are those of the whole batch anyway.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, for images of any size, with the
@@ -237,7 +233,7 @@ def fcn_resnet50(
 
     Long et al. 2015, Fully convolutional networks for semantic segmentation (https://arxiv.org/abs/1411.4038).
     """
-    backbone = resnet50(output_stride=8, dtype=dtype, axis_name=axis_name)
+    backbone = resnet50(output_stride=8, dtype=dtype)
     return _fcn(backbone, num_classes, aux_head, dropout)
 
 
@@ -247,7 +243,6 @@ def fcn_resnet101(
     aux_head: bool = False,
     dropout: float = 0.1,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
 ) -> SingleStage:
     """Make torchvision's FCN on a ResNet-101 of output stride 8: 51,949,141 parameters, 54,314,346 with aux_head.
 
@@ -256,7 +251,6 @@ def fcn_resnet101(
         aux_head: add a second head on 'stage3', as in `fcn_resnet50`.
         dropout: probability of leaving out a value before each score, as in `fcn_resnet50`.
         dtype: compute type, as in `fcn_resnet50`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `fcn_resnet50`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `fcn_resnet50`.
@@ -272,12 +266,12 @@ def fcn_resnet101(
 
     Long et al. 2015, Fully convolutional networks for semantic segmentation (https://arxiv.org/abs/1411.4038).
     """
-    backbone = resnet101(output_stride=8, dtype=dtype, axis_name=axis_name)
+    backbone = resnet101(output_stride=8, dtype=dtype)
     return _fcn(backbone, num_classes, aux_head, dropout)
 
 
 def _fcn(backbone: ResNet, num_classes: int, aux_head: bool, dropout: float) -> SingleStage:
     check_rate('dropout', dropout)
-    options: dict[str, Any] = {'dropout': dropout, 'dtype': backbone.dtype, 'axis_name': backbone.axis_name}
+    options: dict[str, Any] = {'dropout': dropout, 'dtype': backbone.dtype}
     head, auxiliary = (FCNHead(num_classes, **options) for _ in range(2))
     return SingleStage(backbone, head, auxiliary if aux_head else None)

@@ -30,12 +30,11 @@ class PSPHead(nn.Module):
     global_norm: bool = True
     dropout: float = 0.1
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w classes']:
         """Score each pixel."""
-        options: dict[str, Any] = {'dtype': self.dtype, 'axis_name': self.axis_name}
+        options: dict[str, Any] = {'dtype': self.dtype}
         x = PyramidPooling(self.sizes, global_norm=self.global_norm, **options, name='pyramid')(x, train=train)
         x = ConvNorm(self.features, self.kernel_size, **options, name='hidden')(x, train=train)
         x = nn.Dropout(self.dropout, broadcast_dims=(1, 2), name='drop')(x, deterministic=not train)
@@ -51,12 +50,11 @@ def pspnet(
     aux_head: bool = False,
     dropout: float = 0.1,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
 ) -> SingleStage:
     """Make a PSPNet: the pyramid pooling module on the backbone's last stage, and two convolutions.
 
     Args:
-        backbone: a model with stages, with its own dtype and axis name; `models.resnet50(output_stride=8)` makes it the
+        backbone: a model with stages, with its own dtype; `models.resnet50(output_stride=8)` makes it the
             paper's PSPNet50, but for the stem of three 3x3 convolutions there.
         num_classes: number of logits of a pixel.
         sizes: rows and columns of the pyramid's grids.
@@ -67,8 +65,6 @@ def pspnet(
             `rngs={'dropout': key}`.
         dtype: compute type of what is not the backbone, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics
             and logits stay float32.
-        axis_name: the mapped axis over which the heads' batch statistics are taken, under `pmap`. None under `jit`,
-            where they are those of the whole batch anyway.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, for images of any size that the
@@ -90,15 +86,13 @@ def pspnet(
     Zhao et al. 2017, Pyramid scene parsing network (https://arxiv.org/abs/1612.01105).
     """
     check_rate('dropout', dropout)
-    options: dict[str, Any] = {'dropout': dropout, 'dtype': jnp.dtype(dtype), 'axis_name': axis_name}
+    options: dict[str, Any] = {'dropout': dropout, 'dtype': jnp.dtype(dtype)}
     head = PSPHead(num_classes, tuple(sizes), features, **options)
     auxiliary = FCNHead(num_classes, 256, **options) if aux_head else None
     return SingleStage(backbone, head, auxiliary, align_corners=True)
 
 
-def pspnet_resnet34(
-    *, num_classes: int = 1, dropout: float = 0.2, dtype: DTypeLike = jnp.float32, axis_name: str | None = None
-) -> SingleStage:
+def pspnet_resnet34(*, num_classes: int = 1, dropout: float = 0.2, dtype: DTypeLike = jnp.float32) -> SingleStage:
     """Make the PSPNet of segmentation-models-pytorch on the first half of a ResNet-34, down to 'stage2' at stride 8.
 
     It has a 1x1 convolution after the pyramid and a 3x3 one to the classes. There it has 21,437,985 parameters, with
@@ -109,7 +103,6 @@ def pspnet_resnet34(
         num_classes: number of logits of a pixel; one, as there by default, is for a sigmoid.
         dropout: probability of leaving out a channel of an image, as in `pspnet`.
         dtype: compute type, as in `pspnet`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `pspnet`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `pspnet`.
@@ -134,7 +127,6 @@ def pspnet_resnet34(
         global_norm=False,
         dropout=dropout,
         dtype=dtype,
-        axis_name=axis_name,
     )
-    backbone = ResNet(block=BasicBlock, depths=(3, 4), num_classes=1000, dtype=dtype, axis_name=axis_name)
+    backbone = ResNet(block=BasicBlock, depths=(3, 4), num_classes=1000, dtype=dtype)
     return SingleStage(backbone, head, align_corners=True)

@@ -35,13 +35,12 @@ class FCNHead(nn.Module):
     """Of the 3x3; None for a quarter of the input's."""
     dropout: float = 0.1
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w classes']:
         """Score each pixel."""
         features = self.features or x.shape[-1] // 4
-        x = ConvNorm(features, dtype=self.dtype, axis_name=self.axis_name, name='hidden')(x, train=train)
+        x = ConvNorm(features, dtype=self.dtype, name='hidden')(x, train=train)
         x = Dropout(self.dropout, name='drop')(x, train=train)
         return score_layer(self.num_classes, dtype=self.dtype, name='score')(x)
 

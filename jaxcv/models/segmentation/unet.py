@@ -34,7 +34,6 @@ class TwoConvs(nn.Module):
     padding: int
     batch_norm: bool
     dtype: DTypeLike
-    axis_name: str | None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
@@ -50,7 +49,7 @@ class TwoConvs(nn.Module):
             )
             x = conv(x)
             if self.batch_norm:
-                x = BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name=f'bn{i}')(x, train=train)
+                x = BatchNorm(dtype=self.dtype, name=f'bn{i}')(x, train=train)
             x = nn.relu(x)
         return x
 
@@ -65,7 +64,6 @@ class UNet(nn.Module):
     batch_norm: bool = False
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     def __post_init__(self):
         """Check the rate, which the layers would meet in training only."""
@@ -83,7 +81,7 @@ class UNet(nn.Module):
 
         def convs(name: str, level: int, x: Array) -> Array:
             features = self.width * 2**level
-            return TwoConvs(features, pad, self.batch_norm, self.dtype, self.axis_name, name=name)(x, train=train)
+            return TwoConvs(features, pad, self.batch_norm, self.dtype, name=name)(x, train=train)
 
         x, stages = self._padded(images), {}
         for level in range(self.depth):
@@ -122,7 +120,6 @@ class UNetDecoder(nn.Module):
 
     features: Sequence[int]
     dtype: DTypeLike
-    axis_name: str | None
 
     @nn.compact
     def __call__(self, images: Images, stages: Sequence[Array], *, train: bool) -> dict[str, Array]:
@@ -140,7 +137,7 @@ class UNetDecoder(nn.Module):
             x = resize_nearest(x, size=whole if beside is None else beside.shape[1:3])
             x = x if beside is None else jnp.concatenate([x, beside.astype(x.dtype)], axis=-1)
             for j in (1, 2):
-                layer = ConvNorm(features, dtype=self.dtype, axis_name=self.axis_name, name=f'block{i}_conv{j}')
+                layer = ConvNorm(features, dtype=self.dtype, name=f'block{i}_conv{j}')
                 x = layer(x, train=train)
             outputs[f'up{i}'] = x
         return outputs
@@ -179,7 +176,6 @@ def unet(
     batch_norm: bool = False,
     dropout: float = 0.0,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
 ) -> UNet:
     """Make the U-Net of the paper: 31,030,658 parameters from one channel to 2 classes.
 
@@ -195,8 +191,6 @@ def unet(
         dropout: probability in [0, 1) of leaving out a value at the bottom, in training; needs
             `rngs={'dropout': key}`.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
-            are those of the whole batch anyway.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, for images of any size, with
@@ -214,7 +208,7 @@ def unet(
     Ronneberger et al. 2015, U-Net: convolutional networks for biomedical image segmentation
     (https://arxiv.org/abs/1505.04597).
     """
-    return UNet(num_classes, width, depth, padding, batch_norm, dropout, jnp.dtype(dtype), axis_name)
+    return UNet(num_classes, width, depth, padding, batch_norm, dropout, jnp.dtype(dtype))
 
 
 def backbone_unet(
@@ -223,7 +217,6 @@ def backbone_unet(
     num_classes: int = 21,
     decoder_features: Sequence[int] = (256, 128, 64, 32, 16),
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
 ) -> BackboneUNet:
     """Make a U-Net whose way down is a backbone: the last stage of each stride goes beside what comes up.
 
@@ -231,14 +224,12 @@ def backbone_unet(
     down to the images' own size.
 
     Args:
-        backbone: a model with stages, such as `models.resnet18()`, with its own dtype and axis name.
+        backbone: a model with stages, such as `models.resnet18()`, with its own dtype.
         num_classes: number of logits of a pixel.
         decoder_features: channels of the steps, the coarsest first; a backbone with fewer resolutions takes the last
             ones.
         dtype: compute type of the decoder, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits
             stay float32.
-        axis_name: the mapped axis over which the decoder's batch statistics are taken, under `pmap`. None under `jit`,
-            where they are those of the whole batch anyway.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, for images of any size that the
@@ -256,18 +247,15 @@ def backbone_unet(
     (https://arxiv.org/abs/1505.04597).
     """
     dtype = jnp.dtype(dtype)
-    return BackboneUNet(backbone, UNetDecoder(tuple(decoder_features), dtype, axis_name), num_classes, dtype)
+    return BackboneUNet(backbone, UNetDecoder(tuple(decoder_features), dtype), num_classes, dtype)
 
 
-def unet_resnet34(
-    *, num_classes: int = 1, dtype: DTypeLike = jnp.float32, axis_name: str | None = None
-) -> BackboneUNet:
+def unet_resnet34(*, num_classes: int = 1, dtype: DTypeLike = jnp.float32) -> BackboneUNet:
     """Make the Unet of segmentation-models-pytorch on a ResNet-34: 24,436,369 parameters.
 
     Args:
         num_classes: number of logits of a pixel; one, as there by default, is for a sigmoid.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, as in `backbone_unet`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `backbone_unet`.
@@ -281,6 +269,4 @@ def unet_resnet34(
     Ronneberger et al. 2015, U-Net: convolutional networks for biomedical image segmentation
     (https://arxiv.org/abs/1505.04597).
     """
-    return backbone_unet(
-        backbone=resnet34(dtype=dtype, axis_name=axis_name), num_classes=num_classes, dtype=dtype, axis_name=axis_name
-    )
+    return backbone_unet(backbone=resnet34(dtype=dtype), num_classes=num_classes, dtype=dtype)
