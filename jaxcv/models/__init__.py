@@ -8,9 +8,9 @@ stages there are; it can be called, but makes no model, so that no config may na
 """
 
 from jaxcv.models import segmentation
-from jaxcv.models.alexnet import alexnet, zfnet
-from jaxcv.models.cifar_resnet import cifar_resnet
-from jaxcv.models.efficientnet import (
+from jaxcv.models.backbones.alexnet import alexnet, zfnet
+from jaxcv.models.backbones.cifar_resnet import cifar_resnet
+from jaxcv.models.backbones.efficientnet import (
     efficientnet,
     efficientnet_b0,
     efficientnet_b1,
@@ -21,16 +21,15 @@ from jaxcv.models.efficientnet import (
     efficientnet_b6,
     efficientnet_b7,
 )
-from jaxcv.models.efficientnet_lite import efficientnet_lite0, tf_efficientnet_lite0
-from jaxcv.models.googlenet import googlenet
-from jaxcv.models.inception import inception_v3
-from jaxcv.models.linear import linear_classifier
-from jaxcv.models.mobilenet import mobilenet_v1, mobilenet_v2
-from jaxcv.models.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
-from jaxcv.models.resnext import resnext50_32x4d, resnext101_32x8d, resnext101_64x4d
-from jaxcv.models.senet import seresnet50, seresnext50_32x4d
-from jaxcv.models.stages import stages as stages
-from jaxcv.models.tf_efficientnet import (
+from jaxcv.models.backbones.efficientnet_lite import efficientnet_lite0, tf_efficientnet_lite0
+from jaxcv.models.backbones.googlenet import googlenet
+from jaxcv.models.backbones.inception import inception_v3
+from jaxcv.models.backbones.linear import linear_classifier
+from jaxcv.models.backbones.mobilenet import mobilenet_v1, mobilenet_v2
+from jaxcv.models.backbones.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
+from jaxcv.models.backbones.resnext import resnext50_32x4d, resnext101_32x8d, resnext101_64x4d
+from jaxcv.models.backbones.senet import seresnet50, seresnext50_32x4d
+from jaxcv.models.backbones.tf_efficientnet import (
     tf_efficientnet_b0,
     tf_efficientnet_b1,
     tf_efficientnet_b2,
@@ -40,8 +39,9 @@ from jaxcv.models.tf_efficientnet import (
     tf_efficientnet_b6,
     tf_efficientnet_b7,
 )
-from jaxcv.models.vgg import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
-from jaxcv.models.wide_resnet import wide_resnet28_10, wide_resnet50_2, wide_resnet101_2
+from jaxcv.models.backbones.vgg import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
+from jaxcv.models.backbones.wide_resnet import wide_resnet28_10, wide_resnet50_2, wide_resnet101_2
+from jaxcv.models.stages import stages as stages
 
 __all__ = [
     'alexnet',

@@ -174,7 +174,8 @@ def layout(model_name: str, source: str) -> convert.Spec:
         >>> layout('resnet18', 'torchvision').table[0]
         ('stem/conv', 'conv1')
     """
-    family = _constructor(model_name).__module__.split('.')[2]  # after jaxcv.models
+    package, *module = _constructor(model_name).__module__.split('.')[2:]  # after jaxcv.models
+    family = module[0] if package == 'backbones' else package
     if importlib.util.find_spec(f'jaxcv.weights.{family}') is None:
         raise ValueError(f'nobody publishes weights of {model_name}')
     return importlib.import_module(f'jaxcv.weights.{family}').spec(model_name, source)

@@ -70,10 +70,10 @@ def test_steps():
 
 
 def test_other_output_strides_are_refused():
-    from jaxcv.models.alexnet import AlexNet
-    from jaxcv.models.googlenet import GoogLeNet
-    from jaxcv.models.inception import InceptionV3
-    from jaxcv.models.vgg import VGG
+    from jaxcv.models.backbones.alexnet import AlexNet
+    from jaxcv.models.backbones.googlenet import GoogLeNet
+    from jaxcv.models.backbones.inception import InceptionV3
+    from jaxcv.models.backbones.vgg import VGG
 
     for make in (AlexNet, GoogLeNet, InceptionV3, lambda **options: VGG((1,) * 5, batch_norm=False, **options)):
         with pytest.raises(ValueError, match=r'output_stride is one of \(8, 16, 32\), got 4'):

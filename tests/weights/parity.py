@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcv import models
+from jaxcv.models import backbones
 from jaxcv.weights.convert import Spec, to_state_dict, to_variables
 from tests.weights.seeded import seeded
 
@@ -35,17 +35,17 @@ def sizes(name: str) -> list[tuple[int, int]]:
 
 
 def family(name: str) -> str:
-    """The module of `jaxcv.models`, and of `jaxcv.weights`, that has the model: 'resnet' of 'resnet50'."""
-    for module in pkgutil.iter_modules(models.__path__):
-        make = getattr(importlib.import_module(f'jaxcv.models.{module.name}'), name, None)
+    """The module of `jaxcv.models.backbones`, and of `jaxcv.weights`, that has the model: 'resnet' of 'resnet50'."""
+    for module in pkgutil.iter_modules(backbones.__path__):
+        make = getattr(importlib.import_module(f'jaxcv.models.backbones.{module.name}'), name, None)
         if make is not None and make.__module__.endswith(f'.{module.name}'):
             return module.name
-    raise ValueError(f'no module of jaxcv.models has {name!r}')
+    raise ValueError(f'no module of jaxcv.models.backbones has {name!r}')
 
 
 def build(name: str, **options):
     """The model, its variables' shapes and its weights' spec."""
-    model = getattr(importlib.import_module(f'jaxcv.models.{family(name)}'), name)(**options)
+    model = getattr(importlib.import_module(f'jaxcv.models.backbones.{family(name)}'), name)(**options)
     height, width = sizes(name)[0]
     wanted = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, height, width, 3)))
     return model, wanted, spec_of(name)

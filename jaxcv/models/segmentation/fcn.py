@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.resnet import ResNet, resnet50, resnet101
+from jaxcv.models.backbones.resnet import ResNet, resnet50, resnet101
 from jaxcv.models.segmentation.levels import levels
 from jaxcv.models.segmentation.single_stage import FCNHead, SingleStage, upsampled
 from jaxcv.nn.conv import Conv

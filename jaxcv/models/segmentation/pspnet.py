@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.resnet import ResNet
+from jaxcv.models.backbones.resnet import ResNet
 from jaxcv.models.segmentation.single_stage import FCNHead, SingleStage, score_layer
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.pyramid_pooling import PyramidPooling

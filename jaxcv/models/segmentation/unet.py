@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.resnet import resnet34
+from jaxcv.models.backbones.resnet import resnet34
 from jaxcv.models.segmentation.levels import levels
 from jaxcv.models.segmentation.single_stage import score_layer
 from jaxcv.nn.conv import Conv

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcv.models.googlenet import googlenet
+from jaxcv.models.backbones.googlenet import googlenet
 from jaxcv.weights.convert import to_state_dict, to_variables
 from jaxcv.weights.googlenet import spec
 from tests.weights import parity

@@ -6,7 +6,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from jaxcv.models import mobilenet
+from jaxcv.models.backbones import mobilenet
 from jaxcv.weights.mobilenet import spec
 from tests.weights import parity
 

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.models.backbones.resnet import ResNet
 from jaxcv.models.output_stride import OutputStride
-from jaxcv.models.resnet import ResNet
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.nn.regularization import check_rate

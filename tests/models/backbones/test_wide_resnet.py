@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcv.models import wide_resnet
-from jaxcv.models.wide_resnet import WideResNet, wide_resnet28_10
+from jaxcv.models.backbones import wide_resnet
+from jaxcv.models.backbones.wide_resnet import WideResNet, wide_resnet28_10
 from jaxcv.weights.wide_resnet import spec
 from tests.weights import parity
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcv.models.alexnet import alexnet, zfnet
+from jaxcv.models.backbones.alexnet import alexnet, zfnet
 from jaxcv.weights.alexnet import spec
 from jaxcv.weights.convert import correspondence, their_shape
 from tests.weights import parity

@@ -8,8 +8,8 @@ import functools
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxcv.models.efficientnet import published
-from jaxcv.models.mobilenet import MobileNet
+from jaxcv.models.backbones.efficientnet import published
+from jaxcv.models.backbones.mobilenet import MobileNet
 from jaxcv.models.output_stride import OutputStride
 
 _tensorflow = functools.partial(published, padding='same', epsilon=1e-3)

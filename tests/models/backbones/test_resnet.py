@@ -11,14 +11,14 @@ import pytest
 from flax import linen as nn
 
 from jaxcv import models, tree
-from jaxcv.models.resnet import ResNet
+from jaxcv.models.backbones.resnet import ResNet
 from jaxcv.nn import BasicBlock, Bottleneck, StochasticDepth
 from jaxcv.weights.convert import correspondence, their_shape, to_variables
 from jaxcv.weights.resnet import spec
 from tests.weights import parity
 from tests.weights.seeded import seeded
 
-TRAINING = Path(__file__).parent.parent / 'fixtures' / 'resnet_reference.npz'
+TRAINING = Path(__file__).parents[2] / 'fixtures' / 'resnet_reference.npz'
 COUNTS = {
     'resnet18': 11_689_512,
     'resnet34': 21_797_672,

@@ -6,8 +6,8 @@ B0 with ReLU6 and without squeeze-and-excitation, for devices that lack both.
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxcv.models.efficientnet import ROWS
-from jaxcv.models.mobilenet import UNIFORM_HEAD, MobileNet
+from jaxcv.models.backbones.efficientnet import ROWS
+from jaxcv.models.backbones.mobilenet import UNIFORM_HEAD, MobileNet
 from jaxcv.models.output_stride import OutputStride
 from jaxcv.nn.conv_norm import Padding
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcv.models import resnext, senet
-from jaxcv.models.resnext import group_width
+from jaxcv.models.backbones import resnext, senet
+from jaxcv.models.backbones.resnext import group_width
 from jaxcv.weights.senet import spec
 from tests.weights import parity
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcv.models import vgg
+from jaxcv.models.backbones import vgg
 from jaxcv.weights.convert import correspondence, their_shape, to_state_dict, to_variables
 from jaxcv.weights.vgg import spec
 from tests.weights import parity

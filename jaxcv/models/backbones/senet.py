@@ -6,8 +6,8 @@ Squeeze-and-excitation at the end of each block's branch, squeezed to a sixteent
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxcv.models.backbones.resnet import ResNet
 from jaxcv.models.output_stride import OutputStride
-from jaxcv.models.resnet import ResNet
 from jaxcv.nn.residual import Bottleneck
 
 

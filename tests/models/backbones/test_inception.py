@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcv.models.inception import inception_v3
+from jaxcv.models.backbones.inception import inception_v3
 from jaxcv.weights.convert import to_variables
 from jaxcv.weights.inception import spec
 from tests.weights import parity

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.mobilenet import UNIFORM_HEAD, MobileNet, Row, round_channels
+from jaxcv.models.backbones.mobilenet import UNIFORM_HEAD, MobileNet, Row, round_channels
 from jaxcv.models.output_stride import OutputStride
 from jaxcv.nn.conv_norm import Padding
 

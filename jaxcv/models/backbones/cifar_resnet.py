@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxcv.models.resnet import ResNet
+from jaxcv.models.backbones.resnet import ResNet
 from jaxcv.nn.residual import BasicBlock, Shortcut
 
 

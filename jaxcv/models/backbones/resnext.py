@@ -9,8 +9,8 @@ import math
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxcv.models.backbones.resnet import ResNet
 from jaxcv.models.output_stride import OutputStride
-from jaxcv.models.resnet import ResNet
 from jaxcv.nn.residual import Bottleneck
 
 

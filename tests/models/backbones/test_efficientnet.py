@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxcv.models import efficientnet_lite, tf_efficientnet
-from jaxcv.models.efficientnet import SCALINGS, compound_scaling
+from jaxcv.models.backbones import efficientnet_lite, tf_efficientnet
+from jaxcv.models.backbones.efficientnet import SCALINGS, compound_scaling
 from jaxcv.nn.regularization import StochasticDepth
 from jaxcv.weights.convert import correspondence
 from jaxcv.weights.efficientnet import spec
@@ -19,7 +19,7 @@ from jaxcv.weights.efficientnet_lite import spec as lite_spec
 from jaxcv.weights.tf_efficientnet import spec as tf_spec
 from tests.weights import parity
 
-efficientnet = importlib.import_module('jaxcv.models.efficientnet')  # the package has a function of this name
+efficientnet = importlib.import_module('jaxcv.models.backbones.efficientnet')  # the package has a function of this name
 
 
 COUNTS = {
@@ -99,7 +99,7 @@ def test_every_variant_equals_the_published_one(name):
 
 def test_layers_of_the_lite0_package():
     """Every one of its names and shapes has its place: those of timm's, in the same order."""
-    theirs = json.loads((Path(__file__).parents[1] / 'fixtures' / 'backbones' / 'lite0_state_dict.json').read_text())
+    theirs = json.loads((Path(__file__).parents[2] / 'fixtures' / 'backbones' / 'lite0_state_dict.json').read_text())
     wanted = shapes_of(make('tf_efficientnet_lite0'))
     pairs = {source: correspondence(wanted, lite_spec('tf_efficientnet_lite0', source)) for source in ('timm', 'lite0')}
     timms = {timm.theirs: lite0.theirs for timm, lite0 in zip(pairs['timm'], pairs['lite0'], strict=True)}
