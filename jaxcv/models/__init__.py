@@ -41,7 +41,8 @@ from jaxcv.models.backbones.tf_efficientnet import (
 )
 from jaxcv.models.backbones.vgg import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 from jaxcv.models.backbones.wide_resnet import wide_resnet28_10, wide_resnet50_2, wide_resnet101_2
-from jaxcv.models.stages import stages as stages
+from jaxcv.models.strides import Stage as Stage
+from jaxcv.models.strides import stages as stages
 
 __all__ = [
     'alexnet',

@@ -1,6 +1,6 @@
 """The residual blocks of He et al., and what became of them: grouped, squeezed, wide, pre-activated."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -42,6 +42,8 @@ class BasicBlock(nn.Module):
         (1, 3, 3, 8)
     """
 
+    expansion: ClassVar[int] = 1
+    """Channels of the output by `features`."""
     features: int
     inner_features: int | None = None
     groups: int = 1
@@ -100,6 +102,8 @@ class Bottleneck(nn.Module):
         (1, 3, 3, 8)
     """
 
+    expansion: ClassVar[int] = 4
+    """Channels of the output by `features`."""
     features: int
     inner_features: int | None = None
     groups: int = 1
@@ -127,7 +131,7 @@ class Bottleneck(nn.Module):
             name='conv2',
         )(y)
         y = nn.relu(BatchNorm(dtype=self.dtype, name='bn2')(y, train=train))
-        y = Conv(4 * self.features, kernel_size=1, dtype=self.dtype, name='conv3')(y)
+        y = Conv(self.expansion * self.features, kernel_size=1, dtype=self.dtype, name='conv3')(y)
         return _close(self, x, y, 'bn3', train=train)
 
 

@@ -26,9 +26,9 @@ def cifar_resnet(
         shortcut: 'identity' subsamples and pads with zero channels, as the paper does here; 'projection' is a 1x1
             convolution.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        dropout: probability in [0, 1) of leaving out a feature before the last layer, in training; needs
+        dropout: probability in [0, 1) of dropping a feature before the last layer, in training; needs
             `rngs={'dropout': key}`, as stochastic depth does.
-        stochastic_depth: probability in [0, 1) of leaving out the last block's residual branch, example by example, in
+        stochastic_depth: probability in [0, 1) of dropping the last block's residual branch, example by example, in
             training; it rises linearly to that from the first block on (Huang et al. 2016,
             https://arxiv.org/abs/1603.09382, who have 0.5 at the last).
 

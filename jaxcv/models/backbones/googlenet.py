@@ -1,7 +1,7 @@
 """GoogLeNet, or Inception v1 (Szegedy et al. 2015, https://arxiv.org/abs/1409.4842).
 
 Equal to torchvision's: batch norm (epsilon 1e-3) where the paper has response normalization, poolings that round up,
-and 3x3 convolutions in the '5x5' branches, a mistake that the published weights have kept. `paper_5x5` has the paper's.
+and 3x3 convolutions in the '5x5' branches, a mistake that the published weights keep. `paper_5x5` has the paper's.
 """
 
 import functools
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.output_stride import OutputStride, check_output_stride, pool, steps
+from jaxcv.models.strides import OutputStride, Stage, check_output_stride, declared, pool, steps
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.inception import Inception
 from jaxcv.nn.pool import adaptive_avg_pool
@@ -42,7 +42,7 @@ Layer = functools.partial(ConvNorm, epsilon=1e-3, kernel_init=NORMAL)
 
 
 class Auxiliary(nn.Module):
-    """A classifier halfway up: its loss, weighted by 0.3, adds to the gradient in training."""
+    """A classifier on an intermediate module, for training: its loss is added, weighted by 0.3."""
 
     num_classes: int
     dropout: float
@@ -70,18 +70,29 @@ class GoogLeNet(nn.Module):
     output_stride: int = 32
 
     def __post_init__(self):
-        """Check what the layers would meet late: the rates in training only."""
+        """Check the options that the layers would check late."""
         check_rate('dropout', self.dropout)
         check_rate('aux_dropout', self.aux_dropout)
         check_output_stride(self.output_stride)
         super().__post_init__()
 
     def setup(self):
-        """Make what comes last; it is apart so that `features` does without it."""
+        """Make the heads, which `features` does not use: their parameters are not needed there."""
         self.drop = Dropout(self.dropout)
         self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=NORMAL)
         if self.aux_heads:
             self.aux1, self.aux2 = (Auxiliary(self.num_classes, self.aux_dropout, self.dtype) for _ in range(2))
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """Return the stages that it declares, for `jaxcv.models.stages`."""
+        names, channels = ('stem', 'stage1', *STAGES), (64, 192, 480, 832, 1024)
+        return declared(zip(names, steps((2, 2, 2, 2, 2), self.output_stride), channels, strict=True))
+
+    @property
+    def num_auxiliary(self) -> int:
+        """Return the number of auxiliary heads."""
+        return 2 if self.aux_heads else 0
 
     @nn.compact
     def _outputs(self, images: Images, *, train: bool) -> dict[str, Array]:
@@ -127,7 +138,7 @@ class GoogLeNet(nn.Module):
 
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n classes']:
         """Return float32 logits; `train` takes the batch's statistics, updates the running ones, and drops."""
-        if self.is_initializing() and self.aux_heads:  # so that they get their parameters too
+        if self.is_initializing() and self.aux_heads:  # they get their parameters too
             return self.with_auxiliary(images, train=train)[0]
         return self._logits(self._outputs(images, train=train)['stage4'], train=train)
 
@@ -151,10 +162,10 @@ def googlenet(
 
     Args:
         num_classes: number of logits.
-        aux_heads: add the paper's two classifiers halfway up, for training. Then
-            `apply(..., method='with_auxiliary')` gives three times logits: of the head, the first and the second one.
-        paper_5x5: take 5x5 convolutions where the paper has them, not torchvision's 3x3.
-        dropout: probability in [0, 1) of leaving out a feature before the last layer, in training; needs
+        aux_heads: add the paper's two classifiers on intermediate modules, for training. Then
+            `apply(..., method='with_auxiliary')` returns three logits: of the head, the first and the second one.
+        paper_5x5: use 5x5 convolutions as the paper does, not torchvision's 3x3.
+        dropout: probability in [0, 1) of dropping a feature before the last layer, in training; needs
             `rngs={'dropout': key}`. The paper has 0.4.
         aux_dropout: the same in the auxiliary heads.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.

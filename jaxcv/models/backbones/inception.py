@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.output_stride import OutputStride, Step, check_output_stride, pool, steps
+from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, pool, steps
 from jaxcv.nn.conv import Size
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.pool import avg_pool
@@ -27,11 +27,11 @@ SMALLEST_FOR_AUXILIARY = 17
 
 
 class Mixed(nn.Module):
-    """What the modules of Inception v3 share; each of them says what its branches are."""
+    """A module of Inception v3: the branches of its `kind`, side by side."""
 
     dtype: DTypeLike
     step: Step
-    """Whether it strides, and how its kernels are dilated."""
+    """Its stride, and the dilation of its kernels."""
     kind: Callable[..., list[Array]]
     features: tuple[int, ...] = ()
 
@@ -126,11 +126,11 @@ STAGES: dict[str, dict[str, tuple]] = {
     },
     'stage4': {'mixed7a': (_reduction7,), 'mixed7b': (_mixed7,), 'mixed7c': (_mixed7,)},
 }
-"""What each module is, and its number of features where that varies."""
+"""The kind of each module, and its number of features where that varies."""
 
 
 class Auxiliary(nn.Module):
-    """A classifier on the features at stride 16: its loss, weighted, adds to the gradient in training."""
+    """A classifier on the features at stride 16, for training: its loss is added, weighted."""
 
     num_classes: int
     dtype: DTypeLike
@@ -159,17 +159,28 @@ class InceptionV3(nn.Module):
     output_stride: int = 32
 
     def __post_init__(self):
-        """Check what the layers would meet late: the rate in training only."""
+        """Check the options that the layers would check late."""
         check_rate('dropout', self.dropout)
         check_output_stride(self.output_stride)
         super().__post_init__()
 
     def setup(self):
-        """Make what comes last; it is apart so that `features` does without it."""
+        """Make the heads, which `features` does not use: their parameters are not needed there."""
         self.drop = Dropout(self.dropout)
         self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=INIT)
         if self.aux_heads:
             self.aux = Auxiliary(self.num_classes, self.dtype)
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """Return the stages that it declares, for `jaxcv.models.stages`."""
+        names, channels = ('stem', 'stage1', *STAGES), (64, 192, 288, 768, 2048)
+        return declared(zip(names, steps((2, 2, 2, 2, 2), self.output_stride), channels, strict=True))
+
+    @property
+    def num_auxiliary(self) -> int:
+        """Return the number of auxiliary heads."""
+        return 1 if self.aux_heads else 0
 
     @nn.compact
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
@@ -194,8 +205,8 @@ class InceptionV3(nn.Module):
         stages['stage1'] = conv(x, 'conv4a', 192, 3)
         x = pool(stages['stage1'], pool2, window=3)
         for (stage, modules), step in zip(STAGES.items(), (Step(1, 1, 1), *reductions), strict=True):
-            for name, what in modules.items():
-                x = Mixed(self.dtype, step, *what, name=name)(x, train=train)
+            for name, kind in modules.items():
+                x = Mixed(self.dtype, step, *kind, name=name)(x, train=train)
                 step = Step(1, step.dilation_after, step.dilation_after)  # only the first one of a stage reduces
             stages[stage] = x
         return stages
@@ -240,8 +251,8 @@ def inception_v3(
     Args:
         num_classes: number of logits.
         aux_heads: have the auxiliary classifier, for training; the published weights and their count have it. Then
-            `apply(..., method='with_auxiliary')` gives two times logits, of the head and of the auxiliary one.
-        dropout: probability in [0, 1) of leaving out a feature before the last layer, in training; needs
+            `apply(..., method='with_auxiliary')` returns two logits, of the head and of the auxiliary one.
+        dropout: probability in [0, 1) of dropping a feature before the last layer, in training; needs
             `rngs={'dropout': key}`.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
         output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with

@@ -1,7 +1,7 @@
-"""MobileNets (Howard et al. 2017, Sandler et al. 2018), and the network that EfficientNets are made of too.
+"""MobileNets (Howard et al. 2017, Sandler et al. 2018), and the module that EfficientNets share.
 
-A stem of stride 2, rows of equal blocks, a last 1x1 convolution, and the head. A stage is all that has one stride, so
-that a stage may hold two rows of the paper's table.
+A stem of stride 2, rows of equal blocks, a last 1x1 convolution, and the head. A stage is all blocks of one stride, so
+it may hold two rows of the paper's table.
 """
 
 import functools
@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.output_stride import OutputStride, check_output_stride
+from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, steps
+from jaxcv.models.variants import variant
 from jaxcv.nn.conv_norm import ConvNorm, Padding
 from jaxcv.nn.depthwise import DepthwiseSeparableConv
 from jaxcv.nn.inverted_residual import InvertedResidual
@@ -21,10 +22,10 @@ from jaxcv.types import Array, Float, Images
 
 
 class Row(NamedTuple):
-    """Blocks in a row, as a line of the papers' tables."""
+    """A row of equal blocks: a line of the papers' tables."""
 
     expansion: int | None
-    """Of an inverted residual; None makes it a depthwise separable convolution."""
+    """Of an inverted residual; None stands for a depthwise separable convolution."""
     features: int
     depth: int
     strides: int
@@ -33,7 +34,7 @@ class Row(NamedTuple):
 
 
 class Place(NamedTuple):
-    """One block and where it stands."""
+    """One block and its place in the network."""
 
     row: Row
     stage: str
@@ -44,22 +45,25 @@ class Place(NamedTuple):
     dilation: int
 
 
-def places(rows: Sequence[Row], output_stride: int = 32) -> Iterator[Place]:
-    """List the blocks of a network whose stem has stride 2.
-
-    Where the stride would exceed `output_stride`, the blocks after it dilate instead. The one that would have strided
-    keeps the dilation before: its filter still sees what it saw.
-    """
-    stage, stride, dilation = 1, 2, 1
-    for i, row in enumerate(rows, start=1):
+def rows_with_steps(rows: Sequence[Row], output_stride: int = 32) -> Iterator[tuple[str, Row, Step]]:
+    """Yield (stage, row, step) of each row of a network whose stem has stride 2."""
+    _, *later = steps((2, *(row.strides for row in rows)), output_stride)
+    stage = 1
+    for row, step in zip(rows, later, strict=True):
         stage += row.strides > 1
-        dilates = row.strides > 1 and stride == output_stride
+        yield f'stage{stage}', row, step
+
+
+def places(rows: Sequence[Row], output_stride: int = 32) -> Iterator[Place]:
+    """Yield the blocks of a network whose stem has stride 2.
+
+    Where the stride would exceed `output_stride`, the later blocks dilate instead. The one that would have strided
+    keeps the dilation before, so that its filter has the same receptive field.
+    """
+    for i, (stage, row, step) in enumerate(rows_with_steps(rows, output_stride), start=1):
         for j in range(1, row.depth + 1):
-            strides = row.strides if j == 1 and not dilates else 1
-            yield Place(row, f'stage{stage}', f'block{i}_{j}', strides, dilation)
-            stride *= strides
-            if j == 1 and dilates:
-                dilation *= row.strides
+            strides, dilation = (step.strides, step.dilation) if j == 1 else (1, step.dilation_after)
+            yield Place(row, stage, f'block{i}_{j}', strides, dilation)
 
 
 def round_channels(channels: float, *, divisor: int = 8) -> int:
@@ -73,7 +77,7 @@ def round_channels(channels: float, *, divisor: int = 8) -> int:
     return rounded if rounded >= 0.9 * channels else rounded + divisor
 
 
-class Stage(nn.Module):
+class MobileStage(nn.Module):
     """The blocks of one stage."""
 
     places: Sequence[Place]
@@ -87,7 +91,7 @@ class Stage(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
-        """Apply the blocks one after another."""
+        """Apply the blocks in turn."""
         for place, rate in zip(self.places, self.rates, strict=True):
             make: Callable[..., nn.Module] = DepthwiseSeparableConv
             if place.row.expansion is not None:
@@ -125,7 +129,7 @@ class MobileNet(nn.Module):
     """Of the last 1x1 convolution; 0 leaves it out."""
     num_classes: int
     resolution: int = 224
-    """Rows and columns of the images that it is made for; it takes others."""
+    """Rows and columns of the images that it is made for; it takes images of any size."""
     squeeze_ratio: float = 0.0
     activation: Callable[[Array], Array] = nn.relu6
     padding: Padding = 'symmetric'
@@ -138,18 +142,25 @@ class MobileNet(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     def __post_init__(self):
-        """Check what only some of the layers would meet, or none."""
+        """Check the options that the layers would check late or never."""
         check_rate('dropout', self.dropout)
         check_rate('stochastic_depth', self.stochastic_depth)
         check_output_stride(self.output_stride)
         super().__post_init__()
 
     def setup(self):
-        """Make what comes last; it is apart so that `features` does without it."""
+        """Make the last convolution and the head, which `features` does not use."""
         if self.top_features:
             self.top = self._layer(self.top_features, kernel_size=1)
         self.drop = Dropout(self.dropout)
         self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=self.head_init)
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """Return the stages that it declares, for `jaxcv.models.stages`."""
+        rows = rows_with_steps(self.rows, self.output_stride)
+        stem = ('stage1', Step(2, 1, 1), self.stem_features)
+        return declared([stem, *((stage, step, row.features) for stage, row, step in rows)])
 
     @nn.compact
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
@@ -161,7 +172,7 @@ class MobileNet(nn.Module):
         stages = {}
         for stage in dict.fromkeys(place.stage for place in everything):
             inside = [i for i, place in enumerate(everything) if place.stage == stage]
-            x = stages[stage] = Stage(
+            x = stages[stage] = MobileStage(
                 places=tuple(everything[i] for i in inside),
                 rates=tuple(rates[i] for i in inside),
                 squeeze_ratio=self.squeeze_ratio,
@@ -211,55 +222,16 @@ V2_ROWS = (
 )
 
 
-def mobilenet_v1(
-    *,
-    num_classes: int = 1000,
-    width: float = 1.0,
-    dtype: DTypeLike = jnp.float32,
-    dropout: float = 0.001,
-    output_stride: OutputStride = 32,
-) -> MobileNet:
-    """Make a MobileNet: 13 depthwise separable convolutions; the paper's, 4,231,976 parameters.
+class Table(NamedTuple):
+    """A paper's table: all that the variants of `mobilenet` differ in."""
 
-    Equal to timm's mobilenetv1_100: ReLU6 as in the authors' code, symmetric padding, epsilon 1e-5.
-
-    Args:
-        num_classes: number of logits.
-        width: multiplies the channels of every layer, which are then rounded to multiples of 8.
-        dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        dropout: probability in [0, 1) of leaving out a feature before the last layer, in training; needs
-            `rngs={'dropout': key}`.
-        output_stride: stride of the last stage; 16 and 8 dilate instead of striding, with the same parameters.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32 (or less, by output_stride), of 64, 128, 256, 512 and 1024 channels.
-
-    Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> model = mobilenet_v1(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
-        >>> shapes['params']['head']['kernel'].shape
-        (1024, 5)
-
-    Howard et al. 2017, MobileNets: efficient convolutional neural networks for mobile vision applications
-    (https://arxiv.org/abs/1704.04861).
-    """
-    return MobileNet(
-        rows=tuple(row._replace(features=round_channels(row.features * width)) for row in V1_ROWS),
-        stem_features=round_channels(32 * width),
-        top_features=0,
-        num_classes=num_classes,
-        dropout=dropout,
-        output_stride=output_stride,
-        dtype=jnp.dtype(dtype),
-    )
+    rows: tuple[Row, ...]
+    top_features: int
+    """Of the last 1x1 convolution; 0 leaves it out."""
 
 
-def mobilenet_v2(
+def mobilenet(
+    table: Table,
     *,
     num_classes: int = 1000,
     width: float = 1.0,
@@ -267,37 +239,60 @@ def mobilenet_v2(
     dropout: float = 0.2,
     output_stride: OutputStride = 32,
 ) -> MobileNet:
-    """Make a MobileNetV2: 17 inverted residuals; torchvision's, 3,504,872 parameters.
+    """Make a MobileNet.
 
     Args:
+        table: the paper's table.
         num_classes: number of logits.
-        width: multiplies the channels, as in `mobilenet_v1`; those of the last convolution only where it is above 1.
-        dtype: compute type, as in `mobilenet_v1`.
-        dropout: probability of leaving out a feature before the last layer, as in `mobilenet_v1`.
-        output_stride: stride of the last stage, as in `mobilenet_v1`.
+        width: multiplies the channels of every layer, which are then rounded to multiples of 8; those of the last 1x1
+            convolution only where it is above 1.
+        dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
+        dropout: probability in [0, 1) of dropping a feature before the last layer, in training; needs
+            `rngs={'dropout': key}`.
+        output_stride: stride of the last stage; 16 and 8 dilate instead of striding, with the same parameters.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32 (or less, by output_stride), of 16, 24, 32, 96 and 320 channels.
+        strides 2, 4, 8, 16, 32 (or less, by output_stride).
 
     Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
+        ValueError: the probability is not in [0, 1), or the output stride is none of 8, 16, 32.
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> model = mobilenet_v2(num_classes=5)
+        >>> from jaxcv import models
+        >>> model = models.mobilenet_v2(num_classes=5)
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (1280, 5)
-
-    Sandler et al. 2018, MobileNetV2: inverted residuals and linear bottlenecks (https://arxiv.org/abs/1801.04381).
     """
     return MobileNet(
-        rows=tuple(row._replace(features=round_channels(row.features * width)) for row in V2_ROWS),
+        rows=tuple(row._replace(features=round_channels(row.features * width)) for row in table.rows),
         stem_features=round_channels(32 * width),
-        top_features=round_channels(1280 * max(1.0, width)),
+        top_features=table.top_features and round_channels(table.top_features * max(1.0, width)),
         num_classes=num_classes,
         dropout=dropout,
         output_stride=output_stride,
         dtype=jnp.dtype(dtype),
     )
+
+
+@variant(mobilenet, dropout=0.001)
+def mobilenet_v1() -> Table:
+    """MobileNet: 13 depthwise separable convolutions; the paper's, 4,231,976 parameters.
+
+    Equal to timm's mobilenetv1_100: ReLU6 as in the authors' code, symmetric padding, epsilon 1e-5. The stages have 64,
+    128, 256, 512 and 1024 channels. Howard et al. 2017, MobileNets: efficient convolutional neural networks for mobile
+    vision applications (https://arxiv.org/abs/1704.04861).
+    """
+    return Table(V1_ROWS, 0)
+
+
+@variant(mobilenet)
+def mobilenet_v2() -> Table:
+    """MobileNetV2: 17 inverted residuals; torchvision's, 3,504,872 parameters.
+
+    The stages have 16, 24, 32, 96 and 320 channels. Sandler et al. 2018, MobileNetV2: inverted residuals and linear
+    bottlenecks (https://arxiv.org/abs/1801.04381).
+    """
+    return Table(V2_ROWS, 1280)

@@ -1,17 +1,19 @@
 """Residual networks (He et al. 2016, https://arxiv.org/abs/1512.03385).
 
 ResNet-18 to -152 equal torchvision's: symmetric padding, the bottleneck's stride on its 3x3, batch norm with epsilon
-1e-5 and momentum 0.9. The same module makes the networks for small images (`cifar_resnet`), the ResNeXts, SENets and
-wide ResNets of the modules beside this one.
+1e-5 and momentum 0.9. The same module makes the networks for small images (`cifar_resnet`), ResNeXts, SENets and wide
+ResNets.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.output_stride import OutputStride, Step, check_output_stride, steps
+from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, steps
+from jaxcv.models.variants import variant
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.nn.pool import max_pool
@@ -20,8 +22,8 @@ from jaxcv.nn.residual import BasicBlock, Bottleneck, Shortcut
 from jaxcv.types import Array, Float, Images
 
 
-class Stage(nn.Module):
-    """Blocks in a row at one resolution, one for each rate of stochastic depth; the first one strides or dilates."""
+class ResidualStage(nn.Module):
+    """A row of residual blocks, one for each rate of stochastic depth; the first one strides or dilates."""
 
     block: type[BasicBlock] | type[Bottleneck]
     stochastic_depths: Sequence[float]
@@ -38,7 +40,7 @@ class Stage(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
-        """Apply the blocks one after another."""
+        """Apply the blocks in turn."""
         for i, stochastic_depth in enumerate(self.stochastic_depths):
             x = self.block(
                 features=self.features,
@@ -67,16 +69,16 @@ class Stem(nn.Module):
 
     @nn.compact
     def __call__(self, x: Images, *, train: bool) -> Float[Array, 'n i j f']:
-        """Turn images into features."""
+        """Compute the first features of images."""
         x = Conv(self.features, self.kernel_size, self.strides, dtype=self.dtype, name='conv')(x)
         return nn.relu(BatchNorm(dtype=self.dtype, name='bn')(x, train=train))
 
 
 class ResNet(nn.Module):
-    """A residual network: the module behind `cifar_resnet`, `resnet18` to `resnet152`, and the families beside them.
+    """A residual network: the module behind `resnet`, its variants and `cifar_resnet`.
 
     `width` and `inner_width` are those of the first stage; each later one has twice as many. An `output_stride` below
-    32 dilates the last stages instead of striding: their outputs are the strided network's and the places between.
+    32 dilates the last stages instead of striding: their outputs are the strided network's and the pixels between.
     """
 
     block: type[BasicBlock] | type[Bottleneck]
@@ -89,7 +91,7 @@ class ResNet(nn.Module):
     small_images: bool = False
     output_stride: int = 32
     dilate_first: bool = False
-    """The first block of a dilated stage has the stage's dilation already, as in segmentation-models-pytorch."""
+    """Give the first block of a dilated stage the stage's dilation already, as segmentation-models-pytorch does."""
     shortcut: Shortcut = 'projection'
     zero_init_residual: bool = False
     dropout: float = 0.0
@@ -97,7 +99,7 @@ class ResNet(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     def __post_init__(self):
-        """Check what the layers would meet late, or never: the rates in training only."""
+        """Check the options that the layers would check late or never."""
         check_rate('dropout', self.dropout)
         check_rate('stochastic_depth', self.stochastic_depth)
         check_output_stride(self.output_stride)
@@ -105,10 +107,17 @@ class ResNet(nn.Module):
         super().__post_init__()
 
     def setup(self):
-        """Make what comes last; it is apart so that `features` does without it."""
+        """Make the head, which `features` does not use: its parameters are not needed there."""
         self.drop = Dropout(self.dropout)
         uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
         self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=uniform)
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """Return the stages that it declares, for `jaxcv.models.stages`."""
+        names = ('stem', *(f'stage{i + 1}' for i in range(len(self.depths))))
+        channels = (self.width, *(self.width * 2**i * self.block.expansion for i in range(len(self.depths))))
+        return declared(zip(names, self._steps(), channels, strict=True))
 
     @nn.compact
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
@@ -118,13 +127,12 @@ class ResNet(nn.Module):
         stages = {'stem': x}
         if not self.small_images:
             x = max_pool(x, window=3, strides=2, padding=1)
-        # Huang et al.: the rate rises linearly with the depth, up to the last block's.
+        # Huang et al. 2016: the rate rises linearly with the depth, up to the last block's.
         blocks, done = sum(self.depths), 0
-        later = steps((4, *(2 for _ in self.depths[1:])), self.output_stride)[1:]
-        for i, (depth, step) in enumerate(zip(self.depths, (Step(1, 1, 1), *later), strict=True)):
+        for i, (depth, step) in enumerate(zip(self.depths, (Step(1, 1, 1), *self._steps()[2:]), strict=True)):
             rates = tuple(self.stochastic_depth * (done + j) / blocks for j in range(1, depth + 1))
             done += depth
-            x = stages[f'stage{i + 1}'] = Stage(
+            x = stages[f'stage{i + 1}'] = ResidualStage(
                 block=self.block,
                 stochastic_depths=rates,
                 features=self.width * 2**i,
@@ -146,8 +154,28 @@ class ResNet(nn.Module):
         last = self.features(images, train=train)[f'stage{len(self.depths)}']
         return self.head(self.drop(last.mean(axis=(1, 2)), train=train)).astype(jnp.float32)
 
+    def _steps(self) -> list[Step]:
+        """Return the steps of the stem, of its pooling and of the later stages."""
+        first = (1, 1) if self.small_images else (2, 2)
+        return steps((*first, *(2 for _ in self.depths[1:])), self.output_stride)
 
-def resnet18(
+
+class Blocks(NamedTuple):
+    """The blocks of a residual network: all that the variants of `resnet` differ in."""
+
+    block: type[BasicBlock] | type[Bottleneck]
+    depths: tuple[int, ...]
+    """Number of blocks in each stage."""
+    inner_width: int | None = None
+    """Channels of the first stage's 3x3; None for the 64 of a ResNet."""
+    groups: int = 1
+    """Of the 3x3: a ResNeXt's cardinality."""
+    squeeze_reduction: int | None = None
+    """How many times fewer channels a SENet's squeeze-and-excitation has inside; None leaves it out."""
+
+
+def resnet(
+    blocks: Blocks,
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
@@ -156,16 +184,17 @@ def resnet18(
     stochastic_depth: float = 0.0,
     output_stride: OutputStride = 32,
 ) -> ResNet:
-    """Make a ResNet-18: basic blocks, 2 in each of 4 stages; torchvision's, 11,689,512 parameters.
+    """Make a residual network for large images: a ResNet, ResNeXt, SENet or wide ResNet.
 
     Args:
+        blocks: the blocks of the variant.
         num_classes: number of logits.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
         zero_init_residual: start the last batch norm of each block at 0, so that each block starts as the identity
             (Goyal et al. 2017, https://arxiv.org/abs/1706.02677).
-        dropout: probability in [0, 1) of leaving out a feature before the last layer, in training; needs
+        dropout: probability in [0, 1) of dropping a feature before the last layer, in training; needs
             `rngs={'dropout': key}`, as stochastic depth does.
-        stochastic_depth: probability in [0, 1) of leaving out the last block's residual branch, example by example, in
+        stochastic_depth: probability in [0, 1) of dropping the last block's residual branch, example by example, in
             training; it rises linearly to that from the first block on (Huang et al. 2016,
             https://arxiv.org/abs/1603.09382, who have 0.5 at the last).
         output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
@@ -180,7 +209,8 @@ def resnet18(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> model = resnet18(num_classes=5)
+        >>> from jaxcv import models
+        >>> model = models.resnet18(num_classes=5)
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
         >>> shapes['params']['head']['kernel'].shape
         (512, 5)
@@ -188,8 +218,7 @@ def resnet18(
     He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
     return ResNet(
-        block=BasicBlock,
-        depths=(2, 2, 2, 2),
+        **blocks._asdict(),
         num_classes=num_classes,
         zero_init_residual=zero_init_residual,
         dropout=dropout,
@@ -199,129 +228,31 @@ def resnet18(
     )
 
 
-def resnet34(
-    *,
-    num_classes: int = 1000,
-    dtype: DTypeLike = jnp.float32,
-    zero_init_residual: bool = False,
-    dropout: float = 0.0,
-    stochastic_depth: float = 0.0,
-    output_stride: OutputStride = 32,
-) -> ResNet:
-    """Make a ResNet-34: basic blocks, 3, 4, 6 and 3 in 4 stages; torchvision's, 21,797,672 parameters.
-
-    Args, Returns and Raises: as in `resnet18`.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> model = resnet34(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
-        >>> shapes['params']['head']['kernel'].shape
-        (512, 5)
-    """
-    return ResNet(
-        block=BasicBlock,
-        depths=(3, 4, 6, 3),
-        num_classes=num_classes,
-        zero_init_residual=zero_init_residual,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-        dtype=dtype,
-    )
+@variant(resnet)
+def resnet18() -> Blocks:
+    """ResNet-18: basic blocks, 2 in each of 4 stages; torchvision's, 11,689,512 parameters."""
+    return Blocks(BasicBlock, (2, 2, 2, 2))
 
 
-def resnet50(
-    *,
-    num_classes: int = 1000,
-    dtype: DTypeLike = jnp.float32,
-    zero_init_residual: bool = False,
-    dropout: float = 0.0,
-    stochastic_depth: float = 0.0,
-    output_stride: OutputStride = 32,
-) -> ResNet:
-    """Make a ResNet-50: bottlenecks, 3, 4, 6 and 3 in 4 stages; torchvision's, 25,557,032 parameters.
-
-    Args, Returns and Raises: as in `resnet18`.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> model = resnet50(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
-        >>> shapes['params']['head']['kernel'].shape
-        (2048, 5)
-    """
-    return ResNet(
-        block=Bottleneck,
-        depths=(3, 4, 6, 3),
-        num_classes=num_classes,
-        zero_init_residual=zero_init_residual,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-        dtype=dtype,
-    )
+@variant(resnet)
+def resnet34() -> Blocks:
+    """ResNet-34: basic blocks, 3, 4, 6 and 3 in 4 stages; torchvision's, 21,797,672 parameters."""
+    return Blocks(BasicBlock, (3, 4, 6, 3))
 
 
-def resnet101(
-    *,
-    num_classes: int = 1000,
-    dtype: DTypeLike = jnp.float32,
-    zero_init_residual: bool = False,
-    dropout: float = 0.0,
-    stochastic_depth: float = 0.0,
-    output_stride: OutputStride = 32,
-) -> ResNet:
-    """Make a ResNet-101: bottlenecks, 3, 4, 23 and 3 in 4 stages; torchvision's, 44,549,160 parameters.
-
-    Args, Returns and Raises: as in `resnet18`.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> model = resnet101(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
-        >>> shapes['params']['head']['kernel'].shape
-        (2048, 5)
-    """
-    return ResNet(
-        block=Bottleneck,
-        depths=(3, 4, 23, 3),
-        num_classes=num_classes,
-        zero_init_residual=zero_init_residual,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-        dtype=dtype,
-    )
+@variant(resnet)
+def resnet50() -> Blocks:
+    """ResNet-50: bottlenecks, 3, 4, 6 and 3 in 4 stages; torchvision's, 25,557,032 parameters."""
+    return Blocks(Bottleneck, (3, 4, 6, 3))
 
 
-def resnet152(
-    *,
-    num_classes: int = 1000,
-    dtype: DTypeLike = jnp.float32,
-    zero_init_residual: bool = False,
-    dropout: float = 0.0,
-    stochastic_depth: float = 0.0,
-    output_stride: OutputStride = 32,
-) -> ResNet:
-    """Make a ResNet-152: bottlenecks, 3, 8, 36 and 3 in 4 stages; torchvision's, 60,192,808 parameters.
+@variant(resnet)
+def resnet101() -> Blocks:
+    """ResNet-101: bottlenecks, 3, 4, 23 and 3 in 4 stages; torchvision's, 44,549,160 parameters."""
+    return Blocks(Bottleneck, (3, 4, 23, 3))
 
-    Args, Returns and Raises: as in `resnet18`.
 
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> model = resnet152(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
-        >>> shapes['params']['head']['kernel'].shape
-        (2048, 5)
-    """
-    return ResNet(
-        block=Bottleneck,
-        depths=(3, 8, 36, 3),
-        num_classes=num_classes,
-        zero_init_residual=zero_init_residual,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-        dtype=dtype,
-    )
+@variant(resnet)
+def resnet152() -> Blocks:
+    """ResNet-152: bottlenecks, 3, 8, 36 and 3 in 4 stages; torchvision's, 60,192,808 parameters."""
+    return Blocks(Bottleneck, (3, 8, 36, 3))

@@ -6,11 +6,8 @@ one. Equal to torchvision's.
 
 import math
 
-import jax.numpy as jnp
-from jax.typing import DTypeLike
-
-from jaxcv.models.backbones.resnet import ResNet
-from jaxcv.models.output_stride import OutputStride
+from jaxcv.models.backbones.resnet import Blocks, resnet
+from jaxcv.models.variants import variant
 from jaxcv.nn.residual import Bottleneck
 
 
@@ -42,103 +39,19 @@ def group_width(*, cardinality: int, features: int = 64) -> int:
     return max(1, round(features * (math.sqrt(16 + 153 / cardinality) - 4) / 9))
 
 
-def resnext50_32x4d(
-    *,
-    num_classes: int = 1000,
-    dtype: DTypeLike = jnp.float32,
-    zero_init_residual: bool = False,
-    dropout: float = 0.0,
-    stochastic_depth: float = 0.0,
-    output_stride: OutputStride = 32,
-) -> ResNet:
-    """Make a ResNeXt-50 of 32 groups of 4 channels: 25,028,904 parameters.
-
-    Args, Returns and Raises: as in `resnet18`.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> model = resnext50_32x4d(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
-        >>> shapes['params']['stage1']['block1']['conv2']['kernel'].shape
-        (3, 3, 4, 128)
-    """
-    return ResNet(
-        block=Bottleneck,
-        depths=(3, 4, 6, 3),
-        inner_width=32 * 4,
-        groups=32,
-        num_classes=num_classes,
-        zero_init_residual=zero_init_residual,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-        dtype=dtype,
-    )
+@variant(resnet)
+def resnext50_32x4d() -> Blocks:
+    """ResNeXt-50 of 32 groups of 4 channels; torchvision's, 25,028,904 parameters."""
+    return Blocks(Bottleneck, (3, 4, 6, 3), inner_width=32 * 4, groups=32)
 
 
-def resnext101_32x8d(
-    *,
-    num_classes: int = 1000,
-    dtype: DTypeLike = jnp.float32,
-    zero_init_residual: bool = False,
-    dropout: float = 0.0,
-    stochastic_depth: float = 0.0,
-    output_stride: OutputStride = 32,
-) -> ResNet:
-    """Make a ResNeXt-101 of 32 groups of 8 channels: 88,791,336 parameters.
-
-    Args, Returns and Raises: as in `resnet18`.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> model = resnext101_32x8d(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
-        >>> shapes['params']['stage1']['block1']['conv2']['kernel'].shape
-        (3, 3, 8, 256)
-    """
-    return ResNet(
-        block=Bottleneck,
-        depths=(3, 4, 23, 3),
-        inner_width=32 * 8,
-        groups=32,
-        num_classes=num_classes,
-        zero_init_residual=zero_init_residual,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-        dtype=dtype,
-    )
+@variant(resnet)
+def resnext101_32x8d() -> Blocks:
+    """ResNeXt-101 of 32 groups of 8 channels; torchvision's, 88,791,336 parameters."""
+    return Blocks(Bottleneck, (3, 4, 23, 3), inner_width=32 * 8, groups=32)
 
 
-def resnext101_64x4d(
-    *,
-    num_classes: int = 1000,
-    dtype: DTypeLike = jnp.float32,
-    zero_init_residual: bool = False,
-    dropout: float = 0.0,
-    stochastic_depth: float = 0.0,
-    output_stride: OutputStride = 32,
-) -> ResNet:
-    """Make a ResNeXt-101 of 64 groups of 4 channels: 83,455,272 parameters.
-
-    Args, Returns and Raises: as in `resnet18`.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> model = resnext101_64x4d(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
-        >>> shapes['params']['stage1']['block1']['conv2']['kernel'].shape
-        (3, 3, 4, 256)
-    """
-    return ResNet(
-        block=Bottleneck,
-        depths=(3, 4, 23, 3),
-        inner_width=64 * 4,
-        groups=64,
-        num_classes=num_classes,
-        zero_init_residual=zero_init_residual,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-        dtype=dtype,
-    )
+@variant(resnet)
+def resnext101_64x4d() -> Blocks:
+    """ResNeXt-101 of 64 groups of 4 channels; torchvision's, 83,455,272 parameters."""
+    return Blocks(Bottleneck, (3, 4, 23, 3), inner_width=64 * 4, groups=64)

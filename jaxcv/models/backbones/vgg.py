@@ -1,26 +1,29 @@
 """VGG (Simonyan and Zisserman 2015, https://arxiv.org/abs/1409.1556): stages of 3x3 convolutions and a 2x2 max pool.
 
-Equal to torchvision's, with batch norm (`_bn`, epsilon 1e-5) and without. Two 3x3 convolutions see as far as a 5x5 one
-and have fewer parameters, at twice the activations' memory.
+Equal to torchvision's, with batch norm (`_bn`, epsilon 1e-5) and without. Two 3x3 convolutions have the receptive field
+of a 5x5 one and fewer parameters, at twice the activations' memory.
 """
+
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.output_stride import OutputStride, Step, check_output_stride, pool, steps
+from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, pool, steps
+from jaxcv.models.variants import variant
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.nn.pool import adaptive_avg_pool
 from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.types import Array, Float, Images
 
-WIDTHS = (64, 128, 256, 512, 512)
+WIDTHS = {'stage1': 64, 'stage2': 128, 'stage3': 256, 'stage4': 512, 'stage5': 512}
 """Channels of the stages: doubled after each pooling, up to 512."""
 
 
-class Stage(nn.Module):
-    """3x3 convolutions in a row and a 2x2 max pool."""
+class ConvStage(nn.Module):
+    """A row of 3x3 convolutions and a 2x2 max pool."""
 
     depth: int
     features: int
@@ -30,7 +33,7 @@ class Stage(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
-        """Convolve, and halve by a pool (or dilate it)."""
+        """Convolve, then halve the resolution by the pooling (or dilate it)."""
         for i in range(1, self.depth + 1):
             x = Conv(self.features, dilation=self.step.dilation, use_bias=True, dtype=self.dtype, name=f'conv{i}')(x)
             if self.batch_norm:
@@ -50,27 +53,32 @@ class VGG(nn.Module):
     output_stride: int = 32
 
     def __post_init__(self):
-        """Check what the layers would meet late: the rate in training only."""
+        """Check the options that the layers would check late."""
         check_rate('dropout', self.dropout)
         check_output_stride(self.output_stride)
         super().__post_init__()
 
     def setup(self):
-        """Make what comes last; it is apart so that `features` does without it."""
+        """Make the dense layers, which `features` does not use: their parameters are not needed there."""
         normal = nn.initializers.normal(0.01)
         self.fc1 = nn.Dense(4096, dtype=self.dtype, kernel_init=normal)
         self.fc2 = nn.Dense(4096, dtype=self.dtype, kernel_init=normal)
         self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=normal)
         self.drop1, self.drop2 = Dropout(self.dropout), Dropout(self.dropout)
 
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """Return the stages that it declares, for `jaxcv.models.stages`."""
+        return declared(zip(WIDTHS, steps((2,) * 5, self.output_stride), WIDTHS.values(), strict=True))
+
     @nn.compact
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the outputs of 'stage1' to 'stage5', each after its pooling."""
         x, stages = images, {}
         pools = steps((2,) * 5, self.output_stride)
-        for i, (depth, features, step) in enumerate(zip(self.depths, WIDTHS, pools, strict=True), start=1):
-            stage = Stage(depth, features, self.batch_norm, step, self.dtype, name=f'stage{i}')
-            x = stages[f'stage{i}'] = stage(x, train=train)
+        for (name, features), depth, step in zip(WIDTHS.items(), self.depths, pools, strict=True):
+            stage = ConvStage(depth, features, self.batch_norm, step, self.dtype, name=name)
+            x = stages[name] = stage(x, train=train)
         return stages
 
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n classes']:
@@ -81,18 +89,29 @@ class VGG(nn.Module):
         return self.head(x).astype(jnp.float32)
 
 
-def vgg11(
+class Convolutions(NamedTuple):
+    """The convolutions of a VGG: all that the variants of `vgg` differ in."""
+
+    depths: tuple[int, int, int, int, int]
+    """Number of convolutions in each stage."""
+    batch_norm: bool = False
+    """After each convolution."""
+
+
+def vgg(
+    convolutions: Convolutions,
     *,
     num_classes: int = 1000,
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
     output_stride: OutputStride = 32,
 ) -> VGG:
-    """Make a VGG-11 (A): 1, 1, 2, 2 and 2 convolutions in 5 stages; torchvision's, 132,863,336 parameters.
+    """Make a VGG.
 
     Args:
+        convolutions: the convolutions of the variant.
         num_classes: number of logits.
-        dropout: probability in [0, 1) of leaving out a feature after each of the first two dense layers, in training;
+        dropout: probability in [0, 1) of dropping a feature after each of the first two dense layers, in training;
             needs `rngs={'dropout': key}`.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
         output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
@@ -107,190 +126,64 @@ def vgg11(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> model = vgg11(num_classes=5)
+        >>> from jaxcv import models
+        >>> model = models.vgg11(num_classes=5)
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
         >>> shapes['params']['fc1']['kernel'].shape, shapes['params']['head']['kernel'].shape
         ((25088, 4096), (4096, 5))
     """
     return VGG(
-        (1, 1, 2, 2, 2),
-        num_classes,
-        batch_norm=False,
+        **convolutions._asdict(),
+        num_classes=num_classes,
         dropout=dropout,
         dtype=jnp.dtype(dtype),
         output_stride=output_stride,
     )
 
 
-def vgg11_bn(
-    *,
-    num_classes: int = 1000,
-    dropout: float = 0.5,
-    dtype: DTypeLike = jnp.float32,
-    output_stride: OutputStride = 32,
-) -> VGG:
-    """Make a VGG-11 with batch norm after each convolution; torchvision's, 132,868,840 parameters.
-
-    Args:
-        num_classes: number of logits.
-        dropout: probability in [0, 1) of leaving out a feature after each of the first two dense layers, in training;
-            needs `rngs={'dropout': key}`.
-        dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
-            the same parameters.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stage1' to 'stage5' at
-        strides 2, 4, 8, 16, 32 (or less, by output_stride). Images have 32 pixels a side or more; 224 in the paper.
-
-    Raises:
-        ValueError: the probability is not in [0, 1), or the output stride is none of 8, 16, 32.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> shapes = jax.eval_shape(vgg11_bn().init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
-        >>> sorted(shapes['params']['stage1'])
-        ['bn1', 'conv1']
-    """
-    return VGG((1, 1, 2, 2, 2), num_classes, True, dropout, jnp.dtype(dtype), output_stride)
+@variant(vgg)
+def vgg11() -> Convolutions:
+    """VGG-11 (A): 1, 1, 2, 2 and 2 convolutions in 5 stages; torchvision's, 132,863,336 parameters."""
+    return Convolutions((1, 1, 2, 2, 2))
 
 
-def vgg13(
-    *,
-    num_classes: int = 1000,
-    dropout: float = 0.5,
-    dtype: DTypeLike = jnp.float32,
-    output_stride: OutputStride = 32,
-) -> VGG:
-    """Make a VGG-13 (B): 2, 2, 2, 2 and 2 convolutions in 5 stages; torchvision's, 133,047,848 parameters.
-
-    Args, Returns and Raises: as in `vgg11`.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> shapes = jax.eval_shape(vgg13().init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
-        >>> sorted(shapes['params']['stage5'])
-        ['conv1', 'conv2']
-    """
-    return VGG(
-        (2, 2, 2, 2, 2),
-        num_classes,
-        batch_norm=False,
-        dropout=dropout,
-        dtype=jnp.dtype(dtype),
-        output_stride=output_stride,
-    )
+@variant(vgg)
+def vgg11_bn() -> Convolutions:
+    """VGG-11 with batch norm after each convolution; torchvision's, 132,868,840 parameters."""
+    return Convolutions((1, 1, 2, 2, 2), batch_norm=True)
 
 
-def vgg13_bn(
-    *,
-    num_classes: int = 1000,
-    dropout: float = 0.5,
-    dtype: DTypeLike = jnp.float32,
-    output_stride: OutputStride = 32,
-) -> VGG:
-    """Make a VGG-13 with batch norm after each convolution; torchvision's, 133,053,736 parameters.
-
-    Args, Returns and Raises: as in `vgg11_bn`.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> shapes = jax.eval_shape(vgg13_bn().init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
-        >>> sorted(shapes['params']['stage1'])
-        ['bn1', 'bn2', 'conv1', 'conv2']
-    """
-    return VGG((2, 2, 2, 2, 2), num_classes, True, dropout, jnp.dtype(dtype), output_stride)
+@variant(vgg)
+def vgg13() -> Convolutions:
+    """VGG-13 (B): 2, 2, 2, 2 and 2 convolutions in 5 stages; torchvision's, 133,047,848 parameters."""
+    return Convolutions((2, 2, 2, 2, 2))
 
 
-def vgg16(
-    *,
-    num_classes: int = 1000,
-    dropout: float = 0.5,
-    dtype: DTypeLike = jnp.float32,
-    output_stride: OutputStride = 32,
-) -> VGG:
-    """Make a VGG-16 (D): 2, 2, 3, 3 and 3 convolutions in 5 stages; torchvision's, 138,357,544 parameters.
-
-    Args, Returns and Raises: as in `vgg11`.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> shapes = jax.eval_shape(vgg16().init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
-        >>> sorted(shapes['params']['stage5'])
-        ['conv1', 'conv2', 'conv3']
-    """
-    return VGG(
-        (2, 2, 3, 3, 3),
-        num_classes,
-        batch_norm=False,
-        dropout=dropout,
-        dtype=jnp.dtype(dtype),
-        output_stride=output_stride,
-    )
+@variant(vgg)
+def vgg13_bn() -> Convolutions:
+    """VGG-13 with batch norm after each convolution; torchvision's, 133,053,736 parameters."""
+    return Convolutions((2, 2, 2, 2, 2), batch_norm=True)
 
 
-def vgg16_bn(
-    *,
-    num_classes: int = 1000,
-    dropout: float = 0.5,
-    dtype: DTypeLike = jnp.float32,
-    output_stride: OutputStride = 32,
-) -> VGG:
-    """Make a VGG-16 with batch norm after each convolution; torchvision's, 138,365,992 parameters.
-
-    Args, Returns and Raises: as in `vgg11_bn`.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> shapes = jax.eval_shape(vgg16_bn().init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
-        >>> sorted(shapes['params']['stage1'])
-        ['bn1', 'bn2', 'conv1', 'conv2']
-    """
-    return VGG((2, 2, 3, 3, 3), num_classes, True, dropout, jnp.dtype(dtype), output_stride)
+@variant(vgg)
+def vgg16() -> Convolutions:
+    """VGG-16 (D): 2, 2, 3, 3 and 3 convolutions in 5 stages; torchvision's, 138,357,544 parameters."""
+    return Convolutions((2, 2, 3, 3, 3))
 
 
-def vgg19(
-    *,
-    num_classes: int = 1000,
-    dropout: float = 0.5,
-    dtype: DTypeLike = jnp.float32,
-    output_stride: OutputStride = 32,
-) -> VGG:
-    """Make a VGG-19 (E): 2, 2, 4, 4 and 4 convolutions in 5 stages; torchvision's, 143,667,240 parameters.
-
-    Args, Returns and Raises: as in `vgg11`.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> shapes = jax.eval_shape(vgg19().init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
-        >>> sorted(shapes['params']['stage5'])
-        ['conv1', 'conv2', 'conv3', 'conv4']
-    """
-    return VGG(
-        (2, 2, 4, 4, 4),
-        num_classes,
-        batch_norm=False,
-        dropout=dropout,
-        dtype=jnp.dtype(dtype),
-        output_stride=output_stride,
-    )
+@variant(vgg)
+def vgg16_bn() -> Convolutions:
+    """VGG-16 with batch norm after each convolution; torchvision's, 138,365,992 parameters."""
+    return Convolutions((2, 2, 3, 3, 3), batch_norm=True)
 
 
-def vgg19_bn(
-    *,
-    num_classes: int = 1000,
-    dropout: float = 0.5,
-    dtype: DTypeLike = jnp.float32,
-    output_stride: OutputStride = 32,
-) -> VGG:
-    """Make a VGG-19 with batch norm after each convolution; torchvision's, 143,678,248 parameters.
+@variant(vgg)
+def vgg19() -> Convolutions:
+    """VGG-19 (E): 2, 2, 4, 4 and 4 convolutions in 5 stages; torchvision's, 143,667,240 parameters."""
+    return Convolutions((2, 2, 4, 4, 4))
 
-    Args, Returns and Raises: as in `vgg11_bn`.
 
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> shapes = jax.eval_shape(vgg19_bn().init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
-        >>> sorted(shapes['params']['stage1'])
-        ['bn1', 'bn2', 'conv1', 'conv2']
-    """
-    return VGG((2, 2, 4, 4, 4), num_classes, True, dropout, jnp.dtype(dtype), output_stride)
+@variant(vgg)
+def vgg19_bn() -> Convolutions:
+    """VGG-19 with batch norm after each convolution; torchvision's, 143,678,248 parameters."""
+    return Convolutions((2, 2, 4, 4, 4), batch_norm=True)

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.backbones.resnet import ResNet
-from jaxcv.models.output_stride import OutputStride
+from jaxcv.models.backbones.resnet import Blocks, resnet
+from jaxcv.models.strides import Stage, declared, steps
+from jaxcv.models.variants import variant
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.nn.regularization import check_rate
@@ -19,74 +20,20 @@ from jaxcv.nn.residual import Bottleneck, PreActivationBlock
 from jaxcv.types import Array, Float, Images
 
 
-def wide_resnet50_2(
-    *,
-    num_classes: int = 1000,
-    dtype: DTypeLike = jnp.float32,
-    zero_init_residual: bool = False,
-    dropout: float = 0.0,
-    stochastic_depth: float = 0.0,
-    output_stride: OutputStride = 32,
-) -> ResNet:
-    """Make a ResNet-50 with twice the channels in each block's 3x3: 68,883,240 parameters.
-
-    Args, Returns and Raises: as in `resnet18`.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> model = wide_resnet50_2(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
-        >>> shapes['params']['stage1']['block1']['conv2']['kernel'].shape
-        (3, 3, 128, 128)
-    """
-    return ResNet(
-        block=Bottleneck,
-        depths=(3, 4, 6, 3),
-        inner_width=2 * 64,
-        num_classes=num_classes,
-        zero_init_residual=zero_init_residual,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-        dtype=dtype,
-    )
+@variant(resnet)
+def wide_resnet50_2() -> Blocks:
+    """ResNet-50 with twice the channels in each block's 3x3; torchvision's, 68,883,240 parameters."""
+    return Blocks(Bottleneck, (3, 4, 6, 3), inner_width=2 * 64)
 
 
-def wide_resnet101_2(
-    *,
-    num_classes: int = 1000,
-    dtype: DTypeLike = jnp.float32,
-    zero_init_residual: bool = False,
-    dropout: float = 0.0,
-    stochastic_depth: float = 0.0,
-    output_stride: OutputStride = 32,
-) -> ResNet:
-    """Make a ResNet-101 with twice the channels in each block's 3x3: 126,886,696 parameters.
-
-    Args, Returns and Raises: as in `resnet18`.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> model = wide_resnet101_2(num_classes=5)
-        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
-        >>> shapes['params']['stage1']['block1']['conv2']['kernel'].shape
-        (3, 3, 128, 128)
-    """
-    return ResNet(
-        block=Bottleneck,
-        depths=(3, 4, 23, 3),
-        inner_width=2 * 64,
-        num_classes=num_classes,
-        zero_init_residual=zero_init_residual,
-        dropout=dropout,
-        stochastic_depth=stochastic_depth,
-        output_stride=output_stride,
-        dtype=dtype,
-    )
+@variant(resnet)
+def wide_resnet101_2() -> Blocks:
+    """ResNet-101 with twice the channels in each block's 3x3; torchvision's, 126,886,696 parameters."""
+    return Blocks(Bottleneck, (3, 4, 23, 3), inner_width=2 * 64)
 
 
 class WideStage(nn.Module):
-    """Pre-activated blocks in a row at one resolution; the first one strides."""
+    """A row of pre-activated blocks; the first one strides."""
 
     depth: int
     features: int
@@ -96,7 +43,7 @@ class WideStage(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
-        """Apply the blocks one after another."""
+        """Apply the blocks in turn."""
         for i in range(self.depth):
             x = PreActivationBlock(
                 features=self.features,
@@ -118,15 +65,22 @@ class WideResNet(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     def __post_init__(self):
-        """Check the rate, which some of the layers would meet in training only."""
+        """Check the option that the layers would check in training only."""
         check_rate('dropout', self.dropout)
         self.dtype = jnp.dtype(self.dtype)
         super().__post_init__()
 
     def setup(self):
-        """Make what comes last; it is apart so that `features` does without it."""
+        """Make the last batch norm and the head, which `features` does not use."""
         self.bn = BatchNorm(dtype=self.dtype)
         self.head = nn.Dense(self.num_classes, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """Return the stages that it declares, for `jaxcv.models.stages`."""
+        names = ('stem', *(f'stage{i + 1}' for i in range(len(self.depths))))
+        channels = (16, *(self.width * 2**i for i in range(len(self.depths))))
+        return declared(zip(names, steps((1, 1, *(2 for _ in self.depths[1:])), 32), channels, strict=True))
 
     @nn.compact
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
@@ -163,7 +117,7 @@ def wide_resnet28_10(
     Args:
         num_classes: number of logits.
         dtype: compute type, as in `resnet18`.
-        dropout: probability in [0, 1) of leaving out a value between the two convolutions of a block, in training; the
+        dropout: probability in [0, 1) of dropping a value between the two convolutions of a block, in training; the
             paper's table 6 compares 0 and 0.3. Needs `rngs={'dropout': key}`.
 
     Returns:

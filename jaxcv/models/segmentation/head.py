@@ -1,9 +1,10 @@
-"""Networks that score the last stage of a backbone and upsample: torchvision's FCNs, DeepLab v1 to v3, PSPNet."""
+"""A backbone with a head on its last stage, upsampled: torchvision's FCNs, DeepLab v1 to v3, PSPNet."""
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.models.strides import Stage, stages
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.regularization import Dropout
@@ -14,7 +15,7 @@ from jaxcv.types import Array, Float, Images
 def upsampled(
     scores: Float[Array, 'n i j classes'], images: Images, *, align_corners: bool = False
 ) -> Float[Array, 'n h w classes']:
-    """Bring scores to the images' size, as float32 logits.
+    """Resize scores bilinearly to the images' size, as float32 logits.
 
     Example:
         >>> import jax.numpy as jnp
@@ -27,7 +28,7 @@ def upsampled(
 class FCNHead(nn.Module):
     """A 3x3 convolution with batch norm and ReLU, dropout, and a 1x1 convolution to the classes.
 
-    torchvision's FCNs have it at the end, and they, its DeepLabs and the PSPNet at the auxiliary output.
+    It is the head of torchvision's FCNs, and the auxiliary head of these, of its DeepLabs and of the PSPNet.
     """
 
     num_classes: int
@@ -48,18 +49,28 @@ class FCNHead(nn.Module):
 def score_layer(
     num_classes: int, *, kernel_size: int = 1, dtype: DTypeLike = jnp.float32, name: str | None = None
 ) -> Conv:
-    """Make the last convolution of a head; it starts as PyTorch's do, but for the bias, which is 0."""
+    """Make the last convolution of a head, with PyTorch's initialization but a bias of 0."""
     uniform = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
     return Conv(num_classes, kernel_size, use_bias=True, dtype=dtype, kernel_init=uniform, name=name)
 
 
-class SingleStage(nn.Module):
-    """A backbone, a head on its last stage, perhaps an auxiliary head on the one before, upsampled bilinearly."""
+class BackboneHead(nn.Module):
+    """A backbone and a head on its last stage, upsampled bilinearly; maybe an auxiliary head on the stage before."""
 
     backbone: nn.Module
     head: nn.Module
     auxiliary: nn.Module | None = None
     align_corners: bool = False
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """Return the backbone's stages, for `jaxcv.models.stages`."""
+        return stages(self.backbone)
+
+    @property
+    def num_auxiliary(self) -> int:
+        """Return the number of auxiliary heads."""
+        return 0 if self.auxiliary is None else 1
 
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the backbone's stages by name."""
@@ -76,7 +87,7 @@ class SingleStage(nn.Module):
 
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n h w classes']:
         """Return float32 logits; `train` takes the batch's statistics, updates the running ones, and drops."""
-        if self.is_initializing() and self.auxiliary is not None:  # so that it gets its parameters too
+        if self.is_initializing() and self.auxiliary is not None:  # it gets its parameters too
             return self.with_auxiliary(images, train=train)[0]
         return self._logits(images, self.features(images, train=train), train=train)
 

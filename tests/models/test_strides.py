@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxcv import models
-from jaxcv.models.output_stride import steps
+from jaxcv.models.strides import steps
 
 # Of each stage that a smaller output stride changes: the first place that the strided network has, too, and from there
 # every so many. A pooling of 3 is centred on the middle one of its places, so that the strided ones are 1, 3, 5, ...
