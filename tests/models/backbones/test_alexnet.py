@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jaxcv.models.backbones.alexnet import alexnet, zfnet
-from jaxcv.weights.alexnet import spec
 from jaxcv.weights.convert import correspondence, their_shape
+from jaxcv.weights.layouts import layout
 from tests.weights import parity
 
 
@@ -30,7 +30,7 @@ def test_parameter_counts():
 
 
 def test_names_and_shapes_are_torchvisions():
-    pairs = correspondence(shapes_of(alexnet()), spec('alexnet', 'torchvision'))
+    pairs = correspondence(shapes_of(alexnet()), layout('alexnet', 'torchvision'))
     theirs = json.loads(str(parity.fixture('alexnet')['state_dict']))
     assert {pair.theirs: list(their_shape(pair)) for pair in pairs} == theirs
 
@@ -47,11 +47,6 @@ def test_equals_torchvision_at_the_native_size():
 @pytest.mark.slow
 def test_round_trip():
     parity.check_round_trip('alexnet')
-
-
-def test_other_sources_are_refused():
-    with pytest.raises(ValueError, match="no weights of 'alexnet' from 'timm': there are 'alexnet' from 'torchvision'"):
-        spec('alexnet', 'timm')
 
 
 def test_zfnet_is_the_papers_figure_3():

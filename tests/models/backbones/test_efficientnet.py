@@ -14,9 +14,7 @@ from jaxcv.models.backbones import efficientnet_lite, tf_efficientnet
 from jaxcv.models.backbones.efficientnet import SCALINGS, compound_scaling
 from jaxcv.nn.regularization import StochasticDepth
 from jaxcv.weights.convert import correspondence
-from jaxcv.weights.efficientnet import spec
-from jaxcv.weights.efficientnet_lite import spec as lite_spec
-from jaxcv.weights.tf_efficientnet import spec as tf_spec
+from jaxcv.weights.layouts import layout
 from tests.weights import parity
 
 efficientnet = importlib.import_module('jaxcv.models.backbones.efficientnet')  # the package has a function of this name
@@ -101,28 +99,16 @@ def test_layers_of_the_lite0_package():
     """Every one of its names and shapes has its place: those of timm's, in the same order."""
     theirs = json.loads((Path(__file__).parents[2] / 'fixtures' / 'backbones' / 'lite0_state_dict.json').read_text())
     wanted = shapes_of(make('tf_efficientnet_lite0'))
-    pairs = {source: correspondence(wanted, lite_spec('tf_efficientnet_lite0', source)) for source in ('timm', 'lite0')}
+    pairs = {source: correspondence(wanted, layout('tf_efficientnet_lite0', source)) for source in ('timm', 'lite0')}
     timms = {timm.theirs: lite0.theirs for timm, lite0 in zip(pairs['timm'], pairs['lite0'], strict=True)}
     expected = [name for name in theirs if not name.endswith('num_batches_tracked')]
     in_timms_order = [name for name in parity.state_dict('tf_efficientnet_lite0') if name in timms]
     assert [timms[name] for name in in_timms_order] == expected
 
 
-def test_sources_that_would_give_other_numbers_are_refused():
-    for call, name, source, message in (
-        (lite_spec, 'efficientnet_lite0', 'lite0', 'load them into tf_efficientnet_lite0'),
-        (lite_spec, 'efficientnet_lite0', 'torchvision', "from timm and lite0, not from 'torchvision'"),
-        (spec, 'efficientnet_b5', 'timm', "from torchvision, not from 'timm'"),
-        (spec, 'efficientnet', 'timm', 'nobody publishes weights of efficientnet'),
-        (tf_spec, 'tf_efficientnet_b0', 'torchvision', "from timm, not from 'torchvision'"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            call(name, source)
-
-
 def test_timm_has_the_names_of_b0_too():
     theirs = parity.state_dict('tf_efficientnet_b0')
-    pairs = correspondence(shapes_of(make('efficientnet_b0')), spec('efficientnet_b0', 'timm'))
+    pairs = correspondence(shapes_of(make('efficientnet_b0')), layout('efficientnet_b0', 'timm'))
     assert {pair.theirs for pair in pairs} == {name for name in theirs if not name.endswith('num_batches_tracked')}
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from jaxcv.models.backbones.googlenet import googlenet
 from jaxcv.weights.convert import to_state_dict, to_variables
-from jaxcv.weights.googlenet import spec
+from jaxcv.weights.layouts import layout
 from tests.weights import parity
 
-TABLE = spec('googlenet', 'torchvision')
+TABLE = layout('googlenet', 'torchvision')
 
 
 def shapes_of(model, size=64):
@@ -89,11 +89,6 @@ def test_no_auxiliary_heads_to_ask():
             lambda variables: model.apply(variables, jnp.zeros((1, 64, 64, 3)), method='with_auxiliary'),
             shapes_of(model),
         )
-
-
-def test_other_sources_are_refused():
-    with pytest.raises(ValueError, match="no weights of 'googlenet' from 'timm'"):
-        spec('googlenet', 'timm')
 
 
 @pytest.mark.slow

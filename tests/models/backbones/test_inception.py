@@ -10,10 +10,10 @@ import pytest
 
 from jaxcv.models.backbones.inception import inception_v3
 from jaxcv.weights.convert import to_variables
-from jaxcv.weights.inception import spec
+from jaxcv.weights.layouts import layout
 from tests.weights import parity
 
-TABLE = spec('inception_v3', 'torchvision')
+TABLE = layout('inception_v3', 'torchvision')
 
 
 def shapes_of(model, size=75):
@@ -77,11 +77,6 @@ def test_auxiliary_logits_need_large_images_and_a_head():
         auxiliary(inception_v3(), 75)
     with pytest.raises(ValueError, match='make it with aux_heads=True'):
         auxiliary(inception_v3(aux_heads=False), 299)
-
-
-def test_other_sources_are_refused():
-    with pytest.raises(ValueError, match="no weights of 'inception_v3' from 'timm'"):
-        spec('inception_v3', 'timm')
 
 
 def test_strides():

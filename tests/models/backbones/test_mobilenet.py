@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from jaxcv.models.backbones import mobilenet
-from jaxcv.weights.mobilenet import spec
 from tests.weights import parity
 
 COUNTS = {'mobilenet_v1': 4_231_976, 'mobilenet_v2': 3_504_872}
@@ -54,11 +53,6 @@ def test_equals_the_published_one(name):
 def test_equals_the_published_one_at_native_size(name):
     for size in parity.sizes(name):
         parity.check(name, size=size)
-
-
-def test_other_sources_are_refused():
-    with pytest.raises(ValueError, match="mobilenet_v2 has weights from torchvision, not from 'timm'"):
-        spec('mobilenet_v2', 'timm')
 
 
 def test_channels_are_rounded_to_8_and_not_down_by_more_than_a_tenth():

@@ -14,7 +14,7 @@ from jaxcv import models, tree
 from jaxcv.models.backbones.resnet import ResNet
 from jaxcv.nn import BasicBlock, Bottleneck, StochasticDepth
 from jaxcv.weights.convert import correspondence, their_shape, to_variables
-from jaxcv.weights.resnet import spec
+from jaxcv.weights.layouts import layout
 from tests.weights import parity
 from tests.weights.seeded import seeded
 
@@ -71,10 +71,10 @@ def test_trains_as_torchvision(name, size):
     model = getattr(models, name)(num_classes=10)
     images = jnp.asarray(seeded('images', (8, *size, 3)))
     wanted = shapes_of(model)
-    pairs = correspondence(wanted, spec(name, 'torchvision'))
+    pairs = correspondence(wanted, layout(name, 'torchvision'))
     theirs = {pair.ours: pair.theirs for pair in pairs}
     state = {pair.theirs: seeded(pair.theirs, their_shape(pair)) for pair in pairs}
-    variables = to_variables(state, wanted, spec(name, 'torchvision'))
+    variables = to_variables(state, wanted, layout(name, 'torchvision'))
 
     @jax.jit
     def everything(variables):
@@ -93,12 +93,6 @@ def test_trains_as_torchvision(name, size):
     assert np.median(errors) < 1e-3
     means = {theirs[name]: jnp.linalg.norm(leaf) for name, leaf in tree.flat(updated).items() if name.endswith('/mean')}
     np.testing.assert_allclose([means[key] for key in sorted(means)], expected['running_mean_norms'], rtol=1e-4)
-
-
-@pytest.mark.parametrize(('name', 'wrong'), [('resnet18', 'keras'), ('cifar_resnet', 'torchvision')])
-def test_sources_of_weights(name, wrong):
-    with pytest.raises(ValueError, match=r"resnet18 .* torchvision and timm, not from 'keras'|weights of cifar_resnet"):
-        spec(name, wrong)
 
 
 def test_a_smaller_output_stride_gives_the_places_between():

@@ -7,7 +7,6 @@ import pytest
 
 from jaxcv.models.backbones import resnext, senet
 from jaxcv.models.backbones.resnext import group_width
-from jaxcv.weights.senet import spec
 from tests.weights import parity
 
 COUNTS = {
@@ -41,11 +40,6 @@ def test_every_variant_equals_the_published_one(name):
     for size in parity.sizes(name):
         parity.check(name, size=size)
     parity.check_round_trip(name)
-
-
-def test_torchvision_has_no_senet():
-    with pytest.raises(ValueError, match=r"seresnet50 has weights from timm, not from 'torchvision'"):
-        spec('seresnet50', 'torchvision')
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 
 from jaxcv.models.backbones import vgg
 from jaxcv.weights.convert import correspondence, their_shape, to_state_dict, to_variables
-from jaxcv.weights.vgg import spec
+from jaxcv.weights.layouts import layout
 from tests.weights import parity
 
 PARAMETERS = {
@@ -35,7 +35,7 @@ def shapes_of(model, size=32, method=None):
 def test_counts_names_and_shapes_are_torchvisions(name):
     variables = shapes_of(getattr(vgg, name)())
     assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables['params'])) == PARAMETERS[name]
-    pairs = correspondence(variables, spec(name, 'torchvision'))
+    pairs = correspondence(variables, layout(name, 'torchvision'))
     theirs = json.loads(str(parity.fixture(name)['state_dict']))
     theirs = {key: shape for key, shape in theirs.items() if not key.endswith('num_batches_tracked')}
     assert {pair.theirs: list(their_shape(pair)) for pair in pairs} == theirs
@@ -45,7 +45,7 @@ def test_stages_equal_torchvisions_and_come_back():
     """Without the dense layers, whose 124 million weights take long to make."""
     model, (height, width) = vgg.vgg11_bn(), parity.sizes('vgg11_bn')[-1]
     wanted = shapes_of(model, method='features')
-    fixture, table = parity.fixture('vgg11_bn'), spec('vgg11_bn', 'torchvision')
+    fixture, table = parity.fixture('vgg11_bn'), layout('vgg11_bn', 'torchvision')
     shapes = json.loads(str(fixture['state_dict']))
     theirs = {key: parity.seeded(key, tuple(shape)) for key, shape in shapes.items() if key.startswith('features')}
     variables = to_variables(theirs, wanted, table)
@@ -74,12 +74,6 @@ def test_equals_torchvision(name, size):
 @pytest.mark.parametrize('name', PARAMETERS)
 def test_round_trip(name):
     parity.check_round_trip(name)
-
-
-@pytest.mark.parametrize(('name', 'source'), [('vgg11', 'timm'), ('vgg12', 'torchvision')])
-def test_other_sources_are_refused(name, source):
-    with pytest.raises(ValueError, match=f"no weights of '{name}' from '{source}': there are vgg11, .* from 'torchv"):
-        spec(name, source)
 
 
 @pytest.mark.slow

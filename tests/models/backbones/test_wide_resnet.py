@@ -7,7 +7,6 @@ import pytest
 
 from jaxcv.models.backbones import wide_resnet
 from jaxcv.models.backbones.wide_resnet import WideResNet, wide_resnet28_10
-from jaxcv.weights.wide_resnet import spec
 from tests.weights import parity
 
 COUNTS = {'wide_resnet50_2': 68_883_240, 'wide_resnet101_2': 126_886_696, 'wide_resnet28_10': 36_479_194}
@@ -39,13 +38,6 @@ def test_every_variant_equals_the_published_one(name):
     for size in parity.sizes(name):
         parity.check(name, size=size)
     parity.check_round_trip(name)
-
-
-def test_sources_of_weights():
-    with pytest.raises(ValueError, match=r"from xternalz, not from 'torchvision'"):
-        spec('wide_resnet28_10', 'torchvision')
-    with pytest.raises(ValueError, match=r"from torchvision and timm, not from 'xternalz'"):
-        spec('wide_resnet50_2', 'xternalz')
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
-"""Tables of names."""
+"""Layer names translated by a table."""
 
 import pytest
 
-from jaxcv.weights.names import their_name
+from jaxcv.weights.layouts.table import their_name
 
 TABLE = (
     ('stem/conv', 'conv1'),

@@ -1,6 +1,6 @@
-"""Inception v3 as torchvision lays it out; within a module our names are its own."""
+"""The layout of torchvision's Inception v3; the names within a module are the same as ours."""
 
-from jaxcv.weights.convert import Spec
+from jaxcv.weights.layouts.table import BATCH_NORM, DENSE, Layout
 
 _BRANCHES = {
     ('5b', '5c', '5d'): 'branch1x1 branch5x5_1 branch5x5_2 branch3x3dbl_1 branch3x3dbl_2 branch3x3dbl_3 branch_pool',
@@ -11,7 +11,7 @@ _BRANCHES = {
     ('7b', '7c'): 'branch1x1 branch3x3_1 branch3x3_2a branch3x3_2b branch3x3dbl_1 branch3x3dbl_2 branch3x3dbl_3a '
     'branch3x3dbl_3b branch_pool',
 }
-_LAYERS = {
+_CONVOLUTIONS = {
     'conv1a': 'Conv2d_1a_3x3',
     'conv2a': 'Conv2d_2a_3x3',
     'conv2b': 'Conv2d_2b_3x3',
@@ -26,21 +26,17 @@ _LAYERS = {
     'aux/conv0': 'AuxLogits.conv0',
     'aux/conv1': 'AuxLogits.conv1',
 }
-_TABLE = (
-    *((f'{ours}/{part}', f'{theirs}.{part}') for ours, theirs in _LAYERS.items() for part in ('conv', 'bn')),
-    ('aux/head', 'AuxLogits.fc'),
-    ('head', 'fc'),
-)
-# The checkpoint holds the auxiliary head; a model that has none does without.
 _AUXILIARY = (
     *(f'conv{i}.conv.weight' for i in (0, 1)),
-    *(f'conv{i}.bn.{name}' for i in (0, 1) for name in ('weight', 'bias', 'running_mean', 'running_var')),
-    *(f'fc.{name}' for name in ('weight', 'bias')),
+    *(f'conv{i}.bn.{leaf}' for i in (0, 1) for leaf in BATCH_NORM),
+    *(f'fc.{leaf}' for leaf in DENSE),
 )
 
-
-def spec(name: str, source: str) -> Spec:
-    """How a source lays out a model of this family: 'inception_v3' of 'torchvision'."""
-    if (name, source) != ('inception_v3', 'torchvision'):
-        raise ValueError(f"no weights of {name!r} from {source!r}: there are 'inception_v3' from 'torchvision'")
-    return Spec(_TABLE, ignored=('num_batches_tracked', *(f'AuxLogits.{leaf}' for leaf in _AUXILIARY)))
+INCEPTION_V3 = Layout(
+    (
+        *((f'{ours}/{part}', f'{theirs}.{part}') for ours, theirs in _CONVOLUTIONS.items() for part in ('conv', 'bn')),
+        ('aux/head', 'AuxLogits.fc'),
+        ('head', 'fc'),
+    ),
+    ignored=tuple(f'AuxLogits.{leaf}' for leaf in _AUXILIARY),
+)
