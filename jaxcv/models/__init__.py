@@ -20,16 +20,7 @@ from jaxcv.models.backbones.efficientnet import (
     efficientnet_b5,
     efficientnet_b6,
     efficientnet_b7,
-)
-from jaxcv.models.backbones.efficientnet_lite import efficientnet_lite0, tf_efficientnet_lite0
-from jaxcv.models.backbones.googlenet import googlenet
-from jaxcv.models.backbones.inception import inception_v3
-from jaxcv.models.backbones.linear import linear_classifier
-from jaxcv.models.backbones.mobilenet import mobilenet_v1, mobilenet_v2
-from jaxcv.models.backbones.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
-from jaxcv.models.backbones.resnext import resnext50_32x4d, resnext101_32x8d, resnext101_64x4d
-from jaxcv.models.backbones.senet import seresnet50, seresnext50_32x4d
-from jaxcv.models.backbones.tf_efficientnet import (
+    efficientnet_lite0,
     tf_efficientnet_b0,
     tf_efficientnet_b1,
     tf_efficientnet_b2,
@@ -38,9 +29,28 @@ from jaxcv.models.backbones.tf_efficientnet import (
     tf_efficientnet_b5,
     tf_efficientnet_b6,
     tf_efficientnet_b7,
+    tf_efficientnet_lite0,
+)
+from jaxcv.models.backbones.googlenet import googlenet
+from jaxcv.models.backbones.inception import inception_v3
+from jaxcv.models.backbones.linear import linear_classifier
+from jaxcv.models.backbones.mobilenet import mobilenet_v1, mobilenet_v2
+from jaxcv.models.backbones.resnet import (
+    resnet18,
+    resnet34,
+    resnet50,
+    resnet101,
+    resnet152,
+    resnext50_32x4d,
+    resnext101_32x8d,
+    resnext101_64x4d,
+    seresnet50,
+    seresnext50_32x4d,
+    wide_resnet50_2,
+    wide_resnet101_2,
 )
 from jaxcv.models.backbones.vgg import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
-from jaxcv.models.backbones.wide_resnet import wide_resnet28_10, wide_resnet50_2, wide_resnet101_2
+from jaxcv.models.backbones.wide_resnet import wide_resnet28_10
 from jaxcv.models.strides import Stage as Stage
 from jaxcv.models.strides import stages as stages
 

@@ -98,16 +98,16 @@ class AlexNet(nn.Module):
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the outputs of 'stem' (the first convolution) and, after each pooling, of 'stage1' to 'stage3'."""
         layers, features = self.layers, self.layers.features
-        conv = functools.partial(_conv_relu, kernel_init=layers.kernel_init, dtype=self.dtype)
+        conv = functools.partial(Conv, use_bias=True, kernel_init=layers.kernel_init, dtype=self.dtype)
         max_pool = functools.partial(pool, window=3, ceil_mode=layers.response_norm)
         norm = local_response_norm if layers.response_norm else lambda x: x
         _, pool1, _, pool2, pool3 = self._steps()
-        stem = conv(images, 'conv1', features[0], layers.kernel_size, strides=layers.strides, padding=layers.padding)
+        stem = nn.relu(conv(features[0], layers.kernel_size, layers.strides, layers.padding, name='conv1')(images))
         stage1 = norm(max_pool(stem, pool1))
-        x = conv(stage1, 'conv2', features[1], 5, strides=layers.second_strides, padding=layers.second_padding)
+        x = nn.relu(conv(features[1], 5, layers.second_strides, layers.second_padding, name='conv2')(stage1))
         x = stage2 = norm(max_pool(x, pool2))
         for i in (3, 4, 5):
-            x = conv(x, f'conv{i}', features[i - 1], 3, dilation=pool2.dilation_after)
+            x = nn.relu(conv(features[i - 1], 3, dilation=pool2.dilation_after, name=f'conv{i}')(x))
         return {'stem': stem, 'stage1': stage1, 'stage2': stage2, 'stage3': max_pool(x, pool3)}
 
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n classes']:
@@ -124,33 +124,6 @@ class AlexNet(nn.Module):
     def _steps(self) -> list[Step]:
         """Return the steps of the first convolution, its pooling, the second one, its pooling and the last pooling."""
         return steps((self.layers.strides, 2, self.layers.second_strides, 2, 2), self.output_stride)
-
-
-def _conv_relu(
-    x: Array,
-    name: str,
-    features: int,
-    kernel_size: int,
-    *,
-    strides: int = 1,
-    padding: int | None = None,
-    dilation: int = 1,
-    kernel_init: nn.initializers.Initializer,
-    dtype: DTypeLike,
-) -> Array:
-    """Convolve and rectify; called inside a compact method, whose module gets the layer."""
-    conv = Conv(
-        features,
-        kernel_size,
-        strides,
-        padding,
-        dilation,
-        use_bias=True,
-        kernel_init=kernel_init,
-        dtype=dtype,
-        name=name,
-    )
-    return nn.relu(conv(x))
 
 
 def network(
@@ -190,26 +163,22 @@ def network(
     return AlexNet(num_classes, dropout, jnp.dtype(dtype), output_stride, layers)
 
 
-@variant(network)
-def alexnet() -> Layers:
+alexnet = variant(
+    network,
+    'alexnet',
+    KRIZHEVSKY,
     """AlexNet: 5 convolutions and 3 dense layers; torchvision's, 61,100,840 parameters.
 
-    The convolutions have 64, 192, 384, 256 and 256 filters; stages 'stem' to 'stage3' are at strides 4, 8, 16, 32.
-    Dropout is before each of the first two dense layers. Krizhevsky 2014, One weird trick for parallelizing
-    convolutional neural networks (https://arxiv.org/abs/1404.5997), after Krizhevsky et al. 2012, ImageNet
-    classification with deep convolutional neural networks.
-    """
-    return KRIZHEVSKY
+Stages 'stem' to 'stage3' are at strides 4, 8, 16, 32. Krizhevsky 2014, One weird trick for parallelizing convolutional
+neural networks (https://arxiv.org/abs/1404.5997), after Krizhevsky et al. 2012, ImageNet classification with deep
+convolutional neural networks.""",
+)
+zfnet = variant(
+    network,
+    'zfnet',
+    ZEILER_FERGUS,
+    """ZFNet: AlexNet with 7x7 filters at stride 2 first, not 11x11 at 4; the paper's figure 3, 62,357,608 parameters.
 
-
-@variant(network)
-def zfnet() -> Layers:
-    """ZFNet: AlexNet with 7x7 filters at stride 2 first, not 11x11 at 4; the paper's, 62,357,608 parameters.
-
-    The paper's figure 3: 96 filters 7x7, 256 filters 5x5 at stride 2, 384, 384 and 256 filters 3x3; poolings 3x3 at
-    stride 2 that round up, as Caffe's; the first two are followed by response normalization. Features of a 224 x 224
-    image have 110, 55, 26, 13 and 6 rows; stages 'stem' to 'stage3' are at strides 2, 4, 16, 32. Dropout is after each
-    of the first two dense layers. Zeiler and Fergus 2013, Visualizing and understanding convolutional networks
-    (https://arxiv.org/abs/1311.2901).
-    """
-    return ZEILER_FERGUS
+Stages 'stem' to 'stage3' are at strides 2, 4, 16, 32; features of a 224 x 224 image have 110, 55, 26, 13 and 6 rows.
+Zeiler and Fergus 2013, Visualizing and understanding convolutional networks (https://arxiv.org/abs/1311.2901).""",
+)

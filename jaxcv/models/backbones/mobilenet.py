@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.models.backbones.stage import BlockStage
 from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, steps
 from jaxcv.models.variants import variant
 from jaxcv.nn.conv_norm import ConvNorm, Padding
@@ -77,45 +78,6 @@ def round_channels(channels: float, *, divisor: int = 8) -> int:
     return rounded if rounded >= 0.9 * channels else rounded + divisor
 
 
-class MobileStage(nn.Module):
-    """The blocks of one stage."""
-
-    places: Sequence[Place]
-    rates: Sequence[float]
-    squeeze_ratio: float
-    activation: Callable[[Array], Array]
-    padding: Padding
-    epsilon: float
-    momentum: float
-    dtype: DTypeLike
-
-    @nn.compact
-    def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
-        """Apply the blocks in turn."""
-        for place, rate in zip(self.places, self.rates, strict=True):
-            make: Callable[..., nn.Module] = DepthwiseSeparableConv
-            if place.row.expansion is not None:
-                make = functools.partial(
-                    InvertedResidual,
-                    expansion=place.row.expansion,
-                    squeeze_ratio=self.squeeze_ratio,
-                    stochastic_depth=rate,
-                )
-            x = make(
-                features=place.row.features,
-                kernel_size=place.row.kernel_size,
-                strides=place.strides,
-                dilation=place.dilation,
-                activation=self.activation,
-                padding=self.padding,
-                epsilon=self.epsilon,
-                momentum=self.momentum,
-                dtype=self.dtype,
-                name=place.block,
-            )(x, train=train)
-        return x
-
-
 NORMAL_HEAD = nn.initializers.normal(0.01)
 UNIFORM_HEAD = nn.initializers.variance_scaling(1 / 3, 'fan_out', 'uniform')
 
@@ -166,23 +128,36 @@ class MobileNet(nn.Module):
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the outputs of 'stage1' to 'stage5' by name."""
         x = self._layer(self.stem_features, strides=2, name='stem')(images, train=train)
+        conventions = {
+            'activation': self.activation,
+            'padding': self.padding,
+            'epsilon': self.epsilon,
+            'momentum': self.momentum,
+            'dtype': self.dtype,
+        }
         everything = list(places(self.rows, self.output_stride))
-        # As in torchvision: the rate rises linearly with the depth, from 0 at the first block.
-        rates = [self.stochastic_depth * i / len(everything) for i in range(len(everything))]
+        blocks: dict[str, list[tuple[str, Callable[..., nn.Module]]]] = {}
+        for i, place in enumerate(everything):
+            options = {
+                'features': place.row.features,
+                'kernel_size': place.row.kernel_size,
+                'strides': place.strides,
+                'dilation': place.dilation,
+            }
+            make: Callable[..., nn.Module] = DepthwiseSeparableConv
+            if place.row.expansion is not None:
+                make = functools.partial(
+                    InvertedResidual,
+                    expansion=place.row.expansion,
+                    squeeze_ratio=self.squeeze_ratio,
+                    # As in torchvision: the rate rises linearly with the depth, from 0 at the first block.
+                    stochastic_depth=self.stochastic_depth * i / len(everything),
+                )
+            block = functools.partial(make, **options, **conventions)
+            blocks.setdefault(place.stage, []).append((place.block, block))
         stages = {}
-        for stage in dict.fromkeys(place.stage for place in everything):
-            inside = [i for i, place in enumerate(everything) if place.stage == stage]
-            x = stages[stage] = MobileStage(
-                places=tuple(everything[i] for i in inside),
-                rates=tuple(rates[i] for i in inside),
-                squeeze_ratio=self.squeeze_ratio,
-                activation=self.activation,
-                padding=self.padding,
-                epsilon=self.epsilon,
-                momentum=self.momentum,
-                dtype=self.dtype,
-                name=stage,
-            )(x, train=train)
+        for stage, inside in blocks.items():
+            x = stages[stage] = BlockStage(inside, name=stage)(x, train=train)
         return stages
 
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n classes']:
@@ -277,22 +252,21 @@ def mobilenet(
     )
 
 
-@variant(mobilenet, dropout=0.001)
-def mobilenet_v1() -> Table:
+mobilenet_v1 = variant(
+    mobilenet,
+    'mobilenet_v1',
+    Table(V1_ROWS, top_features=0),
     """MobileNet: 13 depthwise separable convolutions; the paper's, 4,231,976 parameters.
 
-    Equal to timm's mobilenetv1_100: ReLU6 as in the authors' code, symmetric padding, epsilon 1e-5. The stages have 64,
-    128, 256, 512 and 1024 channels. Howard et al. 2017, MobileNets: efficient convolutional neural networks for mobile
-    vision applications (https://arxiv.org/abs/1704.04861).
-    """
-    return Table(V1_ROWS, 0)
-
-
-@variant(mobilenet)
-def mobilenet_v2() -> Table:
+Equal to timm's mobilenetv1_100: ReLU6 as in the authors' code, symmetric padding, epsilon 1e-5. Howard et al. 2017,
+MobileNets: efficient convolutional neural networks for mobile vision applications (https://arxiv.org/abs/1704.04861).""",
+    dropout=0.001,
+)
+mobilenet_v2 = variant(
+    mobilenet,
+    'mobilenet_v2',
+    Table(V2_ROWS, top_features=1280),
     """MobileNetV2: 17 inverted residuals; torchvision's, 3,504,872 parameters.
 
-    The stages have 16, 24, 32, 96 and 320 channels. Sandler et al. 2018, MobileNetV2: inverted residuals and linear
-    bottlenecks (https://arxiv.org/abs/1801.04381).
-    """
-    return Table(V2_ROWS, 1280)
+Sandler et al. 2018, MobileNetV2: inverted residuals and linear bottlenecks (https://arxiv.org/abs/1801.04381).""",
+)

@@ -1,10 +1,15 @@
-"""Residual networks (He et al. 2016, https://arxiv.org/abs/1512.03385).
+"""Residual networks (He et al. 2016, https://arxiv.org/abs/1512.03385) and their successors.
 
 ResNet-18 to -152 equal torchvision's: symmetric padding, the bottleneck's stride on its 3x3, batch norm with epsilon
-1e-5 and momentum 0.9. The same module makes the networks for small images (`cifar_resnet`), ResNeXts, SENets and wide
-ResNets.
+1e-5 and momentum 0.9. ResNeXts (Xie et al. 2017, https://arxiv.org/abs/1611.05431)
+group the 3x3 convolutions: `32x4d` stands for 32 groups (the cardinality) of 4 channels in the first stage, and twice
+as many channels in each later one. Wide ResNets (Zagoruyko and Komodakis 2016, https://arxiv.org/abs/1605.07146) have
+twice the channels in them. SENets (Hu et al. 2018, https://arxiv.org/abs/1709.01507; equal to timm's) weigh the
+channels of each block's branch by squeeze-and-excitation, squeezed to a sixteenth.
 """
 
+import functools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,6 +17,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.models.backbones.stage import BlockStage
 from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, steps
 from jaxcv.models.variants import variant
 from jaxcv.nn.conv import Conv
@@ -20,43 +26,6 @@ from jaxcv.nn.pool import max_pool
 from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.nn.residual import BasicBlock, Bottleneck, Shortcut
 from jaxcv.types import Array, Float, Images
-
-
-class ResidualStage(nn.Module):
-    """A row of residual blocks, one for each rate of stochastic depth; the first one strides or dilates."""
-
-    block: type[BasicBlock] | type[Bottleneck]
-    stochastic_depths: Sequence[float]
-    features: int
-    inner_features: int | None
-    groups: int
-    strides: int
-    dilation: int
-    first_dilation: int
-    squeeze_reduction: int | None
-    shortcut: Shortcut
-    zero_init_residual: bool
-    dtype: DTypeLike
-
-    @nn.compact
-    def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
-        """Apply the blocks in turn."""
-        for i, stochastic_depth in enumerate(self.stochastic_depths):
-            x = self.block(
-                features=self.features,
-                inner_features=self.inner_features,
-                groups=self.groups,
-                strides=self.strides if i == 0 else 1,
-                dilation=self.dilation,
-                first_dilation=self.first_dilation if i == 0 else None,
-                squeeze_reduction=self.squeeze_reduction,
-                shortcut=self.shortcut,
-                zero_init_residual=self.zero_init_residual,
-                stochastic_depth=stochastic_depth,
-                dtype=self.dtype,
-                name=f'block{i + 1}',
-            )(x, train=train)
-        return x
 
 
 class Stem(nn.Module):
@@ -127,26 +96,30 @@ class ResNet(nn.Module):
         stages = {'stem': x}
         if not self.small_images:
             x = max_pool(x, window=3, strides=2, padding=1)
-        # Huang et al. 2016: the rate rises linearly with the depth, up to the last block's.
-        blocks, done = sum(self.depths), 0
+        block = functools.partial(
+            self.block,
+            groups=self.groups,
+            squeeze_reduction=self.squeeze_reduction,
+            shortcut=self.shortcut,
+            zero_init_residual=self.zero_init_residual,
+            dtype=self.dtype,
+        )
+        done, in_all = 0, sum(self.depths)
         for i, (depth, step) in enumerate(zip(self.depths, (Step(1, 1, 1), *self._steps()[2:]), strict=True)):
-            rates = tuple(self.stochastic_depth * (done + j) / blocks for j in range(1, depth + 1))
-            done += depth
-            x = stages[f'stage{i + 1}'] = ResidualStage(
-                block=self.block,
-                stochastic_depths=rates,
-                features=self.width * 2**i,
-                inner_features=self.inner_width and self.inner_width * 2**i,
-                groups=self.groups,
-                strides=step.strides,
-                dilation=step.dilation_after,
-                first_dilation=step.dilation_after if self.dilate_first else step.dilation,
-                squeeze_reduction=self.squeeze_reduction,
-                shortcut=self.shortcut,
-                zero_init_residual=self.zero_init_residual,
-                dtype=self.dtype,
-                name=f'stage{i + 1}',
-            )(x, train=train)
+            blocks = []
+            for j in range(depth):
+                done += 1
+                options = {
+                    'features': self.width * 2**i,
+                    'inner_features': self.inner_width and self.inner_width * 2**i,
+                    'strides': step.strides if j == 0 else 1,
+                    'dilation': step.dilation_after,
+                    'first_dilation': step.dilation if j == 0 and not self.dilate_first else None,
+                    # Huang et al. 2016: the rate rises linearly with the depth, up to the last block's.
+                    'stochastic_depth': self.stochastic_depth * done / in_all,
+                }
+                blocks.append((f'block{j + 1}', functools.partial(block, **options)))
+            x = stages[f'stage{i + 1}'] = BlockStage(blocks, name=f'stage{i + 1}')(x, train=train)
         return stages
 
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n classes']:
@@ -228,31 +201,86 @@ def resnet(
     )
 
 
-@variant(resnet)
-def resnet18() -> Blocks:
-    """ResNet-18: basic blocks, 2 in each of 4 stages; torchvision's, 11,689,512 parameters."""
-    return Blocks(BasicBlock, (2, 2, 2, 2))
+resnet18 = variant(
+    resnet, 'resnet18', Blocks(BasicBlock, (2, 2, 2, 2)), "ResNet-18; torchvision's, 11,689,512 parameters."
+)
+resnet34 = variant(
+    resnet, 'resnet34', Blocks(BasicBlock, (3, 4, 6, 3)), "ResNet-34; torchvision's, 21,797,672 parameters."
+)
+
+bottlenecks = functools.partial(Blocks, Bottleneck)
+DEPTHS_50, DEPTHS_101, DEPTHS_152 = (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
+
+resnet50 = variant(resnet, 'resnet50', bottlenecks(DEPTHS_50), "ResNet-50; torchvision's, 25,557,032 parameters.")
+resnet101 = variant(resnet, 'resnet101', bottlenecks(DEPTHS_101), "ResNet-101; torchvision's, 44,549,160 parameters.")
+resnet152 = variant(resnet, 'resnet152', bottlenecks(DEPTHS_152), "ResNet-152; torchvision's, 60,192,808 parameters.")
+resnext50_32x4d = variant(
+    resnet,
+    'resnext50_32x4d',
+    bottlenecks(DEPTHS_50, groups=32, inner_width=32 * 4),
+    "ResNeXt-50 of 32 groups of 4 channels; torchvision's, 25,028,904 parameters.",
+)
+resnext101_32x8d = variant(
+    resnet,
+    'resnext101_32x8d',
+    bottlenecks(DEPTHS_101, groups=32, inner_width=32 * 8),
+    "ResNeXt-101 of 32 groups of 8 channels; torchvision's, 88,791,336 parameters.",
+)
+resnext101_64x4d = variant(
+    resnet,
+    'resnext101_64x4d',
+    bottlenecks(DEPTHS_101, groups=64, inner_width=64 * 4),
+    "ResNeXt-101 of 64 groups of 4 channels; torchvision's, 83,455,272 parameters.",
+)
+wide_resnet50_2 = variant(
+    resnet,
+    'wide_resnet50_2',
+    bottlenecks(DEPTHS_50, inner_width=2 * 64),
+    "ResNet-50 with twice the channels in each 3x3; torchvision's, 68,883,240 parameters.",
+)
+wide_resnet101_2 = variant(
+    resnet,
+    'wide_resnet101_2',
+    bottlenecks(DEPTHS_101, inner_width=2 * 64),
+    "ResNet-101 with twice the channels in each 3x3; torchvision's, 126,886,696 parameters.",
+)
+seresnet50 = variant(
+    resnet,
+    'seresnet50',
+    bottlenecks(DEPTHS_50, squeeze_reduction=16),
+    "ResNet-50 with squeeze-and-excitation; timm's, 28,088,024 parameters.",
+)
+seresnext50_32x4d = variant(
+    resnet,
+    'seresnext50_32x4d',
+    bottlenecks(DEPTHS_50, groups=32, inner_width=32 * 4, squeeze_reduction=16),
+    "ResNeXt-50 with squeeze-and-excitation; timm's, 27,559,896 parameters.",
+)
 
 
-@variant(resnet)
-def resnet34() -> Blocks:
-    """ResNet-34: basic blocks, 3, 4, 6 and 3 in 4 stages; torchvision's, 21,797,672 parameters."""
-    return Blocks(BasicBlock, (3, 4, 6, 3))
+def group_width(*, cardinality: int, features: int = 64) -> int:
+    """Solve for the channels d of each group that cost a ResNeXt block as much as a ResNet's bottleneck.
 
+    With 4C channels outside and C inside, a bottleneck takes `4C C + 9 C^2 + C 4C = 17 C^2` multiply-adds at each place
+    (and has as many weights); G groups of d channels take `G (4C d + 9 d^2 + d 4C)`. Equal where
+    `9 d^2 + 8 C d - 17 C^2 / G = 0`, so `d = C (sqrt(16 + 153 / G) - 4) / 9`, rounded to the nearest.
 
-@variant(resnet)
-def resnet50() -> Blocks:
-    """ResNet-50: bottlenecks, 3, 4, 6 and 3 in 4 stages; torchvision's, 25,557,032 parameters."""
-    return Blocks(Bottleneck, (3, 4, 6, 3))
+    Args:
+        cardinality: number of groups, G.
+        features: channels of the bottleneck's 3x3, C.
 
+    Returns:
+        d, at least 1.
 
-@variant(resnet)
-def resnet101() -> Blocks:
-    """ResNet-101: bottlenecks, 3, 4, 23 and 3 in 4 stages; torchvision's, 44,549,160 parameters."""
-    return Blocks(Bottleneck, (3, 4, 23, 3))
+    Raises:
+        ValueError: cardinality or features is less than 1.
 
+    Example:
+        >>> [(groups, group_width(cardinality=groups)) for groups in (1, 2, 4, 8, 32)]
+        [(1, 64), (2, 40), (4, 24), (8, 14), (32, 4)]
 
-@variant(resnet)
-def resnet152() -> Blocks:
-    """ResNet-152: bottlenecks, 3, 8, 36 and 3 in 4 stages; torchvision's, 60,192,808 parameters."""
-    return Blocks(Bottleneck, (3, 8, 36, 3))
+    Xie et al. 2017, table 2 (https://arxiv.org/abs/1611.05431).
+    """
+    if cardinality < 1 or features < 1:
+        raise ValueError(f'cardinality and features are at least 1, got {cardinality} and {features}')
+    return max(1, round(features * (math.sqrt(16 + 153 / cardinality) - 4) / 9))

@@ -141,49 +141,31 @@ def vgg(
     )
 
 
-@variant(vgg)
-def vgg11() -> Convolutions:
-    """VGG-11 (A): 1, 1, 2, 2 and 2 convolutions in 5 stages; torchvision's, 132,863,336 parameters."""
-    return Convolutions((1, 1, 2, 2, 2))
-
-
-@variant(vgg)
-def vgg11_bn() -> Convolutions:
-    """VGG-11 with batch norm after each convolution; torchvision's, 132,868,840 parameters."""
-    return Convolutions((1, 1, 2, 2, 2), batch_norm=True)
-
-
-@variant(vgg)
-def vgg13() -> Convolutions:
-    """VGG-13 (B): 2, 2, 2, 2 and 2 convolutions in 5 stages; torchvision's, 133,047,848 parameters."""
-    return Convolutions((2, 2, 2, 2, 2))
-
-
-@variant(vgg)
-def vgg13_bn() -> Convolutions:
-    """VGG-13 with batch norm after each convolution; torchvision's, 133,053,736 parameters."""
-    return Convolutions((2, 2, 2, 2, 2), batch_norm=True)
-
-
-@variant(vgg)
-def vgg16() -> Convolutions:
-    """VGG-16 (D): 2, 2, 3, 3 and 3 convolutions in 5 stages; torchvision's, 138,357,544 parameters."""
-    return Convolutions((2, 2, 3, 3, 3))
-
-
-@variant(vgg)
-def vgg16_bn() -> Convolutions:
-    """VGG-16 with batch norm after each convolution; torchvision's, 138,365,992 parameters."""
-    return Convolutions((2, 2, 3, 3, 3), batch_norm=True)
-
-
-@variant(vgg)
-def vgg19() -> Convolutions:
-    """VGG-19 (E): 2, 2, 4, 4 and 4 convolutions in 5 stages; torchvision's, 143,667,240 parameters."""
-    return Convolutions((2, 2, 4, 4, 4))
-
-
-@variant(vgg)
-def vgg19_bn() -> Convolutions:
-    """VGG-19 with batch norm after each convolution; torchvision's, 143,678,248 parameters."""
-    return Convolutions((2, 2, 4, 4, 4), batch_norm=True)
+vgg11 = variant(vgg, 'vgg11', Convolutions((1, 1, 2, 2, 2)), "VGG-11 (A); torchvision's, 132,863,336 parameters.")
+vgg11_bn = variant(
+    vgg,
+    'vgg11_bn',
+    Convolutions((1, 1, 2, 2, 2), True),
+    "VGG-11 with batch norm; torchvision's, 132,868,840 parameters.",
+)
+vgg13 = variant(vgg, 'vgg13', Convolutions((2, 2, 2, 2, 2)), "VGG-13 (B); torchvision's, 133,047,848 parameters.")
+vgg13_bn = variant(
+    vgg,
+    'vgg13_bn',
+    Convolutions((2, 2, 2, 2, 2), True),
+    "VGG-13 with batch norm; torchvision's, 133,053,736 parameters.",
+)
+vgg16 = variant(vgg, 'vgg16', Convolutions((2, 2, 3, 3, 3)), "VGG-16 (D); torchvision's, 138,357,544 parameters.")
+vgg16_bn = variant(
+    vgg,
+    'vgg16_bn',
+    Convolutions((2, 2, 3, 3, 3), True),
+    "VGG-16 with batch norm; torchvision's, 138,365,992 parameters.",
+)
+vgg19 = variant(vgg, 'vgg19', Convolutions((2, 2, 4, 4, 4)), "VGG-19 (E); torchvision's, 143,667,240 parameters.")
+vgg19_bn = variant(
+    vgg,
+    'vgg19_bn',
+    Convolutions((2, 2, 4, 4, 4), True),
+    "VGG-19 with batch norm; torchvision's, 143,678,248 parameters.",
+)

@@ -1,58 +1,22 @@
-"""Wide residual networks (Zagoruyko and Komodakis 2016, https://arxiv.org/abs/1605.07146): more channels, less depth.
+"""Wide residual networks (Zagoruyko and Komodakis 2016, https://arxiv.org/abs/1605.07146) for small images: WRN-28-10.
 
-For large images, ResNets with twice the channels in their 3x3 convolutions, equal to torchvision's; for small ones the
-paper's WRN-28-10, of pre-activated blocks.
+Pre-activated blocks, of more channels and less depth. Those for large images are in `resnet.py`.
 """
 
+import functools
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.backbones.resnet import Blocks, resnet
+from jaxcv.models.backbones.stage import BlockStage
 from jaxcv.models.strides import Stage, declared, steps
-from jaxcv.models.variants import variant
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.nn.regularization import check_rate
-from jaxcv.nn.residual import Bottleneck, PreActivationBlock
+from jaxcv.nn.residual import PreActivationBlock
 from jaxcv.types import Array, Float, Images
-
-
-@variant(resnet)
-def wide_resnet50_2() -> Blocks:
-    """ResNet-50 with twice the channels in each block's 3x3; torchvision's, 68,883,240 parameters."""
-    return Blocks(Bottleneck, (3, 4, 6, 3), inner_width=2 * 64)
-
-
-@variant(resnet)
-def wide_resnet101_2() -> Blocks:
-    """ResNet-101 with twice the channels in each block's 3x3; torchvision's, 126,886,696 parameters."""
-    return Blocks(Bottleneck, (3, 4, 23, 3), inner_width=2 * 64)
-
-
-class WideStage(nn.Module):
-    """A row of pre-activated blocks; the first one strides."""
-
-    depth: int
-    features: int
-    strides: int
-    dropout: float
-    dtype: DTypeLike
-
-    @nn.compact
-    def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
-        """Apply the blocks in turn."""
-        for i in range(self.depth):
-            x = PreActivationBlock(
-                features=self.features,
-                strides=self.strides if i == 0 else 1,
-                dropout=self.dropout,
-                dtype=self.dtype,
-                name=f'block{i + 1}',
-            )(x, train=train)
-        return x
 
 
 class WideResNet(nn.Module):
@@ -88,14 +52,12 @@ class WideResNet(nn.Module):
         x = Conv(16, dtype=self.dtype, name='stem')(images)
         stages = {'stem': x}
         for i, depth in enumerate(self.depths):
-            x = stages[f'stage{i + 1}'] = WideStage(
-                depth=depth,
-                features=self.width * 2**i,
-                strides=1 if i == 0 else 2,
-                dropout=self.dropout,
-                dtype=self.dtype,
-                name=f'stage{i + 1}',
-            )(x, train=train)
+            block = functools.partial(
+                PreActivationBlock, features=self.width * 2**i, dropout=self.dropout, dtype=self.dtype
+            )
+            first = functools.partial(block, strides=1 if i == 0 else 2)
+            blocks = [('block1', first), *((f'block{j + 1}', block) for j in range(1, depth))]
+            x = stages[f'stage{i + 1}'] = BlockStage(blocks, name=f'stage{i + 1}')(x, train=train)
         return stages
 
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n classes']:

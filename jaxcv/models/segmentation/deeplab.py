@@ -307,16 +307,15 @@ def deeplabv3_resnet(
     )
 
 
-@variant(deeplabv3_resnet)
-def deeplabv3_resnet50() -> Callable[..., ResNet]:
-    """DeepLab v3 on a ResNet-50: torchvision's, 42,004,074 parameters with aux_head."""
-    return resnet50
-
-
-@variant(deeplabv3_resnet)
-def deeplabv3_resnet101() -> Callable[..., ResNet]:
-    """DeepLab v3 on a ResNet-101: torchvision's, 60,996,202 parameters with aux_head."""
-    return resnet101
+deeplabv3_resnet50 = variant(
+    deeplabv3_resnet, 'deeplabv3_resnet50', resnet50, 'DeepLab v3 on a ResNet-50: 42,004,074 parameters with aux_head.'
+)
+deeplabv3_resnet101 = variant(
+    deeplabv3_resnet,
+    'deeplabv3_resnet101',
+    resnet101,
+    'DeepLab v3 on a ResNet-101: 60,996,202 parameters with aux_head.',
+)
 
 
 def deeplabv3_resnet34(*, num_classes: int = 1, dropout: float = 0.5, dtype: DTypeLike = jnp.float32) -> BackboneHead:

@@ -134,26 +134,17 @@ def fcn(
     return FCN(backbone, num_classes, finest, hidden_features, dropout, jnp.dtype(dtype))
 
 
-@variant(fcn)
-def fcn32s() -> int:
+fcn32s = variant(
+    fcn,
+    'fcn32s',
+    32,
     """FCN-32s: the backbone's last stage, scored by a 1x1 convolution and upsampled bilinearly.
 
-    On VGG-16 with 4,096 hidden features it is the paper's, of 134,346,581 parameters; the paper pads the images by 100
-    pixels instead of the 7x7 convolution.
-    """
-    return 32
-
-
-@variant(fcn)
-def fcn16s() -> int:
-    """FCN-16s: the last stage's scores, upsampled twice, plus those of the stage at stride 16."""
-    return 16
-
-
-@variant(fcn)
-def fcn8s() -> int:
-    """FCN-8s: the scores at stride 32, upsampled and summed with those at 16, and again with those at 8."""
-    return 8
+On VGG-16 with 4,096 hidden features it is the paper's, of 134,346,581 parameters; the paper pads the images by 100
+pixels instead of the 7x7 convolution.""",
+)
+fcn16s = variant(fcn, 'fcn16s', 16, "FCN-16s: the last stage's scores, upsampled twice, plus those at stride 16.")
+fcn8s = variant(fcn, 'fcn8s', 8, 'FCN-8s: scores at stride 32, upsampled and summed with those at 16, and again at 8.')
 
 
 def fcn_resnet(
@@ -199,13 +190,9 @@ def fcn_resnet(
     return BackboneHead(backbone(output_stride=8, dtype=dtype), head, auxiliary if aux_head else None)
 
 
-@variant(fcn_resnet)
-def fcn_resnet50() -> Callable[..., ResNet]:
-    """FCN on a ResNet-50: torchvision's, 32,957,013 parameters, 35,322,218 with aux_head."""
-    return resnet50
-
-
-@variant(fcn_resnet)
-def fcn_resnet101() -> Callable[..., ResNet]:
-    """FCN on a ResNet-101: torchvision's, 51,949,141 parameters, 54,314,346 with aux_head."""
-    return resnet101
+fcn_resnet50 = variant(
+    fcn_resnet, 'fcn_resnet50', resnet50, 'FCN on a ResNet-50: 32,957,013 parameters, 35,322,218 with aux_head.'
+)
+fcn_resnet101 = variant(
+    fcn_resnet, 'fcn_resnet101', resnet101, 'FCN on a ResNet-101: 51,949,141 parameters, 54,314,346 with aux_head.'
+)

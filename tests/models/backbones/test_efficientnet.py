@@ -1,6 +1,5 @@
 """EfficientNets against torchvision's and timm's outputs, and compound scaling against the published values."""
 
-import importlib
 import json
 from pathlib import Path
 
@@ -10,15 +9,12 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxcv.models.backbones import efficientnet_lite, tf_efficientnet
+from jaxcv import models
 from jaxcv.models.backbones.efficientnet import SCALINGS, compound_scaling
 from jaxcv.nn.regularization import StochasticDepth
 from jaxcv.weights.convert import correspondence
 from jaxcv.weights.layouts import layout
 from tests.weights import parity
-
-efficientnet = importlib.import_module('jaxcv.models.backbones.efficientnet')  # the package has a function of this name
-
 
 COUNTS = {
     'b0': 5_288_548,
@@ -30,7 +26,6 @@ COUNTS = {
     'b6': 43_040_704,
     'b7': 66_347_960,
 }
-MODULES = (efficientnet, tf_efficientnet, efficientnet_lite)
 NAMES = [
     *(f'efficientnet_{size}' for size in COUNTS),
     *(f'tf_efficientnet_{size}' for size in COUNTS),
@@ -40,7 +35,7 @@ NAMES = [
 
 
 def make(name, **options):
-    return next(getattr(module, name) for module in MODULES if name in vars(module))(**options)
+    return getattr(models, name)(**options)
 
 
 def shapes_of(model):
@@ -68,13 +63,11 @@ def test_scaling_doubles_the_operations():
 
 
 def test_scales_from_phi_or_by_hand():
-    assert efficientnet.efficientnet() == efficientnet.efficientnet_b0()
-    assert (
-        efficientnet.efficientnet(width=1.2, depth=1.4, resolution=300, dropout=0.3) == efficientnet.efficientnet_b3()
-    )
-    one = efficientnet.efficientnet(phi=1)
+    assert models.efficientnet() == models.efficientnet_b0()
+    assert models.efficientnet(width=1.2, depth=1.4, resolution=300, dropout=0.3) == models.efficientnet_b3()
+    one = models.efficientnet(phi=1)
     assert one.resolution == 258
-    assert one.rows == efficientnet.efficientnet_b2().rows
+    assert one.rows == models.efficientnet_b2().rows
 
 
 def test_equals_torchvision():
@@ -114,7 +107,7 @@ def test_timm_has_the_names_of_b0_too():
 
 def test_trains_in_bfloat16_with_one_image_and_traces_once():
     """Gradient under jit with everything that drops, on one image, twice."""
-    model = efficientnet.efficientnet(width=0.1, num_classes=3, stochastic_depth=0.5, dtype='bfloat16')
+    model = models.efficientnet(width=0.1, num_classes=3, stochastic_depth=0.5, dtype='bfloat16')
     model = model.clone(rows=model.rows[:2])  # the rest is more of the same, and compiles for long
     images = jax.random.normal(jax.random.key(0), (1, 20, 13, 3))
     leaves, tree = jax.tree.flatten(jax.eval_shape(model.init, jax.random.key(0), images))
@@ -152,7 +145,7 @@ def test_stochastic_depth_rises_from_the_first_block():
         return method(*args, **kwargs)
 
     with nn.intercept_methods(record):
-        shapes_of(efficientnet.efficientnet_b0(stochastic_depth=0.32))
+        shapes_of(models.efficientnet_b0(stochastic_depth=0.32))
     # Of the 16 blocks, those that change nothing in shape; the third is the first of them.
     assert rates['stage2/block2_2/drop'] == pytest.approx(0.02 * 2)
     assert rates['stage5/block6_4/drop'] == pytest.approx(0.02 * 14)

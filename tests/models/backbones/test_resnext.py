@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcv.models.backbones import resnext, senet
-from jaxcv.models.backbones.resnext import group_width
+from jaxcv import models
+from jaxcv.models.backbones.resnet import group_width
 from tests.weights import parity
 
 COUNTS = {
@@ -19,7 +19,7 @@ COUNTS = {
 
 
 def make(name, **options):
-    return getattr(resnext if name in resnext.__dict__ else senet, name)(**options)
+    return getattr(models, name)(**options)
 
 
 @pytest.mark.parametrize('name', COUNTS)
@@ -45,7 +45,7 @@ def test_every_variant_equals_the_published_one(name):
 @pytest.mark.slow
 def test_trains_in_bfloat16_with_one_image_and_traces_once():
     """Gradient under jit with everything that drops, on one image, twice."""
-    model = senet.seresnext50_32x4d(num_classes=3, dtype='bfloat16', dropout=0.5, stochastic_depth=0.5)
+    model = models.seresnext50_32x4d(num_classes=3, dtype='bfloat16', dropout=0.5, stochastic_depth=0.5)
     model = model.clone(depths=(1, 1, 1, 1), width=8, inner_width=32)
     images = jax.random.normal(jax.random.key(0), (1, 40, 33, 3))
     variables = jax.jit(model.init)(jax.random.key(1), images)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcv.models.backbones import wide_resnet
+from jaxcv import models
 from jaxcv.models.backbones.wide_resnet import WideResNet, wide_resnet28_10
 from tests.weights import parity
 
@@ -18,7 +18,7 @@ def shapes_of(model):
 
 @pytest.mark.parametrize('name', COUNTS)
 def test_parameter_counts(name):
-    shapes = shapes_of(getattr(wide_resnet, name)())
+    shapes = shapes_of(getattr(models, name)())
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes['params'])) == COUNTS[name]
 
 
