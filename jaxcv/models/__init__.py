@@ -1,10 +1,9 @@
-"""Models, one file a family, under torchvision's names (timm's where it has none). What is listed here is what a
-config's model may name.
+"""Models under torchvision's names (timm's where it has none); a config's model may name those that are listed here.
 
 Each function returns a Linen module. `model.init(key, images)` gives its variables, and
 `model.apply(variables, images, train=False)` its float32 logits; `method='features'` gives the named stages instead.
-With `train=True` pass `mutable=['batch_stats']`. `jaxcv.weights` has the published weights. `stages(model)` says which
-stages there are; it can be called, but makes no model, so that no config may name it.
+With `train=True` pass `mutable=['batch_stats']`. `jaxcv.weights` has the published weights. `stages(model)` returns the
+strides and channels of the stages that a model declares as `Stage`s; neither is a model, so no config may name them.
 """
 
 from jaxcv.models import segmentation

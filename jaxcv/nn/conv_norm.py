@@ -1,4 +1,4 @@
-"""A convolution, its batch norm and an activation: the unit that Inceptions and mobile networks are made of."""
+"""A convolution, its batch norm and an activation: the unit of Inceptions and mobile networks."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -12,7 +12,7 @@ from jaxcv.nn.norm import BatchNorm
 from jaxcv.types import Array, Float
 
 Padding = Literal['symmetric', 'same']
-"""As PyTorch, the same on every side, or as TensorFlow's SAME, which depends on the size of the image."""
+"""PyTorch's, the same on every side, or TensorFlow's SAME, which depends on the size of the image."""
 
 
 class ConvNorm(nn.Module):

@@ -1,4 +1,4 @@
-"""The inception modules of Szegedy et al., naive and real."""
+"""Inception modules: naive, and with 1x1 reductions."""
 
 import functools
 
@@ -17,7 +17,7 @@ _ConvNorm = functools.partial(ConvNorm, epsilon=1e-3, kernel_init=nn.initializer
 class NaiveInception(nn.Module):
     """The naive inception module: 1x1, 3x3 and 5x5 convolutions and a 3x3 max pool side by side, channels stacked.
 
-    The pool keeps all channels of the input, so that the output has ever more of them: c + the sum of the features.
+    The pool keeps all c channels of the input, so that the output has c + the sum of the features: more in each module.
 
     Attributes:
         features: channels of the 1x1, 3x3 and 5x5 branch.
@@ -47,14 +47,14 @@ class NaiveInception(nn.Module):
 
 
 class Inception(nn.Module):
-    """The real inception module: 1x1 convolutions make the input of the 3x3 and 5x5 ones, and the pool's output, thin.
+    """The inception module: 1x1 convolutions reduce the channels before the 3x3 and 5x5 ones and after the pooling.
 
     Attributes:
         branch1x1: channels of the 1x1 branch.
         branch3x3: channels of the 3x3 branch, (after the 1x1, after the 3x3).
         branch5x5: channels of the 5x5 branch, (after the 1x1, after the 5x5).
         branch_pool: channels of the 1x1 that follows the pool.
-        kernel_size: of the '5x5' branch: 5 in the paper, 3 in torchvision, by a mistake that its weights have kept.
+        kernel_size: of the '5x5' branch: 5 in the paper, 3 in torchvision, by a mistake that its weights keep.
         dilation: pixels from one place of a kernel, or of the pool's window, to the next.
         dtype: compute type; parameters and statistics stay float32.
 

@@ -14,7 +14,7 @@ from jaxcv.types import Array, Float
 
 
 class InvertedResidual(nn.Module):
-    """1x1 up to t times the channels, k x k depthwise, 1x1 down, and a shortcut between the narrow ends.
+    """1x1 up to t times the channels, k x k depthwise, 1x1 down, and a shortcut between the ends.
 
     `y = x + project(squeeze(depthwise(expand(x))))`; the sum only where x has the shape of the result. No activation
     follows the projection: on few channels it would lose information.
@@ -26,7 +26,7 @@ class InvertedResidual(nn.Module):
         strides: of the depthwise convolution; more than 1 leaves out the shortcut.
         dilation: of the depthwise convolution.
         squeeze_ratio: channels inside the squeeze-and-excitation as a share of those of x; 0 leaves it out.
-        stochastic_depth: the probability that training leaves out the branch of an example.
+        stochastic_depth: probability in [0, 1) of dropping the branch of an example, in training.
         activation: after all convolutions but the last.
         padding: 'symmetric' as PyTorch, or 'same' as TensorFlow.
         epsilon: of the batch norms.

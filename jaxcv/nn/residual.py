@@ -1,4 +1,4 @@
-"""The residual blocks of He et al., and what became of them: grouped, squeezed, wide, pre-activated."""
+"""Residual blocks: basic, bottleneck, grouped (ResNeXt), with squeeze-and-excitation (SENet), wide, pre-activated."""
 
 from typing import ClassVar, Literal
 
@@ -25,13 +25,13 @@ class BasicBlock(nn.Module):
         groups: of the convolutions.
         strides: of the first convolution and of the shortcut.
         dilation: of the convolutions.
-        first_dilation: of the first convolution, where it differs: in a block that dilates instead of striding, what
-            came before has the smaller dilation. None for `dilation`.
+        first_dilation: of the first convolution, where it differs: a block that dilates instead of striding begins with
+            the dilation of the blocks before. None for `dilation`.
         squeeze_reduction: weigh the branch's channels by squeeze-and-excitation, squeezed to so many times fewer
             channels; None leaves it out.
         shortcut: how the shortcut changes shape, where it must.
         zero_init_residual: start the last batch norm's scale at 0, so that the block starts as the identity.
-        stochastic_depth: the probability that training leaves out the branch F of an example.
+        stochastic_depth: probability in [0, 1) of dropping the branch F of an example, in training.
         dtype: compute type; parameters and statistics stay float32.
 
     Example:
@@ -85,13 +85,13 @@ class Bottleneck(nn.Module):
         groups: of the 3x3, its cardinality.
         strides: of the 3x3 convolution and of the shortcut.
         dilation: of the 3x3.
-        first_dilation: of the 3x3, where it differs from that of the blocks that follow: in a block that dilates
-            instead of striding. None for `dilation`.
+        first_dilation: of the 3x3, where it differs: a block that dilates instead of striding has the dilation of the
+            blocks before. None for `dilation`.
         squeeze_reduction: weigh the branch's channels by squeeze-and-excitation, squeezed to so many times fewer
             channels; None leaves it out.
         shortcut: how the shortcut changes shape, where it must.
         zero_init_residual: start the last batch norm's scale at 0, so that the block starts as the identity.
-        stochastic_depth: the probability that training leaves out the branch F of an example.
+        stochastic_depth: probability in [0, 1) of dropping the branch F of an example, in training.
         dtype: compute type; parameters and statistics stay float32.
 
     Example:
@@ -138,12 +138,12 @@ class Bottleneck(nn.Module):
 class PreActivationBlock(nn.Module):
     """Batch norm and ReLU before each of two 3x3 convolutions, and a shortcut: x + F(x), with nothing after the sum.
 
-    Where the shape changes, the shortcut is a 1x1 convolution of what the first batch norm and ReLU give.
+    Where the shape changes, the shortcut is a 1x1 convolution of the first ReLU's output.
 
     Attributes:
         features: channels of the output.
         strides: of the first convolution and of the shortcut.
-        dropout: probability of leaving out a value between the two convolutions, in training.
+        dropout: probability in [0, 1) of dropping a value between the two convolutions, in training.
         dtype: compute type; parameters and statistics stay float32.
 
     Example:
@@ -174,7 +174,7 @@ class PreActivationBlock(nn.Module):
 
 
 def _close(block: BasicBlock | Bottleneck, x: Array, y: Array, norm: str, *, train: bool) -> Array:
-    """Bring the branch y and the block's input x together; called inside the block's compact method."""
+    """Add the branch y to the shortcut of the block's input x; called inside the block's compact method."""
     scale_init = nn.initializers.zeros if block.zero_init_residual else nn.initializers.ones
     y = BatchNorm(dtype=block.dtype, scale_init=scale_init, name=norm)(y, train=train)
     if block.squeeze_reduction is not None:
@@ -184,7 +184,7 @@ def _close(block: BasicBlock | Bottleneck, x: Array, y: Array, norm: str, *, tra
 
 
 def _shortcut(block: BasicBlock | Bottleneck, x: Array, features: int, *, train: bool) -> Array:
-    """Bring x to the shape of the block's output."""
+    """Return the shortcut: x in the shape of the block's output."""
     strides = block.strides
     if strides == 1 and x.shape[-1] == features:
         return x
