@@ -18,7 +18,7 @@ class Layer(NamedTuple):
     name: str
     """As the parameters have it; 'max_pool' and 'avg_pool' have none."""
     shape: tuple[int, ...]
-    """Of its output, without the batch: rows, columns, channels. Empty for auxiliary heads, which only training runs."""
+    """Of its output, without the batch: rows, columns, channels. Empty for auxiliary heads: only training runs them."""
     receptive_field: int
     """Side of the square of image pixels that one output depends on: r ← r + (k - 1) dilation · stride so far.
     Never more than the image, and all of it after a global pooling."""
