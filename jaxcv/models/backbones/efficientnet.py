@@ -234,100 +234,52 @@ TORCH = {size: scaled(scaling, **(LATE if size in ('b5', 'b6', 'b7') else {})) f
 TF = {size: scaled(scaling, **TENSORFLOW) for size, scaling in SCALINGS.items()}
 
 efficientnet_b0 = variant(
-    network, 'efficientnet_b0', TORCH['b0'], "EfficientNet-B0, 224 x 224 pixels; torchvision's, 5,288,548 parameters."
+    network, 'efficientnet_b0', TORCH['b0'], "B0, 224 x 224 pixels; torchvision's, 5,288,548 parameters."
 )
 efficientnet_b1 = variant(
-    network, 'efficientnet_b1', TORCH['b1'], "EfficientNet-B1, 240 x 240 pixels; torchvision's, 7,794,184 parameters."
+    network, 'efficientnet_b1', TORCH['b1'], "B1, 240 x 240 pixels; torchvision's, 7,794,184 parameters."
 )
 efficientnet_b2 = variant(
-    network,
-    'efficientnet_b2',
-    TORCH['b2'],
-    "EfficientNet-B2, 260 x 260 pixels; torchvision's, 9,109,994 parameters.",
-    dropout=0.3,
+    network, 'efficientnet_b2', TORCH['b2'], "B2, 260 x 260 pixels; torchvision's, 9,109,994 parameters.", dropout=0.3
 )
 efficientnet_b3 = variant(
-    network,
-    'efficientnet_b3',
-    TORCH['b3'],
-    "EfficientNet-B3, 300 x 300 pixels; torchvision's, 12,233,232 parameters.",
-    dropout=0.3,
+    network, 'efficientnet_b3', TORCH['b3'], "B3, 300 x 300 pixels; torchvision's, 12,233,232 parameters.", dropout=0.3
 )
 efficientnet_b4 = variant(
-    network,
-    'efficientnet_b4',
-    TORCH['b4'],
-    "EfficientNet-B4, 380 x 380 pixels; torchvision's, 19,341,616 parameters.",
-    dropout=0.4,
+    network, 'efficientnet_b4', TORCH['b4'], "B4, 380 x 380 pixels; torchvision's, 19,341,616 parameters.", dropout=0.4
 )
 efficientnet_b5 = variant(
-    network,
-    'efficientnet_b5',
-    TORCH['b5'],
-    "EfficientNet-B5, 456 x 456 pixels; torchvision's, 30,389,784 parameters.",
-    dropout=0.4,
+    network, 'efficientnet_b5', TORCH['b5'], "B5, 456 x 456 pixels; torchvision's, 30,389,784 parameters.", dropout=0.4
 )
 efficientnet_b6 = variant(
-    network,
-    'efficientnet_b6',
-    TORCH['b6'],
-    "EfficientNet-B6, 528 x 528 pixels; torchvision's, 43,040,704 parameters.",
-    dropout=0.5,
+    network, 'efficientnet_b6', TORCH['b6'], "B6, 528 x 528 pixels; torchvision's, 43,040,704 parameters.", dropout=0.5
 )
 efficientnet_b7 = variant(
-    network,
-    'efficientnet_b7',
-    TORCH['b7'],
-    "EfficientNet-B7, 600 x 600 pixels; torchvision's, 66,347,960 parameters.",
-    dropout=0.5,
+    network, 'efficientnet_b7', TORCH['b7'], "B7, 600 x 600 pixels; torchvision's, 66,347,960 parameters.", dropout=0.5
 )
 tf_efficientnet_b0 = variant(
-    network, 'tf_efficientnet_b0', TF['b0'], "EfficientNet-B0, 224 x 224 pixels; timm's, 5,288,548 parameters."
+    network, 'tf_efficientnet_b0', TF['b0'], "B0, 224 x 224 pixels; timm's, 5,288,548 parameters."
 )
 tf_efficientnet_b1 = variant(
-    network, 'tf_efficientnet_b1', TF['b1'], "EfficientNet-B1, 240 x 240 pixels; timm's, 7,794,184 parameters."
+    network, 'tf_efficientnet_b1', TF['b1'], "B1, 240 x 240 pixels; timm's, 7,794,184 parameters."
 )
 tf_efficientnet_b2 = variant(
-    network,
-    'tf_efficientnet_b2',
-    TF['b2'],
-    "EfficientNet-B2, 260 x 260 pixels; timm's, 9,109,994 parameters.",
-    dropout=0.3,
+    network, 'tf_efficientnet_b2', TF['b2'], "B2, 260 x 260 pixels; timm's, 9,109,994 parameters.", dropout=0.3
 )
 tf_efficientnet_b3 = variant(
-    network,
-    'tf_efficientnet_b3',
-    TF['b3'],
-    "EfficientNet-B3, 300 x 300 pixels; timm's, 12,233,232 parameters.",
-    dropout=0.3,
+    network, 'tf_efficientnet_b3', TF['b3'], "B3, 300 x 300 pixels; timm's, 12,233,232 parameters.", dropout=0.3
 )
 tf_efficientnet_b4 = variant(
-    network,
-    'tf_efficientnet_b4',
-    TF['b4'],
-    "EfficientNet-B4, 380 x 380 pixels; timm's, 19,341,616 parameters.",
-    dropout=0.4,
+    network, 'tf_efficientnet_b4', TF['b4'], "B4, 380 x 380 pixels; timm's, 19,341,616 parameters.", dropout=0.4
 )
 tf_efficientnet_b5 = variant(
-    network,
-    'tf_efficientnet_b5',
-    TF['b5'],
-    "EfficientNet-B5, 456 x 456 pixels; timm's, 30,389,784 parameters.",
-    dropout=0.4,
+    network, 'tf_efficientnet_b5', TF['b5'], "B5, 456 x 456 pixels; timm's, 30,389,784 parameters.", dropout=0.4
 )
 tf_efficientnet_b6 = variant(
-    network,
-    'tf_efficientnet_b6',
-    TF['b6'],
-    "EfficientNet-B6, 528 x 528 pixels; timm's, 43,040,704 parameters.",
-    dropout=0.5,
+    network, 'tf_efficientnet_b6', TF['b6'], "B6, 528 x 528 pixels; timm's, 43,040,704 parameters.", dropout=0.5
 )
 tf_efficientnet_b7 = variant(
-    network,
-    'tf_efficientnet_b7',
-    TF['b7'],
-    "EfficientNet-B7, 600 x 600 pixels; timm's, 66,347,960 parameters.",
-    dropout=0.5,
+    network, 'tf_efficientnet_b7', TF['b7'], "B7, 600 x 600 pixels; timm's, 66,347,960 parameters.", dropout=0.5
 )
 efficientnet_lite0 = variant(network, 'efficientnet_lite0', LITE0, "EfficientNet-Lite0; timm's, 4,652,008 parameters.")
 tf_efficientnet_lite0 = variant(
