@@ -31,6 +31,9 @@ Batch = Mapping[str, Any]
 Variables = Mapping[str, Any]
 """What a Linen module's `apply` takes: `{'params': ..., 'batch_stats': ...}`."""
 
+DATA_AXIS = 'data'
+"""The mesh's axis, over which a batch is split. Batch norms average over it where it is bound."""
+
 PyTree = Any
 Scalar = Float[Array, '']
 Images = Float[Array, 'n h w c']
@@ -38,6 +41,7 @@ Schedule = Callable[[Any], Any]
 """The update count to the value of a hyper-parameter, as optax has it."""
 
 __all__ = [
+    'DATA_AXIS',
     'IGNORED',
     'Array',
     'Batch',

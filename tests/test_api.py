@@ -54,7 +54,7 @@ def is_array(annotation):
 
 
 def signature(function):
-    return inspect.signature(inspect.unwrap(function))
+    return inspect.signature(function)
 
 
 def sections(docstring):

@@ -44,10 +44,10 @@ def test_a_backbone_is_a_spec_inside_the_spec():
     """What the program provides goes to both, where they have a place for it."""
     backbone = {'name': 'resnet18', 'output_stride': 8}
     spec = {'name': 'segmentation.deeplabv3', 'backbone': backbone, 'rates': [1, 2]}
-    model = config.build(spec, models, provided={'num_classes': 5, 'axis_name': 'devices'})
-    expected = models.resnet18(output_stride=8, num_classes=5, axis_name='devices')
-    assert model == models.segmentation.deeplabv3(backbone=expected, num_classes=5, rates=(1, 2), axis_name='devices')
-    assert model.backbone == expected != models.resnet18(num_classes=5, axis_name='devices')
+    model = config.build(spec, models, provided={'num_classes': 5, 'total_steps': 10})
+    expected = models.resnet18(output_stride=8, num_classes=5)
+    assert model == models.segmentation.deeplabv3(backbone=expected, num_classes=5, rates=(1, 2))
+    assert model.backbone == expected != models.resnet18(num_classes=5)
 
 
 def own_module(**functions):

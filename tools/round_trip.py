@@ -16,7 +16,8 @@ import safetensors.torch
 import torch
 
 from jaxcv import models, weights
-from jaxcv.weights.loading import layout, shapes
+from jaxcv.weights.layouts import layout
+from jaxcv.weights.loading import shapes
 from tools.backbones import classic, mobile, residual
 
 REFERENCES = {**classic.MODELS, **residual.MODELS, **mobile.MODELS}
@@ -44,7 +45,7 @@ def random_variables(name: str) -> dict:
 def round_trip(name: str, size: int) -> float:
     """Return the largest difference of the logits, in standard deviations of theirs."""
     reference = REFERENCES[name]
-    layout(name, reference.source)  # an error if nobody publishes weights of that name
+    layout(name, reference.source)  # raises if no such weights are known
     variables, options = random_variables(name), OPTIONS.get(name, {})
     theirs = reference.make().eval()
     for module in theirs.modules():  # those of tools.backbones.residual.senet divide what they load

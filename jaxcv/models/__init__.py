@@ -1,16 +1,15 @@
-"""Models, one file a family, under torchvision's names (timm's where it has none). What is listed here is what a
-config's model may name.
+"""Models under torchvision's names (timm's where it has none); a config's model may name those that are listed here.
 
 Each function returns a Linen module. `model.init(key, images)` gives its variables, and
 `model.apply(variables, images, train=False)` its float32 logits; `method='features'` gives the named stages instead.
-With `train=True` pass `mutable=['batch_stats']`. `jaxcv.weights` has the published weights. `stages(model)` says which
-stages there are; it can be called, but makes no model, so that no config may name it.
+With `train=True` pass `mutable=['batch_stats']`. `jaxcv.weights` has the published weights. `stages(model)` returns the
+strides and channels of the stages that a model declares as `Stage`s; neither is a model, so no config may name them.
 """
 
 from jaxcv.models import segmentation
-from jaxcv.models.alexnet import alexnet, zfnet
-from jaxcv.models.cifar_resnet import cifar_resnet
-from jaxcv.models.efficientnet import (
+from jaxcv.models.backbones.alexnet import alexnet, zfnet
+from jaxcv.models.backbones.cifar_resnet import cifar_resnet
+from jaxcv.models.backbones.efficientnet import (
     efficientnet,
     efficientnet_b0,
     efficientnet_b1,
@@ -20,17 +19,7 @@ from jaxcv.models.efficientnet import (
     efficientnet_b5,
     efficientnet_b6,
     efficientnet_b7,
-)
-from jaxcv.models.efficientnet_lite import efficientnet_lite0, tf_efficientnet_lite0
-from jaxcv.models.googlenet import googlenet
-from jaxcv.models.inception import inception_v3
-from jaxcv.models.linear import linear_classifier
-from jaxcv.models.mobilenet import mobilenet_v1, mobilenet_v2
-from jaxcv.models.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
-from jaxcv.models.resnext import resnext50_32x4d, resnext101_32x8d, resnext101_64x4d
-from jaxcv.models.senet import seresnet50, seresnext50_32x4d
-from jaxcv.models.stages import stages as stages
-from jaxcv.models.tf_efficientnet import (
+    efficientnet_lite0,
     tf_efficientnet_b0,
     tf_efficientnet_b1,
     tf_efficientnet_b2,
@@ -39,9 +28,30 @@ from jaxcv.models.tf_efficientnet import (
     tf_efficientnet_b5,
     tf_efficientnet_b6,
     tf_efficientnet_b7,
+    tf_efficientnet_lite0,
 )
-from jaxcv.models.vgg import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
-from jaxcv.models.wide_resnet import wide_resnet28_10, wide_resnet50_2, wide_resnet101_2
+from jaxcv.models.backbones.googlenet import googlenet
+from jaxcv.models.backbones.inception import inception_v3
+from jaxcv.models.backbones.linear import linear_classifier
+from jaxcv.models.backbones.mobilenet import mobilenet_v1, mobilenet_v2
+from jaxcv.models.backbones.resnet import (
+    resnet18,
+    resnet34,
+    resnet50,
+    resnet101,
+    resnet152,
+    resnext50_32x4d,
+    resnext101_32x8d,
+    resnext101_64x4d,
+    seresnet50,
+    seresnext50_32x4d,
+    wide_resnet50_2,
+    wide_resnet101_2,
+)
+from jaxcv.models.backbones.vgg import vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
+from jaxcv.models.backbones.wide_resnet import wide_resnet28_10
+from jaxcv.models.strides import Stage as Stage
+from jaxcv.models.strides import stages as stages
 
 __all__ = [
     'alexnet',

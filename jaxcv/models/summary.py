@@ -1,4 +1,4 @@
-"""What a model costs, layer by layer, by the notes' formulas. Nothing is run or allocated: its trace is read."""
+"""The costs of a model, layer by layer, by the notes' formulas; read off its trace, without running it."""
 
 import math
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class Layer(NamedTuple):
     name: str
     """As the parameters have it; 'max_pool' and 'avg_pool' have none."""
     shape: tuple[int, ...]
-    """Of its output, without the batch: rows, columns, channels. Empty for what only runs in training (aux heads)."""
+    """Of its output, without the batch: rows, columns, channels. Empty for auxiliary heads: only training runs them."""
     receptive_field: int
     """Side of the square of image pixels that one output depends on: r ← r + (k - 1) dilation · stride so far.
     Never more than the image, and all of it after a global pooling."""
@@ -26,7 +26,7 @@ class Layer(NamedTuple):
     """Image pixels from one output to the next."""
     parameters: int
     multiply_adds: int
-    """Outputs times weights that each of them meets; the notes count two operations for each."""
+    """Outputs times the weights of each; the notes count two operations for each."""
     activation_bytes: int
     """Of the output, in float32. Training keeps it until the backward pass."""
 
@@ -35,11 +35,11 @@ class _Field(NamedTuple):
     size: float
     stride: float
     rows: int
-    """Of the picture, the last one on the way here that was one."""
+    """Of the last image-like array before it."""
 
 
 def summarize(model: nn.Module, *, image_size: int, channels: int = 3) -> list[Layer]:
-    """Lists the layers of a model with what each of them costs.
+    """List the layers of a model with the costs of each.
 
     Args:
         model: a Linen module of images.
@@ -82,7 +82,7 @@ def summarize(model: nn.Module, *, image_size: int, channels: int = 3) -> list[L
         before = rows[name].multiply_adds if name in rows else 0
         if operation == 'conv_transpose' and filters.pop(name, None):
             before = 0
-        if name in filters:  # by the formula, whatever a backend makes of a convolution
+        if name in filters:  # by the formula, independent of how the backend lowers a convolution
             before, multiply_adds = 0, math.prod(shape[1:-1]) * filters[name]
         rows[name] = Layer(
             name,
@@ -121,7 +121,7 @@ def _operations(
             for outer, var in zip(equation.outvars, inner.outvars, strict=True):
                 fields[outer] = None if isinstance(var, jax.extend.core.Literal) else local.get(var)
             continue
-        # A gate of one number for a whole channel sees all of the image, but makes nothing coarser.
+        # A gate of one number a channel has the whole image as its receptive field, but the stride stays.
         sizes, strides, rows = zip(*known, strict=True)
         field = _Field(max(sizes), min(strides), max(rows))
         operation, field, multiply_adds = _step(equation, field, image_size, name in layers)
@@ -137,7 +137,7 @@ def _is_picture(shape: tuple[int, ...]) -> bool:
 
 
 def _step(equation: Any, field: _Field, image_size: int, in_layer: bool) -> tuple[str, _Field, int]:
-    """What an operation does to the field, but for its rows, and its multiply-adds."""
+    """Return the kind of an operation, the field after it (without its rows), and its multiply-adds."""
     kind, options = equation.primitive.name, equation.params
     shapes = [tuple(atom.aval.shape) for atom in equation.invars]
     out = tuple(equation.outvars[0].aval.shape)
@@ -147,7 +147,7 @@ def _step(equation: Any, field: _Field, image_size: int, in_layer: bool) -> tupl
         reach = max((k - 1) * d for k, d in zip(sides, options['rhs_dilation'], strict=True))
         stride = field.stride * options['window_strides'][0] / options['lhs_dilation'][0]
         grown = field._replace(size=field.size + reach * field.stride / options['lhs_dilation'][0], stride=stride)
-        spread = math.prod(options['lhs_dilation'])  # a transposed convolution meets so many zeros for each pixel
+        spread = math.prod(options['lhs_dilation'])  # a transposed convolution has so many zeros for each pixel
         multiply_adds = math.prod(out) * math.prod(sides) * shapes[1][numbers[1]] // spread
         return 'conv' if spread == 1 else 'conv_transpose', grown, multiply_adds
     if kind.startswith('reduce_window'):
@@ -201,7 +201,7 @@ def _layer(equation: Any) -> str:
 
 
 def total(layers: list[Layer]) -> dict[str, PyTree]:
-    """Sums over the layers.
+    """Sum the costs over the layers.
 
     Args:
         layers: of `summarize`.

@@ -1,4 +1,4 @@
-"""Atrous spatial pyramid pooling of DeepLab: one feature map seen by dilated convolutions of several rates at once.
+"""Atrous spatial pyramid pooling (DeepLab): dilated convolutions of several rates side by side.
 
 An atrous convolution is a dilated one: `Conv(dilation=rate)`.
 """
@@ -19,7 +19,7 @@ from jaxcv.types import Array, Float
 class ASPP(nn.Module):
     """DeepLab v3's: `project([1x1(x), 3x3_r1(x), 3x3_r2(x), ..., 1x1(mean(x))])`, channels stacked.
 
-    Each is a convolution, batch norm and ReLU; what comes of the mean over the image is the same at all pixels.
+    Each is a convolution, batch norm and ReLU; the branch of the mean over the image is equal at all pixels.
     'branch0' is the 1x1 convolution, 'branch1' and on are those of the rates, 'pool' that of the mean.
 
     Attributes:
@@ -27,9 +27,8 @@ class ASPP(nn.Module):
         rates: dilations; the paper has 6, 12, 18 at output stride 16 and their doubles at 8, torchvision its triples.
         image_pooling: add the branch of the mean.
         separable: make the convolutions of the rates depthwise separable, as DeepLab v3+ can.
-        dropout: probability in [0, 1) of leaving out a value of the result, in training.
+        dropout: probability in [0, 1) of dropping a value of the result, in training.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -47,20 +46,19 @@ class ASPP(nn.Module):
     separable: bool = False
     dropout: float = 0.5
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w f']:
         """Apply all branches; `train` takes the batch's statistics, updates the running ones, and drops."""
 
         def one(name: str, y: Array) -> Array:
-            layer = ConvNorm(self.features, kernel_size=1, dtype=self.dtype, axis_name=self.axis_name, name=name)
+            layer = ConvNorm(self.features, kernel_size=1, dtype=self.dtype, name=name)
             return layer(y, train=train)
 
         make: Callable[..., nn.Module] = DepthwiseSeparableConv if self.separable else ConvNorm
         branches = [one('branch0', x)]
         for i, rate in enumerate(self.rates, start=1):
-            conv = make(self.features, dilation=rate, dtype=self.dtype, axis_name=self.axis_name, name=f'branch{i}')
+            conv = make(self.features, dilation=rate, dtype=self.dtype, name=f'branch{i}')
             branches.append(conv(x, train=train))
         if self.image_pooling:
             # The mean of many pixels is taken in float32, whatever the compute type.
@@ -71,7 +69,7 @@ class ASPP(nn.Module):
 
 
 class SummedASPP(nn.Module):
-    """DeepLab v2's: the sum of what dilated convolutions of several rates score, `sum_r score_r(x)`.
+    """DeepLab v2's: the sum of the scores of dilated convolutions of several rates, `sum_r score_r(x)`.
 
     A branch is one 3x3 convolution to the scores, as in the paper's ResNet; with `hidden_features` it is a 3x3 and a
     1x1 convolution, each with ReLU and dropout, and a 1x1 one to the scores: fc6, fc7 and fc8 of its VGG.
@@ -80,7 +78,7 @@ class SummedASPP(nn.Module):
         features: channels of the result, a class each.
         rates: dilations.
         hidden_features: channels of the two hidden layers of a branch, 1024 in the paper; 0 leaves them out.
-        dropout: probability in [0, 1) of leaving out a hidden value, in training.
+        dropout: probability in [0, 1) of dropping a hidden value, in training.
         dtype: compute type; parameters stay float32.
 
     Example:

@@ -1,4 +1,4 @@
-"""A convolution, its batch norm and an activation: the unit that Inceptions and mobile networks are made of."""
+"""A convolution, its batch norm and an activation: the unit of Inceptions and mobile networks."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -14,7 +14,7 @@ from jaxcv.sizes import Size
 from jaxcv.types import Array, Float
 
 Padding = Literal['symmetric', 'same']
-"""As PyTorch, the same on every side, or as TensorFlow's SAME, which depends on the size of the image."""
+"""PyTorch's, the same on every side, or TensorFlow's SAME, which depends on the size of the image."""
 
 
 class ConvNorm(nn.Module):
@@ -33,7 +33,6 @@ class ConvNorm(nn.Module):
         epsilon: of the batch norm.
         momentum: of the batch norm: the share of the running statistics that stays.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -53,7 +52,6 @@ class ConvNorm(nn.Module):
     epsilon: float = 1e-5
     momentum: float = 0.9
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
@@ -73,5 +71,5 @@ class ConvNorm(nn.Module):
             kernel_init=self.kernel_init,
             name='conv',
         )(x)
-        x = BatchNorm(self.momentum, self.epsilon, self.dtype, self.axis_name, name='bn')(x, train=train)
+        x = BatchNorm(self.momentum, self.epsilon, self.dtype, name='bn')(x, train=train)
         return x if self.activation is None else self.activation(x)

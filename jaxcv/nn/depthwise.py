@@ -27,7 +27,6 @@ class DepthwiseSeparableConv(nn.Module):
         epsilon: of the batch norms.
         momentum: of the batch norms: the share of the running statistics that stays.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -50,7 +49,6 @@ class DepthwiseSeparableConv(nn.Module):
     epsilon: float = 1e-5
     momentum: float = 0.9
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
@@ -62,7 +60,6 @@ class DepthwiseSeparableConv(nn.Module):
             epsilon=self.epsilon,
             momentum=self.momentum,
             dtype=self.dtype,
-            axis_name=self.axis_name,
         )
         channels = x.shape[-1]
         x = layer(

@@ -1,4 +1,4 @@
-"""A model with some of its layers frozen: no gradient, and evaluation mode whatever the rest does."""
+"""Frozen layers: no gradient, and evaluation mode while the others train."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -11,17 +11,17 @@ from jaxcv.types import Variables
 
 
 class Frozen(NamedTuple):
-    """What `frozen` returns: called as the module itself."""
+    """A model with frozen layers: `init` and `apply` as the module's."""
 
     init: Callable[..., Variables]
     apply: Callable[..., Any]
 
 
 def frozen(model: nn.Module, *, layers: Mapping[str, bool]) -> Frozen:
-    """The same model, on the same variables, with layers that do not learn.
+    """Freeze layers of a model: the same model, on the same variables, with layers that are not trained.
 
-    Their parameters are constants to the gradient, which is then not even computed below the first layer that
-    learns; their batch norms use the running statistics and leave them as they are, and they drop nothing.
+    Their parameters are constants to the gradient, which is not computed below the first layer that is trained; their
+    batch norms use the running statistics and do not update them, and they drop nothing.
 
     Args:
         model: a Linen module whose layers take `train=`.
@@ -54,7 +54,7 @@ def frozen(model: nn.Module, *, layers: Mapping[str, bool]) -> Frozen:
 
         def in_evaluation_mode(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
             layer = '/'.join(context.module.path)
-            # What has no parameters, such as the dropout before the head, belongs to no layer.
+            # A module without parameters, such as the dropout before the head, belongs to no layer.
             if kwargs.get('train') and layer and is_frozen(layer) and not paths.unknown_layers([layer], names):
                 kwargs = {**kwargs, 'train': False}
             return call(*args, **kwargs)

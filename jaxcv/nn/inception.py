@@ -1,4 +1,4 @@
-"""The inception modules of Szegedy et al., naive and real."""
+"""Inception modules: naive, and with 1x1 reductions."""
 
 import functools
 
@@ -17,12 +17,11 @@ _ConvNorm = functools.partial(ConvNorm, epsilon=1e-3, kernel_init=nn.initializer
 class NaiveInception(nn.Module):
     """The naive inception module: 1x1, 3x3 and 5x5 convolutions and a 3x3 max pool side by side, channels stacked.
 
-    The pool keeps all channels of the input, so that the output has ever more of them: c + the sum of the features.
+    The pool keeps all c channels of the input, so that the output has c + the sum of the features: more in each module.
 
     Attributes:
         features: channels of the 1x1, 3x3 and 5x5 branch.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -35,15 +34,12 @@ class NaiveInception(nn.Module):
 
     features: tuple[int, int, int]
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w f']:
         """Apply the module; `train` takes the batch's statistics and updates the running ones."""
         branches = [
-            _ConvNorm(features, size, dtype=self.dtype, axis_name=self.axis_name, name=f'branch{size}x{size}')(
-                x, train=train
-            )
+            _ConvNorm(features, size, dtype=self.dtype, name=f'branch{size}x{size}')(x, train=train)
             for features, size in zip(self.features, (1, 3, 5), strict=True)
         ]
         pooled = max_pool(x.astype(self.dtype), window=3, strides=1, padding=1)
@@ -51,17 +47,16 @@ class NaiveInception(nn.Module):
 
 
 class Inception(nn.Module):
-    """The real inception module: 1x1 convolutions make the input of the 3x3 and 5x5 ones, and the pool's output, thin.
+    """The inception module: 1x1 convolutions reduce the channels before the 3x3 and 5x5 ones and after the pooling.
 
     Attributes:
         branch1x1: channels of the 1x1 branch.
         branch3x3: channels of the 3x3 branch, (after the 1x1, after the 3x3).
         branch5x5: channels of the 5x5 branch, (after the 1x1, after the 5x5).
         branch_pool: channels of the 1x1 that follows the pool.
-        kernel_size: of the '5x5' branch: 5 in the paper, 3 in torchvision, by a mistake that its weights have kept.
+        kernel_size: of the '5x5' branch: 5 in the paper, 3 in torchvision, by a mistake that its weights keep.
         dilation: pixels from one place of a kernel, or of the pool's window, to the next.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -79,7 +74,6 @@ class Inception(nn.Module):
     kernel_size: int = 5
     dilation: int = 1
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w f']:
@@ -91,7 +85,6 @@ class Inception(nn.Module):
                 kernel_size,
                 dilation=self.dilation,
                 dtype=self.dtype,
-                axis_name=self.axis_name,
                 name=name,
             )
             return layer(x, train=train)

@@ -14,7 +14,7 @@ from jaxcv.types import Array, Float
 
 
 class InvertedResidual(nn.Module):
-    """1x1 up to t times the channels, k x k depthwise, 1x1 down, and a shortcut between the narrow ends.
+    """1x1 up to t times the channels, k x k depthwise, 1x1 down, and a shortcut between the ends.
 
     `y = x + project(squeeze(depthwise(expand(x))))`; the sum only where x has the shape of the result. No activation
     follows the projection: on few channels it would lose information.
@@ -26,13 +26,12 @@ class InvertedResidual(nn.Module):
         strides: of the depthwise convolution; more than 1 leaves out the shortcut.
         dilation: of the depthwise convolution.
         squeeze_ratio: channels inside the squeeze-and-excitation as a share of those of x; 0 leaves it out.
-        stochastic_depth: the probability that training leaves out the branch of an example.
+        stochastic_depth: probability in [0, 1) of dropping the branch of an example, in training.
         activation: after all convolutions but the last.
         padding: 'symmetric' as PyTorch, or 'same' as TensorFlow.
         epsilon: of the batch norms.
         momentum: of the batch norms: the share of the running statistics that stays.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -59,7 +58,6 @@ class InvertedResidual(nn.Module):
     epsilon: float = 1e-5
     momentum: float = 0.9
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
@@ -71,7 +69,6 @@ class InvertedResidual(nn.Module):
             epsilon=self.epsilon,
             momentum=self.momentum,
             dtype=self.dtype,
-            axis_name=self.axis_name,
         )
         channels = x.shape[-1]
         wide = channels * self.expansion

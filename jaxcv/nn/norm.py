@@ -1,4 +1,4 @@
-"""Batch normalization, and the response normalization of before."""
+"""Batch normalization, and the local response normalization of AlexNet."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -6,7 +6,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from jaxcv.task import BATCH_MOMENTS
-from jaxcv.types import Array, Float
+from jaxcv.types import DATA_AXIS, Array, Float
 
 
 class BatchNorm(nn.Module):
@@ -15,15 +15,18 @@ class BatchNorm(nn.Module):
     In training, mean and (biased) variance are the batch's, and the running ones become
     `momentum * running + (1 - momentum) * batch`; otherwise they are the running ones. Statistics are taken in float32.
     Parameters 'scale' and 'bias' and statistics 'mean' and 'var' are named as in `flax.linen.BatchNorm`. Where the
-    collection 'batch_moments' is mutable, the batch's own mean and var are left there, for
+    collection 'batch_moments' is mutable, the batch's own mean and var are stored there, for
     `jaxcv.training.make_recalibration`.
+
+    One input is hidden: where a mapped axis named 'data' (`jaxcv.types.DATA_AXIS`) is bound when the layer is traced,
+    by `pmap`, `shard_map` or `vmap(axis_name='data')`, training averages the moments over it, so that they are those
+    of the whole batch. Under `jit` over a mesh no axis is bound, and they are those of the whole batch anyway. Give an
+    axis of anything but parts of one batch, such as the members of an ensemble, another name.
 
     Attributes:
         momentum: share of the running statistics that stays; PyTorch's momentum 0.1 is 0.9 here.
         epsilon: added to the variance.
         dtype: type of the result.
-        axis_name: the mapped axis over which statistics are taken too, under `pmap` or `shard_map`. Under `jit` over a
-            mesh they are those of the whole batch without it.
         scale_init: first value of 'scale'.
 
     Example:
@@ -40,7 +43,6 @@ class BatchNorm(nn.Module):
     momentum: float = 0.9
     epsilon: float = 1e-5
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
     scale_init: nn.initializers.Initializer = nn.initializers.ones
 
     @nn.compact
@@ -54,8 +56,8 @@ class BatchNorm(nn.Module):
         x = x.astype(jnp.float32)
         if train:
             mean, mean_of_squares = x.mean(axis=(0, 1, 2)), jnp.square(x).mean(axis=(0, 1, 2))
-            if self.axis_name is not None and not self.is_initializing():
-                mean, mean_of_squares = lax.pmean((mean, mean_of_squares), self.axis_name)
+            if _is_bound(DATA_AXIS) and not self.is_initializing():
+                mean, mean_of_squares = lax.pmean((mean, mean_of_squares), DATA_AXIS)
             var = jnp.maximum(mean_of_squares - jnp.square(mean), 0)
             if not self.is_initializing():
                 for name, value in {'mean': mean, 'var': var}.items():
@@ -68,12 +70,21 @@ class BatchNorm(nn.Module):
         return (x * slope + (bias - mean * slope)).astype(self.dtype)
 
 
+def _is_bound(axis_name: str) -> bool:
+    """Return whether the code being traced is inside a `pmap`, `shard_map` or `vmap` over an axis of this name."""
+    try:
+        lax.axis_size(axis_name)
+    except NameError:
+        return False
+    return True
+
+
 def local_response_norm(
     x: Float[Array, 'n h w c'], *, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, bias: float = 2.0
 ) -> Float[Array, 'n h w c']:
-    """Divide by the neighbouring channels' energy: `y[c] = x[c] / (bias + alpha sum_d x[d]^2)^beta`, pixel by pixel.
+    """Local response normalization, over neighbouring channels: `y[c] = x[c] / (bias + alpha sum_d x[d]^2)^beta`.
 
-    The sum is over the `size` channels around c, as far as there are. PyTorch's divides alpha by the size.
+    The sum is over the `size` channels around c, fewer at both ends. PyTorch divides alpha by the size.
 
     Args:
         x: features.

@@ -1,4 +1,4 @@
-"""Pooling over grids of several sizes: the vector of SPP-net, and the module of PSPNet, which keeps the resolution."""
+"""Pooling over grids of several sizes: SPP-net's vector, and PSPNet's module, which keeps the resolution."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from jaxcv.types import Array, Float
 
 
 def spatial_pyramid_pool(x: Float[Array, 'n h w c'], *, sizes: Sequence[int] = (4, 2, 1)) -> Float[Array, 'n f']:
-    """Take the largest value of each cell of several grids, as a vector whose length no image's size changes.
+    """Spatial pyramid pooling: the maxima of the cells of several grids, a vector whose length no image size changes.
 
     Cell (i, j) of a k x k grid has the rows from `floor(i h / k)` to before `ceil((i + 1) h / k)`, and columns
     likewise.
@@ -53,18 +53,16 @@ def _largest_of_cells(x: Array, count: int, axis: int) -> Array:
 
 
 class PyramidPooling(nn.Module):
-    """PSPNet's module: the means of the cells of several grids, put beside the features that they are the context of.
+    """Pyramid pooling of PSPNet: the means of the cells of several grids, upsampled and stacked on the features.
 
     `[up(1x1(mean_k(x))) for k in sizes] + [x]`, channels stacked; a 1x1 convolution has batch norm and ReLU, and
     `up` is bilinear with corners aligned. 'pool1', 'pool2' and on are named by the sizes.
 
     Attributes:
         sizes: rows and columns of the grids, k.
-        features: channels of each grid; None for those of x divided among them.
-        global_norm: whether the grid of one cell has a batch norm too, or a bias instead: it normalizes over the
-            images only.
+        features: channels of each grid; None for those of x divided by the number of grids.
+        global_norm: give the grid of one cell a batch norm too, which normalizes over the images only, not a bias.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -80,11 +78,10 @@ class PyramidPooling(nn.Module):
     features: int | None = None
     global_norm: bool = True
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w f']:
-        """Add the context to x; `train` takes the batch's statistics and updates the running ones."""
+        """Stack the context on x; `train` takes the batch's statistics and updates the running ones."""
         features = self.features or x.shape[-1] // len(self.sizes)
         x = x.astype(self.dtype)
         context = []
@@ -93,7 +90,7 @@ class PyramidPooling(nn.Module):
             if size == 1 and not self.global_norm:
                 y = nn.relu(Conv(features, kernel_size=1, use_bias=True, dtype=self.dtype, name=name)(y))
             else:
-                layer = ConvNorm(features, kernel_size=1, dtype=self.dtype, axis_name=self.axis_name, name=name)
+                layer = ConvNorm(features, kernel_size=1, dtype=self.dtype, name=name)
                 y = layer(y, train=train)
             context.append(resize_bilinear(y, size=x.shape[1:3], align_corners=True))
         return jnp.concatenate([*context, x], axis=-1)

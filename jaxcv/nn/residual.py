@@ -1,6 +1,6 @@
-"""The residual blocks of He et al., and what became of them: grouped, squeezed, wide, pre-activated."""
+"""Residual blocks: basic, bottleneck, grouped (ResNeXt), with squeeze-and-excitation (SENet), wide, pre-activated."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -25,15 +25,14 @@ class BasicBlock(nn.Module):
         groups: of the convolutions.
         strides: of the first convolution and of the shortcut.
         dilation: of the convolutions.
-        first_dilation: of the first convolution, where it differs: in a block that dilates instead of striding, what
-            came before has the smaller dilation. None for `dilation`.
+        first_dilation: of the first convolution, where it differs: a block that dilates instead of striding begins with
+            the dilation of the blocks before. None for `dilation`.
         squeeze_reduction: weigh the branch's channels by squeeze-and-excitation, squeezed to so many times fewer
             channels; None leaves it out.
         shortcut: how the shortcut changes shape, where it must.
         zero_init_residual: start the last batch norm's scale at 0, so that the block starts as the identity.
-        stochastic_depth: the probability that training leaves out the branch F of an example.
+        stochastic_depth: probability in [0, 1) of dropping the branch F of an example, in training.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -43,6 +42,8 @@ class BasicBlock(nn.Module):
         (1, 3, 3, 8)
     """
 
+    expansion: ClassVar[int] = 1
+    """Channels of the output by `features`."""
     features: int
     inner_features: int | None = None
     groups: int = 1
@@ -54,7 +55,6 @@ class BasicBlock(nn.Module):
     zero_init_residual: bool = False
     stochastic_depth: float = 0.0
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
@@ -68,7 +68,7 @@ class BasicBlock(nn.Module):
             dtype=self.dtype,
             name='conv1',
         )(x)
-        y = nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn1')(y, train=train))
+        y = nn.relu(BatchNorm(dtype=self.dtype, name='bn1')(y, train=train))
         y = Conv(self.features, dilation=self.dilation, groups=self.groups, dtype=self.dtype, name='conv2')(y)
         return _close(self, x, y, 'bn2', train=train)
 
@@ -85,15 +85,14 @@ class Bottleneck(nn.Module):
         groups: of the 3x3, its cardinality.
         strides: of the 3x3 convolution and of the shortcut.
         dilation: of the 3x3.
-        first_dilation: of the 3x3, where it differs from that of the blocks that follow: in a block that dilates
-            instead of striding. None for `dilation`.
+        first_dilation: of the 3x3, where it differs: a block that dilates instead of striding has the dilation of the
+            blocks before. None for `dilation`.
         squeeze_reduction: weigh the branch's channels by squeeze-and-excitation, squeezed to so many times fewer
             channels; None leaves it out.
         shortcut: how the shortcut changes shape, where it must.
         zero_init_residual: start the last batch norm's scale at 0, so that the block starts as the identity.
-        stochastic_depth: the probability that training leaves out the branch F of an example.
+        stochastic_depth: probability in [0, 1) of dropping the branch F of an example, in training.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -103,6 +102,8 @@ class Bottleneck(nn.Module):
         (1, 3, 3, 8)
     """
 
+    expansion: ClassVar[int] = 4
+    """Channels of the output by `features`."""
     features: int
     inner_features: int | None = None
     groups: int = 1
@@ -114,14 +115,13 @@ class Bottleneck(nn.Module):
     zero_init_residual: bool = False
     stochastic_depth: float = 0.0
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
         """Apply the block; `train` takes the batch's statistics and updates the running ones."""
         inner, first_dilation = self.inner_features or self.features, self.first_dilation or self.dilation
         y = Conv(inner, kernel_size=1, dtype=self.dtype, name='conv1')(x)
-        y = nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn1')(y, train=train))
+        y = nn.relu(BatchNorm(dtype=self.dtype, name='bn1')(y, train=train))
         y = Conv(
             inner,
             strides=self.strides,
@@ -130,22 +130,21 @@ class Bottleneck(nn.Module):
             dtype=self.dtype,
             name='conv2',
         )(y)
-        y = nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn2')(y, train=train))
-        y = Conv(4 * self.features, kernel_size=1, dtype=self.dtype, name='conv3')(y)
+        y = nn.relu(BatchNorm(dtype=self.dtype, name='bn2')(y, train=train))
+        y = Conv(self.expansion * self.features, kernel_size=1, dtype=self.dtype, name='conv3')(y)
         return _close(self, x, y, 'bn3', train=train)
 
 
 class PreActivationBlock(nn.Module):
     """Batch norm and ReLU before each of two 3x3 convolutions, and a shortcut: x + F(x), with nothing after the sum.
 
-    Where the shape changes, the shortcut is a 1x1 convolution of what the first batch norm and ReLU give.
+    Where the shape changes, the shortcut is a 1x1 convolution of the first ReLU's output.
 
     Attributes:
         features: channels of the output.
         strides: of the first convolution and of the shortcut.
-        dropout: probability of leaving out a value between the two convolutions, in training.
+        dropout: probability in [0, 1) of dropping a value between the two convolutions, in training.
         dtype: compute type; parameters and statistics stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -161,24 +160,23 @@ class PreActivationBlock(nn.Module):
     strides: int = 1
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
         """Apply the block; `train` takes the batch's statistics and updates the running ones."""
-        y = nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn1')(x, train=train))
+        y = nn.relu(BatchNorm(dtype=self.dtype, name='bn1')(x, train=train))
         if self.strides != 1 or x.shape[-1] != self.features:
             x = Conv(self.features, kernel_size=1, strides=self.strides, dtype=self.dtype, name='shortcut_conv')(y)
         y = Conv(self.features, strides=self.strides, dtype=self.dtype, name='conv1')(y)
-        y = nn.relu(BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name='bn2')(y, train=train))
+        y = nn.relu(BatchNorm(dtype=self.dtype, name='bn2')(y, train=train))
         y = Dropout(self.dropout, name='drop')(y, train=train)
         return x + Conv(self.features, dtype=self.dtype, name='conv2')(y)
 
 
 def _close(block: BasicBlock | Bottleneck, x: Array, y: Array, norm: str, *, train: bool) -> Array:
-    """Bring the branch y and the block's input x together; called inside the block's compact method."""
+    """Add the branch y to the shortcut of the block's input x; called inside the block's compact method."""
     scale_init = nn.initializers.zeros if block.zero_init_residual else nn.initializers.ones
-    y = BatchNorm(dtype=block.dtype, axis_name=block.axis_name, scale_init=scale_init, name=norm)(y, train=train)
+    y = BatchNorm(dtype=block.dtype, scale_init=scale_init, name=norm)(y, train=train)
     if block.squeeze_reduction is not None:
         y = SqueezeExcitation(y.shape[-1] // block.squeeze_reduction, dtype=block.dtype, name='se')(y)
     y = StochasticDepth(block.stochastic_depth, name='drop')(y, train=train)
@@ -186,7 +184,7 @@ def _close(block: BasicBlock | Bottleneck, x: Array, y: Array, norm: str, *, tra
 
 
 def _shortcut(block: BasicBlock | Bottleneck, x: Array, features: int, *, train: bool) -> Array:
-    """Bring x to the shape of the block's output."""
+    """Return the shortcut: x in the shape of the block's output."""
     strides = block.strides
     if strides == 1 and x.shape[-1] == features:
         return x
@@ -194,4 +192,4 @@ def _shortcut(block: BasicBlock | Bottleneck, x: Array, features: int, *, train:
         x = x[:, ::strides, ::strides]
         return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, features - x.shape[-1])))
     x = Conv(features, kernel_size=1, strides=strides, dtype=block.dtype, name='shortcut_conv')(x)
-    return BatchNorm(dtype=block.dtype, axis_name=block.axis_name, name='shortcut_bn')(x, train=train)
+    return BatchNorm(dtype=block.dtype, name='shortcut_bn')(x, train=train)

@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation: a weight for each channel, from the whole image."""
+"""Squeeze-and-excitation: a weight of each channel, from the whole image."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from jaxcv.types import Array, Float
 
 
 class SqueezeExcitation(nn.Module):
-    """Weigh each channel by how much it matters in this image: `y = x * gate(W2 f(W1 mean(x) + b1) + b2)`.
+    """Squeeze-and-excitation: weigh each channel, image by image: `y = x * gate(W2 f(W1 mean(x) + b1) + b2)`.
 
     The mean is over all pixels (squeeze); the two dense layers give one weight in [0, 1] for each channel (excitation).
     They are 1x1 convolutions, 'fc1' and 'fc2', as in torchvision and timm.
@@ -43,7 +43,7 @@ class SqueezeExcitation(nn.Module):
         """Return x, each channel times its weight."""
         x = x.astype(self.dtype)
         # The mean of many pixels is taken in float32, whatever the compute type, and so is the gate's gradient, a sum
-        # of as many: in bfloat16 a CPU's sums stop growing.
+        # of as many: in bfloat16 a sum on a CPU stops growing.
         y = x.mean(axis=(1, 2), keepdims=True, dtype=jnp.float32)
         y = Conv(self.squeezed, kernel_size=1, use_bias=True, dtype=self.dtype, name='fc1')(y)
         y = Conv(x.shape[-1], kernel_size=1, use_bias=True, dtype=self.dtype, name='fc2')(self.activation(y))

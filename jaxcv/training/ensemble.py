@@ -77,7 +77,9 @@ def make_ensemble_step(step: Step, *, mesh: Mesh | None = None) -> Step:
     axes = TrainState._make([None, 0, 0, 0, 0, None])  # step and healthy are shared
     all_members = jax.vmap(step, in_axes=(axes, None))
     if mesh is not None:
-        split, whole = PartitionSpec(mesh.axis_names[0]), PartitionSpec()
+        # An axis of members, not of examples: batch norms average over the axis of that name.
+        mesh = Mesh(mesh.devices, ('members',), axis_types=mesh.axis_types)
+        split, whole = PartitionSpec('members'), PartitionSpec()
         layout = TrainState._make([whole, split, split, split, split, whole])
         by_device = jax.shard_map(all_members, mesh=mesh, in_specs=(layout, whole), out_specs=split, check_vma=False)
 

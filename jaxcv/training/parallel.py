@@ -14,9 +14,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxcv.training.state import TrainState
 from jaxcv.training.step import Step
-from jaxcv.types import Batch, PyTree
+from jaxcv.types import DATA_AXIS, Batch, PyTree
 
-AXIS = 'data'
+AXIS = DATA_AXIS
 """The axis of the mesh."""
 Mode = Literal['jit', 'pmap']
 Sharding = Literal['replicate', 'fsdp', 'members']

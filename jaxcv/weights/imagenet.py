@@ -1,13 +1,13 @@
-"""The classes of ImageNet's challenge (ILSVRC 2012), which nearly all published classifiers know."""
+"""The classes of the ImageNet challenge (ILSVRC 2012), those of nearly all published classifiers."""
 
 from pathlib import Path
 
 
 def imagenet_classes() -> tuple[str, ...]:
-    """The names of the 1,000 classes, in the order of the logits.
+    """Return the names of the 1,000 classes, in the order of the logits.
 
     Returns:
-        English names, WordNet's first, as torchvision 0.28 lists them.
+        The first English name that WordNet has of each, as torchvision 0.28 lists them.
 
     Example:
         >>> names = imagenet_classes()

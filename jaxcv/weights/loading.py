@@ -1,11 +1,10 @@
-"""From a published model's weights to the variables of ours of the same name, and back."""
+"""Published weights as variables of the model of the same name, and back."""
 
 import difflib
-import importlib
-import importlib.util
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ from jaxcv import models, paths
 from jaxcv.types import Array, Variables
 from jaxcv.weights import convert
 from jaxcv.weights.files import read_state_dict, write_state_dict
+from jaxcv.weights.layouts import layout
 from jaxcv.weights.published import image_size
 
 
@@ -28,27 +28,27 @@ def from_state_dict(
     fresh_head: Array | None = None,
     **options: Any,
 ) -> Variables:
-    """Turn a published model's state dict into the variables of ours.
+    """Convert a state dict of a published model to the variables of ours.
 
-    Every array of the state dict must find its place, and every place its array. For other classes than it was trained
-    on, ask for a new head: `num_classes=10, fresh_head=key` converts all layers whose shape does not depend on the
-    number of classes, and initializes the others.
+    The two must correspond one to one. For other classes than those of the training, a new head is needed:
+    `num_classes=10, fresh_head=key` converts all layers whose shape does not depend on the number of classes, and
+    initializes the others.
 
     Args:
-        model_name: a model of `jaxcv.models` or `jaxcv.models.segmentation`.
+        model_name: a model of `jaxcv.models` or of one of its subpackages, such as 'resnet18' or 'unet_resnet34'.
         state_dict: names to arrays of any float type, with PyTorch's axes.
-        source: whose names they are: 'torchvision', 'timm', 'segmentation_models_pytorch', or another that the family's
-            table knows.
-        num_classes: of the model wanted; None for the model's own default.
+        source: whose names the arrays have, as in `layouts.LAYOUTS`: 'torchvision', 'timm',
+            'segmentation_models_pytorch', ...
+        num_classes: the number of classes; None for the model's default.
         fresh_head: a random key, to initialize the head instead of converting it.
         **options: further arguments of the model, where they change its parameters, such as `aux_heads=True`.
 
     Returns:
-        `{'params': ..., 'batch_stats': ...}`: float32 NumPy arrays; a fresh head's are JAX's.
+        `{'params': ..., 'batch_stats': ...}`: float32 NumPy arrays; those of a fresh head are `jax.Array`.
 
     Raises:
-        ValueError: an unknown model or source; or every array that is left over, missing, of another shape or type, or
-            in no line of the family's table, all at once.
+        ValueError: the model or source is unknown; or arrays are left over, missing, of another shape or type, or not
+            in the layout's table, and the message lists all of them.
 
     Example:
         >>> from_state_dict('resnet18', {'fc.bias': np.zeros(10, np.float32)}, num_classes=10)
@@ -56,17 +56,17 @@ def from_state_dict(
         ValueError: resnet18 from torchvision: 101 arrays do not fit: ...
     """
     wanted = shapes(model_name, num_classes=num_classes, **options)
-    spec = layout(model_name, source)
+    found = layout(model_name, source)
     fresh = () if fresh_head is None else _heads(model_name, num_classes, wanted, options)
     try:
-        converted = convert.to_variables(state_dict, wanted, spec, without=fresh)
+        converted = convert.to_variables(state_dict, wanted, found, without=fresh)
     except ValueError as error:
         hint = '' if fresh else '\nIf they were trained on other classes, fresh_head=key converts all but the head.'
         raise ValueError(f'{model_name} from {source}: {error}{hint}') from None
     if fresh_head is None:
         return converted
     model = _model(model_name, num_classes, options)
-    # Jitted, because of the rest of the variables, which nothing asks for, nothing is then computed.
+    # Under jit, the other variables are not computed, as nothing depends on them.
     initialize = jax.jit(lambda key: _layers(model.init(key, jax.numpy.zeros(_image_shape(model_name))), fresh))
     return traverse_util.unflatten_dict({**paths.flat(converted), **initialize(fresh_head)}, sep='/')
 
@@ -80,22 +80,22 @@ def load(
     fresh_head: Array | None = None,
     **options: Any,
 ) -> Variables:
-    """Read a file of published weights into the variables of our model: `from_state_dict(read_state_dict(path))`.
+    """Read a file of published weights as the variables of our model: `from_state_dict(read_state_dict(path))`.
 
     Args:
-        model_name: a model of `jaxcv.models` or `jaxcv.models.segmentation`.
+        model_name: a model of `jaxcv.models` or of one of its subpackages, such as 'resnet18' or 'unet_resnet34'.
         path: a .safetensors, .pth or .pt file; no code in it is run.
-        source: whose weights they are: 'torchvision', 'timm', or another that the family's table knows.
-        num_classes: of the model wanted; None for the model's own default.
+        source: whose names the arrays have, as in `layouts.LAYOUTS`: 'torchvision', 'timm', ...
+        num_classes: the number of classes; None for the model's default.
         fresh_head: a random key, to initialize the head instead of converting it.
         **options: further arguments of the model, where they change its parameters.
 
     Returns:
-        `{'params': ..., 'batch_stats': ...}`: float32 NumPy arrays; a fresh head's are JAX's.
+        `{'params': ..., 'batch_stats': ...}`: float32 NumPy arrays; those of a fresh head are `jax.Array`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged or holds more than tensors, or they do not fit the model.
+        ValueError: the file is damaged, holds anything but tensors, or does not fit the model.
 
     Example:
         >>> load('resnet18', 'resnet18-f37072fd.pth')
@@ -112,39 +112,44 @@ def load(
 
 
 def to_state_dict(model_name: str, variables: Variables, *, source: str = 'torchvision') -> dict[str, np.ndarray]:
-    """Turn variables of ours into a state dict that their `load_state_dict(strict=True)` takes.
+    """Convert variables of ours to a state dict that PyTorch's `load_state_dict(strict=True)` accepts.
+
+    Arrays that `Layout.ignored` lists, such as those of an auxiliary head that the model was built without, are not in
+    it.
 
     Args:
-        model_name: the model of `jaxcv.models` that they belong to.
+        model_name: the model that the variables belong to.
         variables: `{'params': ..., 'batch_stats': ...}`.
-        source: whose names to use: 'torchvision', 'timm', or another that the family's table knows.
+        source: whose names to use, as in `layouts.LAYOUTS`: 'torchvision', 'timm', ...
 
     Returns:
         Names to arrays with PyTorch's axes.
 
     Raises:
-        ValueError: an unknown model or source, or layers that the family's table does not have.
+        ValueError: the model or source is unknown, or a layer is not in the layout's table.
 
     Example:
         >>> list(to_state_dict('resnet18', {'params': {'head': {'bias': np.zeros(10)}}}))
         ['fc.bias']
     """
+    constructor(model_name)  # raises for an unknown name, with the nearest ones
     return convert.to_state_dict(variables, layout(model_name, source))
 
 
 def save(model_name: str, variables: Variables, path: str | os.PathLike[str], *, source: str = 'torchvision') -> None:
-    """Write variables of ours as a safetensors file that torchvision or timm load.
+    """Write variables of ours as a safetensors file for the source's own model.
 
-    There: `model.load_state_dict(safetensors.torch.load_file(path))`.
+    There, `model.load_state_dict(safetensors.torch.load_file(path))` loads it.
 
     Args:
-        model_name: the model of `jaxcv.models` that they belong to.
+        model_name: the model that the variables belong to.
         variables: `{'params': ..., 'batch_stats': ...}`.
-        path: ends in .safetensors; a file of that name is replaced once the new one is whole.
-        source: whose names to use: 'torchvision', 'timm', or another that the family's table knows.
+        path: ends in .safetensors; an existing file is replaced once the new one is complete.
+        source: whose names to use, as in `layouts.LAYOUTS`: 'torchvision', 'timm', ...
 
     Raises:
-        ValueError: the path ends otherwise, an unknown model or source, or layers that the table does not have.
+        ValueError: the path has another suffix, the model or source is unknown, or a layer is not in the layout's
+            table.
 
     Example:
         >>> import tempfile
@@ -157,7 +162,18 @@ def save(model_name: str, variables: Variables, path: str | os.PathLike[str], *,
 
 
 def shapes(model_name: str, *, num_classes: int | None = None, **options: Any) -> Variables:
-    """The variables of a model as shapes only; nothing is computed.
+    """Return the shapes of a model's variables, without computing any.
+
+    Args:
+        model_name: a model of `jaxcv.models` or of one of its subpackages.
+        num_classes: the number of classes; None for the model's default.
+        **options: further arguments of the model.
+
+    Returns:
+        `{'params': ..., 'batch_stats': ...}` of `jax.ShapeDtypeStruct`.
+
+    Raises:
+        ValueError: the model is unknown.
 
     Example:
         >>> shapes('resnet18', num_classes=10)['params']['head']['bias'].shape
@@ -167,32 +183,42 @@ def shapes(model_name: str, *, num_classes: int | None = None, **options: Any) -
     return jax.eval_shape(_model(model_name, num_classes, options).init, jax.random.key(0), images)
 
 
-def layout(model_name: str, source: str) -> convert.Spec:
-    """How a source lays a model out, by the table of the model's family.
+def constructor(model_name: str) -> Callable[..., Any]:
+    """Return the public function that makes a model, wherever in `jaxcv.models` it is.
+
+    Args:
+        model_name: a name in the `__all__` of `jaxcv.models` or of one of its subpackages, without their names.
+
+    Returns:
+        The function.
+
+    Raises:
+        ValueError: there is no model of that name; the message lists the nearest ones.
 
     Example:
-        >>> layout('resnet18', 'torchvision').table[0]
-        ('stem/conv', 'conv1')
+        >>> constructor('unet_resnet34') is models.segmentation.unet_resnet34
+        True
     """
-    family = _constructor(model_name).__module__.split('.')[2]  # after jaxcv.models
-    if importlib.util.find_spec(f'jaxcv.weights.{family}') is None:
-        raise ValueError(f'nobody publishes weights of {model_name}')
-    return importlib.import_module(f'jaxcv.weights.{family}').spec(model_name, source)
-
-
-def _constructor(model_name: str) -> Callable[..., Any]:
-    packages = (models, models.segmentation)
-    known = {name: getattr(package, name) for package in packages for name in package.__all__}
-    known = {name: member for name, member in known.items() if inspect.isroutine(member)}
+    known = dict(_constructors(models))
     if model_name not in known:
         near = difflib.get_close_matches(model_name, known)
         raise ValueError(f'there is no model {model_name!r}; the nearest: {", ".join(near) or "none"}')
     return known[model_name]
 
 
+def _constructors(package: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The names and functions that a package and its subpackages list in `__all__`."""
+    for name in package.__all__:
+        member = getattr(package, name)
+        if inspect.ismodule(member):
+            yield from _constructors(member)
+        elif inspect.isroutine(member):
+            yield name, member
+
+
 def _model(model_name: str, num_classes: int | None, options: Mapping[str, Any]) -> Any:
     classes = {} if num_classes is None else {'num_classes': num_classes}
-    return _constructor(model_name)(**classes, **options)
+    return constructor(model_name)(**classes, **options)
 
 
 def _image_shape(model_name: str) -> tuple[int, int, int, int]:
@@ -201,15 +227,16 @@ def _image_shape(model_name: str) -> tuple[int, int, int, int]:
 
 
 def _heads(model_name: str, num_classes: int | None, wanted: Variables, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """The layers whose shape depends on the number of classes: the head, and auxiliary ones."""
+    """The layers whose shape depends on the number of classes: the head and auxiliary heads."""
     before = paths.flat(wanted['params'])
-    classes = num_classes or inspect.signature(_constructor(model_name)).parameters['num_classes'].default
+    classes = num_classes or inspect.signature(constructor(model_name)).parameters['num_classes'].default
     after = paths.flat(shapes(model_name, num_classes=classes + 1, **options)['params'])
     changed = [name.rpartition('/')[0] for name in before if before[name].shape != after[name].shape]
     return tuple(dict.fromkeys(changed))
 
 
 def _layers(variables: Variables, layers: tuple[str, ...]) -> dict[str, Array]:
+    """The arrays of some layers, by name."""
     return {
         name: leaf
         for name, leaf in paths.flat(variables).items()

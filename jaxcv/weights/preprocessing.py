@@ -1,7 +1,7 @@
-"""Images as published weights expect them.
+"""Image preprocessing for published weights.
 
-Pillow resizes them, because the weights were trained and evaluated with it: its filters widen where an image shrinks,
-and round to 8 bits after each of two passes. Nothing else gives the same bytes.
+Images are resized by Pillow, because the weights were trained and evaluated with it: its filters widen where an image
+shrinks (antialiasing), and it rounds to 8 bits after each of two passes. Other libraries give other bytes.
 """
 
 from collections.abc import Callable
@@ -18,20 +18,20 @@ _FILTERS = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.B
 def preprocessing(name: str) -> Callable[[UInt8[np.ndarray, 'h w 3']], Float[np.ndarray, 'i j 3']]:
     """Make the evaluation transform of a set of published weights.
 
-    Resizes the short side, cuts out the middle, and normalizes: `(x / 255 - mean) / std`. Weights with
-    `transform_input` see `2 x / 255 - 1` in the end, because their first step undoes that normalization. For
-    segmentation nothing is cut.
+    It resizes the short side, crops the center, and normalizes: `(x / 255 - mean) / std`. For weights with
+    `transform_input` the result is `2 x / 255 - 1`, because torchvision's model undoes the normalization first. Images
+    for segmentation are not cropped.
 
     Args:
-        name: of a set of weights, such as 'resnet50.imagenet1k_v1', or of a model, for its first one.
+        name: a set of weights, such as 'resnet50.imagenet1k_v1', or a model, for its first set.
 
     Returns:
-        A function on the host: one uint8 image `[h w 3]`, RGB, to float32 `[size size 3]`, or for segmentation
-        `[i j 3]` of its own proportions. It raises TypeError for images of another type, and ValueError for those of
-        another shape.
+        A function on the host: a uint8 image `[h w 3]`, RGB, to float32 `[size size 3]`, or for segmentation `[i j 3]`
+        of the image's proportions. It raises TypeError for images of another type, and ValueError for those of another
+        shape.
 
     Raises:
-        ValueError: there are no such weights.
+        ValueError: no such weights are known.
 
     Example:
         >>> transform = preprocessing('resnet50')
@@ -45,7 +45,13 @@ def preprocessing(name: str) -> Callable[[UInt8[np.ndarray, 'h w 3']], Float[np.
 def evaluation_transform(
     settings: Preprocessing,
 ) -> Callable[[UInt8[np.ndarray, 'h w 3']], Float[np.ndarray, 'i j 3']]:
-    """The same for settings of one's own.
+    """Make an evaluation transform from settings, for weights that are not in the table.
+
+    Args:
+        settings: crop, size and normalization.
+
+    Returns:
+        A function on the host, as in `preprocessing`.
 
     Raises:
         ValueError: the crop is larger than the resized image.
@@ -69,7 +75,7 @@ def evaluation_transform(
         height, width = image.shape[:2]
         if not height or not width:
             raise ValueError(f'no image of 0 pixels can be prepared: {image.shape}')
-        # torchvision rounds the long side down, and the corner of the crop to the nearest even one.
+        # As torchvision: the long side is rounded down, the crop's corner half to even.
         new_height, new_width = (short * side // min(height, width) for side in (height, width))
         if (new_height, new_width) != (height, width):
             resized = Image.fromarray(image).resize((new_width, new_height), _FILTERS[settings.interpolation])
@@ -79,7 +85,7 @@ def evaluation_transform(
             image = image[top : top + size, left : left + size]
         x = (image.astype(np.float32) / 255 - mean) / std
         if settings.transform_input:
-            # In two steps as torchvision: rounded where it rounds.
+            # In two steps as torchvision, for the same rounding.
             x = x * (std / np.float32(0.5)) + (mean - np.float32(0.5)) / np.float32(0.5)
         return x
 

@@ -1,10 +1,10 @@
-"""The weights that are published: where they lie, and how the images they were trained on were prepared.
+"""Published weights: their addresses and the preprocessing of their images.
 
-One table for each source. A line is called by its name, `'resnet50.imagenet1k_v1'`, or by the model's alone, which
-means the line that stands first: the one that the source itself takes by default.
+There is one table for each source. A row is found by its name, `'resnet50.imagenet1k_v1'`, or by the model's alone,
+which means the model's first row: the source's own default.
 
-The first 8 digits of a file's SHA-256 end its name, by a custom of PyTorch's; torchvision checks them too. The files at
-Hugging Face have no such digits.
+A file's name ends with the first 8 digits of its SHA-256, by PyTorch's convention; torchvision checks them too. The
+files at Hugging Face have no such digits.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 CACHE = Path('~/.cache/jaxcv')
 TIMEOUT = 30.0
-"""Seconds without an answer, after which a download fails."""
+"""Seconds without a response, after which a download fails."""
 
 TORCHVISION_FILES = 'https://download.pytorch.org/models/'
 TIMM_FILES = 'https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-weights/'
@@ -27,7 +27,7 @@ GLUON_FILES = 'https://github.com/rwightman/pytorch-pretrained-gluonresnet/relea
 
 
 class Normalization(NamedTuple):
-    """`(x - mean) / std` of images in [0, 1], for each of red, green and blue."""
+    """The normalization `(x - mean) / std` of images in [0, 1]: red, green, blue."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -38,30 +38,30 @@ INCEPTION = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 class Preprocessing(NamedTuple):
-    """How images are prepared for an evaluation."""
+    """The preprocessing of images for an evaluation."""
 
     crop: int | None
-    """Side of the square that the model sees, from the middle, in pixels; None for the whole image,"""
+    """The side of the center crop in pixels; None for the whole image."""
     resize: int
-    """and length of the short side before that."""
+    """The length of the short side before the crop, in pixels."""
     interpolation: Literal['bilinear', 'bicubic']
-    """Both with Pillow's antialiasing."""
+    """The filter of the resizing, with Pillow's antialiasing."""
     normalization: Normalization
     transform_input: bool = False
-    """Whether the model brings normalized images to [-1, 1] first, as torchvision's GoogLeNet and Inception do, whose
-    weights come from TensorFlow. Ours leaves that to the preprocessing."""
+    """Whether torchvision's model maps normalized images to [-1, 1] first: GoogLeNet and Inception, whose weights come
+    from TensorFlow. With our models this is part of the preprocessing."""
 
 
 class Published(NamedTuple):
     """One set of weights."""
 
     name: str
-    """The model and what tells its sets of weights apart: 'resnet50.imagenet1k_v2'."""
+    """The model and the set of weights: 'resnet50.imagenet1k_v2'."""
     source: str
-    """Whose names the file has: 'torchvision' or 'timm'."""
+    """Whose names the arrays have: 'torchvision' or 'timm'."""
     url: str
     sha256: str | None
-    """How the file's SHA-256 starts, as far as it is known."""
+    """The first digits of the file's SHA-256; None if they are not published."""
     preprocessing: Preprocessing
 
 
@@ -198,16 +198,16 @@ PUBLISHED = _table()
 
 
 def find(name: str) -> Published:
-    """Look a set of weights up.
+    """Find a set of weights.
 
     Args:
-        name: of one of `PUBLISHED`, such as 'resnet50.imagenet1k_v1', or of a model, for its first one.
+        name: a row of `PUBLISHED`, such as 'resnet50.imagenet1k_v1', or a model, for its first row.
 
     Returns:
-        Its line of the table.
+        The row.
 
     Raises:
-        ValueError: there is none of that name, with those that the model has.
+        ValueError: there is no such row; the message lists those of the model.
 
     Example:
         >>> find('resnet50').url
@@ -226,7 +226,13 @@ def find(name: str) -> Published:
 
 
 def image_size(model_name: str) -> int:
-    """Side of the images that a model was published for, in pixels; 224 for one that takes any, or has no weights here.
+    """Return the size of the images that a model's first weights were published for.
+
+    Args:
+        model_name: a model of `jaxcv.models` or of one of its subpackages.
+
+    Returns:
+        The side of the square in pixels; 224 for a model that takes any size or is not in the table.
 
     Example:
         >>> image_size('inception_v3')
@@ -237,21 +243,21 @@ def image_size(model_name: str) -> int:
 
 
 def download(name: str, *, folder: str | os.PathLike[str] = CACHE) -> Path:
-    """Fetch a file of published weights, unless it has been fetched before.
+    """Download a file of published weights, unless it is in the cache.
 
-    What came before a broken connection is kept, and the next call goes on from there. The file gets its name only once
-    it is whole and its SHA-256 starts as the table says. One process at a time may fetch a file.
+    After a broken connection the received part is kept, and the next call resumes there. The file gets its name once it
+    is complete and its SHA-256 starts with the digits of the table. Only one process at a time may download a file.
 
     Args:
-        name: of one of `PUBLISHED`, such as 'resnet50.imagenet1k_v1', or of a model, for its first one.
-        folder: where it is kept.
+        name: a row of `PUBLISHED`, such as 'resnet50.imagenet1k_v1', or a model, for its first row.
+        folder: the cache.
 
     Returns:
-        Its path, for `load`.
+        The file's path, for `load`.
 
     Raises:
-        ValueError: there are no such weights, or what came has another SHA-256.
-        ConnectionError: the server does not answer, or the connection broke.
+        ValueError: there is no such row, or the file has another SHA-256.
+        ConnectionError: the server does not respond, or the connection broke.
 
     Example:
         >>> download('resnet50.imagenet1k_v3')
@@ -271,35 +277,35 @@ def download(name: str, *, folder: str | os.PathLike[str] = CACHE) -> Path:
     if not found.startswith(row.sha256 or ''):
         part.unlink()
         raise ValueError(
-            f'{row.url} has the SHA-256 {found}, but {row.sha256}... was expected: it is another file, or was changed '
-            'on its way. It is deleted; try once more.'
+            f'{row.url} has the SHA-256 {found}, but {row.sha256}... was expected: it is another file, or was damaged '
+            'in transfer. It is deleted; try again.'
         )
     return part.replace(target)
 
 
 def _fetch(url: str, part: Path) -> None:
-    """Fetches what a partial file still lacks."""
+    """Download the rest of a partial file."""
     done = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={'Range': f'bytes={done}-'} if done else {})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             resumed = done > 0 and answer.status == http.HTTPStatus.PARTIAL_CONTENT
             if resumed and not answer.headers.get('Content-Range', '').startswith(f'bytes {done}-'):
-                raise ConnectionError(f'{url}: the server sent another part than was asked for')
+                raise ConnectionError(f'{url}: the server sent another range than the requested one')
             expected = int(answer.headers.get('Content-Length', 0)) + (done if resumed else 0)
             with part.open('ab' if resumed else 'wb') as file:
                 while block := answer.read(1 << 20):
                     file.write(block)
     except urllib.error.HTTPError as error:
         if done and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # it was whole already; its hash will tell
-        raise ConnectionError(f'{url}: the server answers {error.code} {error.reason}') from error
+            return  # the part was complete already; `download` checks its hash
+        raise ConnectionError(f'{url}: the server responds {error.code} {error.reason}') from error
     except (OSError, http.client.HTTPException) as error:
-        raise ConnectionError(f'{url}: {error}. What came is kept in {part}; call again to go on.') from error
+        raise ConnectionError(f'{url}: {error}. The received part is kept in {part}; call again to resume.') from error
     if part.stat().st_size < expected:
         raise ConnectionError(
             f'{url}: the connection broke after {part.stat().st_size:,} of {expected:,} bytes, which are kept in '
-            f'{part}; call again to go on.'
+            f'{part}; call again to resume.'
         )
 
 

@@ -5,6 +5,7 @@ running it. The slow ones run the whole of it.
 """
 
 import inspect
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +14,12 @@ import pytest
 from flax import linen as nn
 
 from jaxcv import models
-from jaxcv.models.stages import Stage
+from jaxcv.models.strides import Stage
 
 NAMES = [name for name in models.__all__ if inspect.isfunction(inspect.unwrap(getattr(models, name)))]
 BACKBONES = [name for name in NAMES if name != 'linear_classifier']
+DILATABLE = [name for name in BACKBONES if 'output_stride' in inspect.signature(getattr(models, name)).parameters]
+FAST_TO_TRACE = ('alexnet', 'zfnet', 'vgg11', 'googlenet', 'inception_v3', 'resnet18', 'mobilenet_v2')
 SMALL_IMAGES = ('cifar_resnet', 'wide_resnet28_10')
 # One of each kind of block; a gradient's trace takes seconds.
 FAST = (
@@ -77,25 +80,68 @@ def make(name, **options):
 
 @pytest.mark.parametrize('name', BACKBONES)
 def test_stages(name):
-    """Known without running the model, padded or not."""
+    """Declared as in the papers' tables."""
     longest = max((prefix for prefix in STAGES if name.removeprefix('tf_').startswith(prefix)), key=len)
     strides, channels = STAGES[longest]
     expected = {stage: Stage(stride, c) for (stage, stride), c in zip(strides.items(), channels, strict=True)}
-    found = models.stages(shallow(make(name)))
+    found = models.stages(make(name))
     assert found == expected
-    assert list(found)[-1] == list(expected)[-1]
+    assert list(found) == list(expected)
+    assert traced_stages(shallow(make(name))) == expected
 
 
-def test_stages_of_a_dilated_network():
-    for name, last in (('inception_v3', 'stage4'), ('vgg11', 'stage5'), ('resnet18', 'stage4'), ('zfnet', 'stage3')):
-        found = models.stages(shallow(make(name, output_stride=8)))
-        assert list(found)[-1] == last
-        assert [stage.stride for stage in found.values()][-2:] == [8, 8]
+@pytest.mark.parametrize('output_stride', [8, 16])
+@pytest.mark.parametrize('name', DILATABLE)
+def test_stages_of_a_dilated_network(name, output_stride):
+    """No stage strides further; the declared strides are those of the traced network."""
+    strided, model = make(name), make(name, output_stride=output_stride)
+    found = models.stages(model)
+    expected = {
+        stage: (min(stride, output_stride), channels) for stage, (stride, channels) in models.stages(strided).items()
+    }
+    assert found == expected
+    if name in FAST_TO_TRACE:
+        assert traced_stages(shallow(model)) == expected
+
+
+def traced_stages(model):
+    """The stages by the shapes of two images, padded or not: `(n2 - n1) / (rows2 - rows1)`, and their channels."""
+
+    def shapes(size):
+        def trace(key):
+            features = model.init_with_output(key, jnp.zeros((1, size, size, 3)), method='features')[0]
+            found.update({name: x.shape for name, x in features.items()})
+
+        found = {}
+        jax.eval_shape(trace, jax.random.key(0))
+        return found
+
+    small, large = shapes(320), shapes(320 + 960)
+    return {name: (round(960 / (large[name][1] - shape[1])), shape[-1]) for name, shape in small.items()}
 
 
 def test_a_model_without_stages():
-    with pytest.raises(ValueError, match='LinearClassifier has no stages: it has no method `features`'):
+    with pytest.raises(ValueError, match='LinearClassifier declares no stages'):
         models.stages(models.linear_classifier(num_classes=2))
+
+
+def test_variants_show_their_options_and_refuse_others():
+    signature = inspect.signature(models.efficientnet_b3)
+    assert list(signature.parameters) == ['num_classes', 'dtype', 'dropout', 'stochastic_depth', 'output_stride']
+    assert signature.parameters['dropout'].default == models.efficientnet_b3().dropout == 0.3
+    assert models.efficientnet_b3(dropout=0.1).dropout == 0.1
+    for name in NAMES:
+        constructor = getattr(models, name)
+        assert constructor.__name__ == constructor.__qualname__ == name
+        assert pickle.loads(pickle.dumps(constructor)) is constructor
+    with pytest.raises(TypeError, match="resnet18: got an unexpected keyword argument 'depths'; its options are num_"):
+        models.resnet18(depths=(1, 1, 1, 1))
+    with pytest.raises(
+        TypeError, match="fcn8s: missing a required argument: 'backbone'; its options are backbone, num"
+    ):
+        models.segmentation.fcn8s()
+    with pytest.raises(TypeError, match='resnet18: too many positional arguments; its options are num_classes'):
+        models.resnet18(10)
 
 
 def training_step(model, traces):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxcv.nn import BatchNorm, local_response_norm
 
@@ -62,6 +63,37 @@ def test_bfloat16_keeps_float32_statistics():
     assert half.dtype == jnp.bfloat16
     assert updated['batch_stats']['var'].dtype == jnp.float32
     np.testing.assert_allclose(half.astype(jnp.float32), full, atol=0.03)
+
+
+def test_statistics_are_the_whole_batchs_over_a_bound_axis():
+    """An axis 'data' of vmap, pmap or shard_map is averaged over; another name, or none, is not."""
+    x, _, variables = example()
+
+    def train(x):
+        return BatchNorm().apply(variables, x, train=True, mutable=['batch_stats'])
+
+    whole, (half, half_state) = train(x), train(x[:2])
+    y, state = jax.vmap(train, axis_name='data')(x.reshape(2, 2, *x.shape[1:]))
+    z, mapped = jax.pmap(train, axis_name='data')(x[:, None])
+    mesh = jax.make_mesh((2,), ('data',), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])
+    split, one = PartitionSpec('data'), PartitionSpec()
+    shards = jax.shard_map(train, mesh=mesh, in_specs=split, out_specs=(split, one))(x)
+    under_jit = jax.jit(train)(jax.device_put(x, NamedSharding(mesh, split)))
+    by_axis = (y.reshape(x.shape), jax.tree.map(lambda leaf: leaf[0], state))
+    by_device = (z.reshape(x.shape), jax.tree.map(lambda leaf: leaf[-1], mapped))
+    for found in (by_axis, by_device, shards, under_jit):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), found, whole)
+    for options in ({}, {'axis_name': 'members'}):
+        members, states = jax.vmap(train, **options)(x.reshape(2, 2, *x.shape[1:]))
+        np.testing.assert_allclose(members[0], half, atol=2e-5)
+        np.testing.assert_allclose(states['batch_stats']['mean'][0], half_state['batch_stats']['mean'], atol=2e-5)
+        assert not np.allclose(states['batch_stats']['mean'][0], states['batch_stats']['mean'][1], atol=1e-3)
+
+
+def test_making_variables_under_a_bound_axis():
+    init = jax.vmap(lambda x: BatchNorm().init(jax.random.key(0), x[None], train=True), axis_name='data')
+    variables = init(example()[0])
+    assert not variables['batch_stats']['mean'].any()
 
 
 @pytest.mark.parametrize('size', [1, 3, 5])

@@ -27,16 +27,16 @@ def batches(count: int = STEPS) -> list[dict[str, np.ndarray]]:
     return made
 
 
-def pieces(axis_name: str | None = None):
+def pieces():
     """(task, optimizer). A low learning rate: a high one makes chaos of the last bit."""
-    model = models.cifar_resnet(depth=8, width=4, num_classes=10, axis_name=axis_name)
+    model = models.cifar_resnet(depth=8, width=4, num_classes=10)
     return tasks.classification(model, num_classes=10), optim.momentum(learning_rate=0.02, weight_decay=1e-3)
 
 
 def train(mesh, *, mode='jit', sharding='replicate', accumulate=1, count=STEPS, local=slice(None)):
     """The train state after `count` steps on the mesh. `local`: this process's rows of each global batch."""
     axis_name = training.AXIS if mode == 'pmap' else None
-    task, optimizer = pieces(axis_name)
+    task, optimizer = pieces()
     put = training.put_batch(mesh)
     made = [{name: value[local] for name, value in batch.items()} for batch in batches(count)]
     example = {name: value[:1] for name, value in made[0].items()}

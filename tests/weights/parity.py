@@ -4,17 +4,16 @@ Each test calls `check(name, size=...)` and `check_round_trip(name)`. Options of
 are `seeded` from the fixture's names and shapes, so nothing here is downloaded, and torch is not needed.
 """
 
-import importlib
 import json
-import pkgutil
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcv import models
-from jaxcv.weights.convert import Spec, to_state_dict, to_variables
+from jaxcv.weights.convert import COUNTER, to_state_dict, to_variables
+from jaxcv.weights.layouts import Layout, layout
+from jaxcv.weights.loading import constructor
 from tests.weights.seeded import seeded
 
 FOLDER = Path(__file__).parents[1] / 'fixtures' / 'backbones'
@@ -34,26 +33,17 @@ def sizes(name: str) -> list[tuple[int, int]]:
     return [(int(height), int(width)) for height, width in (key.split('x') for key in found)]
 
 
-def family(name: str) -> str:
-    """The module of `jaxcv.models`, and of `jaxcv.weights`, that has the model: 'resnet' of 'resnet50'."""
-    for module in pkgutil.iter_modules(models.__path__):
-        make = getattr(importlib.import_module(f'jaxcv.models.{module.name}'), name, None)
-        if make is not None and make.__module__.endswith(f'.{module.name}'):
-            return module.name
-    raise ValueError(f'no module of jaxcv.models has {name!r}')
-
-
 def build(name: str, **options):
-    """The model, its variables' shapes and its weights' spec."""
-    model = getattr(importlib.import_module(f'jaxcv.models.{family(name)}'), name)(**options)
+    """The model, its variables' shapes and its weights' layout."""
+    model = constructor(name)(**options)
     height, width = sizes(name)[0]
     wanted = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, height, width, 3)))
-    return model, wanted, spec_of(name)
+    return model, wanted, layout_of(name)
 
 
-def spec_of(name: str) -> Spec:
-    """The table of the fixture's source."""
-    return importlib.import_module(f'jaxcv.weights.{family(name)}').spec(name, str(fixture(name)['source']))
+def layout_of(name: str) -> Layout:
+    """The layout of the fixture's source."""
+    return layout(name, str(fixture(name)['source']))
 
 
 def state_dict(name: str) -> dict[str, np.ndarray]:
@@ -66,8 +56,8 @@ def state_dict(name: str) -> dict[str, np.ndarray]:
 
 def check(name: str, *, size: tuple[int, int] | None = None, **options) -> None:
     """Assert that the stages and the logits are the fixture's, at one size; None takes the odd one."""
-    model, wanted, spec = build(name, **options)
-    variables = to_variables(state_dict(name), wanted, spec)
+    model, wanted, found = build(name, **options)
+    variables = to_variables(state_dict(name), wanted, found)
     height, width = size or sizes(name)[-1]
     images = jnp.asarray(seeded('images', (1, height, width, 3)))
 
@@ -95,10 +85,10 @@ def compare(what: str, ours: np.ndarray, theirs: np.ndarray) -> None:
 
 def check_round_trip(name: str, **options) -> None:
     """Assert that the state dict comes back exactly: names, shapes, types and values."""
-    _, wanted, spec = build(name, **options)
+    _, wanted, found = build(name, **options)
     theirs = state_dict(name)
-    back = to_state_dict(to_variables(theirs, wanted, spec), spec)
-    has_no_weights = {key for key in theirs if key.endswith(spec.ignored)} - back.keys()
+    back = to_state_dict(to_variables(theirs, wanted, found), found)
+    has_no_weights = {key for key in theirs if key.endswith((COUNTER, *found.ignored))} - back.keys()
     assert sorted(back) == sorted(theirs.keys() - has_no_weights)
     for key, value in back.items():
         assert value.dtype == theirs[key].dtype, key

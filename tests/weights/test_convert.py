@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from jaxcv.weights import from_state_dict, load, read_state_dict, save, to_state_dict
-from jaxcv.weights.convert import Spec, correspondence, to_variables
+from jaxcv.weights.convert import correspondence, to_variables
 from jaxcv.weights.convert import to_state_dict as convert_back
-from jaxcv.weights.loading import layout, shapes
+from jaxcv.weights.layouts import Layout
+from jaxcv.weights.loading import constructor, shapes
 from tests.weights.seeded import seeded
 
-SPEC = Spec((('conv', 'c'), ('bn', 'b'), ('fc', 'f'), ('head', 'h')), flattened={'fc': (2, 3, 5)})
+LAYOUT = Layout((('conv', 'c'), ('bn', 'b'), ('fc', 'f'), ('head', 'h')), flattened={'fc': (2, 3, 5)})
 SHAPES = {
     'c.weight': (2, 3, 3, 1),
     'b.weight': (2,),
@@ -65,7 +66,7 @@ def norm(name, width):
 def test_axes_by_what_the_layers_compute():
     """A convolution, batch norm, and a dense layer on flattened features give what PyTorch's formulas give."""
     state = given()
-    variables = to_variables(state, WANTED, SPEC)
+    variables = to_variables(state, WANTED, LAYOUT)
     params, statistics = variables['params'], variables['batch_stats']['bn']
     assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, WANTED)
     rng = np.random.default_rng(0)
@@ -87,7 +88,7 @@ def test_axes_by_what_the_layers_compute():
 
 def test_back_again():
     state = given()
-    back = convert_back(to_variables(state, WANTED, SPEC), SPEC)
+    back = convert_back(to_variables(state, WANTED, LAYOUT), LAYOUT)
     assert back.keys() == state.keys()
     for name, value in state.items():
         np.testing.assert_array_equal(back[name], value, err_msg=name)
@@ -102,7 +103,7 @@ def test_everything_that_does_not_fit_is_said_at_once():
     state['extra.weight'] = np.zeros((1, 2), np.float32)
     wanted = {**WANTED, 'params': {**WANTED['params'], 'attention': {'kernel': np.zeros((2, 2))}}}
     with pytest.raises(ValueError, match='5 arrays do not fit') as caught:
-        to_variables(state, wanted, SPEC)
+        to_variables(state, wanted, LAYOUT)
     assert sorted(str(caught.value).splitlines()[1:]) == [
         '  c.weight is missing (for params/conv/kernel)',
         '  extra.weight (1, 2) has no place',
@@ -111,22 +112,22 @@ def test_everything_that_does_not_fit_is_said_at_once():
         '  params/attention/kernel has no line in the table',
     ]
     with pytest.raises(ValueError, match='the table has no line for params/attention/kernel'):
-        correspondence(wanted, SPEC)
+        correspondence(wanted, LAYOUT)
 
 
 @pytest.mark.parametrize('dtype', [np.float16, np.float64, ml_dtypes.bfloat16])
 def test_parameters_are_float32_whatever_the_file_has(dtype):
     state = {name: value.astype(dtype) for name, value in given().items()}
-    variables = to_variables(state, WANTED, SPEC)
+    variables = to_variables(state, WANTED, LAYOUT)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype('float32')}
     np.testing.assert_array_equal(variables['params']['bn']['bias'], state['b.bias'].astype(np.float32))
 
 
 def test_without_leaves_layers_out_whatever_their_shape():
     state = {**given(), 'h.weight': np.zeros((3, 4), np.float32)}
-    assert sorted(to_variables(state, WANTED, SPEC, without=('head',))['params']) == ['bn', 'conv', 'fc']
+    assert sorted(to_variables(state, WANTED, LAYOUT, without=('head',))['params']) == ['bn', 'conv', 'fc']
     del state['h.weight'], state['h.bias']
-    assert 'head' not in to_variables(state, WANTED, SPEC, without=('head',))['params']
+    assert 'head' not in to_variables(state, WANTED, LAYOUT, without=('head',))['params']
 
 
 def test_resnet18_from_a_file_and_back(tmp_path):
@@ -168,10 +169,13 @@ def test_other_classes_need_a_fresh_head_that_is_asked_for(tmp_path):
         from_state_dict('resnet18', state, num_classes=10, fresh_head=key)
 
 
-def test_names_that_nobody_knows():
+def test_unknown_names():
     with pytest.raises(ValueError, match="there is no model 'resnet5'; the nearest: resnet50"):
         from_state_dict('resnet5', {})
-    with pytest.raises(ValueError, match='nobody publishes weights of linear_classifier'):
-        layout('linear_classifier', 'torchvision')
+    for call in (constructor, shapes, lambda name: to_state_dict(name, {})):
+        with pytest.raises(ValueError, match="there is no model 'resnet5'; the nearest: resnet50"):
+            call('resnet5')
+    with pytest.raises(ValueError, match='no published weights are known for linear_classifier'):
+        from_state_dict('linear_classifier', {}, num_classes=3)
     with pytest.raises(ValueError, match='torchvision'):
         from_state_dict('resnet18', {}, source='somebody')

@@ -12,7 +12,7 @@ import pytest
 from jaxcv import models
 from jaxcv.weights import PUBLISHED, download, read_state_dict
 from jaxcv.weights.files import write_state_dict
-from jaxcv.weights.loading import layout
+from jaxcv.weights.layouts import layout
 from jaxcv.weights.published import find, image_size
 
 REFERENCE = Path(__file__).parent.parent / 'fixtures' / 'weights' / 'published.json'
@@ -120,7 +120,7 @@ def test_download_once_and_keep(server, tmp_path):
 
 def test_download_goes_on_where_it_broke_off(server, tmp_path):
     server.most = 200
-    with pytest.raises(ConnectionError, match=f'broke after 200 of {len(server.content)} bytes.* call again to go on'):
+    with pytest.raises(ConnectionError, match=f'broke after 200 of {len(server.content)} bytes.* call again to resume'):
         download(NAME, folder=tmp_path)
     server.most = 10**9
     assert download(NAME, folder=tmp_path).read_bytes() == server.content
@@ -154,8 +154,8 @@ def test_another_file_is_never_kept(server, tmp_path, monkeypatch):
 def test_errors_of_the_network(server, tmp_path, monkeypatch):
     url = PUBLISHED[NAME].url
     monkeypatch.setitem(PUBLISHED, NAME, PUBLISHED[NAME]._replace(url=url.replace('weights', 'none')))
-    with pytest.raises(ConnectionError, match=r'none\.safetensors: the server answers 404'):
+    with pytest.raises(ConnectionError, match=r'none\.safetensors: the server responds 404'):
         download(NAME, folder=tmp_path)
     monkeypatch.setitem(PUBLISHED, NAME, PUBLISHED[NAME]._replace(url='http://127.0.0.1:9/weights.safetensors'))
-    with pytest.raises(ConnectionError, match=r'weights\.safetensors: .* call again to go on'):
+    with pytest.raises(ConnectionError, match=r'weights\.safetensors: .* call again to resume'):
         download(NAME, folder=tmp_path)

@@ -10,7 +10,8 @@ import pytest
 
 from jaxcv import models, weights
 from jaxcv.weights.convert import to_state_dict, to_variables
-from jaxcv.weights.loading import layout, shapes
+from jaxcv.weights.layouts import layout
+from jaxcv.weights.loading import shapes
 from tests.weights.parity import FOLDER, TOLERANCE
 from tests.weights.seeded import seeded
 
@@ -75,9 +76,9 @@ def test_every_network_equals_its_source_at_every_size(name):
 @pytest.mark.parametrize('name', [*TORCHVISION, *RESNET34])
 def test_state_dicts_come_back(name):
     arrays, state, options = fixture(name)
-    spec = layout(name, str(arrays['source']))
+    found = layout(name, str(arrays['source']))
     wanted = shapes(name, **options)
-    back = to_state_dict(to_variables(state, wanted, spec), spec)
+    back = to_state_dict(to_variables(state, wanted, found), found)
     unused = {
         key for key in state if name == 'pspnet_resnet34' and key.startswith(('encoder.layer3', 'encoder.layer4'))
     }
@@ -103,11 +104,9 @@ def test_without_an_auxiliary_head_and_with_a_fresh_one(tmp_path):
 
 
 def test_unknown_names_and_sources():
-    with pytest.raises(
-        ValueError, match="unet_resnet34 has weights from 'segmentation_models_pytorch', not from 'torch"
-    ):
+    with pytest.raises(ValueError, match="unet_resnet34 has weights from segmentation_models_pytorch, not from 'torch"):
         weights.from_state_dict('unet_resnet34', {})
-    with pytest.raises(ValueError, match='nobody publishes weights of fcn8s'):
+    with pytest.raises(ValueError, match='no published weights are known for fcn8s'):
         layout('fcn8s', 'torchvision')
     with pytest.raises(ValueError, match="there is no model 'segmentation'"):
         weights.from_state_dict('segmentation', {})

@@ -3,7 +3,7 @@
 Each function returns a Linen module: `model.apply(variables, images [n h w c], train=False)` gives float32 logits
 `[n h w classes]` of the images' size, `method='features'` the named stages, and `method='with_auxiliary'`, of one made
 with `aux_head=True`, the logits of both heads. With `train=True` pass `mutable=['batch_stats']` and
-`rngs={'dropout': key}`. Here is what a config's model may name as 'segmentation.fcn8s'.
+`rngs={'dropout': key}`. A config's model may name these, as 'segmentation.fcn8s'.
 """
 
 from jaxcv.models.segmentation.deeplab import (

@@ -6,15 +6,16 @@ random field, which v3 left out, is not here.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.resnet import ResNet, resnet50, resnet101
-from jaxcv.models.segmentation.levels import levels
-from jaxcv.models.segmentation.single_stage import FCNHead, SingleStage, score_layer, upsampled
+from jaxcv.models.backbones.resnet import ResNet, resnet50, resnet101
+from jaxcv.models.segmentation.head import BackboneHead, FCNHead, score_layer, upsampled
+from jaxcv.models.strides import Stage, by_stride, stages
+from jaxcv.models.variants import variant
 from jaxcv.nn.aspp import ASPP, SummedASPP
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.depthwise import DepthwiseSeparableConv
@@ -32,15 +33,12 @@ class DeepLabV3Head(nn.Module):
     features: int = 256
     dropout: float = 0.5
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w classes']:
         """Score each pixel."""
-        aspp = ASPP(
-            self.features, self.rates, dropout=self.dropout, dtype=self.dtype, axis_name=self.axis_name, name='aspp'
-        )
-        hidden = ConvNorm(self.features, dtype=self.dtype, axis_name=self.axis_name, name='hidden')
+        aspp = ASPP(self.features, self.rates, dropout=self.dropout, dtype=self.dtype, name='aspp')
+        hidden = ConvNorm(self.features, dtype=self.dtype, name='hidden')
         return score_layer(self.num_classes, dtype=self.dtype, name='score')(hidden(aspp(x, train=train), train=train))
 
 
@@ -55,12 +53,18 @@ class DeepLabV3Plus(nn.Module):
     separable: bool = False
     dropout: float = 0.5
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
+    num_auxiliary: ClassVar[int] = 0
+    """This network has no auxiliary heads."""
 
     def __post_init__(self):
-        """Check the rate, which the layers would meet in training only."""
+        """Check the option that the layers would check in training only."""
         check_rate('dropout', self.dropout)
         super().__post_init__()
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """Return the backbone's stages, for `jaxcv.models.stages`."""
+        return stages(self.backbone)
 
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the backbone's stages by name."""
@@ -69,10 +73,10 @@ class DeepLabV3Plus(nn.Module):
     @nn.compact
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n h w classes']:
         """Return float32 logits; `train` takes the batch's statistics, updates the running ones, and drops."""
-        by_stride = levels(images, self.features(images, train=train))
-        fine = by_stride[min(by_stride, key=lambda stride: abs(stride - 4))]
-        coarse = by_stride[max(by_stride)]
-        options: dict[str, Any] = {'dtype': self.dtype, 'axis_name': self.axis_name}
+        features = by_stride(self.backbone, self.features(images, train=train))
+        fine = features[min(features, key=lambda stride: abs(stride - 4))]
+        coarse = features[max(features)]
+        options: dict[str, Any] = {'dtype': self.dtype}
         aspp = ASPP(
             self.features_of_aspp, self.rates, separable=self.separable, dropout=self.dropout, **options, name='aspp'
         )
@@ -93,17 +97,17 @@ def deeplab_v1(
     hidden_features: int = 1024,
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
-) -> SingleStage:
-    """Make a DeepLab v1, LargeFOV: one 3x3 convolution with a large dilation sees far; then two 1x1 convolutions.
+) -> BackboneHead:
+    """Make a DeepLab v1, LargeFOV: a 3x3 convolution with a large dilation, for context, then two 1x1 convolutions.
 
     Args:
-        backbone: a model with stages, with its own dtype and axis name, as `models.resnet18(output_stride=8)`; the
-            paper has VGG-16 at output stride 8.
+        backbone: a model with `features`, with its own dtype, as `models.resnet18(output_stride=8)`; the paper has
+            VGG-16 at output stride 8.
         num_classes: number of logits of a pixel.
-        rate: dilation of the 3x3 convolution: with 12 it sees 25 x 25 pixels of the features.
+        rate: dilation of the 3x3 convolution; with 12 its receptive field is 25 x 25 pixels of the features.
         hidden_features: channels of the 3x3 and the first 1x1 convolution.
-        dropout: probability in [0, 1) of leaving out a hidden value, in training; needs `rngs={'dropout': key}`.
-        dtype: compute type of what is not the backbone, such as `jnp.bfloat16` or `'bfloat16'`; parameters and logits
+        dropout: probability in [0, 1) of dropping a hidden value, in training; needs `rngs={'dropout': key}`.
+        dtype: compute type of all but the backbone, such as `jnp.bfloat16` or `'bfloat16'`; parameters and logits
             stay float32.
 
     Returns:
@@ -125,7 +129,7 @@ def deeplab_v1(
     (https://arxiv.org/abs/1412.7062).
     """
     check_rate('dropout', dropout)
-    return SingleStage(backbone, SummedASPP(num_classes, (rate,), hidden_features, dropout, jnp.dtype(dtype)))
+    return BackboneHead(backbone, SummedASPP(num_classes, (rate,), hidden_features, dropout, jnp.dtype(dtype)))
 
 
 def deeplab_v2(
@@ -136,16 +140,16 @@ def deeplab_v2(
     hidden_features: int = 0,
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
-) -> SingleStage:
-    """Make a DeepLab v2: the sum of what dilated convolutions of several rates score (ASPP-L).
+) -> BackboneHead:
+    """Make a DeepLab v2: the sum of the scores of dilated convolutions of several rates (ASPP-L).
 
     Args:
-        backbone: a model with stages, as in `deeplab_v1`; the paper has ResNet-101 at output stride 8.
+        backbone: a model with `features`, as in `deeplab_v1`; the paper has ResNet-101 at output stride 8.
         num_classes: number of logits of a pixel.
         rates: dilations of the branches; (2, 4, 8, 12) makes it ASPP-S.
         hidden_features: channels of two convolutions in each branch, 1024 with VGG-16 in the paper; 0 leaves them out,
             as with its ResNet-101.
-        dropout: probability in [0, 1) of leaving out a hidden value, as in `deeplab_v1`.
+        dropout: probability in [0, 1) of dropping a hidden value, as in `deeplab_v1`.
         dtype: compute type, as in `deeplab_v1`.
 
     Returns:
@@ -165,7 +169,7 @@ def deeplab_v2(
     Chen et al. 2016, DeepLab (https://arxiv.org/abs/1606.00915).
     """
     check_rate('dropout', dropout)
-    return SingleStage(backbone, SummedASPP(num_classes, tuple(rates), hidden_features, dropout, jnp.dtype(dtype)))
+    return BackboneHead(backbone, SummedASPP(num_classes, tuple(rates), hidden_features, dropout, jnp.dtype(dtype)))
 
 
 def deeplabv3(
@@ -176,22 +180,19 @@ def deeplabv3(
     aux_head: bool = False,
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
-) -> SingleStage:
+) -> BackboneHead:
     """Make a DeepLab v3: ASPP with image pooling on the backbone's last stage, and two convolutions.
 
     Args:
-        backbone: a model with stages, as in `deeplab_v1`.
+        backbone: a model with `features`, as in `deeplab_v1`.
         num_classes: number of logits of a pixel.
         rates: dilations of ASPP: (6, 12, 18) in the paper at output stride 16, twice that at 8; torchvision has
             (12, 24, 36) at 8.
-        aux_head: add a second head on the stage before, for training. Then `apply(..., method='with_auxiliary')` gives
-            two times logits: of the head and the auxiliary one.
-        dropout: probability in [0, 1) of leaving out a value after ASPP, in training; needs `rngs={'dropout': key}`.
-        dtype: compute type of what is not the backbone, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics
+        aux_head: add a second head on the stage before, for training. Then `apply(..., method='with_auxiliary')`
+            returns two logits: of the head and the auxiliary one.
+        dropout: probability in [0, 1) of dropping a value after ASPP, in training; needs `rngs={'dropout': key}`.
+        dtype: compute type of all but the backbone, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics
             and logits stay float32.
-        axis_name: the mapped axis over which the heads' batch statistics are taken, under `pmap`. None under `jit`,
-            where they are those of the whole batch anyway.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `deeplab_v1`.
@@ -211,9 +212,9 @@ def deeplabv3(
     """
     check_rate('dropout', dropout)
     dtype = jnp.dtype(dtype)
-    auxiliary = FCNHead(num_classes, dtype=dtype, axis_name=axis_name)
-    head = DeepLabV3Head(num_classes, tuple(rates), dropout=dropout, dtype=dtype, axis_name=axis_name)
-    return SingleStage(backbone, head, auxiliary if aux_head else None)
+    auxiliary = FCNHead(num_classes, dtype=dtype)
+    head = DeepLabV3Head(num_classes, tuple(rates), dropout=dropout, dtype=dtype)
+    return BackboneHead(backbone, head, auxiliary if aux_head else None)
 
 
 def deeplabv3_plus(
@@ -224,20 +225,19 @@ def deeplabv3_plus(
     separable: bool = False,
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
 ) -> DeepLabV3Plus:
-    """Make a DeepLab v3+: ASPP upsampled to stride 4, 48 channels of that stage beside it, and two 3x3 convolutions.
+    """Make a DeepLab v3+: ASPP upsampled to stride 4, stacked on 48 channels of that stage, and two 3x3 convolutions.
 
     Args:
-        backbone: a model with stages, as in `deeplab_v1`; of several at stride 4, or next to it, the last counts.
+        backbone: a model that declares its stages, as `deeplab_v1`'s; of several at stride 4, or nearest to it, the
+            last is used.
         num_classes: number of logits of a pixel.
         rates: dilations of ASPP: (6, 12, 18) in the paper at output stride 16, twice that at 8.
         separable: make all convolutions of ASPP and the decoder that are not 1x1 depthwise separable, as the paper does
             with its Xception.
-        dropout: probability in [0, 1) of leaving out a value after ASPP, in training; needs `rngs={'dropout': key}`.
-        dtype: compute type of what is not the backbone, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics
+        dropout: probability in [0, 1) of dropping a value after ASPP, in training; needs `rngs={'dropout': key}`.
+        dtype: compute type of all but the backbone, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics
             and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, as in `deeplabv3`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `deeplab_v1`.
@@ -263,26 +263,25 @@ def deeplabv3_plus(
         separable=separable,
         dropout=dropout,
         dtype=jnp.dtype(dtype),
-        axis_name=axis_name,
     )
 
 
-def deeplabv3_resnet50(
+def deeplabv3_resnet(
+    backbone: Callable[..., ResNet],
     *,
     num_classes: int = 21,
     aux_head: bool = False,
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
-) -> SingleStage:
-    """Make torchvision's DeepLab v3 on a ResNet-50 of output stride 8: 42,004,074 parameters with aux_head.
+) -> BackboneHead:
+    """Make torchvision's DeepLab v3 on a ResNet of output stride 8.
 
     Args:
+        backbone: constructor of the ResNet.
         num_classes: number of logits of a pixel.
         aux_head: add a second head on 'stage3', as in `deeplabv3`; the published weights hold it.
-        dropout: probability of leaving out a value after ASPP, as in `deeplabv3`.
-        dtype: compute type, as in `deeplabv3`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `deeplabv3`.
+        dropout: probability of dropping a value after ASPP, as in `deeplabv3`.
+        dtype: compute type, as in `deeplabv3`, of the backbone too.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `deeplabv3`.
@@ -292,76 +291,43 @@ def deeplabv3_resnet50(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> model, images = deeplabv3_resnet50(num_classes=5), jnp.ones((1, 33, 47, 3))
+        >>> from jaxcv.models import segmentation
+        >>> model, images = segmentation.deeplabv3_resnet50(num_classes=5), jnp.ones((1, 33, 47, 3))
         >>> jax.eval_shape(model.init_with_output, jax.random.key(0), images)[0].shape
         (1, 33, 47, 5)
 
     Chen et al. 2017, Rethinking atrous convolution for semantic image segmentation (https://arxiv.org/abs/1706.05587).
     """
     return deeplabv3(
-        backbone=resnet50(output_stride=8, dtype=dtype, axis_name=axis_name),
+        backbone=backbone(output_stride=8, dtype=dtype),
         num_classes=num_classes,
         aux_head=aux_head,
         dropout=dropout,
         dtype=dtype,
-        axis_name=axis_name,
     )
 
 
-def deeplabv3_resnet101(
-    *,
-    num_classes: int = 21,
-    aux_head: bool = False,
-    dropout: float = 0.5,
-    dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
-) -> SingleStage:
-    """Make torchvision's DeepLab v3 on a ResNet-101 of output stride 8: 60,996,202 parameters with aux_head.
-
-    Args:
-        num_classes: number of logits of a pixel.
-        aux_head: add a second head on 'stage3', as in `deeplabv3`; the published weights hold it.
-        dropout: probability of leaving out a value after ASPP, as in `deeplabv3`.
-        dtype: compute type, as in `deeplabv3`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `deeplabv3`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `deeplabv3`.
-
-    Raises:
-        ValueError: the probability is not in [0, 1).
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> model, images = deeplabv3_resnet101(num_classes=5), jnp.ones((1, 33, 47, 3))
-        >>> jax.eval_shape(model.init_with_output, jax.random.key(0), images)[0].shape
-        (1, 33, 47, 5)
-
-    Chen et al. 2017, Rethinking atrous convolution for semantic image segmentation (https://arxiv.org/abs/1706.05587).
-    """
-    return deeplabv3(
-        backbone=resnet101(output_stride=8, dtype=dtype, axis_name=axis_name),
-        num_classes=num_classes,
-        aux_head=aux_head,
-        dropout=dropout,
-        dtype=dtype,
-        axis_name=axis_name,
-    )
+deeplabv3_resnet50 = variant(
+    deeplabv3_resnet, 'deeplabv3_resnet50', resnet50, 'DeepLab v3 on a ResNet-50: 42,004,074 parameters with aux_head.'
+)
+deeplabv3_resnet101 = variant(
+    deeplabv3_resnet,
+    'deeplabv3_resnet101',
+    resnet101,
+    'DeepLab v3 on a ResNet-101: 60,996,202 parameters with aux_head.',
+)
 
 
-def deeplabv3_resnet34(
-    *, num_classes: int = 1, dropout: float = 0.5, dtype: DTypeLike = jnp.float32, axis_name: str | None = None
-) -> SingleStage:
+def deeplabv3_resnet34(*, num_classes: int = 1, dropout: float = 0.5, dtype: DTypeLike = jnp.float32) -> BackboneHead:
     """Make the DeepLabV3 of segmentation-models-pytorch on a ResNet-34: 26,007,105 parameters.
 
-    It differs from torchvision's: the first block of a dilated stage has the new dilation already, and corners are
-    aligned in the last upsampling. The library takes images of multiples of 8 pixels; this one takes all.
+    It differs from torchvision's: the first block of a dilated stage has the new dilation already, and the last
+    upsampling aligns the corners. The library takes images of multiples of 8 pixels; this one takes all.
 
     Args:
         num_classes: number of logits of a pixel; one, as there by default, is for a sigmoid.
-        dropout: probability of leaving out a value after ASPP, as in `deeplabv3`.
+        dropout: probability of dropping a value after ASPP, as in `deeplabv3`.
         dtype: compute type, as in `deeplabv3`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `deeplabv3`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `deeplabv3`.
@@ -386,7 +352,6 @@ def deeplabv3_resnet34(
         output_stride=8,
         dilate_first=True,
         dtype=dtype,
-        axis_name=axis_name,
     )
-    head = DeepLabV3Head(num_classes, dropout=dropout, dtype=dtype, axis_name=axis_name)
-    return SingleStage(backbone, head, align_corners=True)
+    head = DeepLabV3Head(num_classes, dropout=dropout, dtype=dtype)
+    return BackboneHead(backbone, head, align_corners=True)

@@ -4,16 +4,17 @@
 which score the last stage of a dilated ResNet only.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.resnet import ResNet, resnet50, resnet101
-from jaxcv.models.segmentation.levels import levels
-from jaxcv.models.segmentation.single_stage import FCNHead, SingleStage, upsampled
+from jaxcv.models.backbones.resnet import ResNet, resnet50, resnet101
+from jaxcv.models.segmentation.head import BackboneHead, FCNHead, upsampled
+from jaxcv.models.strides import Stage, by_stride, stages
+from jaxcv.models.variants import variant
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.conv_transpose import ConvTranspose, bilinear_init
 from jaxcv.nn.regularization import Dropout, check_rate
@@ -30,11 +31,18 @@ class FCN(nn.Module):
     hidden_features: int = 0
     dropout: float = 0.5
     dtype: DTypeLike = jnp.float32
+    num_auxiliary: ClassVar[int] = 0
+    """This network has no auxiliary heads."""
 
     def __post_init__(self):
-        """Check the rate, which the layers would meet in training only."""
+        """Check the option that the layers would check in training only."""
         check_rate('dropout', self.dropout)
         super().__post_init__()
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """Return the backbone's stages, for `jaxcv.models.stages`."""
+        return stages(self.backbone)
 
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the backbone's stages by name."""
@@ -43,18 +51,18 @@ class FCN(nn.Module):
     @nn.compact
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n h w classes']:
         """Return float32 logits; `train` takes the batch's statistics, updates the running ones, and drops."""
-        stages = levels(images, self.features(images, train=train))
-        before, *finer = reversed(stages)
-        scores = self._scores(self._hidden(stages[before], train=train), before)
+        features = by_stride(self.backbone, self.features(images, train=train))
+        before, *finer = sorted(features, reverse=True)
+        scores = self._scores(self._hidden(features[before], train=train), before)
         for stride in finer:
             if stride >= self.finest:
-                scores = self._upsampled(scores, before // stride, stride, stages[stride].shape[1:3])
-                scores += self._scores(stages[stride], stride)
+                scores = self._upsampled(scores, before // stride, stride, features[stride].shape[1:3])
+                scores += self._scores(features[stride], stride)
                 before = stride
         return upsampled(scores, images)
 
     def _hidden(self, x: Array, *, train: bool) -> Array:
-        """The paper's fc6 and fc7: VGG's dense layers as convolutions."""
+        """Apply the paper's fc6 and fc7: VGG's dense layers as convolutions."""
         for name, kernel_size in (('fc6', 7), ('fc7', 1)) if self.hidden_features else ():
             conv = Conv(self.hidden_features, kernel_size, use_bias=True, dtype=self.dtype, name=name)
             x = Dropout(self.dropout, name=f'{name}_drop')(nn.relu(conv(x)), train=train)
@@ -68,7 +76,7 @@ class FCN(nn.Module):
         return conv(x)
 
     def _upsampled(self, scores: Array, factor: int, stride: int, size: Sequence[int]) -> Array:
-        """Upsample to the size of a stage: what there is more is cut off, what lacks repeats the border."""
+        """Upsample, then crop or edge-pad to the size of a stage."""
         layer = ConvTranspose(
             self.num_classes,
             kernel_size=2 * factor,
@@ -83,7 +91,8 @@ class FCN(nn.Module):
         return jnp.pad(scores, ((0, 0), *lacking, (0, 0)), mode='edge')
 
 
-def fcn32s(
+def fcn(
+    finest: int,
     *,
     backbone: nn.Module,
     num_classes: int = 21,
@@ -91,24 +100,23 @@ def fcn32s(
     dropout: float = 0.5,
     dtype: DTypeLike = jnp.float32,
 ) -> FCN:
-    """Make an FCN-32s: score the backbone's last stage with a 1x1 convolution, and upsample bilinearly.
-
-    On VGG-16 with 4,096 hidden features it is the paper's, of 134,346,581 parameters; the paper pads the images by 100
-    pixels instead of the 7x7 convolution.
+    """Make a fully convolutional network.
 
     Args:
-        backbone: a model with stages, such as `models.vgg16()` or `models.resnet18()`, with its own dtype and axis
-            name.
+        finest: the stride down to which stages are scored.
+        backbone: a model that declares its stages, such as `models.vgg16()` or `models.resnet18()`, with its own dtype.
+            One whose last stage has a smaller stride, by its `output_stride` or because it is for small images, has
+            that stage scored and those of the strides down to the finest.
         num_classes: number of logits of a pixel.
         hidden_features: channels of a 7x7 and a 1x1 convolution between the last stage and its scores, VGG's dense
             layers: 4096 in the paper. 0 leaves them out.
-        dropout: probability in [0, 1) of leaving out a hidden value, in training; needs `rngs={'dropout': key}`.
-        dtype: compute type of what is not the backbone, such as `jnp.bfloat16` or `'bfloat16'`; parameters and logits
-            stay float32.
+        dropout: probability in [0, 1) of dropping a hidden value, in training; needs `rngs={'dropout': key}`.
+        dtype: compute type of all but the backbone, such as `jnp.bfloat16` or `'bfloat16'`; parameters and logits stay
+            float32.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, for images of any size that the
-        backbone takes. All scores start at 0.
+        backbone takes. All scores start at 0, and the transposed convolutions that upsample as bilinear interpolation.
 
     Raises:
         ValueError: the probability is not in [0, 1).
@@ -116,109 +124,47 @@ def fcn32s(
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from jaxcv import models
-        >>> model, images = fcn32s(backbone=models.vgg16(), num_classes=5), jnp.ones((1, 64, 50, 3))
-        >>> logits, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), images)
+        >>> model = models.segmentation.fcn8s(backbone=models.resnet18(), num_classes=5)
+        >>> logits, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), jnp.ones((1, 65, 47, 3)))
         >>> logits.shape, sorted(variables['params'])
-        ((1, 64, 50, 5), ['backbone', 'score32'])
+        ((1, 65, 47, 5), ['backbone', 'score16', 'score32', 'score8', 'upsample16', 'upsample8'])
 
     Long et al. 2015, Fully convolutional networks for semantic segmentation (https://arxiv.org/abs/1411.4038).
     """
-    return FCN(backbone, num_classes, 32, hidden_features, dropout, jnp.dtype(dtype))
+    return FCN(backbone, num_classes, finest, hidden_features, dropout, jnp.dtype(dtype))
 
 
-def fcn16s(
-    *,
-    backbone: nn.Module,
-    num_classes: int = 21,
-    hidden_features: int = 0,
-    dropout: float = 0.5,
-    dtype: DTypeLike = jnp.float32,
-) -> FCN:
-    """Make an FCN-16s: the last stage's scores, upsampled twice, plus those of the stage at stride 16.
+fcn32s = variant(
+    fcn,
+    'fcn32s',
+    32,
+    """FCN-32s: the backbone's last stage, scored by a 1x1 convolution and upsampled bilinearly.
 
-    Args:
-        backbone: a model with stages, as in `fcn32s`.
-        num_classes: number of logits of a pixel.
-        hidden_features: channels of two convolutions before the last stage's scores, as in `fcn32s`.
-        dropout: probability of leaving out a hidden value, as in `fcn32s`.
-        dtype: compute type, as in `fcn32s`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `fcn32s`. The transposed
-        convolution that upsamples starts as bilinear interpolation.
-
-    Raises:
-        ValueError: the probability is not in [0, 1).
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> from jaxcv import models
-        >>> model = fcn16s(backbone=models.vgg16(), num_classes=5)
-        >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 64, 50, 3)))
-        >>> sorted(variables['params'])
-        ['backbone', 'score16', 'score32', 'upsample16']
-
-    Long et al. 2015, Fully convolutional networks for semantic segmentation (https://arxiv.org/abs/1411.4038).
-    """
-    return FCN(backbone, num_classes, 16, hidden_features, dropout, jnp.dtype(dtype))
+On VGG-16 with 4,096 hidden features it is the paper's, of 134,346,581 parameters; the paper pads the images by 100
+pixels instead of the 7x7 convolution.""",
+)
+fcn16s = variant(fcn, 'fcn16s', 16, "FCN-16s: the last stage's scores, upsampled twice, plus those at stride 16.")
+fcn8s = variant(fcn, 'fcn8s', 8, 'FCN-8s: scores at stride 32, upsampled and summed with those at 16, and again at 8.')
 
 
-def fcn8s(
-    *,
-    backbone: nn.Module,
-    num_classes: int = 21,
-    hidden_features: int = 0,
-    dropout: float = 0.5,
-    dtype: DTypeLike = jnp.float32,
-) -> FCN:
-    """Make an FCN-8s: the scores at stride 32, upsampled and summed with those at 16, and again with those at 8.
-
-    Args:
-        backbone: a model with stages, as in `fcn32s`. One whose last stage has a smaller stride, by its
-            `output_stride` or because it is for small images, has that stage scored and the strides between it and 8.
-        num_classes: number of logits of a pixel.
-        hidden_features: channels of two convolutions before the last stage's scores, as in `fcn32s`.
-        dropout: probability of leaving out a hidden value, as in `fcn32s`.
-        dtype: compute type, as in `fcn32s`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `fcn16s`.
-
-    Raises:
-        ValueError: the probability is not in [0, 1).
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> from jaxcv import models
-        >>> model = fcn8s(backbone=models.resnet18(), num_classes=5)
-        >>> variables = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 65, 47, 3)))
-        >>> sorted(variables['params'])
-        ['backbone', 'score16', 'score32', 'score8', 'upsample16', 'upsample8']
-
-    Long et al. 2015, Fully convolutional networks for semantic segmentation (https://arxiv.org/abs/1411.4038).
-    """
-    return FCN(backbone, num_classes, 8, hidden_features, dropout, jnp.dtype(dtype))
-
-
-def fcn_resnet50(
+def fcn_resnet(
+    backbone: Callable[..., ResNet],
     *,
     num_classes: int = 21,
     aux_head: bool = False,
     dropout: float = 0.1,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
-) -> SingleStage:
-    """Make torchvision's FCN on a ResNet-50 of output stride 8: 32,957,013 parameters, 35,322,218 with aux_head.
+) -> BackboneHead:
+    """Make torchvision's FCN on a ResNet of output stride 8.
 
     Args:
+        backbone: constructor of the ResNet.
         num_classes: number of logits of a pixel.
         aux_head: add a second head on 'stage3', for training, which the published weights hold. Then
-            `apply(..., method='with_auxiliary')` gives two times logits: of the head and the auxiliary one.
-        dropout: probability in [0, 1) of leaving out a value before each score, in training; needs
+            `apply(..., method='with_auxiliary')` returns two logits: of the head and the auxiliary one.
+        dropout: probability in [0, 1) of dropping a value before each score, in training; needs
             `rngs={'dropout': key}`.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
-            are those of the whole batch anyway.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, for images of any size, with the
@@ -229,7 +175,8 @@ def fcn_resnet50(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> model, images = fcn_resnet50(num_classes=5, aux_head=True), jnp.ones((1, 33, 47, 3))
+        >>> from jaxcv.models import segmentation
+        >>> model, images = segmentation.fcn_resnet50(num_classes=5, aux_head=True), jnp.ones((1, 33, 47, 3))
         >>> variables = jax.eval_shape(model.init, jax.random.key(0), images)
         >>> apply = lambda variables: model.apply(variables, images, method='with_auxiliary')
         >>> [logits.shape for logits in jax.eval_shape(apply, variables)]
@@ -237,47 +184,15 @@ def fcn_resnet50(
 
     Long et al. 2015, Fully convolutional networks for semantic segmentation (https://arxiv.org/abs/1411.4038).
     """
-    backbone = resnet50(output_stride=8, dtype=dtype, axis_name=axis_name)
-    return _fcn(backbone, num_classes, aux_head, dropout)
-
-
-def fcn_resnet101(
-    *,
-    num_classes: int = 21,
-    aux_head: bool = False,
-    dropout: float = 0.1,
-    dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
-) -> SingleStage:
-    """Make torchvision's FCN on a ResNet-101 of output stride 8: 51,949,141 parameters, 54,314,346 with aux_head.
-
-    Args:
-        num_classes: number of logits of a pixel.
-        aux_head: add a second head on 'stage3', as in `fcn_resnet50`.
-        dropout: probability of leaving out a value before each score, as in `fcn_resnet50`.
-        dtype: compute type, as in `fcn_resnet50`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `fcn_resnet50`.
-
-    Returns:
-        A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `fcn_resnet50`.
-
-    Raises:
-        ValueError: the probability is not in [0, 1).
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> model, images = fcn_resnet101(num_classes=5), jnp.ones((1, 33, 47, 3))
-        >>> jax.eval_shape(model.init_with_output, jax.random.key(0), images)[0].shape
-        (1, 33, 47, 5)
-
-    Long et al. 2015, Fully convolutional networks for semantic segmentation (https://arxiv.org/abs/1411.4038).
-    """
-    backbone = resnet101(output_stride=8, dtype=dtype, axis_name=axis_name)
-    return _fcn(backbone, num_classes, aux_head, dropout)
-
-
-def _fcn(backbone: ResNet, num_classes: int, aux_head: bool, dropout: float) -> SingleStage:
     check_rate('dropout', dropout)
-    options: dict[str, Any] = {'dropout': dropout, 'dtype': backbone.dtype, 'axis_name': backbone.axis_name}
-    head, auxiliary = (FCNHead(num_classes, **options) for _ in range(2))
-    return SingleStage(backbone, head, auxiliary if aux_head else None)
+    dtype = jnp.dtype(dtype)
+    head, auxiliary = (FCNHead(num_classes, dropout=dropout, dtype=dtype) for _ in range(2))
+    return BackboneHead(backbone(output_stride=8, dtype=dtype), head, auxiliary if aux_head else None)
+
+
+fcn_resnet50 = variant(
+    fcn_resnet, 'fcn_resnet50', resnet50, 'FCN on a ResNet-50: 32,957,013 parameters, 35,322,218 with aux_head.'
+)
+fcn_resnet101 = variant(
+    fcn_resnet, 'fcn_resnet101', resnet101, 'FCN on a ResNet-101: 51,949,141 parameters, 54,314,346 with aux_head.'
+)

@@ -1,4 +1,4 @@
-"""PSPNet (Zhao et al. 2017, https://arxiv.org/abs/1612.01105): the context of grids of several sizes at each pixel.
+"""PSPNet (Zhao et al. 2017, https://arxiv.org/abs/1612.01105): pooling over grids of several sizes, for context.
 
 `pspnet` is the paper's on any backbone, `pspnet_resnet34` segmentation-models-pytorch's, which is much smaller.
 """
@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.resnet import ResNet
-from jaxcv.models.segmentation.single_stage import FCNHead, SingleStage, score_layer
+from jaxcv.models.backbones.resnet import ResNet
+from jaxcv.models.segmentation.head import BackboneHead, FCNHead, score_layer
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.pyramid_pooling import PyramidPooling
 from jaxcv.nn.regularization import check_rate
@@ -20,7 +20,7 @@ from jaxcv.types import Array, Float
 
 
 class PSPHead(nn.Module):
-    """Pyramid pooling, a convolution with batch norm and ReLU, dropout of whole channels, and one to the classes."""
+    """Pyramid pooling, a convolution with batch norm and ReLU, dropout of channels, a convolution to the classes."""
 
     num_classes: int
     sizes: Sequence[int] = (1, 2, 3, 6)
@@ -30,14 +30,13 @@ class PSPHead(nn.Module):
     global_norm: bool = True
     dropout: float = 0.1
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w classes']:
         """Score each pixel."""
-        options: dict[str, Any] = {'dtype': self.dtype, 'axis_name': self.axis_name}
-        x = PyramidPooling(self.sizes, global_norm=self.global_norm, **options, name='pyramid')(x, train=train)
-        x = ConvNorm(self.features, self.kernel_size, **options, name='hidden')(x, train=train)
+        pyramid = PyramidPooling(self.sizes, global_norm=self.global_norm, dtype=self.dtype, name='pyramid')
+        x = pyramid(x, train=train)
+        x = ConvNorm(self.features, self.kernel_size, dtype=self.dtype, name='hidden')(x, train=train)
         x = nn.Dropout(self.dropout, broadcast_dims=(1, 2), name='drop')(x, deterministic=not train)
         return score_layer(self.num_classes, kernel_size=self.score_kernel_size, dtype=self.dtype, name='score')(x)
 
@@ -51,24 +50,21 @@ def pspnet(
     aux_head: bool = False,
     dropout: float = 0.1,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
-) -> SingleStage:
+) -> BackboneHead:
     """Make a PSPNet: the pyramid pooling module on the backbone's last stage, and two convolutions.
 
     Args:
-        backbone: a model with stages, with its own dtype and axis name; `models.resnet50(output_stride=8)` makes it the
+        backbone: a model with `features`, with its own dtype; `models.resnet50(output_stride=8)` makes it the
             paper's PSPNet50, but for the stem of three 3x3 convolutions there.
         num_classes: number of logits of a pixel.
         sizes: rows and columns of the pyramid's grids.
         features: channels of the last convolution but one.
         aux_head: add a second head, of 256 channels, on the stage before, for training; its loss counts 0.4 in the
-            paper. Then `apply(..., method='with_auxiliary')` gives two times logits: of the head and the auxiliary one.
-        dropout: probability in [0, 1) of leaving out a channel of an image before each score, in training; needs
+            paper. Then `apply(..., method='with_auxiliary')` returns two logits: of the head and the auxiliary one.
+        dropout: probability in [0, 1) of dropping a channel of an image before each score, in training; needs
             `rngs={'dropout': key}`.
-        dtype: compute type of what is not the backbone, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics
+        dtype: compute type of all but the backbone, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics
             and logits stay float32.
-        axis_name: the mapped axis over which the heads' batch statistics are taken, under `pmap`. None under `jit`,
-            where they are those of the whole batch anyway.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, for images of any size that the
@@ -90,15 +86,13 @@ def pspnet(
     Zhao et al. 2017, Pyramid scene parsing network (https://arxiv.org/abs/1612.01105).
     """
     check_rate('dropout', dropout)
-    options: dict[str, Any] = {'dropout': dropout, 'dtype': jnp.dtype(dtype), 'axis_name': axis_name}
+    options: dict[str, Any] = {'dropout': dropout, 'dtype': jnp.dtype(dtype)}
     head = PSPHead(num_classes, tuple(sizes), features, **options)
     auxiliary = FCNHead(num_classes, 256, **options) if aux_head else None
-    return SingleStage(backbone, head, auxiliary, align_corners=True)
+    return BackboneHead(backbone, head, auxiliary, align_corners=True)
 
 
-def pspnet_resnet34(
-    *, num_classes: int = 1, dropout: float = 0.2, dtype: DTypeLike = jnp.float32, axis_name: str | None = None
-) -> SingleStage:
+def pspnet_resnet34(*, num_classes: int = 1, dropout: float = 0.2, dtype: DTypeLike = jnp.float32) -> BackboneHead:
     """Make the PSPNet of segmentation-models-pytorch on the first half of a ResNet-34, down to 'stage2' at stride 8.
 
     It has a 1x1 convolution after the pyramid and a 3x3 one to the classes. There it has 21,437,985 parameters, with
@@ -107,9 +101,8 @@ def pspnet_resnet34(
 
     Args:
         num_classes: number of logits of a pixel; one, as there by default, is for a sigmoid.
-        dropout: probability of leaving out a channel of an image, as in `pspnet`.
+        dropout: probability of dropping a channel of an image, as in `pspnet`.
         dtype: compute type, as in `pspnet`.
-        axis_name: the mapped axis over which batch statistics are taken, as in `pspnet`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `pspnet`.
@@ -134,7 +127,6 @@ def pspnet_resnet34(
         global_norm=False,
         dropout=dropout,
         dtype=dtype,
-        axis_name=axis_name,
     )
-    backbone = ResNet(block=BasicBlock, depths=(3, 4), num_classes=1000, dtype=dtype, axis_name=axis_name)
-    return SingleStage(backbone, head, align_corners=True)
+    backbone = ResNet(block=BasicBlock, depths=(3, 4), num_classes=1000, dtype=dtype)
+    return BackboneHead(backbone, head, align_corners=True)

@@ -1,19 +1,19 @@
-"""U-Nets (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597): up again, step by step, beside what went down.
+"""U-Nets (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597): an encoder, and a decoder with skip connections.
 
-`unet` is the paper's; `backbone_unet` has any backbone for its way down, and the decoder of segmentation-models-pytorch
-for its way up; `unet_resnet34` is that library's with its default encoder.
+`unet` is the paper's; `backbone_unet` has any backbone as its encoder, and the decoder of segmentation-models-pytorch;
+`unet_resnet34` is that library's with its default encoder.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.models.resnet import resnet34
-from jaxcv.models.segmentation.levels import levels
-from jaxcv.models.segmentation.single_stage import score_layer
+from jaxcv.models.backbones.resnet import resnet34
+from jaxcv.models.segmentation.head import score_layer
+from jaxcv.models.strides import Stage, by_stride, stages
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.conv_transpose import ConvTranspose
@@ -28,13 +28,12 @@ UNetPadding = Literal['same', 'valid']
 
 
 class TwoConvs(nn.Module):
-    """Two 3x3 convolutions with ReLU, perhaps with batch norm."""
+    """Two 3x3 convolutions with ReLU, and batch norm if asked for."""
 
     features: int
     padding: int
     batch_norm: bool
     dtype: DTypeLike
-    axis_name: str | None
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool) -> Float[Array, 'n i j f']:
@@ -50,7 +49,7 @@ class TwoConvs(nn.Module):
             )
             x = conv(x)
             if self.batch_norm:
-                x = BatchNorm(dtype=self.dtype, axis_name=self.axis_name, name=f'bn{i}')(x, train=train)
+                x = BatchNorm(dtype=self.dtype, name=f'bn{i}')(x, train=train)
             x = nn.relu(x)
         return x
 
@@ -65,16 +64,25 @@ class UNet(nn.Module):
     batch_norm: bool = False
     dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
+    num_auxiliary: ClassVar[int] = 0
+    """This network has no auxiliary heads."""
 
     def __post_init__(self):
-        """Check the rate, which the layers would meet in training only."""
+        """Check the option that the layers would check in training only."""
         check_rate('dropout', self.dropout)
         super().__post_init__()
 
     def setup(self):
-        """Make what comes last; it is apart so that `features` does without it."""
+        """Make the last convolution, which `features` does not use."""
         self.score = score_layer(self.num_classes, dtype=self.dtype)
+
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """Return the stages that it declares, for `jaxcv.models.stages`."""
+        levels = [Stage(2**level, self.width * 2**level) for level in range(self.depth + 1)]
+        down = {f'down{i}': stage for i, stage in enumerate(levels[:-1], start=1)}
+        up = {f'up{i}': levels[i - 1] for i in range(self.depth, 0, -1)}
+        return {**down, 'bottom': levels[-1], **up}
 
     @nn.compact
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
@@ -83,7 +91,7 @@ class UNet(nn.Module):
 
         def convs(name: str, level: int, x: Array) -> Array:
             features = self.width * 2**level
-            return TwoConvs(features, pad, self.batch_norm, self.dtype, self.axis_name, name=name)(x, train=train)
+            return TwoConvs(features, pad, self.batch_norm, self.dtype, name=name)(x, train=train)
 
         x, stages = self._padded(images), {}
         for level in range(self.depth):
@@ -95,8 +103,8 @@ class UNet(nn.Module):
             layer = ConvTranspose(self.width * 2**level, use_bias=True, dtype=self.dtype, name=f'{name}_conv')
             x = layer(x)
             _, rows, columns, _ = x.shape
-            beside = center_crop(stages[f'down{level + 1}'], size=(rows, columns))
-            x = stages[name] = convs(name, level, jnp.concatenate([beside, x], axis=-1))
+            skip = center_crop(stages[f'down{level + 1}'], size=(rows, columns))
+            x = stages[name] = convs(name, level, jnp.concatenate([skip, x], axis=-1))
         return stages
 
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n h w classes']:
@@ -106,44 +114,46 @@ class UNet(nn.Module):
         return self.score(center_crop(x, size=(rows, columns))).astype(jnp.float32)
 
     def _padded(self, images: Array) -> Array:
-        """Mirror the borders, so that all sizes are even on the way down, and what the convolutions eat is there."""
+        """Pad by mirroring: to even sizes at each level, plus the pixels that unpadded convolutions remove."""
         unit = 2**self.depth
-        # Two convolutions at each level, down and up, eat 4 pixels a side there: 2^level pixels of the image each.
-        eaten, rest = (0, 0) if self.padding == 'same' else (6 * unit - 4, 4)
+        # Two convolutions at each level, down and up, remove 4 pixels a side there: 2^level pixels of the image each.
+        removed, rest = (0, 0) if self.padding == 'same' else (6 * unit - 4, 4)
         sides = []
         for size in images.shape[1:3]:
             more = (rest - size) % unit
-            sides.append((eaten + more // 2, eaten + more - more // 2))
+            sides.append((removed + more // 2, removed + more - more // 2))
         return jnp.pad(images, ((0, 0), *sides, (0, 0)), mode='reflect')
 
 
 class UNetDecoder(nn.Module):
-    """Up by 2 with the nearest pixel, the encoder's stage beside it, two convolutions; as often as there are stages."""
+    """Steps of upsampling by the nearest pixel, a skip connection and two convolutions, one for each finer stride."""
 
     features: Sequence[int]
     dtype: DTypeLike
-    axis_name: str | None
 
     @nn.compact
-    def __call__(self, images: Images, stages: Sequence[Array], *, train: bool) -> dict[str, Array]:
-        """Return the outputs 'up1', 'up2', ... from the stages, the coarsest first."""
-        x, whole = stages[0], images.shape[1:3]
-        finer: list[Array | None] = [*stages[1:]]
-        if stages[-1].shape[1:3] != whole:  # one step more, without a stage beside
-            finer.append(None)
-        if len(finer) > len(self.features):
-            raise ValueError(
-                f'a backbone of {len(stages)} resolutions needs {len(finer)} decoder_features, got {self.features}'
-            )
-        outputs = {}
-        for i, (beside, features) in enumerate(zip(finer, self.features[-len(finer) :], strict=True), start=1):
-            x = resize_nearest(x, size=whole if beside is None else beside.shape[1:3])
-            x = x if beside is None else jnp.concatenate([x, beside.astype(x.dtype)], axis=-1)
+    def __call__(self, images: Images, encoded: Mapping[int, Array], *, train: bool) -> dict[str, Array]:
+        """Return the outputs 'up1', 'up2', ... from the encoder's features by stride."""
+        coarsest, *_ = strides = sorted(encoded, reverse=True)
+        x, outputs = encoded[coarsest], {}
+        for i, (stride, features) in enumerate(self.steps(strides), start=1):
+            skip = encoded.get(stride)
+            x = resize_nearest(x, size=images.shape[1:3] if skip is None else skip.shape[1:3])
+            x = x if skip is None else jnp.concatenate([x, skip.astype(x.dtype)], axis=-1)
             for j in (1, 2):
-                layer = ConvNorm(features, dtype=self.dtype, axis_name=self.axis_name, name=f'block{i}_conv{j}')
+                layer = ConvNorm(features, dtype=self.dtype, name=f'block{i}_conv{j}')
                 x = layer(x, train=train)
             outputs[f'up{i}'] = x
         return outputs
+
+    def steps(self, strides: Sequence[int]) -> list[tuple[int, int]]:
+        """Return (stride, channels) of each step; the last one is at stride 1, without a skip where there is none."""
+        _, *finer = sorted({*strides, 1}, reverse=True)
+        if len(finer) > len(self.features):
+            raise ValueError(
+                f'a backbone of {len(strides)} resolutions needs {len(finer)} decoder_features, got {self.features}'
+            )
+        return list(zip(finer, self.features[-len(finer) :], strict=True))
 
 
 class BackboneUNet(nn.Module):
@@ -153,16 +163,24 @@ class BackboneUNet(nn.Module):
     decoder: UNetDecoder
     num_classes: int
     dtype: DTypeLike = jnp.float32
+    num_auxiliary: ClassVar[int] = 0
+    """This network has no auxiliary heads."""
 
     def setup(self):
-        """Make what comes last; it is apart so that `features` does without it."""
+        """Make the last convolution, which `features` does not use."""
         self.score = score_layer(self.num_classes, kernel_size=3, dtype=self.dtype)
 
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """Return the backbone's stages and then the decoder's, for `jaxcv.models.stages`."""
+        encoder = stages(self.backbone)
+        steps = self.decoder.steps([*{stage.stride for stage in encoder.values()}])
+        return {**encoder, **{f'up{i}': Stage(*step) for i, step in enumerate(steps, start=1)}}
+
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
-        """Return the backbone's stages and then the decoder's, 'up1' and on, the last one at the images' size."""
-        stages = self.backbone.features(images, train=train)
-        coarsest_first = list(reversed(levels(images, stages).values()))
-        return {**stages, **self.decoder(images, coarsest_first, train=train)}
+        """Return the backbone's stages, then the decoder's, 'up1' and on, the last one at the images' size."""
+        encoded = self.backbone.features(images, train=train)
+        return {**encoded, **self.decoder(images, by_stride(self.backbone, encoded), train=train)}
 
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n h w classes']:
         """Return float32 logits; `train` takes the batch's statistics and updates the running ones."""
@@ -179,7 +197,6 @@ def unet(
     batch_norm: bool = False,
     dropout: float = 0.0,
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
 ) -> UNet:
     """Make the U-Net of the paper: 31,030,658 parameters from one channel to 2 classes.
 
@@ -187,16 +204,13 @@ def unet(
         num_classes: number of logits of a pixel.
         width: channels of the first level; each later one has twice as many.
         depth: levels below the first.
-        padding: 'valid' is the paper's: convolutions without padding, and what goes up has the middle of what went down
-            beside it. Here the images are mirrored at their borders first, as the paper does for its tiles, by 92
-            pixels on every side at depth 4. 'same' has convolutions that keep the size: less to compute, and zeros
-            outside.
+        padding: 'valid' is the paper's: convolutions without padding, and skip connections that are cropped. Here the
+            images are mirrored at their borders first, as the paper does for its tiles, by 92 pixels on every side at
+            depth 4. 'same' has convolutions that keep the size: less to compute, and zeros outside.
         batch_norm: add a batch norm after each 3x3 convolution, which loses its bias.
-        dropout: probability in [0, 1) of leaving out a value at the bottom, in training; needs
+        dropout: probability in [0, 1) of dropping a value at the bottom, in training; needs
             `rngs={'dropout': key}`.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, under `pmap`. None under `jit`, where they
-            are those of the whole batch anyway.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, for images of any size, with
@@ -214,7 +228,7 @@ def unet(
     Ronneberger et al. 2015, U-Net: convolutional networks for biomedical image segmentation
     (https://arxiv.org/abs/1505.04597).
     """
-    return UNet(num_classes, width, depth, padding, batch_norm, dropout, jnp.dtype(dtype), axis_name)
+    return UNet(num_classes, width, depth, padding, batch_norm, dropout, jnp.dtype(dtype))
 
 
 def backbone_unet(
@@ -223,22 +237,19 @@ def backbone_unet(
     num_classes: int = 21,
     decoder_features: Sequence[int] = (256, 128, 64, 32, 16),
     dtype: DTypeLike = jnp.float32,
-    axis_name: str | None = None,
 ) -> BackboneUNet:
-    """Make a U-Net whose way down is a backbone: the last stage of each stride goes beside what comes up.
+    """Make a U-Net whose encoder is a backbone: the last stage of each stride is a skip connection.
 
-    Going up a step is the nearest pixel twice, the stage beside it, and two 3x3 convolutions with batch norm and ReLU,
-    down to the images' own size.
+    A step of the decoder upsamples by the nearest pixel, stacks the skip connection, and has two 3x3 convolutions with
+    batch norm and ReLU; the last step is at the images' own size.
 
     Args:
-        backbone: a model with stages, such as `models.resnet18()`, with its own dtype and axis name.
+        backbone: a model that declares its stages, such as `models.resnet18()`, with its own dtype.
         num_classes: number of logits of a pixel.
-        decoder_features: channels of the steps, the coarsest first; a backbone with fewer resolutions takes the last
+        decoder_features: channels of the steps, the coarsest first; a backbone with fewer resolutions uses the last
             ones.
         dtype: compute type of the decoder, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits
             stay float32.
-        axis_name: the mapped axis over which the decoder's batch statistics are taken, under `pmap`. None under `jit`,
-            where they are those of the whole batch anyway.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, for images of any size that the
@@ -256,18 +267,15 @@ def backbone_unet(
     (https://arxiv.org/abs/1505.04597).
     """
     dtype = jnp.dtype(dtype)
-    return BackboneUNet(backbone, UNetDecoder(tuple(decoder_features), dtype, axis_name), num_classes, dtype)
+    return BackboneUNet(backbone, UNetDecoder(tuple(decoder_features), dtype), num_classes, dtype)
 
 
-def unet_resnet34(
-    *, num_classes: int = 1, dtype: DTypeLike = jnp.float32, axis_name: str | None = None
-) -> BackboneUNet:
+def unet_resnet34(*, num_classes: int = 1, dtype: DTypeLike = jnp.float32) -> BackboneUNet:
     """Make the Unet of segmentation-models-pytorch on a ResNet-34: 24,436,369 parameters.
 
     Args:
         num_classes: number of logits of a pixel; one, as there by default, is for a sigmoid.
         dtype: compute type, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits stay float32.
-        axis_name: the mapped axis over which batch statistics are taken, as in `backbone_unet`.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n h w num_classes]`, as `backbone_unet`.
@@ -281,6 +289,4 @@ def unet_resnet34(
     Ronneberger et al. 2015, U-Net: convolutional networks for biomedical image segmentation
     (https://arxiv.org/abs/1505.04597).
     """
-    return backbone_unet(
-        backbone=resnet34(dtype=dtype, axis_name=axis_name), num_classes=num_classes, dtype=dtype, axis_name=axis_name
-    )
+    return backbone_unet(backbone=resnet34(dtype=dtype), num_classes=num_classes, dtype=dtype)

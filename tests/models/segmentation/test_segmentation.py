@@ -11,9 +11,9 @@ from flax import linen as nn
 
 from jaxcv import models
 from jaxcv.models import segmentation
-from jaxcv.models.segmentation.levels import levels, strides
+from jaxcv.models.segmentation.head import BackboneHead
 from jaxcv.models.segmentation.pspnet import PSPHead
-from jaxcv.models.segmentation.single_stage import SingleStage
+from jaxcv.models.strides import by_stride
 
 
 def small(dtype='float32', **options):
@@ -64,6 +64,10 @@ class Strided(nn.Module):
             x = nn.avg_pool(x, (2, 2), (2, 2))
             x = stages[f'stage{i}'] = nn.tanh(nn.Dense(4, dtype=self.dtype, name=f'stage{i}')(x))
         return stages
+
+    @property
+    def stages(self):
+        return {f'stage{i}': (2**i, 4) for i in range(1, 6)}
 
 
 def count(shapes):
@@ -123,36 +127,65 @@ def test_gradient_under_jit_traces_once(name):
     np.testing.assert_allclose(in_half, logits, atol=0.1 * float(logits.std()) + 0.02)
 
 
-def test_strides_are_read_off_the_shapes():
+def test_the_last_stage_of_each_declared_stride():
     def found(model, size):
         def read(images):
-            stages = model.init_with_output(jax.random.key(0), images, method='features')[0]
-            numbers.append((strides(images, stages), list(levels(images, stages))))
+            features = model.init_with_output(jax.random.key(0), images, method='features')[0]
+            shapes.update({stride: x.shape[1:3] for stride, x in by_stride(model, features).items()})
+            last.update({id(features[name]): stage.stride for name, stage in models.stages(model).items()})
+            assert [last[id(x)] for x in by_stride(model, features).values()] == list(shapes)
             return images
 
-        numbers = []
+        shapes, last = {}, {}
         jax.eval_shape(read, jnp.zeros((1, *size, 3)))
-        return numbers[0]
+        return shapes
 
-    expected = {'stem': 2, 'stage1': 4, 'stage2': 8, 'stage3': 16, 'stage4': 32}
-    for size in ((32, 32), (33, 47), (64, 1), (224, 65)):
-        assert found(models.resnet18(), size) == (expected, [2, 4, 8, 16, 32])
-    assert found(models.resnet18(output_stride=8), (33, 47)) == ({**expected, 'stage3': 8, 'stage4': 8}, [2, 4, 8])
-    assert list(found(models.vgg11(), (63, 40))[0].values()) == [2, 4, 8, 16, 32]
-    assert found(models.cifar_resnet(depth=8), (9, 7))[1] == [1, 2, 4]
-    # With fewer pixels the network would have other layers.
-    for model, size in ((models.resnet18(), 16), (models.inception_v3(), 96)):
-        with pytest.raises(ValueError, match=f'{size} x {size} pixels are too few for this backbone'):
-            found(model, (size, size))
-    for model in (
-        models.alexnet(),
-        models.mobilenet_v2(),
-        models.efficientnet_b0(),
-        models.inception_v3(),
-        models.googlenet(),
-    ):
-        known = {name: stage.stride for name, stage in models.stages(model).items()}
-        assert found(model, (107, 131))[0] == known
+    # Also of few pixels, whose shapes do not tell the strides.
+    for size in ((32, 32), (33, 47), (64, 1), (224, 65), (16, 16)):
+        expected = {stride: tuple(-(-side // stride) for side in size) for stride in (2, 4, 8, 16, 32)}
+        assert found(models.resnet18(), size) == expected
+    assert list(found(models.resnet18(output_stride=8), (33, 47))) == [2, 4, 8]
+    assert list(found(models.vgg11(), (63, 40))) == [2, 4, 8, 16, 32]
+    assert list(found(models.cifar_resnet(depth=8), (9, 7))) == [1, 2, 4]
+    assert list(found(models.inception_v3(), (96, 96))) == [2, 4, 8, 16, 32]
+
+
+def test_a_backbone_of_ones_own_declares_its_stages():
+    class Undeclared(nn.Module):
+        @nn.compact
+        def features(self, images, *, train=False):
+            return {'all': nn.Dense(3)(images)}
+
+    class Other(Undeclared):
+        stages = {'some': (1, 3)}  # noqa: RUF012
+
+    for make in (segmentation.fcn8s, segmentation.backbone_unet, segmentation.deeplabv3_plus):
+        with pytest.raises(ValueError, match=r'Undeclared declares no stages\. Give it a property `stages`'):
+            shapes_of(make(backbone=Undeclared()))
+        with pytest.raises(ValueError, match='Other declares the stages some, but its `features` returns all'):
+            shapes_of(make(backbone=Other()))
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_declared_stages_are_those_of_the_features(name):
+    model = NETWORKS[name]('float32')
+    images = jnp.zeros((1, 64, 64, 3))
+    features = jax.eval_shape(lambda key: model.init_with_output(key, images, method='features')[0], jax.random.key(0))
+    declared = models.stages(model)
+    assert sorted(declared) == sorted(features)
+    assert {stage: x.shape[-1] for stage, x in features.items()} == {k: stage.channels for k, stage in declared.items()}
+    if name != 'unet_valid':  # whose images are padded
+        assert {stage: 64 // x.shape[1] for stage, x in features.items()} == {k: s.stride for k, s in declared.items()}
+
+
+def test_number_of_auxiliary_heads():
+    assert segmentation.pspnet(backbone=small(), aux_head=True).num_auxiliary == 1
+    assert segmentation.pspnet(backbone=small()).num_auxiliary == 0
+    for name in ('fcn8s', 'unet', 'backbone_unet', 'deeplabv3_plus'):
+        assert NETWORKS[name]('float32').num_auxiliary == 0
+    assert models.googlenet(aux_heads=True).num_auxiliary == 2
+    assert models.inception_v3().num_auxiliary == 1
+    assert models.inception_v3(aux_heads=False).num_auxiliary == 0
 
 
 def test_the_networks_take_every_family_of_backbones():
@@ -241,7 +274,7 @@ def test_dilated_smp_backbone_has_its_own_convention():
 def test_what_cannot_be_made():
     with pytest.raises(ValueError, match=r'dropout .* in \[0, 1\), got 1.0'):
         segmentation.pspnet(backbone=small(), dropout=1.0)
-    model = SingleStage(small(), PSPHead(3))
+    model = BackboneHead(small(), PSPHead(3))
     with pytest.raises(ValueError, match='make it with aux_head=True'):
         jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.ones((1, 8, 8, 3)), method='with_auxiliary'))
     with pytest.raises(ValueError, match=r'5 resolutions needs 5 decoder_features, got \(4, 4\)'):

@@ -1,0 +1,56 @@
+"""The layout of a published network: the names of its layers beside ours.
+
+A table is a sequence of pairs (our layer, their module), of which the first that matches is used:
+
+    ('stem/conv', 'conv1'), ('stage{s}/block{b}/conv{c}', 'layer{s}.{b-1}.conv{c}'), ('head', 'fc')
+
+`{s}` matches a number. In their name it may be shifted, as our counts start at 1 and theirs often at 0.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+Table = Sequence[tuple[str, str]]
+
+BATCH_NORM = ('weight', 'bias', 'running_mean', 'running_var')
+"""The arrays of a batch norm in PyTorch, without the `num_batches_tracked` that it never reads."""
+DENSE = ('weight', 'bias')
+
+
+class Layout(NamedTuple):
+    """The layout of a published network."""
+
+    table: Table
+    flattened: Mapping[str, tuple[int, int, int]] = {}
+    """Our dense layers on flattened features: the (channels, height, width) before flattening, which PyTorch orders
+    otherwise."""
+    ignored: tuple[str, ...] = ()
+    """Ends of the names of arrays that a file may hold without a layer of ours for them: those of auxiliary heads that
+    a model is built without."""
+
+
+def their_name(layer: str, table: Table) -> str | None:
+    """Translate the name of one of our layers.
+
+    Args:
+        layer: such as 'stage2/block1/conv3'.
+        table: the pairs.
+
+    Returns:
+        The name of their module, or None if no line of the table matches.
+
+    Example:
+        >>> their_name('stage2/block1/conv3', [('stage{s}/block{b}/conv{c}', 'layer{s}.{b-1}.conv{c}')])
+        'layer2.0.conv3'
+    """
+    for ours, theirs in table:
+        pattern = re.sub(r'\\\{(\w+)\\\}', r'(?P<\1>\\d+)', re.escape(ours))
+        if match := re.fullmatch(pattern, layer):
+            return _filled(theirs, {name: int(value) for name, value in match.groupdict().items()})
+    return None
+
+
+def _filled(template: str, numbers: Mapping[str, int]) -> str:
+    """The template with its numbers: '{b-1}' is 0 where b is 1."""
+    return re.sub(r'\{(\w+)([+-]\d+)?\}', lambda found: str(numbers[found[1]] + int(found[2] or 0)), template)
