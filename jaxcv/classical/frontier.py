@@ -103,7 +103,7 @@ class Block(NamedTuple):
     tree: Int[Array, ' nodes']
     head: Int[Array, '']
     """The place in the queue of the block's first node."""
-    count: Int[Array, '']
+    examples: Int[Array, '']
     """The number of the block's examples, which are contiguous in the ring."""
     chunks: Int[Array, '']
 
@@ -137,14 +137,14 @@ def next_block(state: State, sizes: Sizes) -> Block:
     places = state.head + jnp.arange(sizes.nodes)
     active = places < state.tail
     parents = jax.tree.map(lambda leaf: leaf[jnp.minimum(places, state.tail - 1)], state.queue)
-    count = jnp.sum(jnp.where(active, parents.examples, 0))
+    examples = jnp.sum(jnp.where(active, parents.examples, 0))
     return Block(
         parents=parents,
         active=active,
         tree=state.member[parents.begin] // sizes.examples,
         head=state.head,
-        count=count,
-        chunks=-(-count // sizes.rows),
+        examples=examples,
+        chunks=-(-examples // sizes.rows),
     )
 
 
@@ -157,7 +157,7 @@ def chunk(
     """
     offset = index * sizes.rows + jnp.arange(sizes.rows)
     position = (block.parents.begin[0] + offset) % sizes.ring
-    there = offset < block.count
+    there = offset < block.examples
     return member[position], jnp.where(there, place[position] - block.head, 0), there
 
 
