@@ -1,4 +1,4 @@
-"""Methods from before deep learning, one module each: `fit` makes a NamedTuple of arrays, `predict` reads it."""
+"""Classical methods, one module each: `fit` returns a NamedTuple of arrays, from which `predict` computes."""
 
 from jaxcv.classical import growing, knn, pixel_forest, random_forest, trees
 

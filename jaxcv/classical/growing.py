@@ -1,47 +1,69 @@
-"""Growing decision trees, many at a time: one histogram for all nodes that are split together.
+"""Growth of decision trees, many at a time, in one compiled loop.
+
+A node is split by a histogram: for each feature that it tries and each bin of the feature, the weights of the classes
+of its examples (or the weight, and the weighted sum of targets) are added up, and the best threshold is read off the
+cumulative sums (`splits.best_split`). One node is little work for one step of a compiled loop, so each step splits a
+*block*: the next nodes that wait, of whichever trees, as many as the histogram has room for. All shapes are fixed
+(`frontier.Sizes`); only the contents of three buffers change (`frontier.State`):
+
+* **The pool** holds the nodes of all trees (`trees.Trees`). Tree t's root is node t, and the two children of a split
+  are the next two free nodes.
+* **The queue** holds the nodes that are to be split, in the order in which they were made. Those before `head` are
+  done, those from `head` to `tail` wait. A child that is pure or at a limit is a leaf and never enters the queue.
+* **The ring** holds the examples of the waiting nodes, as numbers `tree · n + example`. Each node has one run of it,
+  and the runs are in the order of the queue, so the examples of a block are contiguous.
+
+A step with a block of three nodes a, b and c, where both children of b and the right one of c are leaves:
+
+    queue   | done        | a   b   c         | d   e           | free                  |
+                          ^ head                                ^ tail
+    ring    | free        | a a a a b b c c c | d d d e e e e e | free                  |
+                          ^ a's begin                           ^ end
+
+    queue   | done                            | d   e           | a0    a1    c0 | free |
+                                              ^ head                             ^ tail
+    ring    | free                            | d d d e e e e e | a0 a0 a1 a1 c0 | free |
+                                                                                 ^ end
+
+The ring wraps around at its end. A step reads the parents' runs while it writes the children's. Each example of a tree
+is in at most one waiting node, so both take at most `trees · n` places, and a ring of `2 · trees · n` is never
+overwritten before it is read.
+
+A step reads the block's examples three times, in chunks of `rows`, which bounds the memory: to fill the histogram
+(`_histogram`), to count the children's examples (`frontier.find_children`), and to copy them to the end of the ring
+(`frontier.move`). The copy is stable, and the ring starts sorted by a fingerprint of the features, so a node's examples
+stay sorted by it: if its first and last example are equal, all are, and otherwise the features in which these two
+differ are known to differ within the node.
 
 Breiman et al., "Classification and Regression Trees", 1984.
 """
 
 import functools
-from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcv.classical.frontier import (
+    Block,
+    Cut,
+    Data,
+    Limits,
+    Queue,
+    Sizes,
+    State,
+    chunk,
+    enqueue,
+    find_children,
+    largest_of,
+    move,
+    next_block,
+)
+from jaxcv.classical.splits import Criterion, Split, best_split, draw_features, fingerprint
 from jaxcv.classical.trees import Bins, Trees
 from jaxcv.types import Array, Float, Int, Key
 
 __all__ = ['grow']
-
-Criterion = Literal['gini', 'entropy', 'variance']
-
-
-class _Queue(NamedTuple):
-    """The nodes to be split, in the order of their birth, each with its examples as one run of a ring of examples."""
-
-    node: Array
-    begin: Array
-    examples: Array
-    depth: Array
-    seed: Array
-    """Of the features that the node draws, from that of its parent."""
-
-
-class _State(NamedTuple):
-    trees: Trees
-    queue: _Queue
-    head: Array
-    """The next place of the queue to be worked on."""
-    tail: Array
-    """The next place of the queue to be filled."""
-    member: Array
-    """The ring: tree · n + example."""
-    place: Array
-    """The place in the queue of the node which a member of the ring is in."""
-    end: Array
-    """The next place of the ring to be filled."""
 
 
 def grow(
@@ -58,30 +80,32 @@ def grow(
     min_samples_leaf: int = 1,
     cells: int | None = None,
 ) -> Trees:
-    """One tree for each row of weights; all in one compiled loop, which splits a block of nodes of any trees at a time.
+    """Grow a decision tree for each row of weights.
 
-    A node's split is the one of least weighted impurity of its two sides, `Σ_side w · impurity`, of all thresholds of
-    `max_features` features drawn for that node. The impurity is `1 - Σ p_c²` (gini), `-Σ p_c ln p_c` (entropy) or the
-    variance of the targets. As in scikit-learn, a node is a leaf only when it is pure, a limit says so, or no feature
-    differs in it: constant features that are drawn are replaced by one that isn't, and thresholds are midpoints.
-    It compiles for shapes and options only, so that boosting can call it again and again, also under `jit`.
+    A node is split at the threshold of least weighted impurity of the two sides, `Σ_side w · impurity`, among all
+    thresholds of `max_features` features drawn for the node. The impurity is `1 - Σ p_c²` (gini), `-Σ p_c ln p_c`
+    (entropy) or the variance of the targets. As in scikit-learn, thresholds are midpoints, and a node is a leaf only if
+    it is pure, a limit is reached, or no feature differs within it: where all features drawn are constant, one that is
+    not replaces them. The function compiles for shapes and options only, so boosting can call it repeatedly, also under
+    `jit`.
 
     Args:
-        keys: one per tree; a tree depends on its own key, not on the other trees.
+        keys: one for each tree; a tree depends on its own key, not on the other trees.
         bins: the features, see `trees.bin_features`.
-        targets: `[n]`, classes from 0 for gini and entropy, numbers for variance (of mean near 0, as sums are float32).
-        weights: `[trees, n]`, at least 0. Examples of weight 0 are not in the tree, and count for no limit.
+        targets: `[n]`: classes from 0 for gini and entropy; for variance numbers, with a mean near 0, because sums are
+            float32.
+        weights: `[trees, n]`, at least 0. Examples of weight 0 are not in the tree and do not count for the limits.
         criterion: the impurity.
         num_classes: the number of classes; 1 for variance.
-        max_features: how many features a node tries; by default all, in which case no key matters.
-        max_depth: the most splits on a path.
-        min_samples_split: nodes of fewer examples are leaves.
-        min_samples_leaf: a split leaves at least so many examples on each side.
-        cells: how many numbers a block's histogram may have, which bounds the memory beyond that of data and trees; by
-            default 2^18 (1 MB, which a CPU's cache holds) on a CPU and 2^24 (64 MB) elsewhere.
+        max_features: the number of features that a node tries; by default all, and then the keys are not used.
+        max_depth: the maximum number of splits on a path.
+        min_samples_split: nodes with fewer examples are leaves.
+        min_samples_leaf: the minimum number of examples on each side of a split.
+        cells: the maximum size of a block's histogram in numbers, which bounds the memory in addition to data and
+            trees; by default 2^18 (1 MB, within a CPU's cache) on a CPU and 2^24 (64 MB) elsewhere.
 
     Returns:
-        The trees; the pool has room for all nodes that there could be, `size` are in use.
+        The trees. The pool has room for the largest possible trees; its first `size` nodes are in use.
 
     Raises:
         ValueError: an option is out of range, or the shapes do not agree.
@@ -108,341 +132,207 @@ def grow(
         raise ValueError(f'{len(keys)} trees of {n} examples are too many at a time: grow them in groups')
     if cells is None:
         cells = 2**18 if jax.default_backend() == 'cpu' else 2**24
-    return _grow(
-        keys,
-        bins,
-        targets,
-        weights,
+    limits = Limits(
         criterion=criterion,
-        num_classes=num_classes,
-        max_features=max_features,
         max_depth=n if max_depth is None else max_depth,
         min_split=max(min_samples_split, 2 * min_samples_leaf),
         min_leaf=min_samples_leaf,
-        cells=cells,
     )
+    outputs = 2 if criterion == 'variance' else num_classes
+    channels = outputs + (min_samples_leaf > 1)
+    num_bins = bins.lowest.shape[1]
+    sizes = Sizes(
+        examples=n,
+        trees=len(keys),
+        tried=max_features,
+        bins=num_bins,
+        outputs=outputs,
+        channels=channels,
+        nodes=max(1, cells // (max_features * num_bins * channels)),
+        rows=max(256, cells // (16 * max_features)),
+        pool=len(keys) * most_nodes(n, limits.max_depth, min_samples_leaf),
+        ring=2 * len(keys) * n,
+    )
+    return _grow(keys, Data(bins, targets, weights), sizes=sizes, limits=limits)
 
 
 def most_nodes(n: int, max_depth: int | None, min_samples_leaf: int) -> int:
-    """At most how many nodes a tree of n examples has."""
+    """Return the maximum number of nodes of a tree.
+
+    Args:
+        n: the number of examples.
+        max_depth: the maximum number of splits on a path, or None.
+        min_samples_leaf: the minimum number of examples in a leaf.
+
+    Returns:
+        The number of nodes of a binary tree with as many leaves as the limits allow.
+
+    Example:
+        >>> most_nodes(100, None, 1), most_nodes(100, 2, 1)
+        (199, 7)
+    """
     most = max(1, 2 * (n // min_samples_leaf) - 1)
     return most if max_depth is None or max_depth > 30 else min(most, 2 ** (max_depth + 1) - 1)
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames=(
-        'criterion',
-        'num_classes',
-        'max_features',
-        'max_depth',
-        'min_split',
-        'min_leaf',
-        'cells',
-    ),
-)
-def _grow(
-    keys: Array,
-    bins: Bins,
-    targets: Array,
-    weights: Array,
-    *,
-    criterion: Criterion,
-    num_classes: int,
-    max_features: int,
-    max_depth: int,
-    min_split: int,
-    min_leaf: int,
-    cells: int,
-) -> Trees:
-    n, d = bins.codes.shape
-    num_trees, num_bins = len(keys), bins.lowest.shape[1]
-    outputs = 2 if criterion == 'variance' else num_classes
-    channels = outputs + (min_leaf > 1)  # the last one counts examples
-    nodes = max(1, cells // (max_features * num_bins * channels))  # in a block
-    columns = nodes * max_features
-    rows = max(256, cells // (16 * max_features))  # in a chunk: a block's examples are read chunk by chunk
-    pool = num_trees * most_nodes(n, max_depth, min_leaf)
-    ring = 2 * num_trees * n  # the block that is read, and what it writes
-    weights = weights.ravel()
-
-    def contributions(member: Array) -> list[tuple[Array | int, Array]]:
-        """What an example adds to which channels."""
-        weight, target = weights[member], targets[member % n]
-        parts: list[tuple[Array | int, Array]] = [(target, weight)]
-        if criterion == 'variance':
-            parts = [(0, weight), (1, weight * target)]
-        return [*parts, (outputs, jnp.ones_like(weight))] if min_leaf > 1 else parts
-
-    def split_block(state: _State) -> _State:
-        trees, queue = state.trees, state.queue
-        places = state.head + jnp.arange(nodes)
-        active = places < state.tail
-        parents = jax.tree.map(lambda leaf: leaf[jnp.minimum(places, state.tail - 1)], queue)
-        count = jnp.sum(jnp.where(active, parents.examples, 0))
-        chunks = -(-count // rows)
-        begin = parents.begin[0]
-
-        def chunk(index: Array, state: _State) -> tuple[Array, Array, Array]:
-            """Some examples of the block: who they are, in which of its nodes, and are they there at all."""
-            offset = index * rows + jnp.arange(rows)
-            position = (begin + offset) % ring
-            there = offset < count
-            return state.member[position], jnp.where(there, state.place[position] - state.head, 0), there
-
-        def codes_of(member: Array) -> Array:
-            return bins.codes[member % n].astype(jnp.int32)
-
-        # The examples of a node are sorted by fingerprint: where first and last agree in all features, so do all.
-        last = (parents.begin + parents.examples - 1) % ring
-        differs = codes_of(state.member[parents.begin]) != codes_of(state.member[last])
-        if max_features < d:
-            tried = _draw(parents.seed, differs, max_features)
-        else:
-            tried = jnp.broadcast_to(jnp.arange(d), (nodes, d))
-
-        def tally(index: Array, histogram: Array) -> Array:
-            member, local, there = chunk(index, state)
-            code = bins.codes[(member % n)[:, None], tried[local]].astype(jnp.int32)
-            column = local[:, None] * max_features + jnp.arange(max_features)
-            for channel, value in contributions(member):
-                channel = jnp.broadcast_to(jnp.asarray(channel, jnp.int32), member.shape)[:, None]
-                cell = jnp.where(there[:, None], (code * channels + channel) * columns + column, histogram.size)
-                histogram = histogram.at[cell].add(jnp.broadcast_to(value[:, None], cell.shape), mode='drop')
-            return histogram
-
-        histogram = lax.fori_loop(0, chunks, tally, jnp.zeros(num_bins * channels * columns))
-        split = _best_split(
-            histogram.reshape(num_bins, channels, columns),
-            criterion,
-            max_features=max_features,
-            outputs=outputs,
-            min_leaf=min_leaf,
-        )
-        feature = jnp.take_along_axis(tried, split.tried[:, None], 1)[:, 0]
-        low, high = bins.highest[feature, split.bin], bins.lowest[feature, split.next_bin]
-        middle = low + (high - low) / 2
-        threshold = jnp.where(middle < high, middle, low)  # rounded up, it would let `high` go left
-        splits = active & split.valid
-
-        child = trees.size + 2 * (jnp.cumsum(splits) - splits)
-        parent = jnp.where(splits, parents.node, pool)
-        tree = state.member[parents.begin] // n
-        children = jnp.where(splits[:, None], child[:, None] + jnp.arange(2), pool)  # [nodes 2]
-        trees = trees._replace(
-            feature=trees.feature.at[parent].set(feature, mode='drop'),
-            threshold=trees.threshold.at[parent].set(threshold, mode='drop'),
-            left=trees.left.at[parent].set(child, mode='drop'),
-            statistics=trees.statistics.at[children].set(split.statistics, mode='drop'),
-            decrease=trees.decrease.at[tree, feature].add(jnp.where(splits, split.gain, 0)),
-            depth=jnp.maximum(trees.depth, jnp.max(jnp.where(splits, parents.depth + 1, 0))),
-            size=trees.size + 2 * jnp.sum(splits),
-        )
-
-        def side_of(member: Array, local: Array) -> Array:
-            """Which child of the block an example goes to: 2 · node, and 1 more to the right."""
-            code = bins.codes[member % n, feature[local]]
-            return 2 * local + (code > split.bin[local])
-
-        def census(index: Array, found: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            member, local, there = chunk(index, state)
-            side = jnp.where(there, side_of(member, local), 2 * nodes)
-            target = targets[member % n]
-            sizes, least, most = found
-            return (
-                sizes.at[side].add(1, mode='drop'),
-                least.at[side].min(target, mode='drop'),
-                most.at[side].max(target, mode='drop'),
-            )
-
-        none = jnp.zeros(2 * nodes, targets.dtype)
-        sizes, least, most = lax.fori_loop(
-            0, chunks, census, (jnp.zeros(2 * nodes, jnp.int32), none + _largest(targets), none - _largest(targets))
-        )
-        depth = jnp.repeat(parents.depth + 1, 2)
-        lives = jnp.repeat(splits, 2) & (least < most) & (sizes >= min_split) & (depth < max_depth)
-        kept = jnp.where(lives, sizes, 0)
-        begins = (state.end + jnp.cumsum(kept) - kept) % ring
-        slots = state.tail + jnp.cumsum(lives) - lives
-        seeds = _mix(2 * parents.seed[:, None] + jnp.arange(2, dtype=jnp.uint32)).ravel()
-        born = _Queue(children.ravel(), begins, sizes, depth, seeds)
-        queue = jax.tree.map(lambda old, new: old.at[jnp.where(lives, slots, pool)].set(new, mode='drop'), queue, born)
-
-        before = (jnp.cumsum(sizes.reshape(-1, 2), axis=0) - sizes.reshape(-1, 2)).ravel()
-
-        def move(index: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            """Stable, so that a node's examples stay sorted."""
-            member_ring, place_ring, lefts = carry
-            member, local, there = chunk(index, state._replace(member=member_ring, place=place_ring))
-            side = side_of(member, local)
-            left = there & (side % 2 == 0)
-            left_before = lefts + jnp.cumsum(left) - left
-            rank = jnp.where(side % 2 == 0, left_before, index * rows + jnp.arange(rows) - left_before) - before[side]
-            position = jnp.where(there & lives[side], (begins[side] + rank) % ring, ring)
-            return (
-                member_ring.at[position].set(member, mode='drop'),
-                place_ring.at[position].set(slots[side], mode='drop'),
-                lefts + jnp.sum(left),
-            )
-
-        member, place, _ = lax.fori_loop(0, chunks, move, (state.member, state.place, jnp.zeros((), jnp.int32)))
-        return _State(
-            trees=trees,
-            queue=queue,
-            head=jnp.minimum(state.head + nodes, state.tail),
-            tail=state.tail + jnp.sum(lives),
-            member=member,
-            place=place,
-            end=(state.end + jnp.sum(kept)) % ring,
-        )
-
-    first = _first_state(keys, bins.codes, targets, weights, pool, ring, outputs, contributions, min_split)
-    return lax.while_loop(lambda state: state.head < state.tail, split_block, first).trees
+@functools.partial(jax.jit, static_argnames=('sizes', 'limits'))
+def _grow(keys: Key[Array, ' trees'], data: Data, *, sizes: Sizes, limits: Limits) -> Trees:
+    first = _first_state(keys, data, sizes, limits)
+    step = functools.partial(_split_block, data=data, sizes=sizes, limits=limits)
+    return lax.while_loop(lambda state: state.head < state.tail, step, first).trees
 
 
-def _first_state(keys, codes, targets, weights, pool, ring, outputs, contributions, min_split) -> _State:
-    """The roots, and all examples of positive weight in them."""
-    (n, d), num_trees = codes.shape, len(keys)
+def _first_state(keys: Key[Array, ' trees'], data: Data, sizes: Sizes, limits: Limits) -> State:
+    """The roots, with all examples of positive weight."""
+    n, num_trees = sizes.examples, sizes.trees
     tree = jnp.repeat(jnp.arange(num_trees), n)
-    member = (jnp.arange(num_trees)[:, None] * n + jnp.argsort(_fingerprint(codes))).ravel()
-    present = weights[member] > 0
-    sizes = jnp.sum(present.reshape(num_trees, n), axis=1)
-    target = targets[member % n].reshape(num_trees, n)
-    least = jnp.min(jnp.where(present.reshape(num_trees, n), target, _largest(targets)), axis=1)
-    most = jnp.max(jnp.where(present.reshape(num_trees, n), target, -_largest(targets)), axis=1)
-    lives = (least < most) & (sizes >= min_split)
-    kept = jnp.where(lives, sizes, 0)
-    slots = jnp.cumsum(lives) - lives
-    stays = present & lives[tree]
-    position = jnp.where(stays, jnp.cumsum(stays) - 1, ring)
-    statistics = jnp.zeros((pool, outputs))
-    for channel, value in contributions(member):
-        if not isinstance(channel, int) or channel < outputs:
+    member = (jnp.arange(num_trees)[:, None] * n + jnp.argsort(fingerprint(data.bins.codes))).ravel()
+    present = data.weights.ravel()[member] > 0
+    examples = jnp.sum(present.reshape(num_trees, n), axis=1)
+    target = data.target(member).reshape(num_trees, n)
+    largest = largest_of(data.targets)
+    least = jnp.min(jnp.where(present.reshape(num_trees, n), target, largest), axis=1)
+    most = jnp.max(jnp.where(present.reshape(num_trees, n), target, -largest), axis=1)
+    waits = (least < most) & (examples >= limits.min_split)  # a pure or small root is the only leaf of its tree
+    kept = jnp.where(waits, examples, 0)
+    slots = jnp.cumsum(waits) - waits
+    stays = present & waits[tree]
+    position = jnp.where(stays, jnp.cumsum(stays) - 1, sizes.ring)
+    statistics = jnp.zeros((sizes.pool, sizes.outputs))
+    for channel, value in _contributions(member, data, sizes, limits):
+        if not isinstance(channel, int) or channel < sizes.outputs:
             statistics = statistics.at[tree, channel].add(value)
 
     def queued(values: Array, empty: Array) -> Array:
-        return empty.at[jnp.where(lives, slots, pool)].set(values, mode='drop')
+        return empty.at[jnp.where(waits, slots, sizes.pool)].set(values, mode='drop')
 
-    zeros = jnp.zeros(pool, jnp.int32)
-    return _State(
+    zeros = jnp.zeros(sizes.pool, jnp.int32)
+    return State(
         trees=Trees(
             root=jnp.arange(num_trees),
             feature=zeros,
-            threshold=jnp.full(pool, jnp.inf),
-            left=jnp.arange(pool),
+            threshold=jnp.full(sizes.pool, jnp.inf),
+            left=jnp.arange(sizes.pool),
             statistics=statistics,
-            decrease=jnp.zeros((num_trees, d)),
+            decrease=jnp.zeros((num_trees, data.bins.codes.shape[1])),
             depth=jnp.zeros((), jnp.int32),
             size=jnp.asarray(num_trees, jnp.int32),
         ),
-        queue=_Queue(
+        queue=Queue(
             node=queued(jnp.arange(num_trees), zeros),
             begin=queued(jnp.cumsum(kept) - kept, zeros),
-            examples=queued(sizes, zeros),
+            examples=queued(examples, zeros),
             depth=zeros,
             seed=queued(jax.vmap(jax.random.bits)(keys), zeros.astype(jnp.uint32)),
         ),
         head=jnp.zeros((), jnp.int32),
-        tail=jnp.sum(lives),
-        member=jnp.zeros(ring, jnp.int32).at[position].set(member, mode='drop'),
-        place=jnp.zeros(ring, jnp.int32).at[position].set(slots[tree], mode='drop'),
-        end=jnp.sum(kept) % ring,
+        tail=jnp.sum(waits),
+        member=jnp.zeros(sizes.ring, jnp.int32).at[position].set(member, mode='drop'),
+        place=jnp.zeros(sizes.ring, jnp.int32).at[position].set(slots[tree], mode='drop'),
+        end=jnp.sum(kept) % sizes.ring,
     )
 
 
-def _mix(value: Array) -> Array:
-    """A hash of uint32 numbers, each bit of which depends on all bits (the finalizer of MurmurHash3)."""
-    value = (value ^ (value >> 16)) * jnp.uint32(0x85EBCA6B)
-    value = (value ^ (value >> 13)) * jnp.uint32(0xC2B2AE35)
-    return value ^ (value >> 16)
-
-
-def _fingerprint(codes: Array) -> Array:
-    """A number per row that equal rows share and others hardly ever: the sum of hashes of (feature, code)."""
-    feature = _mix(jnp.arange(1, codes.shape[1] + 1, dtype=jnp.uint32))
-    return jnp.sum(_mix(feature + codes.astype(jnp.uint32)), axis=1, dtype=jnp.uint32)
-
-
-def _draw(seed: Array, differs: Array, max_features: int) -> Array:
-    """Some features for each node `[nodes]`, of those `[nodes, d]` where one that differs within the node is needed.
-
-    The features in random order (a hash is 10 times cheaper than a key a node, and a tree needs no better): the first
-    ones; where none of them differs, the next that does takes the place of one, as if drawing went on until then.
-    """
-    order = _mix(seed[:, None] ^ _mix(jnp.arange(1, differs.shape[1] + 1, dtype=jnp.uint32)))
-    order = (order >> 1).astype(jnp.int32)
-
-    def draw(order: Array, _: None) -> tuple[Array, Array]:
-        feature = jnp.argmax(order, axis=1)
-        return order.at[jnp.arange(len(order)), feature].set(-1), feature
-
-    tried = lax.scan(draw, order, length=max_features)[1].T  # lax.top_k sorts all, on a CPU
-    constant = ~jnp.take_along_axis(differs, tried, 1).any(1)
-    found = jnp.argmax(jnp.where(differs, order, -1), axis=1)
-    return tried.at[:, 0].set(jnp.where(constant, found, tried[:, 0]))
-
-
-def _largest(array: Array) -> Array:
-    """The largest number of the array's type, whose negative it has too."""
-    info = jnp.finfo if jnp.issubdtype(array.dtype, jnp.floating) else jnp.iinfo
-    return jnp.asarray(info(array.dtype).max, array.dtype)
-
-
-class _Split(NamedTuple):
-    """Of each node of a block."""
-
-    valid: Array
-    tried: Array
-    """Which of the features that were tried."""
-    bin: Array
-    """The last bin that goes left and has examples."""
-    next_bin: Array
-    """The first bin with examples that goes right."""
-    gain: Array
-    statistics: Array
-    """`[nodes, 2, outputs]`, of the two sides."""
-
-
-def _best_split(histogram: Array, criterion: Criterion, *, max_features: int, outputs: int, min_leaf: int) -> _Split:
-    """The threshold of greatest gain, of a histogram `[bins, channels, nodes · tried]`."""
-    bins = jnp.arange(len(histogram))[:, None]
-    weight = histogram[:, 0] if criterion == 'variance' else jnp.sum(histogram[:, :outputs], axis=1)
-    has = weight > 0  # [bins columns]
-    left = lax.associative_scan(jnp.add, histogram)  # jnp.cumsum is 10 times slower on a CPU
-    total = left[-1]
-    right = total - left
-    # A threshold is above a bin with examples, and examples are above it. Not `right > 0`: differences are rounded.
-    valid = has & (bins < jnp.max(jnp.where(has, bins, -1), axis=0))
-    if min_leaf > 1:
-        valid &= (left[:, -1] >= min_leaf) & (right[:, -1] >= min_leaf)
-    purity = jnp.where(valid, _purity(left, criterion, outputs) + _purity(right, criterion, outputs), -jnp.inf)
-    best = jnp.max(purity, axis=0).reshape(-1, max_features)
-    tried = jnp.argmax(best, axis=1)
-    column = jnp.arange(len(tried)) * max_features + tried
-    threshold = jnp.argmax(purity[:, column], axis=0)
-    above = bins > threshold  # [bins nodes]
-    # Summed apart, a class that a side lacks has weight 0 exactly.
-    chosen = histogram[:, :outputs, column]
-    sides = [jnp.sum(jnp.where(side[:, None], chosen, 0), axis=0) for side in (~above, above)]
-    return _Split(
-        valid=jnp.max(best, axis=1) > -jnp.inf,
-        tried=tried,
-        bin=threshold,
-        next_bin=jnp.argmax(has[:, column] & above, axis=0),
-        gain=jnp.max(best, axis=1) - _purity(total[None, :, column], criterion, outputs)[0],
-        statistics=jnp.stack(sides).transpose(2, 0, 1),
+def _split_block(state: State, *, data: Data, sizes: Sizes, limits: Limits) -> State:
+    """One step of the loop: splits the nodes at the head of the queue, and appends their children to it."""
+    block = next_block(state, sizes)
+    # 1. The best split of each node.
+    tried = _tried_features(state, block, data, sizes)
+    split = best_split(
+        _histogram(state, block, tried, data, sizes, limits),
+        criterion=limits.criterion,
+        max_features=sizes.tried,
+        outputs=sizes.outputs,
+        min_leaf=limits.min_leaf,
+    )
+    cut = _cut(block, split, tried, data.bins)
+    # 2. Two new nodes in the pool for each split.
+    node = _children_in_pool(state.trees, cut, sizes)
+    trees = _record(state.trees, block, cut, split, node, sizes)
+    # 3. The children that are no leaves, with their places in the queue and in the ring.
+    children = find_children(state, block, cut, data, sizes, limits)
+    queue = enqueue(state.queue, block, children, node, sizes)
+    # 4. Their examples, copied there.
+    member, place = move(state, block, cut, children, data, sizes)
+    return State(
+        trees=trees,
+        queue=queue,
+        head=jnp.minimum(state.head + sizes.nodes, state.tail),
+        tail=state.tail + jnp.sum(children.waits),
+        member=member,
+        place=place,
+        end=(state.end + jnp.sum(jnp.where(children.waits, children.examples, 0))) % sizes.ring,
     )
 
 
-def _purity(statistics: Array, criterion: Criterion, outputs: int) -> Array:
-    """What is left of `-weight · impurity` when terms that both sides of any split share are dropped; of axis 1."""
-    statistics = statistics[:, :outputs]
-    if criterion == 'variance':
-        weight, total = statistics[:, 0], statistics[:, 1]
-        return total**2 / jnp.where(weight > 0, weight, 1)
-    weight = jnp.sum(statistics, axis=1)
-    weight = jnp.where(weight > 0, weight, 1)
-    if criterion == 'gini':
-        return jnp.sum(statistics**2, axis=1) / weight
-    share = statistics / weight[:, None]
-    return jnp.sum(statistics * jnp.log(jnp.where(share > 0, share, 1)), axis=1)
+def _contributions(
+    member: Int[Array, ' k'], data: Data, sizes: Sizes, limits: Limits
+) -> list[tuple[Int[Array, ' k'] | int, Float[Array, ' k']]]:
+    """The (channel, value) pairs that each example adds to a histogram."""
+    weight, target = data.weights.ravel()[member], data.target(member)
+    parts: list[tuple[Array | int, Array]] = [(target, weight)]
+    if limits.criterion == 'variance':
+        parts = [(0, weight), (1, weight * target)]
+    return [*parts, (sizes.outputs, jnp.ones_like(weight))] if limits.min_leaf > 1 else parts
+
+
+def _tried_features(state: State, block: Block, data: Data, sizes: Sizes) -> Int[Array, 'nodes tried']:
+    """The features that each node tries."""
+    num_features = data.bins.codes.shape[1]
+    if sizes.tried == num_features:
+        return jnp.broadcast_to(jnp.arange(num_features), (sizes.nodes, num_features))
+    # A node's examples are sorted by fingerprint: if the first and the last are equal, all are.
+    last = (block.parents.begin + block.parents.examples - 1) % sizes.ring
+    differs = data.codes(state.member[block.parents.begin]) != data.codes(state.member[last])
+    return draw_features(block.parents.seed, differs, max_features=sizes.tried)
+
+
+def _histogram(
+    state: State, block: Block, tried: Int[Array, 'nodes tried'], data: Data, sizes: Sizes, limits: Limits
+) -> Float[Array, 'bins channels columns']:
+    """The sums for each bin, channel, and (node, feature tried)."""
+    columns = sizes.nodes * sizes.tried
+
+    def tally(index: Array, histogram: Array) -> Array:
+        member, local, there = chunk(index, state.member, state.place, block, sizes)
+        code = data.bins.codes[(member % sizes.examples)[:, None], tried[local]].astype(jnp.int32)
+        column = local[:, None] * sizes.tried + jnp.arange(sizes.tried)
+        for channel, value in _contributions(member, data, sizes, limits):
+            channel = jnp.broadcast_to(jnp.asarray(channel, jnp.int32), member.shape)[:, None]
+            # One flat index, out of range for rows without an example.
+            cell = jnp.where(there[:, None], (code * sizes.channels + channel) * columns + column, histogram.size)
+            histogram = histogram.at[cell].add(jnp.broadcast_to(value[:, None], cell.shape), mode='drop')
+        return histogram
+
+    histogram = lax.fori_loop(0, block.chunks, tally, jnp.zeros(sizes.bins * sizes.channels * columns))
+    return histogram.reshape(sizes.bins, sizes.channels, columns)
+
+
+def _cut(block: Block, split: Split, tried: Int[Array, 'nodes tried'], bins: Bins) -> Cut:
+    """The splits with their features and thresholds in the data's terms."""
+    feature = jnp.take_along_axis(tried, split.tried[:, None], 1)[:, 0]
+    low, high = bins.highest[feature, split.bin], bins.lowest[feature, split.next_bin]
+    middle = low + (high - low) / 2
+    # Between neighbouring floats the midpoint can be rounded to `high`, which would then go left.
+    threshold = jnp.where(middle < high, middle, low)
+    return Cut(splits=block.active & split.valid, feature=feature, bin=split.bin, threshold=threshold)
+
+
+def _children_in_pool(trees: Trees, cut: Cut, sizes: Sizes) -> Int[Array, 'nodes 2']:
+    """The two nodes of the pool for each split: the next free ones; out of range where there is no split."""
+    left = trees.size + 2 * (jnp.cumsum(cut.splits) - cut.splits)
+    return jnp.where(cut.splits[:, None], left[:, None] + jnp.arange(2), sizes.pool)
+
+
+def _record(trees: Trees, block: Block, cut: Cut, split: Split, children: Int[Array, 'nodes 2'], sizes: Sizes) -> Trees:
+    """The trees with a block's splits; a node that is not split stays the leaf that it was made as."""
+    parent = jnp.where(cut.splits, block.parents.node, sizes.pool)
+    return trees._replace(
+        feature=trees.feature.at[parent].set(cut.feature, mode='drop'),
+        threshold=trees.threshold.at[parent].set(cut.threshold, mode='drop'),
+        left=trees.left.at[parent].set(children[:, 0], mode='drop'),
+        statistics=trees.statistics.at[children].set(split.statistics, mode='drop'),
+        decrease=trees.decrease.at[block.tree, cut.feature].add(jnp.where(cut.splits, split.gain, 0)),
+        depth=jnp.maximum(trees.depth, jnp.max(jnp.where(cut.splits, block.parents.depth + 1, 0))),
+        size=trees.size + 2 * jnp.sum(cut.splits),
+    )

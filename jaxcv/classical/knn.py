@@ -1,4 +1,4 @@
-"""k nearest neighbours: a query belongs to the class that is most frequent among the training examples next to it.
+"""k nearest neighbours: a query gets the most frequent class among the k nearest training examples.
 
 Cover and Hart, "Nearest Neighbor Pattern Classification", 1967.
 """
@@ -17,23 +17,23 @@ __all__ = ['KNN', 'fit', 'neighbors', 'predict', 'predict_probabilities']
 
 
 class KNN(NamedTuple):
-    """The training set, which is all that the method learns."""
+    """The training set."""
 
     features: Float[Array, 'n d']
     """One row per training example."""
     labels: Int[Array, ' n']
     """The class of each, in `[0, classes)`."""
     classes: Int[Array, ' classes']
-    """0, 1, ..., so that the number of classes is a shape and `predict` can be compiled."""
+    """0, 1, ...: an array, so that the number of classes is a shape and `predict` can be compiled."""
 
 
 def fit(features: Float[Array, 'n d'], labels: Int[Array, ' n'], *, num_classes: int | None = None) -> KNN:
-    """Keep the training set.
+    """Make the model: k nearest neighbours keeps the training set.
 
     Args:
-        features: `[n, d]`, in any unit that makes Euclidean distance meaningful.
+        features: `[n, d]`, in units that make Euclidean distance meaningful.
         labels: `[n]`, class indices from 0.
-        num_classes: the number of classes; by default the largest label and 1, which under `jit` is not known.
+        num_classes: the number of classes; by default the largest label plus 1, which is not known under `jit`.
 
     Returns:
         The model.
@@ -56,16 +56,16 @@ def fit(features: Float[Array, 'n d'], labels: Int[Array, ' n'], *, num_classes:
 def neighbors(
     model: KNN, queries: Float[Array, 'm d'], *, k: int = 5, block_size: int = 1024
 ) -> tuple[Float[Array, 'm k'], Int[Array, 'm k']]:
-    """The k training examples nearest to each query, nearest first; of equal distances the smaller index comes first.
+    """Find the k training examples nearest to each query, nearest first; ties go to the smaller index.
 
-    `‖q_i - x_j‖`, from one matrix product a block (see `jaxcv.ops.pairwise_squared_distance` for its rounding).
-    Memory is bounded by `block_size²`, however large the training set and the queries.
+    The distance is `‖q_i - x_j‖`, from one matrix product for each block (see `jaxcv.ops.pairwise_squared_distance` for
+    its rounding). Memory is bounded by `block_size²`, whatever the sizes of the training set and the queries.
 
     Args:
         model: what `fit` returned.
         queries: `[m, d]`.
-        k: how many neighbours, from 1 to the number of training examples.
-        block_size: how many queries are compared with how many training examples at a time.
+        k: the number of neighbours, from 1 to the number of training examples.
+        block_size: the number of queries, and of training examples, that are compared at a time.
 
     Returns:
         Distances `[m, k]` in the features' unit, and int32 indices `[m, k]` into the training set.
@@ -97,17 +97,18 @@ def predict(
     weights: Literal['uniform', 'distance'] = 'uniform',
     block_size: int = 1024,
 ) -> Int[Array, ' m']:
-    """The class with the most votes of the k nearest neighbours; of equal votes the smallest class wins.
+    """Predict the class with the most votes of the k nearest neighbours; ties go to the smallest class.
 
-    `argmax_c Σ_{j∈N(q)} w_j [y_j = c]`, with `w = 1`, or `w = 1 / distance`, where neighbours at distance 0 vote alone.
+    `argmax_c Σ_{j∈N(q)} w_j [y_j = c]`, with `w = 1` or `w = 1 / distance`; in the latter case only the neighbours at
+    distance 0 vote, if there are any.
 
-    The votes, their ties and their weights are scikit-learn's `KNeighborsClassifier`. Where the k-th and the next
-    neighbour are equally far, the smaller index is in here, while scikit-learn's choice varies with its threads.
+    Votes, weights and ties are those of scikit-learn's `KNeighborsClassifier`. If the k-th and the next neighbour are
+    at the same distance, the one of smaller index votes here, while scikit-learn's choice depends on its threads.
 
     Args:
         model: what `fit` returned.
         queries: `[m, d]`.
-        k: how many neighbours vote.
+        k: the number of neighbours that vote.
         weights: `'uniform'` or `'distance'`.
         block_size: see `neighbors`.
 
@@ -115,7 +116,7 @@ def predict(
         Class indices `[m]`, int32.
 
     Raises:
-        ValueError: as `neighbors`, or the weights have another name.
+        ValueError: as `neighbors`, or `weights` is neither of the two.
 
     Example:
         >>> model = fit(jnp.array([[0.0], [1.0], [5.0]]), jnp.array([0, 0, 1]))
@@ -133,12 +134,12 @@ def predict_probabilities(
     weights: Literal['uniform', 'distance'] = 'uniform',
     block_size: int = 1024,
 ) -> Float[Array, 'm classes']:
-    """Each class's share of the votes of the k nearest neighbours, `Σ_{j∈N(q)} w_j [y_j = c] / Σ_{j∈N(q)} w_j`.
+    """Predict each class's share of the votes, `Σ_{j∈N(q)} w_j [y_j = c] / Σ_{j∈N(q)} w_j`.
 
     Args:
         model: what `fit` returned.
         queries: `[m, d]`.
-        k: how many neighbours vote.
+        k: the number of neighbours that vote.
         weights: `'uniform'` or `'distance'`, see `predict`.
         block_size: see `neighbors`.
 
@@ -164,12 +165,12 @@ def _neighbors(features: Array, queries: Array, *, k: int, block_size: int) -> t
     indices = _blocks(jnp.arange(n, dtype=jnp.int32), block_size, fill=n)
 
     def nearest(queries: Array) -> tuple[Array, Array]:
-        """The nearest of all training examples, one block of them after another."""
+        """The nearest of all training examples, joined block by block."""
 
         def join(best: tuple[Array, Array], block: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
             rows, index = block
             squared = jnp.where(index < n, pairwise_squared_distance(queries, rows), jnp.inf)
-            # The best so far stand first and have the smaller indices: top_k keeps the first of equals.
+            # The best so far come first and have the smaller indices: of equal values, top_k keeps the first.
             squared = jnp.concatenate([best[0], squared], axis=1)
             index = jnp.concatenate([best[1], jnp.broadcast_to(index, (len(queries), len(rows)))], axis=1)
             negative, place = lax.top_k(-squared, k)

@@ -1,4 +1,4 @@
-"""Segmentation by a random forest that classifies each pixel on differences of intensity around it.
+"""Segmentation by a random forest that classifies each pixel by differences of intensity near it.
 
 Shotton et al., "Real-Time Human Pose Recognition in Parts from Single Depth Images", 2011 (the Kinect).
 """
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcv.classical import random_forest
-from jaxcv.classical.growing import Criterion
+from jaxcv.classical.splits import Criterion
 from jaxcv.types import IGNORED, Array, Float, Int, Key, UInt8
 
 __all__ = [
@@ -32,30 +32,30 @@ class Offsets(NamedTuple):
     """(dx, dy) in pixels; with depth, in pixels times the unit of depth."""
     second: Float[Array, 'd 2']
     channels: Int[Array, 'd 2']
-    """The channel that is read at each of the two."""
+    """The channel that is read at each of the two points."""
 
 
 class PixelForest(NamedTuple):
-    """A forest, and the features that it was fitted to."""
+    """A forest and its features."""
 
     forest: random_forest.Forest
     offsets: Offsets
     mean_pixel: Float[Array, ' c']
-    """Of the training images: others must have as many channels."""
+    """The mean pixel of the training images. Its length is the number of channels that other images must have."""
     mean_depth: Float[Array, ''] | None
-    """Of the training images; None if they had no depth, and then others have none."""
+    """The mean depth of the training images; None if they had no depth, and then others must have none."""
 
 
 def draw_offsets(key: Key[Array, ''], *, num_features: int, radius: float, channels: int) -> Offsets:
-    """Pairs of points in a square around the pixel, nearer ones more often; in every second pair one is the pixel.
+    """Draw pairs of points in a square around the pixel; in every second pair the first point is the pixel itself.
 
-    Each coordinate is `r · s²`, with s uniform in [-1, 1] and its sign kept: fine near the pixel, coarse far away.
+    Each coordinate is `r · s · |s|`, with s uniform in [-1, 1]: dense near the pixel, sparse far from it.
 
     Args:
-        key: for the draws.
-        num_features: how many pairs.
+        key: the random key.
+        num_features: the number of pairs.
         radius: r, the largest offset in pixels (with depth, in pixels times the unit of depth).
-        channels: of the images.
+        channels: the number of channels of the images.
 
     Returns:
         The offsets.
@@ -80,18 +80,19 @@ def draw_offsets(key: Key[Array, ''], *, num_features: int, radius: float, chann
 def intensity_difference_features(
     images: Float[Array, 'n h w c'] | UInt8[Array, 'n h w c'], depth: Float[Array, 'n h w'] | None, offsets: Offsets
 ) -> Float[Array, 'n h w d']:
-    """The features of every pixel: `f(x) = I(x + u) - I(x + v)`, or with depth `I(x + u / d(x)) - I(x + v / d(x))`.
+    """Compute the features of every pixel, `f(x) = I(x + u) - I(x + v)`.
 
-    With depth, the offsets are fixed on the object, not in the image: the feature stays the same as it comes nearer.
-    Points are rounded to the nearest pixel; outside, the nearest pixel of the border is read.
+    With depth d they are `I(x + u / d(x)) - I(x + v / d(x))`: the offsets are fixed on the object instead of the image,
+    so the features do not depend on its distance. Points are rounded to the nearest pixel; outside of the image, the
+    nearest pixel of its border is read.
 
     Args:
-        images: of any range; uint8 is taken as it is, from 0 to 255. For the paper's features, the depth itself.
+        images: of any range; uint8 is used as it is, from 0 to 255. The paper's features have the depth as image.
         depth: greater than 0, in any unit; None for offsets in pixels.
         offsets: see `draw_offsets`.
 
     Returns:
-        `[n, h, w, d]` in the images' unit.
+        `[n, h, w, d]`, in the images' unit.
 
     Example:
         >>> offsets = Offsets(jnp.array([[0.0, 0.0]]), jnp.array([[1.0, 0.0]]), jnp.zeros((1, 2), int))
@@ -120,23 +121,23 @@ def fit(
     min_samples_leaf: int = 1,
     criterion: Criterion = 'entropy',
 ) -> PixelForest:
-    """Grow a forest on pixels drawn from each image, with replacement, of those that have a class.
+    """Grow a forest on labelled pixels, drawn from each image with replacement.
 
     Args:
-        key: for the pixels, the offsets and the forest.
-        images: as `predict` will get them: of the same size of objects, channels and range.
-        masks: the class of each pixel, 255 for those of no class, which are never drawn.
+        key: the random key of the pixels, the offsets and the forest.
+        images: with the same range, channels and sizes of objects as the images to predict.
+        masks: the class of each pixel; those of 255 have none and are never drawn.
         depth: see `intensity_difference_features`; None for offsets in pixels.
         num_classes: the number of classes.
-        pixels_per_image: how many pixels are drawn from each.
-        balanced: draw a class of those in the image first, then a pixel of that class; if not, all pixels are alike.
-        num_features: how many pairs of points there are to try.
-        radius: how far those are from the pixel, see `draw_offsets`.
-        num_trees: how many trees.
-        max_features: how many features a node tries, see `random_forest.fit`.
-        max_depth: the most splits on a path.
-        min_samples_leaf: a split leaves at least so many pixels on each side.
-        criterion: `'gini'` or `'entropy'`.
+        pixels_per_image: the number of pixels drawn from each image.
+        balanced: whether all classes of an image are equally probable; otherwise all its pixels are.
+        num_features: the number of pairs of points.
+        radius: the largest distance of a point along each axis, see `draw_offsets`.
+        num_trees: the number of trees.
+        max_features: the number of features that a node tries, see `random_forest.fit`.
+        max_depth: the maximum number of splits on a path.
+        min_samples_leaf: the minimum number of pixels on each side of a split.
+        criterion: the impurity, `'gini'` or `'entropy'`.
 
     Returns:
         The forest and its offsets.
@@ -187,20 +188,20 @@ def predict(
     *,
     block_size: int = 8192,
 ) -> Int[Array, 'n h w']:
-    """The most probable class of every pixel.
+    """Predict the most probable class of every pixel.
 
     Args:
         forest: what `fit` returned.
         images: like those of `fit`; of any size.
-        depth: as `fit` got it, or None if it got none.
+        depth: as in `fit`; None if that was without depth.
         block_size: see `predict_probabilities`.
 
     Returns:
         Masks `[n, h, w]`, int32.
 
     Raises:
-        ValueError: the images have other channels than those of `fit`, or the depth is not of their size, is given
-            where `fit` got none, or lacks where it got one.
+        ValueError: the number of channels is not that of `fit`, or the depth has another size than the images, or is
+            given or missing unlike in `fit`.
 
     Example:
         >>> image = jnp.zeros((1, 8, 8, 1)).at[:, :, 4:].set(1)
@@ -218,20 +219,20 @@ def predict_probabilities(
     *,
     block_size: int = 8192,
 ) -> Float[Array, 'n h w classes']:
-    """The forest's share of each class at every pixel; compiled, in memory bounded by `block_size`.
+    """Predict the share of each class at every pixel, in memory bounded by `block_size`.
 
     Args:
         forest: what `fit` returned.
         images: like those of `fit`; of any size.
-        depth: as `fit` got it, or None if it got none.
-        block_size: how many pixels have their features in memory at a time.
+        depth: as in `fit`; None if that was without depth.
+        block_size: the number of pixels whose features are in memory at a time.
 
     Returns:
         `[n, h, w, classes]`, which sum to 1.
 
     Raises:
-        ValueError: the images have other channels than those of `fit`, or the depth is not of their size, is given
-            where `fit` got none, or lacks where it got one.
+        ValueError: the number of channels is not that of `fit`, or the depth has another size than the images, or is
+            given or missing unlike in `fit`.
 
     Example:
         >>> image = jnp.zeros((1, 8, 8, 1)).at[:, :, 4:].set(1)
@@ -269,7 +270,7 @@ def _predict_probabilities(forest: PixelForest, images: Array, depth: Array | No
 
 @jax.jit
 def _features(images: Array, depth: Array | None, offsets: Offsets, pixels: Array) -> Array:
-    """Of some pixels `[p]`, counted through all images: `[p, d]`."""
+    """The features `[p, d]` of pixels `[p]`, indexed through all images."""
     _, h, w, _ = images.shape
     image, y, x = pixels // (h * w), pixels // w % h, pixels % w
     scale = 1.0 if depth is None else 1 / depth.reshape(-1)[pixels][:, None]
@@ -284,7 +285,7 @@ def _features(images: Array, depth: Array | None, offsets: Offsets, pixels: Arra
 
 @functools.partial(jax.jit, static_argnames=('num_classes', 'count', 'balanced'))
 def _draw_pixels(key: Array, masks: Array, *, num_classes: int, count: int, balanced: bool) -> tuple[Array, Array]:
-    """`count` pixels of each image, counted through all images, and weights: 0 where the image has no class at all."""
+    """`count` pixels of each image, indexed through all images, and weights: 0 if the image has no labelled pixel."""
     n, h, w = masks.shape
 
     def draw(key: Array, mask: Array) -> tuple[Array, Array]:

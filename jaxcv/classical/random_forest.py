@@ -1,7 +1,7 @@
-"""Random forests: the mean of trees, each grown on its own draw of the examples and trying a few features a node.
+"""Random forests: the mean of decision trees, each grown on a bootstrap sample and with few features tried at a node.
 
-One tree fits its examples closely and varies much with them (low bias, high variance); the mean of trees that err
-differently varies less. They differ by bagging, a bootstrap sample of the examples for each, and by the features drawn.
+A deep tree has low bias and high variance; the mean of trees with different errors has less variance. The trees differ
+by their bootstrap samples (bagging) and by the features that are drawn at each node.
 
 Breiman, "Random Forests", 2001.
 """
@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcv.classical.growing import Criterion, grow, most_nodes
+from jaxcv.classical.growing import grow, most_nodes
+from jaxcv.classical.splits import Criterion
 from jaxcv.classical.trees import Bins, Trees, bin_features, check_finite, leaves
 from jaxcv.types import Array, Bool, Float, Int, Key
 
@@ -30,17 +31,17 @@ __all__ = [
     'predict_values',
 ]
 
-_GROUP = 2**26  # numbers of 4 bytes that the trees grown at a time may take
+_GROUP = 2**26  # the maximum size of trees grown at a time, in numbers of 4 bytes: 256 MB
 
 
 class Forest(NamedTuple):
-    """Trees and what their leaves say."""
+    """Trees with the predictions of their nodes."""
 
     trees: Trees
     values: Float[Array, 'nodes outputs']
-    """The shares of the classes in each node; of one column, the mean of the targets."""
+    """The shares of the classes in each node; with one column, the mean of the targets."""
     out_of_bag: Bool[Array, 'trees n']
-    """Which training examples a tree has not seen: not drawn, or of weight 0."""
+    """Which training examples are not in a tree: not drawn, or of weight 0."""
     weighed: Bool[Array, ' n']
     """Which training examples have a weight above 0."""
 
@@ -62,34 +63,34 @@ def fit(
     num_bins: int = 256,
     cells: int | None = None,
 ) -> Forest:
-    """Grow a forest; the options and what they do are scikit-learn's, but for the bins.
+    """Grow a forest; the options have scikit-learn's names and meanings, except for the bins.
 
-    Tree t lessens the impurity of its leaves on examples of weight `weights · c_t`, `c_t` being how often an example
-    is in a draw of n with replacement. Many trees grow at a time (see `growing.grow`), as many as 256 MB hold.
-    Calls of the same shapes and options compile once. It reads the number of nodes, so it can't be under `jit` itself.
+    Tree t is grown on examples of weight `weights · c_t`, where `c_t` is how often an example occurs in n draws with
+    replacement. Many trees grow at a time (see `growing.grow`), as many as fit into 256 MB. Calls with the same shapes
+    and options compile once. The result's shapes depend on the number of nodes, so `fit` cannot be called under `jit`.
 
     Args:
-        key: for the bags and the features that are tried.
+        key: the random key of the bootstrap samples and of the features that are tried.
         features: `[n, d]`, finite, in any unit.
-        targets: `[n]`, int32 classes from 0 for gini and entropy, finite float32 numbers for variance.
-        weights: `[n]`, how much each example counts, at least 0; None for 1.
-        num_trees: how many trees.
-        num_classes: the number of classes; by default the largest label and 1.
-        criterion: `'gini'` or `'entropy'` to classify, `'variance'` for regression.
-        max_features: how many features a node tries: a number, a share of them, `'sqrt'` or, with None, all.
-        max_depth: the most splits on a path.
-        min_samples_split: nodes of fewer examples are leaves.
-        min_samples_leaf: a split leaves at least so many examples on each side.
-        bootstrap: each tree gets a draw of the examples; if not, all of them.
-        num_bins: features of more values than that are binned, see `trees.bin_features`.
-        cells: bounds the memory of the histograms, see `growing.grow`.
+        targets: `[n]`: int32 classes from 0 for gini and entropy, finite float32 numbers for variance.
+        weights: `[n]`, the weight of each example, at least 0; None for 1.
+        num_trees: the number of trees.
+        num_classes: the number of classes; by default the largest label plus 1.
+        criterion: the impurity: `'gini'` or `'entropy'` for classification, `'variance'` for regression.
+        max_features: the number of features that a node tries: a number, a share of them, `'sqrt'`, or None for all.
+        max_depth: the maximum number of splits on a path.
+        min_samples_split: nodes with fewer examples are leaves.
+        min_samples_leaf: the minimum number of examples on each side of a split.
+        bootstrap: whether each tree is grown on a bootstrap sample; otherwise on all examples.
+        num_bins: features with more values than this are binned, see `trees.bin_features`.
+        cells: a bound for the memory of the histograms, see `growing.grow`.
 
     Returns:
         The forest.
 
     Raises:
-        ValueError: an option is out of range, labels or weights are, there is not one of them per example, or a
-            feature or number is NaN or infinite.
+        ValueError: an option, a label or a weight is out of range, shapes do not agree, or a feature or target is NaN
+            or infinite.
 
     Example:
         >>> features, labels = jnp.array([[0.0], [1.0], [2.0], [3.0]]), jnp.array([0, 0, 1, 1])
@@ -110,22 +111,15 @@ def fit(
     if regression:
         check_finite('targets', targets)
         num_classes, mean = 1, jnp.mean(targets)
-        targets = (targets - mean).astype(jnp.float32)  # sums of float32 are the more exact
+        targets = (targets - mean).astype(jnp.float32)  # for more exact sums in float32
     else:
-        least, most = int(targets.min()), int(targets.max())
-        num_classes = max(2, most + 1) if num_classes is None else num_classes
-        if not (jnp.issubdtype(targets.dtype, jnp.integer) and least >= 0 and most < num_classes):
-            raise ValueError(
-                f'labels must be integers from 0 to {num_classes - 1}, got {targets.dtype} from {least} to {most}; '
-                "numbers are for criterion='variance'"
-            )
-        targets = targets.astype(jnp.int32)
+        targets, num_classes = _checked_labels(targets, num_classes)
 
     bins = _narrow(bin_features(jnp.asarray(features, jnp.float32), num_bins=num_bins))
     one_tree = most_nodes(n, max_depth, min_samples_leaf) * (10 + num_classes) + 6 * n
     groups = math.ceil(num_trees / max(1, min(_GROUP // one_tree, (2**30 - 1) // n)))
     group = math.ceil(num_trees / groups)
-    # Of equal groups, the last may have trees too many: compiling again would cost more.
+    # All groups have the same size, so that they compile once; surplus trees of the last one are dropped.
     keys = jax.vmap(lambda tree: jax.random.fold_in(key, tree))(jnp.arange(groups * group)).reshape(groups, group)
     grown, counts = [], []
     for of_group in keys:
@@ -157,17 +151,17 @@ def fit(
 
 
 def predict(forest: Forest, features: Float[Array, 'm d']) -> Int[Array, ' m']:
-    """The class of the largest mean share in the leaves, `argmax_c Σ_t p_tc(x)`; of equal ones the smallest.
+    """Predict the class with the largest mean share, `argmax_c Σ_t p_tc(x)`; ties go to the smallest class.
 
     Args:
-        forest: what `fit` returned, with criterion gini or entropy.
+        forest: what `fit` returned, with the criterion gini or entropy.
         features: `[m, d]`.
 
     Returns:
         Class indices `[m]`, int32.
 
     Raises:
-        ValueError: the features have another number, or the forest was fitted to numbers.
+        ValueError: the number of features is not that of `fit`, or the criterion was variance.
 
     Example:
         >>> forest = fit(jax.random.key(0), jnp.array([[0.0], [1.0], [5.0]]), jnp.array([0, 0, 1]), None)
@@ -178,10 +172,10 @@ def predict(forest: Forest, features: Float[Array, 'm d']) -> Int[Array, ' m']:
 
 
 def predict_probabilities(forest: Forest, features: Float[Array, 'm d']) -> Float[Array, 'm classes']:
-    """The mean over the trees of the classes' shares in the example's leaf, `1/T Σ_t p_tc(x)`.
+    """Predict the mean over the trees of the classes' shares in the example's leaf, `1/T Σ_t p_tc(x)`.
 
     Args:
-        forest: what `fit` returned, with criterion gini or entropy.
+        forest: what `fit` returned, with the criterion gini or entropy.
         features: `[m, d]`.
 
     Returns:
@@ -202,17 +196,17 @@ def predict_probabilities(forest: Forest, features: Float[Array, 'm d']) -> Floa
 
 
 def predict_values(forest: Forest, features: Float[Array, 'm d']) -> Float[Array, ' m']:
-    """The mean over the trees of the mean target in the example's leaf.
+    """Predict the mean over the trees of the mean target in the example's leaf.
 
     Args:
-        forest: what `fit` returned, with criterion variance.
+        forest: what `fit` returned, with the criterion variance.
         features: `[m, d]`.
 
     Returns:
         `[m]`, in the targets' unit.
 
     Raises:
-        ValueError: the features have another number, or the forest was fitted to classes.
+        ValueError: the number of features is not that of `fit`, or the criterion was not variance.
 
     Example:
         >>> x, y = jnp.array([[0.0], [1.0], [5.0]]), jnp.array([2.0, 2.0, 7.0])
@@ -226,40 +220,40 @@ def predict_values(forest: Forest, features: Float[Array, 'm d']) -> Float[Array
 
 
 def feature_importances(forest: Forest) -> Float[Array, ' d']:
-    """The mean decrease of impurity: what the splits on a feature gain, `Σ w · Δimpurity`, as a share of all gains.
+    """Compute the mean decrease of impurity: each feature's share of `Σ w · Δimpurity` over the splits of a tree.
 
-    Shares of each tree first, then their mean over the trees that have a split, as in scikit-learn. Features of many
-    values get more than they are worth, as they have more thresholds to gain by chance with.
+    The shares are averaged over the trees that have a split, as in scikit-learn. They overrate features with many
+    values, which have more thresholds to decrease the impurity by chance.
 
     Args:
         forest: what `fit` returned.
 
     Returns:
-        `[d]`, of sum 1; zeros if no tree has a split.
+        `[d]`, which sum to 1; zeros if no tree has a split.
 
     Example:
         >>> x = jnp.array([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]])
         >>> print(feature_importances(fit(jax.random.key(0), x, jnp.array([0, 1, 1]), None)))
         [0. 1.]
     """
-    decrease = jnp.maximum(forest.trees.decrease, 0)  # a gain of nothing may be rounded below it
+    decrease = jnp.maximum(forest.trees.decrease, 0)  # a decrease of 0 may be rounded to below 0
     total = jnp.sum(decrease, axis=1, keepdims=True)
     shares = jnp.sum(decrease / jnp.where(total > 0, total, 1), axis=0)
     return shares / jnp.maximum(jnp.sum(shares), 1e-30)
 
 
 def out_of_bag_predictions(forest: Forest, features: Float[Array, 'n d']) -> Float[Array, 'n outputs']:
-    """For each training example, the mean over only those trees whose bags it is not in.
+    """Predict each training example by the trees whose bootstrap samples do not contain it.
 
     Args:
         forest: what `fit` returned, with `bootstrap`.
-        features: `[n, d]`, those that the forest was fitted to, in their order.
+        features: `[n, d]`, those of `fit`, in the same order.
 
     Returns:
-        `[n, classes]` shares, or `[n, 1]` numbers; NaN where all bags hold the example.
+        `[n, classes]` shares, or `[n, 1]` numbers; NaN for examples that are in all samples.
 
     Raises:
-        ValueError: these can't be the training examples, or every tree has seen all of them.
+        ValueError: the number of examples is not that of `fit`, or every tree contains all of them.
 
     Example:
         >>> x = jnp.array([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0], [12.0], [13.0]])
@@ -273,22 +267,22 @@ def out_of_bag_predictions(forest: Forest, features: Float[Array, 'n d']) -> Flo
             'out-of-bag predictions are for the training examples'
         )
     if not (forest.out_of_bag & forest.weighed).any():
-        raise ValueError('every tree has seen all examples: fit with bootstrap=True')
+        raise ValueError('every tree contains all examples: fit with bootstrap=True')
     return _mean(forest, features, forest.out_of_bag)
 
 
 def out_of_bag_error(
     forest: Forest, features: Float[Array, 'n d'], targets: Float[Array, ' n'] | Int[Array, ' n']
 ) -> Float[Array, '']:
-    """The error on training examples by the trees that have not seen them: a validation set for nothing.
+    """Compute the out-of-bag error: an estimate of the test error without a validation set.
 
-    The share of wrong classes, or the mean squared error, over the examples of weight above 0 that some tree has not
-    seen.
+    It is the share of wrong classes, or the mean squared error, of `out_of_bag_predictions`, over the examples of
+    positive weight that at least one tree does not contain.
 
     Args:
         forest: what `fit` returned, with `bootstrap`.
-        features: `[n, d]`, those that the forest was fitted to, in their order.
-        targets: `[n]`, likewise.
+        features: `[n, d]`, those of `fit`, in the same order.
+        targets: `[n]`, those of `fit`.
 
     Returns:
         A number.
@@ -308,6 +302,18 @@ def out_of_bag_error(
     return jnp.sum(jnp.where(judged, wrong, 0)) / jnp.sum(judged)
 
 
+def _checked_labels(labels: Array, num_classes: int | None) -> tuple[Array, int]:
+    """The labels as int32, and the number of classes."""
+    least, most = int(labels.min()), int(labels.max())
+    num_classes = max(2, most + 1) if num_classes is None else num_classes
+    if not (jnp.issubdtype(labels.dtype, jnp.integer) and least >= 0 and most < num_classes):
+        raise ValueError(
+            f'labels must be integers from 0 to {num_classes - 1}, got {labels.dtype} from {least} to {most}; '
+            "numbers are for criterion='variance'"
+        )
+    return labels.astype(jnp.int32), num_classes
+
+
 def _number_of_features(max_features: int | float | str | None, d: int) -> int:
     if max_features is None:
         return d
@@ -321,32 +327,32 @@ def _number_of_features(max_features: int | float | str | None, d: int) -> int:
 
 
 def _narrow(bins: Bins) -> Bins:
-    """Without most of the bins that no feature has."""
+    """The bins without most of those that no feature uses."""
     width = min(bins.lowest.shape[1], _round_up(int(bins.codes.max()) + 1))
     return bins._replace(lowest=bins.lowest[:, :width], highest=bins.highest[:, :width])
 
 
 @functools.partial(jax.jit, static_argnames='n')
 def _bags(keys: Array, *, n: int) -> Array:
-    """How often each of n examples is drawn, for each key."""
+    """How often each of n examples occurs in a bootstrap sample, for each key."""
 
     def bag(key: Array) -> Array:
-        # A child key: the tree draws its features from the key itself.
+        # A derived key: the tree draws its features with the key itself.
         return jnp.zeros(n).at[jax.random.randint(jax.random.fold_in(key, 0), (n,), 0, n)].add(1)
 
     return jax.vmap(bag)(keys)
 
 
 def _round_up(size: int) -> int:
-    """To one of 8 sizes between powers of two: few enough shapes that forests alike share compiled programs."""
+    """The size rounded up to one of 8 between powers of two, so that similar forests share compiled programs."""
     step = max(1, 2 ** (size.bit_length() - 4))
     return -(-size // step) * step
 
 
 def _trim(trees: Trees) -> Trees:
-    """Without most of the nodes that are not in use."""
+    """The trees without most of the nodes that are not in use."""
     size = min(len(trees.feature), _round_up(int(trees.size)))
-    # Through NumPy: a slice on the device would be compiled for each size.
+    # With NumPy: a slice on the device would be compiled for each size.
     cut = {name: jnp.asarray(np.asarray(getattr(trees, name))[:size]) for name in _PER_NODE}
     return trees._replace(**cut)
 
@@ -355,7 +361,7 @@ _PER_NODE = ('feature', 'threshold', 'left', 'statistics')
 
 
 def _join(groups: list[Trees]) -> Trees:
-    """One pool of all."""
+    """The trees of all groups in one pool."""
     if len(groups) == 1:
         return groups[0]
     start = np.cumsum([0, *(len(trees.feature) for trees in groups)])
@@ -373,7 +379,7 @@ def _values(statistics: Array, mean: Array | float, *, regression: bool) -> Arra
         weight = statistics[:, :1]
         return mean + statistics[:, 1:] / jnp.where(weight > 0, weight, 1)
     weight = jnp.sum(statistics, axis=1, keepdims=True)
-    # A bag may hold no example of positive weight.
+    # A bootstrap sample may have no example of positive weight.
     return jnp.where(weight > 0, statistics / jnp.where(weight > 0, weight, 1), 1 / statistics.shape[1])
 
 
@@ -401,6 +407,6 @@ def _mean_of_leaves(trees: Trees, values: Array, features: Array, included: Arra
         weight = counted.T[..., None].astype(found.dtype)
         return jnp.sum(found * weight, axis=0) / jnp.sum(weight, axis=0)
 
-    # 0 / 0, where no tree counts, is the NaN that is promised.
+    # Where no tree is included, 0 / 0 gives the NaN of `out_of_bag_predictions`.
     means = lax.map(mean, (blocks(features), None if included is None else blocks(included.T)))
     return means.reshape(-1, values.shape[1])[:m]

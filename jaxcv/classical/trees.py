@@ -1,4 +1,4 @@
-"""Decision trees as arrays: features in bins, a pool of nodes for many trees, and the way down them.
+"""Decision trees as arrays: binned features, a pool of nodes for many trees, and the search for leaves.
 
 Breiman et al., "Classification and Regression Trees", 1984.
 """
@@ -17,10 +17,10 @@ __all__ = ['Bins', 'Trees', 'bin_features', 'leaves']
 
 
 class Bins(NamedTuple):
-    """Features as small whole numbers: few enough to count, in the order of the values."""
+    """Features as small integers in the order of their values."""
 
     codes: UInt8[Array, 'n d'] | Int[Array, 'n d']
-    """The bin of each feature of each example."""
+    """The bin of each example, for each feature."""
     lowest: Float[Array, 'd bins']
     """The smallest value in each bin; infinity in an empty one."""
     highest: Float[Array, 'd bins']
@@ -28,7 +28,7 @@ class Bins(NamedTuple):
 
 
 class Trees(NamedTuple):
-    """Binary trees in one pool of nodes. An example with `x[feature] <= threshold` goes to `left`, else to the next."""
+    """Binary trees in one pool of nodes. Examples with `x[feature] <= threshold` go to `left`, others to `left + 1`."""
 
     root: Int[Array, ' trees']
     """The first node of each tree."""
@@ -36,31 +36,33 @@ class Trees(NamedTuple):
     threshold: Float[Array, ' nodes']
     """Infinity in a leaf."""
     left: Int[Array, ' nodes']
-    """The left child; `left + 1` is the right one. A leaf is its own."""
+    """The left child; `left + 1` is the right one. That of a leaf is the leaf itself."""
     statistics: Float[Array, 'nodes outputs']
-    """Of the training examples there: the weight of each class; or the weight, and the weighted sum of targets."""
+    """Sums over the training examples in each node: the weight of each class; or, for variance, the weight and the
+    weighted sum of targets."""
     decrease: Float[Array, 'trees d']
-    """By how much each tree's splits on each feature lessen its impurity, times the weight of the nodes split."""
+    """The decrease of the weighted impurity, `w · impurity`, summed over each tree's splits on each feature."""
     depth: Int[Array, '']
-    """The number of splits on the longest path."""
+    """The number of splits on the longest path of all trees."""
     size: Int[Array, '']
-    """How many nodes of the pool are in use: the first ones."""
+    """The number of nodes in use, which are the first ones of the pool."""
 
 
 def bin_features(features: Float[Array, 'n d'], *, num_bins: int = 256) -> Bins:
-    """A bin for each value where a feature has at most `num_bins` of them, else bins of equally many examples.
+    """Bin each feature: a bin for each value if it has at most `num_bins` values, else bins of about equal counts.
 
-    Equal values are always in one bin, so that bins can be fewer and uneven. A tree on bins of single values is exact.
+    Equal values are always in the same bin, so there can be fewer bins, and uneven ones. With a bin for each value, a
+    tree is exact; otherwise its thresholds are limited to the borders of bins.
 
     Args:
         features: `[n, d]`, finite.
-        num_bins: at most how many bins a feature has.
+        num_bins: the maximum number of bins of a feature.
 
     Returns:
-        The bins; `codes` are uint8 up to 256 bins.
+        The bins; `codes` are uint8 for up to 256 bins, else int32.
 
     Raises:
-        ValueError: there are no examples, fewer than 2 bins, or a feature is NaN or infinite.
+        ValueError: there are no examples, `num_bins` is below 2, or a feature is NaN or infinite.
 
     Example:
         >>> bins = bin_features(jnp.array([[0.5], [2.0], [0.5], [1.0]]), num_bins=4)
@@ -74,10 +76,10 @@ def bin_features(features: Float[Array, 'n d'], *, num_bins: int = 256) -> Bins:
 
 
 def check_finite(name: str, values: Float[Array, '...']) -> None:
-    """Refuses what no threshold can split: NaN is neither above nor below one, and none lies beside infinity.
+    """Raise an error for values that no threshold can split: NaN and infinity.
 
     Args:
-        name: what the values are, for the error.
+        name: the values' name in the error message.
         values: of any shape.
 
     Raises:
@@ -102,8 +104,8 @@ def _bin_features(features: Array, *, num_bins: int) -> Bins:
         order = jnp.argsort(values)
         values = values[order]
         new = jnp.concatenate([jnp.ones(1, bool), values[1:] != values[:-1]])
-        rank = jnp.cumsum(new) - 1
-        first = lax.cummax(jnp.where(new, jnp.arange(n), 0))
+        rank = jnp.cumsum(new) - 1  # among the distinct values
+        first = lax.cummax(jnp.where(new, jnp.arange(n), 0))  # the place of the first equal value
         code = jnp.where(rank[-1] < num_bins, rank, first // -(-n // num_bins)).astype(jnp.int32)
         lowest = jnp.full(num_bins, jnp.inf, values.dtype).at[code].min(values)
         highest = jnp.full(num_bins, -jnp.inf, values.dtype).at[code].max(values)
@@ -114,11 +116,11 @@ def _bin_features(features: Array, *, num_bins: int) -> Bins:
 
 
 def leaves(trees: Trees, features: Float[Array, 'm d']) -> Int[Array, 'trees m']:
-    """The leaf of each tree that each example falls into.
+    """Find the leaf of each tree that each example falls into.
 
     Args:
         trees: what `growing.grow` returned.
-        features: `[m, d]`, in the unit of those that were binned.
+        features: `[m, d]`, in the units of those that were binned.
 
     Returns:
         `[trees, m]` indices of nodes.
@@ -133,6 +135,7 @@ def leaves(trees: Trees, features: Float[Array, 'm d']) -> Int[Array, 'trees m']
     row = jnp.arange(len(features))
 
     def descend(_: Array, node: Array) -> Array:
+        # A leaf is its own left child, and its threshold is infinite: an example that has reached it stays.
         return trees.left[node] + (features[row, trees.feature[node]] > trees.threshold[node])
 
     start = jnp.broadcast_to(trees.root[:, None], (len(trees.root), len(features)))

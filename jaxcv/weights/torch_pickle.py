@@ -102,6 +102,14 @@ def _push(machine: _Machine, argument: Any) -> None:
     machine.stack.append(argument)
 
 
+def _push_constant(machine: _Machine, argument: Any, *, value: Any) -> None:
+    machine.stack.append(value)
+
+
+def _push_new(machine: _Machine, argument: Any, *, container: Callable[[], Any]) -> None:
+    machine.stack.append(container())
+
+
 def _since_mark(machine: _Machine) -> list[Any]:
     """Pop the items above the last mark."""
     start = machine.marks.pop()
@@ -184,8 +192,8 @@ _INSTRUCTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     'PROTO': _ignore,
     'FRAME': _ignore,
     **dict.fromkeys(_LITERALS, _push),
-    **{name: lambda machine, _, value=value: _push(machine, value) for name, value in _CONSTANTS.items()},
-    **{name: lambda machine, _, make=make: _push(machine, make()) for name, make in _EMPTY.items()},
+    **{name: functools.partial(_push_constant, value=value) for name, value in _CONSTANTS.items()},
+    **{name: functools.partial(_push_new, container=container) for name, container in _EMPTY.items()},
     **{name: functools.partial(_short_tuple, length=length) for name, length in _TUPLES.items()},
     'MARK': lambda machine, _: machine.marks.append(len(machine.stack)),
     'TUPLE': lambda machine, _: _push(machine, tuple(_since_mark(machine))),

@@ -1,0 +1,256 @@
+"""The frontier of trees that grow: the queue of nodes to be split, and the ring of their examples.
+
+The page at the top of `growing` has the picture. The functions here read a block of nodes from the head of the queue,
+and append its children and their examples at the ends of both buffers.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import UInt
+
+from jaxcv.classical.splits import Criterion, mix
+from jaxcv.classical.trees import Bins, Trees
+from jaxcv.types import Array, Bool, Float, Int
+
+
+class Sizes(NamedTuple):
+    """The sizes of all buffers: static, known before compilation."""
+
+    examples: int
+    trees: int
+    tried: int
+    """Features that a node tries."""
+    bins: int
+    outputs: int
+    """Statistics of a node: the classes, or 2 for variance."""
+    channels: int
+    """Channels of the histogram: the outputs, and with `min_leaf > 1` a last one that counts examples."""
+    nodes: int
+    """Nodes in a block."""
+    rows: int
+    """Examples in a chunk."""
+    pool: int
+    """Nodes in the pool, and places in the queue. As an index it is out of range, which drops a write."""
+    ring: int
+    """Places in the ring. As an index it is out of range, which drops a write."""
+
+
+class Limits(NamedTuple):
+    """The impurity, and when a node is a leaf."""
+
+    criterion: Criterion
+    max_depth: int
+    min_split: int
+    min_leaf: int
+
+
+class Data(NamedTuple):
+    """The training examples."""
+
+    bins: Bins
+    targets: Float[Array, ' n'] | Int[Array, ' n']
+    weights: Float[Array, 'trees n']
+
+    def codes(self, member: Int[Array, ' k']) -> Int[Array, 'k d']:
+        """The bins of the features of some members of the ring."""
+        return self.bins.codes[member % len(self.targets)].astype(jnp.int32)
+
+    def target(self, member: Int[Array, ' k']) -> Float[Array, ' k'] | Int[Array, ' k']:
+        """The targets of some members of the ring."""
+        return self.targets[member % len(self.targets)]
+
+
+class Queue(NamedTuple):
+    """Nodes to be split, in the order in which they were made."""
+
+    node: Int[Array, ' k']
+    """The node in the pool."""
+    begin: Int[Array, ' k']
+    """The place in the ring where the node's examples begin."""
+    examples: Int[Array, ' k']
+    """The number of the node's examples."""
+    depth: Int[Array, ' k']
+    seed: UInt[Array, ' k']
+    """The seed for drawing features, derived from the parent's."""
+
+
+class State(NamedTuple):
+    """The state of the loop."""
+
+    trees: Trees
+    queue: Queue
+    head: Int[Array, '']
+    """The first place of the queue that waits."""
+    tail: Int[Array, '']
+    """The first free place of the queue."""
+    member: Int[Array, ' ring']
+    """The ring: tree · n + example."""
+    place: Int[Array, ' ring']
+    """The place in the queue of the node that the member is in."""
+    end: Int[Array, '']
+    """The first free place of the ring."""
+
+
+class Block(NamedTuple):
+    """The nodes that a step splits."""
+
+    parents: Queue
+    """`[nodes]`; places beyond the queue's tail repeat the last node and are not active."""
+    active: Bool[Array, ' nodes']
+    tree: Int[Array, ' nodes']
+    head: Int[Array, '']
+    """The place in the queue of the block's first node."""
+    examples: Int[Array, '']
+    """The number of the block's examples, which are contiguous in the ring."""
+    chunks: Int[Array, '']
+
+
+class Cut(NamedTuple):
+    """The splits of a block's nodes."""
+
+    splits: Bool[Array, ' nodes']
+    """Which nodes are split; the others are leaves."""
+    feature: Int[Array, ' nodes']
+    bin: Int[Array, ' nodes']
+    """The last bin that goes left."""
+    threshold: Float[Array, ' nodes']
+    """The same in the feature's unit."""
+
+
+class Children(NamedTuple):
+    """The children of a block's nodes, left and right in turn: child 2i and 2i + 1 are those of node i."""
+
+    waits: Bool[Array, ' children']
+    """Which of them are split later; the others are leaves."""
+    examples: Int[Array, ' children']
+    begin: Int[Array, ' children']
+    """The place in the ring for the first example."""
+    place: Int[Array, ' children']
+    """The place in the queue."""
+
+
+def next_block(state: State, sizes: Sizes) -> Block:
+    """The nodes at the head of the queue."""
+    places = state.head + jnp.arange(sizes.nodes)
+    active = places < state.tail
+    parents = jax.tree.map(lambda leaf: leaf[jnp.minimum(places, state.tail - 1)], state.queue)
+    examples = jnp.sum(jnp.where(active, parents.examples, 0))
+    return Block(
+        parents=parents,
+        active=active,
+        tree=state.member[parents.begin] // sizes.examples,
+        head=state.head,
+        examples=examples,
+        chunks=-(-examples // sizes.rows),
+    )
+
+
+def chunk(
+    index: Int[Array, ''], member: Int[Array, ' ring'], place: Int[Array, ' ring'], block: Block, sizes: Sizes
+) -> tuple[Int[Array, ' rows'], Int[Array, ' rows'], Bool[Array, ' rows']]:
+    """One chunk of the block's examples: the members, their nodes in the block, and which rows hold any.
+
+    The last chunk reads beyond the block's examples: those rows must not be used.
+    """
+    offset = index * sizes.rows + jnp.arange(sizes.rows)
+    position = (block.parents.begin[0] + offset) % sizes.ring
+    there = offset < block.examples
+    return member[position], jnp.where(there, place[position] - block.head, 0), there
+
+
+def find_children(state: State, block: Block, cut: Cut, data: Data, sizes: Sizes, limits: Limits) -> Children:
+    """The children, and their places in the queue and the ring if they are split later."""
+    examples, mixed = _census(state, block, cut, data, sizes)
+    depth = jnp.repeat(block.parents.depth + 1, 2)
+    waits = jnp.repeat(cut.splits, 2) & mixed & (examples >= limits.min_split) & (depth < limits.max_depth)
+    kept = jnp.where(waits, examples, 0)
+    return Children(
+        waits=waits,
+        examples=examples,
+        begin=(state.end + jnp.cumsum(kept) - kept) % sizes.ring,
+        place=state.tail + jnp.cumsum(waits) - waits,
+    )
+
+
+def _side(
+    member: Int[Array, ' rows'], local: Int[Array, ' rows'], cut: Cut, data: Data, sizes: Sizes
+) -> Int[Array, ' rows']:
+    """The child that each example goes to, numbered as in `Children`."""
+    code = data.bins.codes[member % sizes.examples, cut.feature[local]]
+    return 2 * local + (code > cut.bin[local])
+
+
+def _census(
+    state: State, block: Block, cut: Cut, data: Data, sizes: Sizes
+) -> tuple[Int[Array, ' children'], Bool[Array, ' children']]:
+    """The number of examples of each child, and whether their targets differ."""
+
+    def count(index: Array, found: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        member, local, there = chunk(index, state.member, state.place, block, sizes)
+        side = jnp.where(there, _side(member, local, cut, data, sizes), 2 * sizes.nodes)
+        target = data.target(member)
+        examples, least, most = found
+        return (
+            examples.at[side].add(1, mode='drop'),
+            least.at[side].min(target, mode='drop'),
+            most.at[side].max(target, mode='drop'),
+        )
+
+    largest = jnp.broadcast_to(largest_of(data.targets), 2 * sizes.nodes)
+    none = jnp.zeros(2 * sizes.nodes, jnp.int32), largest, -largest
+    examples, least, most = lax.fori_loop(0, block.chunks, count, none)
+    return examples, least < most
+
+
+def enqueue(queue: Queue, block: Block, children: Children, node: Int[Array, 'nodes 2'], sizes: Sizes) -> Queue:
+    """The queue with the children that are split later."""
+    new = Queue(
+        node=node.ravel(),
+        begin=children.begin,
+        examples=children.examples,
+        depth=jnp.repeat(block.parents.depth + 1, 2),
+        seed=mix(2 * block.parents.seed[:, None] + jnp.arange(2, dtype=jnp.uint32)).ravel(),
+    )
+    place = jnp.where(children.waits, children.place, sizes.pool)
+    return jax.tree.map(lambda old, values: old.at[place].set(values, mode='drop'), queue, new)
+
+
+def move(
+    state: State, block: Block, cut: Cut, children: Children, data: Data, sizes: Sizes
+) -> tuple[Int[Array, ' ring'], Int[Array, ' ring']]:
+    """The ring's members and places, with the examples of the children that wait copied to its end.
+
+    The copy is stable. An example's rank within its child is the number of the block's earlier examples that went to
+    the same side, left or right, less those of earlier nodes. So one running count, of those that went left, is enough.
+    """
+    by_side = children.examples.reshape(-1, 2)
+    of_earlier_nodes = (jnp.cumsum(by_side, axis=0) - by_side).ravel()
+
+    def copy(index: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        members, places, lefts = carry
+        member, local, there = chunk(index, members, places, block, sizes)
+        side = _side(member, local, cut, data, sizes)
+        is_left = side % 2 == 0
+        left = there & is_left
+        left_before = lefts + jnp.cumsum(left) - left
+        right_before = index * sizes.rows + jnp.arange(sizes.rows) - left_before
+        rank = jnp.where(is_left, left_before, right_before) - of_earlier_nodes[side]
+        position = jnp.where(there & children.waits[side], (children.begin[side] + rank) % sizes.ring, sizes.ring)
+        return (
+            members.at[position].set(member, mode='drop'),
+            places.at[position].set(children.place[side], mode='drop'),
+            lefts + jnp.sum(left),
+        )
+
+    start = state.member, state.place, jnp.zeros((), jnp.int32)
+    members, places, _ = lax.fori_loop(0, block.chunks, copy, start)
+    return members, places
+
+
+def largest_of(array: Float[Array, ' n'] | Int[Array, ' n']) -> Float[Array, ''] | Int[Array, '']:
+    """The largest number of the array's type, whose negative is of the type too."""
+    info = jnp.finfo if jnp.issubdtype(array.dtype, jnp.floating) else jnp.iinfo
+    return jnp.asarray(info(array.dtype).max, array.dtype)
