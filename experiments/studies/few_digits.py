@@ -23,7 +23,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from jaxcv.viz.dots import dots
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
@@ -42,6 +41,7 @@ from jaxcv import losses, metrics, optim, training
 from jaxcv.task import Metric
 from jaxcv.training.hooks import NonFiniteLoss
 from jaxcv.types import Array, Batch, PRNGKeyArray, Variables
+from jaxcv.viz.dots import dots
 from jaxcv.viz.figures import headline
 
 IMAGES, SHIFT, MEMBERS = 200, 100, 5

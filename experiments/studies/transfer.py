@@ -22,6 +22,7 @@ frozen backbone and 24 to 57 s without on the patches, and several times that on
 busiest.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +31,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from absl import flags
-from jaxcv.viz.dots import dots
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
@@ -45,6 +45,7 @@ from experiments.studies import study as studies
 from jaxcv import training
 from jaxcv.training.hooks import NonFiniteLoss
 from jaxcv.types import PRNGKeyArray, Variables
+from jaxcv.viz.dots import dots
 from jaxcv.viz.figures import INK, headline
 
 RUNS = flags.DEFINE_integer('runs', 3, 'Runs of each method.', lower_bound=2, upper_bound=5)
@@ -111,7 +112,7 @@ def _results(
         run = runner(run_settings(problem, how, *missing[0], updates=updates))
         for which in missing:
             settings = run_settings(problem, how, *which, updates=updates)
-            found[which] = studies.result(paths[which], lambda settings=settings: run(settings))
+            found[which] = studies.result(paths[which], functools.partial(run, settings))
         jax.clear_caches()
     return found
 
