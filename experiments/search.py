@@ -1,7 +1,6 @@
-"""Random search over hyper-parameters; the same command resumes, and several of it at once share the work.
+r"""Random search over hyper-parameters; the same command resumes, and several of it at once share the work.
 
-    python -m experiments.search --config=digits --space=experiments/classification/digits_space.py \
-        --workdir=runs/search --trials=20 \
+    python -m experiments.search --config=digits --space=digits_space --workdir=runs/search --trials=20 \
         --config.data.train_split='train[:1000]' --config.data.eval_split='train[1000:]' \
         [--seed=0 --pruner=median --config.training.epochs=5 ...]
 
@@ -22,7 +21,9 @@ from experiments.run.search.report import Given
 from experiments.run.search.trials import PRUNERS, search
 from jaxcv import config
 
-SPACE = flags.DEFINE_string('space', None, 'The hyper-parameters to draw: a Python file with get_space().')
+SPACE = flags.DEFINE_string(
+    'space', None, 'The hyper-parameters to draw, by the name or path of a Python file with get_space().'
+)
 TRIALS = flags.DEFINE_integer('trials', 20, 'How many trials there are in all, earlier ones included.', lower_bound=1)
 SEED = flags.DEFINE_integer('seed', 0, 'The draws of trial n are a function of this and n.', lower_bound=0)
 PRUNER = flags.DEFINE_enum(
@@ -35,10 +36,10 @@ def main() -> int:
     """Runs the search of the flags; returns the exit code."""
     settings = launch.given_config()
     if settings is None or SPACE.value is None:
-        raise config.ConfigError('give --config=NAME and --space=FILE')
+        raise config.ConfigError('give --config=NAME and --space=NAME')
     return search(
         settings,
-        space.load(Path(SPACE.value)),
+        space.load(_space_path(SPACE.value)),
         launch.workdir(),
         trials=TRIALS.value,
         seed=SEED.value,
@@ -46,6 +47,12 @@ def main() -> int:
         used=launch.used_modules(),
         given=_given(),
     )
+
+
+def _space_path(name: str) -> Path:
+    """The file that --space names: a path as it is, or the name of one that comes with jaxcv."""
+    found = [] if Path(name).exists() else sorted(launch.ROOT.glob(f'*/{name}.py'))
+    return found[0] if found else Path(name)
 
 
 def _given() -> Given:

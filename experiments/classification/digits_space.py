@@ -1,7 +1,6 @@
 """A space of hyper-parameters of `digits.py` for a random search.
 
-    python -m experiments.search --config=digits --space=experiments/classification/digits_space.py \
-        --workdir=runs/search --trials=20 \
+    python -m experiments.search --config=digits --space=digits_space --workdir=runs/search --trials=20 \
         --config.data.train_split='train[:1000]' --config.data.eval_split='train[1000:]'
 """
 

@@ -43,7 +43,8 @@ def study(folder: Path, sizes: Sequence[int], *, seeds: int, data_dir: str | os.
     queries, truth = digits.features(test), np.asarray(test['label'])
     x, y, q = jnp.asarray(features), jnp.asarray(labels), jnp.asarray(queries)
 
-    rows, answer = [['trees', 'jaxcv, %', 'out of bag, %', 'scikit-learn, %']], {}
+    rows = [['trees', 'jaxcv, %', 'out of bag, %', 'scikit-learn, %']]
+    answer: Mapping[str, np.ndarray] = {}
     for trees in sizes:
         accuracies = []
         for seed in range(seeds):

@@ -22,6 +22,7 @@ frozen backbone and 24 to 57 s without on the patches, and several times that on
 busiest.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -111,7 +112,7 @@ def _results(
         run = runner(run_settings(problem, how, *missing[0], updates=updates))
         for which in missing:
             settings = run_settings(problem, how, *which, updates=updates)
-            found[which] = studies.result(paths[which], lambda settings=settings: run(settings))
+            found[which] = studies.result(paths[which], functools.partial(run, settings))
         jax.clear_caches()
     return found
 

@@ -4,9 +4,10 @@ import csv
 import json
 import shlex
 
-import pytest
-
 from experiments import search, train
+from experiments.classification import digits_space
+from experiments.run.search import space
+from experiments.run.workdir import settings_of
 from jaxcv import config
 
 
@@ -15,22 +16,12 @@ def rows(workdir):
         return list(csv.DictReader(file))
 
 
-@pytest.fixture
-def launched(command):
-    """launched(*arguments) -> Ended, of `experiments.search` in this process."""
-
-    def run(*arguments):
-        return command(search, *arguments)
-
-    return run
-
-
 def write_space(path, content):
     path.write_text(f'def get_space():\n    return {content!r}\n')
     return f'--space={path}'
 
 
-def test_the_command_on_the_digits(command, launched, tiny, tmp_path, monkeypatch):
+def test_the_command_on_the_digits(command, tiny, tmp_path, monkeypatch):
     workdir = tmp_path / 'search'
     given = write_space(
         tmp_path / 'space.py',
@@ -40,7 +31,7 @@ def test_the_command_on_the_digits(command, launched, tiny, tmp_path, monkeypatc
         },
     )
     arguments = [*tiny, given, f'--workdir={workdir}', '--trials=2', '--config.training.eval_every=20']
-    ended = launched(*arguments)
+    ended = command(search, *arguments)
     assert ended.code == 0, ended.err
     found = rows(workdir)
     assert [row['state'] for row in found] == ['complete'] * 2
@@ -54,28 +45,27 @@ def test_the_command_on_the_digits(command, launched, tiny, tmp_path, monkeypatc
     monkeypatch.setattr(train, 'train', lambda checked, folder, **options: shown.append(checked.settings) or 0)
     shown = []
     assert command(train, *words[3:]).code == 0
-    differences = config.differences(config.load(folder / 'config.json'), shown[0])
-    assert {line.split(':')[0].split('[')[0] for line in differences} <= {
-        'data.class_names',
-        'data.image_shape',
-        'data.train_size',
-    }
+    assert config.differences(settings_of(folder), shown[0]) == []
 
 
-def test_errors_have_no_stack_trace(launched, tiny, tmp_path):
+def test_the_space_of_the_digits_is_found_by_its_name():
+    assert space.load(search._space_path('digits_space')) == digits_space.get_space()
+
+
+def test_errors_have_no_stack_trace(command, tiny, tmp_path):
     workdir = f'--workdir={tmp_path / "search"}'
     broken = tmp_path / 'broken.py'
     broken.write_text('def get_space():\n    return {}[0]\n')
     bad = write_space(tmp_path / 'bad.py', {'optimizer.decay': {'name': 'normal', 'mean': 0.0}})
     for arguments, message in (
-        ([], 'give --config=FILE and --space=FILE'),
+        ([], 'give --config=NAME and --space=NAME'),
         (['--space=nowhere.py'], 'nowhere.py does not exist'),
         ([f'--space={broken}'], 'broken.py, line 2: KeyError'),
         ([bad], "optimizer.decay: no draw 'normal'"),
         ([bad, '--pruner=random'], 'pruner'),
         ([bad, '--trials=0'], 'trials'),
     ):
-        ended = launched(*tiny, workdir, *arguments)
+        ended = command(search, *tiny, workdir, *arguments)
         assert ended.code != 0
         assert message in ended.err
         assert 'Traceback' not in ended.err

@@ -6,6 +6,7 @@ the lock when that process ends in whatever way, and the trial is then continued
 
 import contextlib
 import fcntl
+import functools
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -83,8 +84,8 @@ def search(
                 trial, values, lock = claimed
                 with lock:
                     _say(f'\ntrial {trial.number} of {trials}: {report.listed(values)}')
-                    drawn = spaces.apply(settings, values)
-                    if _run(trial, lambda drawn=drawn: check(drawn, used), folder, train, ranked_by) == RESUME_ME:
+                    checked = functools.partial(check, spaces.apply(settings, values), used)
+                    if _run(trial, checked, folder, train, ranked_by) == RESUME_ME:
                         return RESUME_ME
     except KeyboardInterrupt:
         _say('Interrupted. The same command resumes.')

@@ -27,7 +27,7 @@ def test_a_forest_of_one_tree(data_dir, tmp_path):
     assert trees == '1'
     assert 70 < float(accuracy) < 82
     assert 70 < float(reference) < 82
-    assert float(out_of_bag) < float(accuracy)
+    assert 70 < float(out_of_bag) < 82
     assert cv2.imread(str(tmp_path / 'mistakes.png')).std() > 10
 
 

@@ -20,11 +20,12 @@ def problems(data_dir, tmp_path):
     """The study's problems with 12 pixels and a tiny ResNet, which starts from a workdir that nobody has trained."""
     model = {'name': 'cifar_resnet', 'depth': 8, 'width': 4}
     start = models.cifar_resnet(depth=8, width=4, num_classes=3).init(jax.random.key(9), jnp.zeros((1, 12, 12, 3)))
-    store = training.checkpoints(tmp_path / 'source' / 'checkpoints')
+    store = training.checkpoints(tmp_path / 'source' / 'checkpoints', best_metric='top1', better='max')
     step, rest = jnp.ones((), jnp.int32), {'batch_stats': start['batch_stats']}
     store.save(1, training.TrainState(step, start['params'], rest, {}, jax.random.key(0), step > 0))
     store.close()
     source = digits_lite0.get_config('scratch')
+    source.training.update({'best_metric': 'top1', 'best_mode': 'max'})  # as a version before the facts wrote it
     configs.save(source, tmp_path / 'source' / 'config.json')
 
     def tiny(get_config):
