@@ -4,7 +4,6 @@ A launcher is a main that reads flags, calls `experiments.run` and returns an ex
 """
 
 import ast
-import difflib
 import errno
 import importlib
 import signal
@@ -15,7 +14,6 @@ from pathlib import Path
 from types import ModuleType
 
 from absl import app, flags, logging
-from jaxcv.names import nearest
 from ml_collections import ConfigDict, config_flags
 
 import experiments
@@ -23,6 +21,7 @@ import jaxcv
 from experiments.run import fields
 from experiments.run.exits import BAD_INPUT, NOT_FINITE
 from jaxcv import config, training
+from jaxcv.names import close, nearest
 from jaxcv.training.checkpoint import CheckpointError
 from jaxcv.training.hooks import NonFiniteLoss
 
@@ -89,8 +88,6 @@ def launch(main: Callable[[], int | None], *, uses: Collection[str]) -> None:
             logging.set_verbosity(logging.WARNING)  # Orbax logs every detail of its work
         if argv[1:]:
             raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
-        if surplus := [name for name in SHARED if name not in shown and flags.FLAGS[name].present]:
-            raise app.UsageError(f'--{surplus[0]} is no flag of {_command(module)}')
         if 'workdir' in uses and not WORKDIR.value:
             raise config.ConfigError('give --workdir=FOLDER')
         training.initialize_processes(COORDINATOR.value, PROCESSES.value, PROCESS.value)
@@ -114,12 +111,12 @@ def launch(main: Callable[[], int | None], *, uses: Collection[str]) -> None:
     if not sys.argv[1:] and 'workdir' in uses:
         print(f'{_help(module, shown)}\n\nFor example:\n{_example(module)}', file=sys.stderr)
         sys.exit(BAD_INPUT)
-    app.run(guarded, flags_parser=lambda argv: _parse_flags(argv, shown))
+    app.run(guarded, flags_parser=lambda argv: _parse_flags(argv, shown, _command(module)))
 
 
 def workdir() -> Path:
     """The folder of --workdir."""
-    return Path(WORKDIR.value)
+    return Path(WORKDIR.value or '.')
 
 
 def given_config() -> ConfigDict | None:
@@ -186,10 +183,9 @@ def config_path(name: str) -> str:
     if len(fitting) > 1:
         raise config.ConfigError(f'--config={word}: there are {" and ".join(fitting)}; give one of these names')
     if not fitting:
-        short = {long.partition('/')[2]: long for long in files}
-        close = difflib.get_close_matches(word, [*short, *files], n=3)
-        rest = [long for long in files if long not in close and long.partition('/')[2] not in close]
-        raise config.ConfigError(f'--config={word}: no such config; there are: {", ".join([*close, *rest])}')
+        near = close(word, {*files, *(long.partition('/')[2] for long in files)})
+        rest = [long for long in files if long not in near and long.partition('/')[2] not in near]
+        raise config.ConfigError(f'--config={word}: no such config; there are: {", ".join([*near, *rest])}')
     return f'{files[fitting[0]]}{colon}{argument}'
 
 
@@ -220,19 +216,32 @@ def _example(module: ModuleType) -> str:
     return f'  {first.partition(" [")[0].rstrip(chr(92)).rstrip()}'
 
 
-def _parse_flags(argv: list[str], shown: Sequence[str]) -> list[str]:
+def _parse_flags(argv: list[str], shown: Sequence[str], command: str) -> list[str]:
     try:
+        _check_flags(argv, shown, command)
         argv[:] = [_with_path(word) for word in argv]
         sys.argv[:] = argv  # where ml_collections looks for the fields that are set
         return flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
         sys.exit(_report(ValueError(_unrecognized(error, shown)), BAD_INPUT))
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    except (flags.Error, app.UsageError, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         sys.exit(_report(error, BAD_INPUT))
     except Exception as error:  # the config file is a program: whatever it raises
         last = traceback.extract_tb(error.__traceback__)[-1]
         print(f'{last.filename}, line {last.lineno}: {type(error).__name__}', file=sys.stderr)
         sys.exit(_report(error, BAD_INPUT))
+
+
+def _check_flags(argv: Sequence[str], shown: Sequence[str], command: str) -> None:
+    """Raises an error for a flag that another launcher has: absl knows those of all modules that are imported."""
+    for word in argv[1:]:
+        name = word.lstrip('-').partition('=')[0]
+        if not word.startswith('-') or name in shown or name not in flags.FLAGS or name.startswith('config.'):
+            continue
+        if str(flags.FLAGS.find_module_defining_flag(name)).startswith('experiments.'):
+            if name in SHARED:
+                raise app.UsageError(f'--{name} is no flag of {command}')
+            raise flags.UnrecognizedFlagError(name)
 
 
 def _with_path(word: str) -> str:
@@ -253,8 +262,8 @@ def _unrecognized(error: flags.UnrecognizedFlagError, shown: Sequence[str]) -> s
     ends |= FIELDS_MEANT
     if name in ends:
         return f'there is no flag --{name}: set the field of the config, --config.{ends[name]}=...'
-    if close := difflib.get_close_matches(name, ends, n=1, cutoff=0.8):
-        return f'there is no flag --{name}: did you mean --config.{ends[close[0]]}=...?'
+    if (near := close(name, ends, most=1)) and not close(name, shown):
+        return f'there is no flag --{name}: did you mean --config.{ends[near[0]]}=...?'
     return f'Unknown command line flag {name!r}, {nearest(name, shown)}'
 
 

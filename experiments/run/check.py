@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.run.fields import SECTIONS, SEED, Data, Part, Training, base, declared
+from experiments.run.fields import SECTIONS, Data, Part, Training, base, declared
 from jaxcv import augment, config, data, losses, metrics, models, tasks
 from jaxcv.optim.durations import Clock, durations_in_updates
 from jaxcv.optim.durations import in_updates as duration_in_updates
@@ -162,8 +162,8 @@ def _duration_problems(name: str, section: ConfigDict) -> Iterator[str]:
 
 
 def _number_problems(settings: ConfigDict) -> Iterator[str]:
-    if not isinstance(settings.seed, int) or settings.seed < SEED.least:
-        yield f'seed must be an int of at least {SEED.least}, got {settings.seed!r}'
+    if not isinstance(settings.seed, int) or settings.seed < 0:
+        yield f'seed must be an int of at least 0, got {settings.seed!r}'
     rate = settings.optimizer.get('learning_rate', 1.0)
     if not isinstance(rate, int | float) or not 0 < rate < math.inf:
         yield f'optimizer.learning_rate must be a positive float, got {rate!r}'

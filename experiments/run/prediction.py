@@ -90,9 +90,7 @@ def _compiled(predict: Any, variables: Variables) -> Any:
 
 def _options(experiment: Experiment, files: Sequence[Path], scale: float | None) -> PhotoOptions:
     """How the pictures are brought to the model: by the evaluation's transforms that concern an image alone."""
-    specs = [
-        spec for spec in experiment.data.eval_transforms if spec['name'] not in data.transforms.OF_OTHER_FEATURES
-    ]
+    specs = [spec for spec in experiment.data.eval_transforms if spec['name'] not in data.transforms.OF_OTHER_FEATURES]
     resizing = [spec for spec in specs if spec['name'] in data.transforms.RESIZING]
     transform, resize = (
         data.transforms.compose(build_transforms(some, experiment.checked.registries)) for some in (specs, resizing)

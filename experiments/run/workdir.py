@@ -16,6 +16,7 @@ from experiments.run.fields import Data, Facts, base, may_change
 from jaxcv import config, training
 from jaxcv.files import atomically
 from jaxcv.training.checkpoint import needed_bytes
+from jaxcv.training.ranking import Better
 
 FOUND = 'found'
 """The section of config.json that holds the facts."""
@@ -60,13 +61,13 @@ def facts_of(workdir: Path, find: Callable[[], Facts]) -> Facts:
     return find() if found is None else Facts(**{name: found[name] for name in Facts._fields})
 
 
-def ranking_of(workdir: Path) -> tuple[str, str]:
-    """The value that the workdir's checkpoints are ranked by, and which way is better."""
+def ranking_of(workdir: Path) -> tuple[str | None, Better]:
+    """The value that the workdir's checkpoints are ranked by, if config.json has it, and which way is better."""
     content = _read(workdir)
     options = content.get('training', {})
     before = options.get('best_metric'), options.get('best_mode')  # where earlier versions had them
     best, better = content.get(FOUND, {}).get('ranked_by', before)
-    return best, better
+    return best, 'min' if better == 'min' else 'max'
 
 
 def trained(workdir: Path, given: ConfigDict | None, used: Mapping[str, Any] | None = None) -> Checked:
@@ -161,9 +162,9 @@ def checkpoints(experiment: Experiment, workdir: Path, *, read_only: bool = Fals
     )
 
 
-def better(experiment: Experiment) -> Any:
+def better(experiment: Experiment) -> Better:
     """'max' or 'min': which values of `experiment.best` are better."""
-    return experiment.task.units[experiment.best].better
+    return experiment.task.units[experiment.best].better or 'max'
 
 
 def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:

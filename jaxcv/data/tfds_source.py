@@ -1,7 +1,6 @@
 """Data sets of tfds, and the bundled ones, which are builders of tfds in folders of their own names here."""
 
 import contextlib
-import difflib
 import importlib
 import io
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from absl import logging
 
 from jaxcv.data.sources import Names, Source, joined
 from jaxcv.features import FEATURES
+from jaxcv.names import close
 
 __all__ = ['BUNDLED', 'class_names', 'register_bundled', 'tfds_source', 'unknown_name']
 
@@ -184,7 +184,7 @@ def unknown_name(name: str) -> ValueError:
 
     base = _base(name)
     known = ['folder', 'folder_masks', *BUNDLED, *tfds.list_builders(with_community_datasets=False)]
-    near = difflib.get_close_matches(base, dict.fromkeys(known))
+    near = close(base, set(known))
     hint = f'the nearest names are {joined(near)}' if near else "images of your own are name='folder'"
     return ValueError(f'tfds has no data set {base!r}; {hint}')
 

@@ -1,7 +1,6 @@
 """Shared parts of all figures: colours, axes, titles and names; saving and rendering."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from jaxcv.files import atomically
 
 INK, MUTED, GRID = '#222222', '#6b6b6b', '#dddddd'
 BLUE, ORANGE, GREEN, PURPLE, BROWN = '#1f6fb4', '#e07b00', '#2b9348', '#8e44ad', '#8c564b'
@@ -27,22 +28,15 @@ def save(figure: Figure, path: str | os.PathLike, *, dpi: int = 120) -> Path:
         The path.
 
     Example:
+        >>> import tempfile
         >>> folder = tempfile.mkdtemp()
         >>> save(Figure(), f'{folder}/plots/empty.png').name
         'empty.png'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Written in the same folder and then renamed, which is atomic.
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            figure.savefig(file, format='png', dpi=dpi, facecolor='white')
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    except BaseException:
-        os.unlink(part)
-        raise
+    with atomically(path) as unfinished:
+        figure.savefig(unfinished, format='png', dpi=dpi, facecolor='white')
     return path
 
 

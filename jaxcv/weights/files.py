@@ -1,8 +1,7 @@
 """Files of state dicts: .safetensors, and PyTorch's .pth and .pt."""
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
+from jaxcv.files import atomically
 from jaxcv.weights import torch_files
 
 SUFFIXES = ('.safetensors', '.pth', '.pt')
@@ -105,17 +105,6 @@ def write_state_dict(state_dict: Mapping[str, np.ndarray], path: str | os.PathLi
     if path.suffix != '.safetensors':
         raise ValueError(f'weights are written as .safetensors, not as {path.name}')
     arrays = {name: np.ascontiguousarray(value).reshape(value.shape) for name, value in state_dict.items()}
-    with _atomically(path) as part:
+    with atomically(path) as part:
         # The metadata tell other readers that names and axes are PyTorch's.
         safetensors.save_file(arrays, part, metadata={'format': 'pt'})
-
-
-@contextlib.contextmanager
-def _atomically(path: Path) -> Iterator[Path]:
-    """A path to write to, which then replaces `path`, or is deleted after an error."""
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Published weights as variables of the model of the same name, and back."""
 
-import difflib
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +11,7 @@ import numpy as np
 from flax import traverse_util
 
 from jaxcv import models, paths
+from jaxcv.names import nearest
 from jaxcv.types import Array, Variables
 from jaxcv.weights import convert
 from jaxcv.weights.files import read_state_dict, write_state_dict
@@ -201,8 +201,7 @@ def constructor(model_name: str) -> Callable[..., Any]:
     """
     known = dict(_constructors(models))
     if model_name not in known:
-        near = difflib.get_close_matches(model_name, known)
-        raise ValueError(f'there is no model {model_name!r}; the nearest: {", ".join(near) or "none"}')
+        raise ValueError(f'there is no model {model_name!r}, {nearest(model_name, known)}')
     return known[model_name]
 
 

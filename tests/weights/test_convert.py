@@ -170,10 +170,10 @@ def test_other_classes_need_a_fresh_head_that_is_asked_for(tmp_path):
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match="there is no model 'resnet5'; the nearest: resnet50"):
+    with pytest.raises(ValueError, match="there is no model 'resnet5', did you mean resnet50"):
         from_state_dict('resnet5', {})
     for call in (constructor, shapes, lambda name: to_state_dict(name, {})):
-        with pytest.raises(ValueError, match="there is no model 'resnet5'; the nearest: resnet50"):
+        with pytest.raises(ValueError, match="there is no model 'resnet5', did you mean resnet50"):
             call('resnet5')
     with pytest.raises(ValueError, match='no published weights are known for linear_classifier'):
         from_state_dict('linear_classifier', {}, num_classes=3)

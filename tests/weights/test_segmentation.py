@@ -110,5 +110,5 @@ def test_unknown_names_and_sources():
         layout('fcn8s', 'torchvision')
     with pytest.raises(ValueError, match="there is no model 'segmentation'"):
         weights.from_state_dict('segmentation', {})
-    with pytest.raises(ValueError, match="there is no model 'fcn_resnet5'; the nearest: fcn_resnet50"):
+    with pytest.raises(ValueError, match="there is no model 'fcn_resnet5', did you mean fcn_resnet50"):
         weights.from_state_dict('fcn_resnet5', {})

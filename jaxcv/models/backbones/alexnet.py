@@ -15,8 +15,8 @@ from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride,
 from jaxcv.models.variants import variant
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import local_response_norm
-from jaxcv.ops.pool import adaptive_avg_pool
 from jaxcv.nn.regularization import Dropout, check_rate
+from jaxcv.ops.pool import adaptive_avg_pool
 from jaxcv.types import Array, Float, Images
 
 PYTORCH_INIT = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')

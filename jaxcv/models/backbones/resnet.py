@@ -22,9 +22,9 @@ from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride,
 from jaxcv.models.variants import variant
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
-from jaxcv.ops.pool import max_pool
 from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.nn.residual import BasicBlock, Bottleneck, Shortcut
+from jaxcv.ops.pool import max_pool
 from jaxcv.types import Array, Float, Images
 
 

@@ -14,8 +14,8 @@ from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride,
 from jaxcv.models.variants import variant
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
-from jaxcv.ops.pool import adaptive_avg_pool
 from jaxcv.nn.regularization import Dropout, check_rate
+from jaxcv.ops.pool import adaptive_avg_pool
 from jaxcv.types import Array, Float, Images
 
 WIDTHS = {'stage1': 64, 'stage2': 128, 'stage3': 256, 'stage4': 512, 'stage5': 512}
