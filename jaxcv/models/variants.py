@@ -81,7 +81,11 @@ def variant(
 
 
 def _documentation(summary: str, family: str, first: str) -> str:
-    """Return the summary and the family's sections from 'Args' on, without its first argument."""
+    """Return the summary and the family's sections from 'Args' on, without its first argument and its example.
+
+    The example would be run again for each variant, when all examples are tested.
+    """
     _, _, sections = family.partition('Args:\n')
+    sections = re.sub(r'^Example:\n(?:    .*\n|\n(?=    ))*\n?', '', f'{sections}\n', flags=re.MULTILINE).rstrip()
     entry = re.compile(rf'^    {first}: .*\n(?:     +.*\n)*', re.MULTILINE)
     return f'{summary}\n\nArgs:\n{entry.sub("", sections)}'

@@ -66,7 +66,10 @@ def segmentation(
     if num_classes < 2:
         raise ValueError(f'masks have at least 2 classes, such as background and object; got {num_classes}')
     if auxiliary_weights and _has_no_auxiliary_heads(model):
-        raise ValueError(f'auxiliary_weights: {type(model).__name__} has no auxiliary heads; leave them out')
+        raise ValueError(
+            f'auxiliary_weights: {type(model).__name__} has no auxiliary heads: leave the weights out, or set '
+            'aux_head=True, where the model has that option'
+        )
 
     def checked(logits: Array) -> Array:
         if logits.ndim != 4:
@@ -115,8 +118,8 @@ def segmentation(
 
 
 def _has_no_auxiliary_heads(model: Any) -> bool:
-    """Whether a model surely has none: one in `nn.frozen` hides its methods, and was checked before."""
-    return hasattr(model, 'features') and not hasattr(model, 'with_auxiliary')
+    """Whether a model declares that it has none. One that declares nothing, as in `nn.frozen`, may have some."""
+    return getattr(model, 'num_auxiliary', None) == 0
 
 
 def _decide(probabilities: Float[Array, 'n h w classes']) -> Mapping[str, Any]:
