@@ -8,6 +8,7 @@ import errno
 import importlib
 import signal
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -201,12 +202,14 @@ def _command(module: ModuleType) -> str:
 
 def _help(module: ModuleType, shown: Sequence[str]) -> str:
     """The launcher's docstring and its flags."""
-    lines = [(module.__doc__ or '').strip(), '', 'Flags:']
+    described = []
     for name in shown:
         flag = flags.FLAGS[name]
         default = f' (default: {flag.default})' if flag.default not in (None, [], False) else ''
-        lines.append(f'  --{name}: {flag.help}{default}')
-    return '\n'.join(lines)
+        text = str(flag.help).replace(';\n    repeat this option to specify a list of values', ' May be repeated.')
+        described.append(textwrap.fill(f'{text}{default}', 118, initial_indent='      ', subsequent_indent='      '))
+    listed = [f'  --{name}\n{text}' for name, text in zip(shown, described, strict=True)]
+    return '\n'.join([(module.__doc__ or '').strip(), '', 'Flags:', *listed])
 
 
 def _example(module: ModuleType) -> str:

@@ -55,7 +55,7 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
         'checkpoint': f'step {step}' + _networks(experiment, averaged=averaged),
     }
     _print(experiment, described, values, report)
-    scalars = {name: value for name, value in values.items() if isinstance(value, float)}
+    scalars = {name: value for name, value in sorted(values.items()) if isinstance(value, float)}
     workdir.write_json(
         folder / 'evaluation.json', {'step': step, 'split': fields.eval_split, **scalars, **report.arrays}
     )
@@ -87,5 +87,5 @@ def _networks(experiment: Experiment, *, averaged: bool) -> str:
 
 def _print(experiment: Experiment, described: Mapping[str, str], values: Mapping[str, Any], report: Report) -> None:
     units = experiment.task.units
-    numbers = {name: units[name].format(value) for name, value in values.items() if isinstance(value, float)}
-    print(tables.pairs({**described, **dict(sorted(numbers.items())), **report.lines}))
+    numbers = {name: units[name].format(value) for name, value in sorted(values.items()) if isinstance(value, float)}
+    print(tables.pairs({**described, **numbers, **report.lines}))

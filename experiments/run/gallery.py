@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcv.task import Answer, Example, Gallery, Judged, Presentation, Shown
+from jaxcv.task import Gallery, Judged, Presentation, Shown
 
 See = Callable[[Mapping[str, Any], Mapping[str, Any]], None]
 """(batch, answer) -> None, for `training.evaluate`."""
@@ -25,14 +25,14 @@ class Worst:
         batch, answer = jax.device_get((dict(batch), dict(answer)))
         for i in np.flatnonzero(batch['valid']).tolist():
             example, own = row(batch, i), row(answer, i)
-            self._add(example, own, self._presentation.judge(example, own))
+            self._add(Shown(example, own, self._presentation.judge(example, own)))
 
-    def _add(self, example: Example, answer: Answer, judged: Judged) -> None:
-        before = self.gallery
-        rows = [*before.rows, Shown(example, answer, judged)]
-        worst_first = sorted(rows, key=lambda shown: -_badness(shown))[: self._presentation.most]
-        seen = before.seen + 1, before.mistakes + judged.mistakes, before.of + judged.of
-        self.gallery = Gallery(tuple(worst_first), *seen)
+    def _add(self, shown: Shown) -> None:
+        before, rows, judged = self.gallery, self.gallery.rows, shown.judged or Judged(0.0, 0, 0)
+        if len(rows) < self._presentation.most or _badness(shown) > _badness(rows[-1]):
+            worst_first = sorted([*rows, _copied(shown)], key=lambda one: -_badness(one))
+            rows = tuple(worst_first[: self._presentation.most])
+        self.gallery = Gallery(rows, before.seen + 1, before.mistakes + judged.mistakes, before.of + judged.of)
 
 
 def first(presentation: Presentation, batch: Mapping[str, Any], answer: Mapping[str, Any], count: int) -> Gallery:
@@ -44,8 +44,14 @@ def first(presentation: Presentation, batch: Mapping[str, Any], answer: Mapping[
 
 
 def row(batch: Mapping[str, Any], i: int) -> dict[str, Any]:
-    """Example i of a batch on the host; a copy, so that the batch is not kept."""
-    return {name: np.array(value[i]) for name, value in batch.items()}
+    """Example i of a batch on the host."""
+    return {name: value[i] for name, value in batch.items()}
+
+
+def _copied(shown: Shown) -> Shown:
+    """The same in memory of its own, so that the batch need not be kept."""
+    example, answer = ({name: np.array(x) for name, x in part.items()} for part in (shown.example, shown.answer))
+    return Shown(example, answer, shown.judged)
 
 
 def _badness(shown: Shown) -> float:

@@ -222,7 +222,7 @@ def _evaluator(
 
         batches = data.prefetch(iter(run.evaluation.batches), put)
         values = training.evaluate(step, task, variables(state), batches, see)
-        scalars = {name: value for name, value in values.items() if isinstance(value, float)}
+        scalars = {name: value for name, value in sorted(values.items()) if isinstance(value, float)}
         for writer in written:
             writer.write(number, {f'eval/{name}': value for name, value in scalars.items()})
         if shown and few:
