@@ -2,15 +2,20 @@
 
 The host's transforms (`jaxcv.data.transforms`), the device's augmentations (`jaxcv.augment`) and the pipeline's checks
 read this table, so a crop, a flip or a resize moves all features of an example alike (`jaxcv.moves`), and a new feature
-is one row.
-Features that are not in it (`index`, `id`, a user's own numbers) pass through as they are.
+is one row. Features that are not in it (`index`, `id`, a user's own numbers) pass through as they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 IGNORED = 255
 """The class of pixels that are excluded from losses and metrics."""
+
+Example = Mapping[str, Any]
+"""One example: its features by their names, arrays without a batch's axis; an image or mask may still be encoded."""
+
+Names = Mapping[str, Sequence[str]]
+"""Feature -> the names of its classes, in order, `{'label': ('cat', 'dog')}`. Features without names are not there."""
 
 
 class Feature(NamedTuple):
@@ -19,10 +24,11 @@ class Feature(NamedTuple):
     axes: str
     """The axes without the batch's, in jaxtyping's words: 'h w c'; 'h' and 'w' are the image's rows and columns."""
     dtype: str
-    """Of a batch, on the host."""
+    """The type in a batch on the host."""
     moved: Literal['', 'resampled', 'nearest', 'corners', 'disparity', 'flow'] = ''
-    """How it follows the image's pixels: interpolated; by the nearest pixel; as corners of boxes; by the nearest pixel
-    with its values scaled by the columns' factor, or by both; '' not at all."""
+    """How it follows the image's pixels: interpolated ('resampled'); by the nearest pixel ('nearest'); as corners of
+    boxes ('corners'); by the nearest pixel, with its values multiplied by the scale of the columns ('disparity') or
+    `(dx, dy)` by those of both axes ('flow'); not at all ('')."""
     outside: Any = 0
     """The value of pixels that come in from outside of the image."""
     valid: str = ''

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Bool, Float, Num
 
-from jaxcv.features import FEATURES, lookup, moved_features
+from jaxcv.features import FEATURES, Example, lookup, moved_features
 
 __all__ = [
     'Move',
@@ -41,7 +41,7 @@ class Move(NamedTuple):
 
 
 def move_example(
-    example: Mapping[str, Any], move: Move, pixels: Callable[[str, Any], Any], *, min_visible: float = 0.0
+    example: Example, move: Move, pixels: Callable[[str, Any], Any], *, min_visible: float = 0.0
 ) -> dict[str, Any]:
     """Move all features of one example that follow the image's pixels; the others pass through.
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
+from jaxcv.features import Example, Names
 from jaxcv.types import Array, Batch, PRNGKeyArray, PyTree, Scalar, Variables
 
 BATCH_MOMENTS = 'batch_moments'
@@ -20,12 +21,8 @@ BATCH_MOMENTS = 'batch_moments'
 
 Predictions = Mapping[str, Any]
 """The result of `Task.predict`: arrays of fixed shape that share the batch's axis; `valid` marks the real rows."""
-Example = Mapping[str, Any]
-"""One example: the arrays of a batch without its axis."""
 Answer = Mapping[str, Any]
 """One example's part of what `Presentation.answer` returns, as NumPy arrays without the batch's axis."""
-Names = Mapping[str, Sequence[str]]
-"""Feature -> the names of its classes: `{'label': ('cat', 'dog')}`. Features without names are not there."""
 
 
 class LossOutput(NamedTuple):
@@ -156,9 +153,9 @@ class PhotoOptions(NamedTuple):
 
     shape: tuple[int, ...]
     """Rows, columns and channels of the images that the model was trained on."""
-    transform: Callable[[dict[str, Any]], dict[str, Any]]
+    transform: Callable[[Example], Example]
     """The transforms of the evaluation, as far as they concern an image alone: decoded example -> example."""
-    resize: Callable[[dict[str, Any]], dict[str, Any]]
+    resize: Callable[[Example], Example]
     """Those of them that resize the whole image, without crop or padding; or the scaling that the user asks for."""
     batch_size: int = 1
     """Pictures, or windows of one, in one call of `predict`."""
@@ -181,7 +178,7 @@ class Presentation(NamedTuple):
     """(gallery, names) -> a matplotlib figure: the truth, where there is one, beside the answer."""
     report: Callable[[Mapping[str, Any], Names], Report]
     """(value name -> value, names) -> Report."""
-    photos: Callable[[Callable[[Batch], Predictions], Iterable[dict[str, Any]], PhotoOptions], Iterator[Answer]]
+    photos: Callable[[Callable[[Batch], Predictions], Iterable[Example], PhotoOptions], Iterator[Answer]]
     """(compiled batch -> predictions, decoded examples of any size, options) -> an answer for each, in its own pixels.
     It takes an iterable, so that pictures share a batch, and reads no further than the batch it yields from."""
     write: Callable[[np.ndarray, Answer, Names], Written]

@@ -9,7 +9,6 @@ import typing
 import jaxtyping
 import pytest
 
-from jaxcv.augment.batch import Example
 from jaxcv.types import Batch
 
 ARRAYS = ('losses', 'augment', 'ops', 'classical')  # functions of arrays
@@ -44,7 +43,7 @@ def names(pairs):
 
 def is_array(annotation):
     """Jaxtyping's arrays, unions and tuples of them, and NamedTuples and batches that hold nothing else."""
-    if annotation in (Batch, Example):
+    if annotation == Batch:
         return True
     if typing.get_origin(annotation) in (typing.Union, types.UnionType, tuple):
         return all(is_array(part) for part in typing.get_args(annotation) if part not in (None, type(None), ...))

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     'features': set(),
     'moves': {'features'},
     'types': {'features'},
-    'task': {'types'},
+    'task': {'types', 'features'},
     'paths': {'types'},
     'names': set(),
     'sizes': set(),

@@ -10,6 +10,7 @@ import numpy as np
 from experiments.run.check import Checked
 from experiments.run.fields import Data, Facts
 from jaxcv import config, data
+from jaxcv.features import Example
 
 INSPECTED = 16
 """Raw examples that `Presentation.inspect` gets."""
@@ -75,7 +76,7 @@ def zeros(specs: Mapping[str, Mapping[str, Any]]) -> dict[str, np.ndarray]:
     return {name: np.zeros((1, *spec['shape']), spec['dtype']) for name, spec in specs.items()}
 
 
-def raw_examples(checked: Checked, source: data.Source) -> Iterator[dict[str, Any]]:
+def raw_examples(checked: Checked, source: data.Source) -> Iterator[Example]:
     """The first examples with their truths decoded and numbered, before anything is moved; unreadable ones left out."""
     numbering = [spec for spec in checked.data.train_transforms if spec['name'] in data.transforms.NUMBERING]
     transform = data.transforms.compose(build_transforms(numbering, checked.registries))

@@ -19,7 +19,8 @@ from experiments.run.evaluation import found_anew
 from experiments.run.exits import BAD_INPUT
 from experiments.run.variables import evaluated_task, restore
 from jaxcv import config, data, training, viz
-from jaxcv.task import Gallery, Names, PhotoOptions, Presentation, Shown
+from jaxcv.features import Example, Names
+from jaxcv.task import Gallery, PhotoOptions, Presentation, Shown
 from jaxcv.types import Batch, Variables
 
 LISTED = 'predictions.json'
@@ -103,7 +104,7 @@ def _options(experiment: Experiment, files: Sequence[Path], scale: float | None)
 def _scaling(scale: float) -> data.transforms.Transform:
     """The transform that multiplies the sides of a picture."""
 
-    def apply(example: dict[str, Any]) -> dict[str, Any]:
+    def apply(example: Example) -> Example:
         height, width = (max(1, round(scale * side)) for side in example['image'].shape[:2])
         return data.transforms.resize(size=(height, width))(example)
 
@@ -112,7 +113,7 @@ def _scaling(scale: float) -> data.transforms.Transform:
 
 def _decoded(
     files: Sequence[Path], options: PhotoOptions, readable: collections.deque[tuple[Path, np.ndarray]]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Example]:
     """The pictures that can be read, with as many channels as those of the training; `readable` gets them too."""
     decode = data.transforms.decode(channels=1 if options.shape[-1] == 1 else 3)
     for path in files:

@@ -1,23 +1,21 @@
 """From an augmentation of one example to that of a batch."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 
+from jaxcv.features import Example
 from jaxcv.types import Array, Batch, Key, PRNGKeyArray, Scalar, UInt8
 
-__all__ = ['Example', 'Keys', 'fill_value', 'for_each', 'keys_for']
-
-Example: TypeAlias = dict[str, Any]
-"""One example of a batch: the same names, the arrays without the batch's axis."""
+__all__ = ['Keys', 'fill_value', 'for_each', 'keys_for']
 
 Keys: TypeAlias = PRNGKeyArray | Key[Array, 'n']
 """The key of an augmentation: one, or one for each of n examples."""
 
 
-def for_each(function: Callable[[PRNGKeyArray, Example], Example], key: Keys, batch: Batch) -> Example:
+def for_each(function: Callable[[PRNGKeyArray, Example], Example], key: Keys, batch: Batch) -> Batch:
     """Apply a function of one example to each of a batch, with a key of its own: `out_i = function(key_i, batch_i)`.
 
     So an example's draw does not depend on the rest of the batch, and a batch gives the same as a loop over its

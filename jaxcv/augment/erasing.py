@@ -5,7 +5,8 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from jaxcv.augment.batch import Example, Keys, fill_value, for_each
+from jaxcv.augment.batch import Keys, fill_value, for_each
+from jaxcv.features import Example
 from jaxcv.moves import check_share
 from jaxcv.types import Array, Batch, PRNGKeyArray
 

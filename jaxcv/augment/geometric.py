@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcv import ops
-from jaxcv.augment.batch import Example, Keys, fill_value, for_each
-from jaxcv.features import FEATURES
+from jaxcv.augment.batch import Keys, fill_value, for_each
+from jaxcv.features import FEATURES, Example
 from jaxcv.moves import (
     Move,
     check_area_and_ratio,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxcv.augment.batch import Example, Keys, keys_for
+from jaxcv.augment.batch import Keys, keys_for
 from jaxcv.features import moved_features
 from jaxcv.moves import check_share
 from jaxcv.types import Array, Batch, PRNGKeyArray
@@ -131,7 +131,7 @@ def _draws(draw: Callable[[PRNGKeyArray], Array], key: Keys, n: int, per_batch: 
     return jax.vmap(draw)(keys_for(key, n))
 
 
-def _mixed(own: Array, batch: Batch, num_classes: int) -> Example:
+def _mixed(own: Array, batch: Batch, num_classes: int) -> Batch:
     images, labels = batch['image'], jnp.asarray(batch['label'])
     if labels.ndim == 1:
         labels = jax.nn.one_hot(labels, num_classes)

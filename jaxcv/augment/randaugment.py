@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcv.augment.batch import Example, Keys, for_each
+from jaxcv.augment.batch import Keys, for_each
 from jaxcv.augment.color import gray, mean_gray
-from jaxcv.features import moved_features
+from jaxcv.features import Example, moved_features
 from jaxcv.moves import check_share
 from jaxcv.types import Array, Batch, Float, Int, PRNGKeyArray, Scalar
 

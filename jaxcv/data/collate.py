@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jaxcv.data.transforms import Example
-from jaxcv.features import FEATURES
+from jaxcv.features import FEATURES, Example
 
 __all__ = ['HostBatch', 'Rows']
 

@@ -15,7 +15,8 @@ from jaxcv.data.orders import Order, fingerprint, shuffled
 from jaxcv.data.reading import BrokenExampleError, reader
 from jaxcv.data.seeds import mix
 from jaxcv.data.sources import Source
-from jaxcv.data.transforms import Example, Transform
+from jaxcv.data.transforms import Transform
+from jaxcv.features import Example
 
 __all__ = ['EvalBatches', 'TrainBatches', 'eval_batches', 'train_batches']
 

@@ -1,14 +1,14 @@
 """One example as it goes into a batch: read, transformed, and checked by the table of features."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from jaxcv.data.sources import Names, Source
-from jaxcv.data.transforms import Example, Transform, compose
-from jaxcv.features import FEATURES, Feature
+from jaxcv.data.sources import Source
+from jaxcv.data.transforms import Transform, compose
+from jaxcv.features import FEATURES, Example, Feature, Names
 
 __all__ = ['BrokenExampleError', 'checked', 'reader']
 
@@ -56,7 +56,7 @@ def reader(source: Source, transforms: Sequence[Transform]) -> Callable[[int, in
     return read
 
 
-def checked(example: Mapping[str, Any], names: Names) -> Example:
+def checked(example: Example, names: Names) -> dict[str, np.ndarray]:
     """The numeric features of an example, those of `jaxcv.features.FEATURES` with the type that the table gives them.
 
     Args:
@@ -76,7 +76,7 @@ def checked(example: Mapping[str, Any], names: Names) -> Example:
         >>> features['label'].dtype, sorted(features)
         (dtype('int32'), ['label', 'weight'])
     """
-    features = {}
+    features: dict[str, np.ndarray] = {}
     sizes: dict[str, int] = {}
     alike = True
     for name, value in example.items():

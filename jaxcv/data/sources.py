@@ -1,15 +1,14 @@
 """A data set as functions of an index, and the parts of one: some examples, some classes."""
 
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
-__all__ = ['Names', 'Source', 'describe', 'feature_values', 'joined', 'only_classes', 'subset']
+from jaxcv.features import Names
 
-Names = Mapping[str, tuple[str, ...]]
-"""Feature -> the names of its classes, in order; a feature without names is not among them."""
+__all__ = ['Source', 'describe', 'feature_values', 'joined', 'only_classes', 'subset']
 
 
 class Source(NamedTuple):
@@ -19,7 +18,7 @@ class Source(NamedTuple):
     """Number of examples."""
     read: Callable[[int], dict[str, Any]]
     """index -> the raw example: the features of `jaxcv.features`, an image or mask as encoded bytes or as an array,
-    and any others."""
+    and any others. An image without objects has `boxes` of shape `[0 4]` and `box_labels` `[0]`."""
     where: Callable[[int], str]
     """index -> the example's name in messages: 'photos/train/cat/7.jpg', 'cifar10/test[17]'."""
     names: Names

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from jaxcv.data.sources import Names, Source, joined
-from jaxcv.features import FEATURES
+from jaxcv.data.sources import Source, joined
+from jaxcv.features import FEATURES, Names
 from jaxcv.names import close
 
 __all__ = ['BUNDLED', 'class_names', 'register_bundled', 'tfds_source', 'unknown_name']

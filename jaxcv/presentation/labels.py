@@ -9,12 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jaxcv import viz
+from jaxcv.features import Example, Names
 from jaxcv.task import (
     Answer,
-    Example,
     Gallery,
     Judged,
-    Names,
     PhotoOptions,
     Predictions,
     Presentation,
@@ -87,7 +86,7 @@ def _report(values: Mapping[str, Any], names: Names) -> Report:
 
 
 def _photos(
-    predict: Callable[[Batch], Predictions], examples: Iterable[dict[str, Any]], options: PhotoOptions
+    predict: Callable[[Batch], Predictions], examples: Iterable[Example], options: PhotoOptions
 ) -> Iterator[Answer]:
     transformed = (options.transform(example)['image'] for example in examples)
     while images := list(itertools.islice(transformed, options.batch_size)):

@@ -9,13 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jaxcv import viz
+from jaxcv.features import Example, Names
 from jaxcv.ops.windows import sliding_windows
 from jaxcv.task import (
     Answer,
-    Example,
     Gallery,
     Judged,
-    Names,
     PhotoOptions,
     Predictions,
     Presentation,
@@ -120,7 +119,7 @@ def _class_iou_line(shares: Mapping[str, float | None]) -> dict[str, str]:
 
 
 def _photos(
-    predict: Callable[[Batch], Predictions], examples: Iterable[dict[str, Any]], options: PhotoOptions
+    predict: Callable[[Batch], Predictions], examples: Iterable[Example], options: PhotoOptions
 ) -> Iterator[Answer]:
     height, width = options.shape[:2]
 

@@ -12,9 +12,6 @@ OpenCV does the work and releases Python's lock meanwhile: threads are enough to
 """
 
 from jaxcv.data.transforms.decode import decode, decode_mask
-from jaxcv.data.transforms.example import Example as Example
-from jaxcv.data.transforms.example import Transform as Transform
-from jaxcv.data.transforms.example import compose
 from jaxcv.data.transforms.features import keep, pad_boxes, relabel, rename
 from jaxcv.data.transforms.geometry import (
     center_crop,
@@ -25,6 +22,8 @@ from jaxcv.data.transforms.geometry import (
     resize,
     resize_short_side,
 )
+from jaxcv.data.transforms.transform import Transform as Transform
+from jaxcv.data.transforms.transform import compose
 
 __all__ = ['center_crop', 'compose', 'decode', 'decode_mask', 'keep', 'pad_boxes', 'pad_to', 'random_flip',
            'random_resized_crop', 'random_scale_crop', 'relabel', 'rename', 'resize', 'resize_short_side']  # fmt: skip

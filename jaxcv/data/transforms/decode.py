@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from jaxcv.data.transforms.example import Example, Transform
-from jaxcv.features import FEATURES, IGNORED, lookup
+from jaxcv.data.transforms.transform import Transform
+from jaxcv.features import FEATURES, IGNORED, Example, lookup
 from jaxcv.moves import image_size, is_encoded
 
 __all__ = ['decode', 'decode_mask']

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import logging
 
-from jaxcv.data.transforms.example import Example, Transform
-from jaxcv.features import FEATURES, IGNORED, lookup
+from jaxcv.data.transforms.transform import Transform
+from jaxcv.features import FEATURES, IGNORED, Example, lookup
 
 __all__ = ['keep', 'pad_boxes', 'relabel', 'rename']
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from jaxcv.data.seeds import uniform
 from jaxcv.data.transforms.decode import with_channel_axis
-from jaxcv.data.transforms.example import Example, Transform
-from jaxcv.features import FEATURES, moved_features
+from jaxcv.data.transforms.transform import Transform
+from jaxcv.features import FEATURES, Example, moved_features
 from jaxcv.moves import (
     Move,
     check_area_and_ratio,

@@ -1,11 +1,11 @@
-"""The types of an example and a transform, and the composition of transforms."""
+"""The type of a transform, and the composition of several."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-__all__ = ['Example', 'Transform', 'compose']
+from jaxcv.features import Example
 
-Example = dict[str, Any]
+__all__ = ['Transform', 'compose']
+
 Transform = Callable[[Example], Example]
 
 
