@@ -41,6 +41,9 @@ class Feature(NamedTuple):
 
 FEATURES: dict[str, Feature] = {
     'image': Feature('h w c', 'uint8', 'resampled', decoder='decode'),
+    # The frame after `image`, to which its `flow` leads.
+    'next_image': Feature('h w c', 'uint8', 'resampled', decoder='decode'),
+    # The two views of a stereo pair.
     'left': Feature('h w c', 'uint8', 'resampled', decoder='decode'),
     'right': Feature('h w c', 'uint8', 'resampled', decoder='decode'),
     'label': Feature('', 'int32', names=True),

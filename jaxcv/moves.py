@@ -161,6 +161,7 @@ def mirror_sources(example: Mapping[str, Any]) -> dict[str, str]:
 
     The right view of a pair, mirrored, is a left view: `left` and `right` exchange. What is known of the left view's
     pixels is not known of the new one's, so it cannot follow; and a disparity of pixels that are mirrored is negative.
+    Two frames, `image` and `next_image`, do not exchange, and their `flow` follows.
 
     Args:
         example: named features, of an example or a batch.

@@ -2,7 +2,8 @@
 
 * **Images** are NHWC: float32 in [0, 1] on the device, uint8 on the host. `normalize` is a step of its own.
 * **Boxes** are absolute-pixel `xyxy`: `(x1, y1, x2, y2)`, `x2` and `y2` exclusive.
-* **Labels** are int32. Disparity is positive pixels, flow is `(dx, dy)`.
+* **Labels** are int32. Disparity is positive pixels, from `left` to `right`; flow is `(dx, dy)`, from `image` to
+  `next_image`.
 * **Masks**: `mask` int32 `[n h w]` is the class of each pixel; pixels of the value `IGNORED` (255) are excluded from
   losses and metrics. `instance_masks` uint8 `[n k h w]` are 0 or 1, one for each object.
 * **Names of features**: those of the whole image are singular (`label`, `mask`); those of its objects begin with what

@@ -217,18 +217,22 @@ def warped(second, x, y, known):
 
 @pytest.mark.parametrize('name', ALL)
 def test_flow_leads_to_the_same_point_of_the_second_frame(name):
-    """`first(p) = second(p + flow(p))`, before the move and after it."""
+    """`image(p) = next_image(p + flow(p))`, before the move and after it, both frames in one example."""
     rows, columns = np.mgrid[:H, :W].astype(np.float32)
     flow = np.stack([2.5 + 0.02 * columns, -1.5 + 0.02 * rows], axis=-1)
-    first = {'image': ramp(columns + flow[..., 0], rows + flow[..., 1]), 'flow': flow}
-    second = {'image': ramp(columns, rows), 'mask': np.zeros((H, W), np.int32)}
+    frames = {
+        'image': ramp(columns + flow[..., 0], rows + flow[..., 1]),
+        'next_image': ramp(columns, rows),
+        'flow': flow,
+        'mask': np.zeros((H, W), np.int32),
+    }
     for seed in range(6):
-        moved, other = ALL[name](first, seed), ALL[name](second, seed)
+        moved = ALL[name](frames, seed)
         assert moved['flow'].dtype == np.float32
-        np.testing.assert_array_equal(moved['flow_valid'], other['mask'] == 0)
+        np.testing.assert_array_equal(moved['flow_valid'], moved['mask'] == 0)
         y, x = np.mgrid[: moved['flow'].shape[0], : moved['flow'].shape[1]]
         found, there = warped(
-            other['image'][..., 0], x + moved['flow'][..., 0], y + moved['flow'][..., 1], moved['flow_valid']
+            moved['next_image'][..., 0], x + moved['flow'][..., 0], y + moved['flow'][..., 1], moved['flow_valid']
         )
         assert there.mean() > 0.2
         inner = there & eroded(moved['flow_valid'])

@@ -15,7 +15,7 @@ __all__ = ['decode', 'decode_mask']
 
 
 def decode(*, channels: Literal[1, 3] = 3) -> Transform:
-    """Decode encoded images (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM) to uint8: `image`, and both views of a pair.
+    """Decode encoded images (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM) to uint8: `image`, and the images of a pair.
 
     All kinds give the same: gray is repeated to RGB, CMYK is converted, a palette looked up, alpha dropped (not
     blended), 16 bits cut to the high 8, and a photo turned upright by its EXIF orientation (Pillow and TensorFlow
@@ -28,8 +28,8 @@ def decode(*, channels: Literal[1, 3] = 3) -> Transform:
         channels: 3 for RGB, 1 for gray (0.299 R + 0.587 G + 0.114 B).
 
     Returns:
-        The transform: each of `image`, `left` and `right` that is there becomes uint8 `[h w channels]`. It raises
-        ValueError where there is none, or where one is not an image.
+        The transform: each of `image`, `next_image`, `left` and `right` that is there becomes uint8 `[h w channels]`.
+        It raises ValueError where there is none, or where one is not an image.
 
     Example:
         >>> import cv2, numpy as np

@@ -170,3 +170,5 @@ def test_decode_both_views_of_a_pair(photo):
     assert np.array_equal(pair['right'], photo[::-1])
     assert pair['disparity'] == 7
     assert 'image' not in pair
+    frames = transforms.decode(channels=1)({'image': png, 'next_image': png})
+    assert np.array_equal(frames['image'], frames['next_image'])
