@@ -44,7 +44,8 @@ def relabel(*, values: Sequence[int], feature: str = 'mask') -> Transform:
         feature: The feature to renumber: 'mask', 'label' or 'box_labels'.
 
     Returns:
-        The transform: the feature becomes uint8. It raises ValueError where there is a number that `values` lacks.
+        The transform: the feature becomes uint8. It raises ValueError where there is a number that `values` lacks, or
+        where the feature is still encoded or no integers.
 
     Example:
         >>> import numpy as np
@@ -59,6 +60,11 @@ def relabel(*, values: Sequence[int], feature: str = 'mask') -> Transform:
 
     def apply(example: Example) -> Example:
         old = np.asarray(lookup(example, feature))
+        if old.dtype.kind not in 'biu':
+            found = 'still encoded' if old.dtype.kind == 'S' else f'{old.dtype}, not integers'
+            raise ValueError(f'relabel: {feature!r} is {found}')
+        if old.dtype == bool:
+            old = old.astype(np.uint8)  # NumPy reads booleans as a selection, not as places in the table
         unknown = old[(old < 0) | (old >= len(values)) & (old != IGNORED)]
         if unknown.size:
             raise ValueError(f'relabel: {feature!r} has the number {unknown.max()}, there are {len(values)} values')
