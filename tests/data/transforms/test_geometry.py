@@ -265,6 +265,13 @@ def test_instance_masks_of_any_type_and_number(dtype, count):
     assert np.array_equal(transforms.random_flip(probability=1.0)(example)['instance_masks'], masks[..., ::-1])
 
 
+def test_random_flip_of_gray_views_without_a_channel_axis(photo):
+    gray = photo[..., 0]
+    flipped = transforms.random_flip(probability=1.0)({'left': gray, 'right': gray + 1, 'seed': 3})
+    assert np.array_equal(flipped['left'], gray[:, ::-1, None] + 1)
+    assert np.array_equal(flipped['right'], gray[:, ::-1, None])
+
+
 def test_random_flip_has_a_probability_and_an_axis(photo):
     flip = transforms.random_flip(probability=0.2, axis='vertical')
     flipped = [flip({'image': photo, 'seed': mix(1, i)})['image'] for i in range(400)]
