@@ -126,7 +126,7 @@ def mask_grid(
     _legend(
         figure, np.unique(np.concatenate([mask.ravel() for all_of in shown.values() for mask in all_of])), class_names
     )
-    if title is None and masks is not None and not isinstance(predicted, dict):
+    if title is None and masks is not None and not isinstance(predicted, Mapping):
         title = _accuracy(shown['truth'], shown['predicted'])
     if title:
         headline(figure, title)

@@ -1,5 +1,7 @@
 """Colours that can be told apart, overlays to the pixel, and figures that hold what they were given."""
 
+import types
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -65,6 +67,8 @@ def test_mask_grid_of_several_methods_and_without_truth():
     assert texts(figure) == ['0', '4']
     assert figure.get_suptitle() == 'two'
     assert viz.mask_grid(images, None, predicted).get_suptitle() == ''
+    read_only = types.MappingProxyType({'FCN-32s': predicted})
+    assert viz.mask_grid(images, predicted, read_only).get_suptitle() == ''
 
 
 def test_bad_arguments():
