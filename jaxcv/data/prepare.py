@@ -15,6 +15,7 @@ from typing import Any
 from jaxcv.data.opening import source
 from jaxcv.data.sources import describe
 from jaxcv.data.tfds_source import register_bundled, unknown_name
+from jaxcv.files import atomically
 
 __all__ = ['main', 'prepare']
 
@@ -86,9 +87,8 @@ def _convert(builder: Any) -> None:
 
     description = Path(builder.data_path) / 'dataset_info.json'
     changed = {**json.loads(description.read_text()), 'alternativeFileFormats': ['array_record']}
-    temporary = description.with_name('dataset_info.json.incomplete')
-    temporary.write_text(json.dumps(changed, indent=2, sort_keys=True))
-    temporary.replace(description)
+    with atomically(description) as unfinished_description:
+        unfinished_description.write_text(json.dumps(changed, indent=2, sort_keys=True))
 
 
 def _tfrecords(path: Path) -> Iterator[bytes]:
