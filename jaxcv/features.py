@@ -1,4 +1,4 @@
-"""Every feature of an example, declared once: what it is, how it is decoded, moved, padded, and whether it has names.
+"""Table of the features of an example: shape, type, decoder, how each is moved and padded, and whether it has names.
 
 The host's transforms (`jaxcv.data.transforms`), the device's augmentations (`jaxcv.augment`) and the pipeline's checks
 read this table, so a crop, a flip or a resize moves all features of an example alike (`jaxcv.moves`), and a new feature

@@ -159,8 +159,9 @@ def is_encoded(value: Any) -> bool:
 def mirror_sources(example: Mapping[str, Any]) -> dict[str, str]:
     """The feature that each takes its pixels from when left and right are mirrored, where it is another.
 
-    The right view of a pair, mirrored, is a left view: `left` and `right` exchange. What is known of the left view's
-    pixels is not known of the new one's, so it cannot follow; and a disparity of pixels that are mirrored is negative.
+    The right view of a stereo pair, mirrored, is a left view: `left` and `right` exchange. Masks, boxes and flow are
+    those of the left view; after the exchange those of the right one would be needed, so they are an error. So is
+    disparity, which would be negative.
     Two frames, `image` and `next_image`, do not exchange, and their `flow` follows.
 
     Args:
@@ -221,7 +222,7 @@ def check_scales(size: Collection[int], scales: tuple[int, int]) -> None:
 
 
 def _valid_ones(example: Mapping[str, Any]) -> dict[str, Any]:
-    """All True, for each feature that says what is valid of a moved one and is not there."""
+    """The validity features that are missing, all True: `box_valid` for boxes without it, and so on."""
     added = {}
     for name in moved_features(example):
         valid = FEATURES[name].valid
@@ -233,7 +234,7 @@ def _valid_ones(example: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _times(values: Any, factors: tuple[Any, ...]) -> Any:
-    """Values by a factor, or `[..., c]` by c of them, in floats."""
+    """Multiply values by one factor, or the last axis of `[... c]` by c factors; integers become float32."""
     arrays = values.__array_namespace__()
     if not arrays.isdtype(values.dtype, 'real floating'):
         values = values.astype('float32')

@@ -1,4 +1,4 @@
-"""From a data set on disk to batches of arrays: the only package that knows tfds and Grain.
+"""From a data set on disk to batches of arrays: the only package that imports tfds and Grain.
 
 A `Source` reads raw examples at random places, `transforms` are closures `example -> example` that run on the host in
 threads, an order of `orders` is a function (seed, epoch) -> indices, and the batches are a pure function of the seed

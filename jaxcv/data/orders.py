@@ -7,7 +7,7 @@ batch (`grouped`, `identities`). An order of your own is a function of the same 
 * It returns integers `[n]` in `[0, source.size)`. `n` is at least 1 and the same for every epoch. Indices may repeat,
   and examples may be left out.
 * The epochs are joined without a gap and cut into batches. An order that composes whole batches therefore returns a
-  multiple of the batch size, or its batches are torn apart from the second epoch on.
+  multiple of the batch size, or from the second epoch on its batches are cut at other places.
 """
 
 import zlib
@@ -59,7 +59,7 @@ def class_balanced(labels: ArrayLike) -> Order:
 
     An epoch has as many examples as the data. Of `c` classes, each gets `n / c` of them (rounded up or down): a random
     part of a larger class; of a smaller one each example once, twice, ... The trap: a rare class is seen so often that
-    the network learns its few images by heart, so augment them.
+    the network overfits its few images, so augment them.
 
     Args:
         labels: The class of each example, integers `[n]`: `jaxcv.data.feature_values(source)`.

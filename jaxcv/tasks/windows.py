@@ -39,7 +39,7 @@ def windowed(
         return task.predict(variables, {'image': images, 'valid': jnp.ones(len(images), bool)})['logits']
 
     def mask_of(variables: Variables, image: np.ndarray) -> UInt8[np.ndarray, 'h w']:
-        see = functools.partial(logits_of, variables)
-        return sliding_windows(image, logits_of=see, window=window, overlap=overlap, batch_size=batch_size)
+        of_images = functools.partial(logits_of, variables)
+        return sliding_windows(image, logits_of=of_images, window=window, overlap=overlap, batch_size=batch_size)
 
     return mask_of

@@ -334,7 +334,7 @@ def _by_opencv(
     name: str, array: np.ndarray, size: tuple[int, int], function: Callable[[np.ndarray], Any]
 ) -> np.ndarray:
     """Apply a function of OpenCV that copies pixels to an array of any type and any number of objects."""
-    # OpenCV knows no bool nor 64-bit integers. Where values are only copied, another type of that length does as well.
+    # OpenCV has no bool and no 64-bit integers. Values are only copied, so another type of the same length will do.
     stored = array.view({1: np.uint8, 2: np.uint16, 4: np.float32, 8: np.float64}[array.itemsize])
     if _before_rows(name):
         moved = np.stack([function(plane) for plane in stored]) if len(stored) else np.zeros((0, *size), stored.dtype)
