@@ -82,7 +82,8 @@ def _draw(gallery: Gallery, names: Names) -> Figure:
 def _report(values: Mapping[str, Any], names: Names) -> Report:
     if 'confusion' not in values:
         return Report()
-    return Report(figures={'confusion_matrix': viz.confusion_matrix(values['confusion'], names.get(FEATURE, ()))})
+    class_names = [viz.class_name(names.get(FEATURE, ()), index) for index in range(len(values['confusion']))]
+    return Report(figures={'confusion_matrix': viz.confusion_matrix(values['confusion'], class_names)})
 
 
 def _photos(

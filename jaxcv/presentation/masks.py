@@ -98,7 +98,8 @@ def _report(values: Mapping[str, Any], names: Names) -> Report:
     class_names = names.get(FEATURE, ())
     figures = {}
     if 'confusion' in values:
-        figures['confusion_matrix'] = viz.confusion_matrix(values['confusion'], class_names)
+        of_rows = [viz.class_name(class_names, index) for index in range(len(values['confusion']))]
+        figures['confusion_matrix'] = viz.confusion_matrix(values['confusion'], of_rows)
     if 'class_iou' not in values:
         return Report(figures=figures)
     shares = {

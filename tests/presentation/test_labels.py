@@ -64,6 +64,9 @@ def test_report():
     report = SHOW.report({'top1': 0.5, 'confusion': np.array([[3, 1, 0], [0, 2, 0], [0, 0, 1]])}, NAMES)
     assert (report.lines, report.arrays, list(report.figures)) == ({}, {}, ['confusion_matrix'])
     assert report.figures['confusion_matrix'].get_suptitle() == 'Accuracy 85.71 % (6 of 7)'
+    for names, shown in (({}, ['0', '1', '2']), ({'label': ('cat',)}, ['cat', '1', '2'])):  # a class may have no name
+        axes = SHOW.report({'confusion': np.eye(3, dtype=int)}, names).figures['confusion_matrix'].axes[0]
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == shown
     assert SHOW.report({'top1': 0.5}, NAMES) == ({}, {}, {})
 
 

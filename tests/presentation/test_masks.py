@@ -80,6 +80,8 @@ def test_of_few_classes_all_are_shown_in_their_order():
     assert report.lines == {'class_iou': 'sky 75.0, land 25.0 %'}
     assert report.arrays == {'class_iou': {'sky': 0.75, 'sea': None, 'land': 0.25}}
     assert list(report.figures) == ['confusion_matrix']
+    axes = SHOW.report(values, {'mask': ('sky',)}).figures['confusion_matrix'].axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ['sky', '1', '2']  # a class may have no name
     assert SHOW.report(values, {}).lines == {'class_iou': '0 75.0, 2 25.0 %'}
     assert SHOW.report({'class_iou': np.full(3, np.nan)}, NAMES).lines == {}
     assert SHOW.report({'loss': 0.5}, NAMES) == ({}, {}, {})
