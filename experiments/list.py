@@ -7,11 +7,10 @@ python -m experiments.list fields [training]
 import sys
 from collections.abc import Iterator, Sequence
 
-from jaxcv.names import nearest
-
 from experiments import launch
 from experiments.run import fields, tables
 from experiments.run.exits import BAD_INPUT
+from jaxcv.names import nearest
 
 
 def main(words: Sequence[str]) -> int:
