@@ -1,6 +1,7 @@
 """The figures hold what they were given; how they look was checked by eye."""
 
 import os
+from pathlib import Path
 
 import cv2
 import jax.numpy as jnp
@@ -216,7 +217,7 @@ def test_save_is_atomic_and_touches_no_global_state(tmp_path):
 
     class Broken:
         def savefig(self, file, **options):
-            file.write(b'half')
+            Path(file).write_bytes(b'half')
             raise OSError('disk full')
 
     with pytest.raises(OSError, match='disk full'):

@@ -103,7 +103,7 @@ def test_a_smaller_output_stride_gives_the_places_between():
     for block in (BasicBlock, Bottleneck):
         options = {'block': block, 'depths': (1, 1, 2, 2), 'width': 4, 'num_classes': 3}
         nets = {stride: ResNet(**options, output_stride=stride) for stride in (8, 16, 32)}
-        leaves, structure = jax.paths.flatten(shapes_of(nets[32]))
+        leaves, structure = jax.tree.flatten(shapes_of(nets[32]))
         assert all(structure == jax.tree.structure(shapes_of(net)) for net in nets.values())
         rng = np.random.default_rng(0)
         variables = structure.unflatten([0.1 + rng.random(leaf.shape, np.float32) for leaf in leaves])
@@ -183,7 +183,7 @@ def test_dropout_and_stochastic_depth_rest_outside_training():
     options = {'depth': 8, 'width': 2, 'num_classes': 3}
     plain, model = models.cifar_resnet(**options), models.cifar_resnet(**options, dropout=0.5, stochastic_depth=0.5)
     assert shapes_of(plain) == shapes_of(model)
-    leaves, tree = jax.paths.flatten(shapes_of(model))
+    leaves, tree = jax.tree.flatten(shapes_of(model))
     rng = np.random.default_rng(0)
     variables = tree.unflatten([rng.uniform(0.1, 1, leaf.shape).astype(np.float32) for leaf in leaves])
     images = jnp.asarray(rng.normal(size=(4, 4, 4, 3)), jnp.float32)
