@@ -7,11 +7,10 @@ python -m experiments.list fields [training]
 import sys
 from collections.abc import Iterator, Sequence
 
-from jaxcv.names import nearest
-
 from experiments import launch
 from experiments.run import fields, tables
 from experiments.run.exits import BAD_INPUT
+from jaxcv.names import nearest
 
 
 def main(words: Sequence[str]) -> int:
@@ -23,13 +22,13 @@ def main(words: Sequence[str]) -> int:
         return 0 if words in (['-h'], ['--help']) else BAD_INPUT
     pattern = words[1] if len(words) > 1 else ''
     rows = [row for row in listings[words[0]]() if pattern in ' '.join(row)]
-    print(tables.aligned(rows) if rows else f'nothing has {pattern!r} in it')
+    print(tables.aligned(rows) if rows else f'none of the {words[0]} has {pattern!r} in its line')
     return 0
 
 
 def configs() -> Iterator[tuple[str, str]]:
     """(name, first line of its docstring) of each config."""
-    for name, path in launch.config_files().items():
+    for name, path in launch.named_files().items():
         yield name, path.read_text().lstrip('"').partition('\n')[0].removesuffix('"""')
 
 
