@@ -1,4 +1,4 @@
-"""What the launchers share: flags, help, one clear message for an error, and exit codes (see `experiments.run.exits`).
+"""The parts that the launchers share: flags, help, one clear message for an error, and exit codes (see `experiments.run.exits`).
 
 A launcher is a main that reads flags, calls `experiments.run` and returns an exit code. Only mains read flags.
 """
@@ -290,7 +290,7 @@ def _unrecognized(error: flags.UnrecognizedFlagError, shown: Sequence[str]) -> s
 
 
 def _exit_code(error: Exception) -> int:
-    """Bad input is what our own code raises on purpose; what comes from deeper is a fault."""
+    """The exit code of an error: bad input where our own code raises it on purpose, a fault where a library does."""
     if isinstance(error, NonFiniteLoss):
         return NOT_FINITE
     if isinstance(error, config.ConfigError | CheckpointError | app.UsageError | OSError):

@@ -5,12 +5,15 @@ python -m experiments.list fields [training]
 """
 
 import sys
+import types
+import typing
 from collections.abc import Iterator, Sequence
 
 from experiments import launch
 from experiments.run import fields, tables
 from experiments.run.exits import BAD_INPUT
 from jaxcv.names import nearest
+from jaxcv.optim.durations import Updates
 
 
 def main(words: Sequence[str]) -> int:
@@ -49,8 +52,12 @@ def _written(default: object) -> str:
 
 
 def _type_name(kind: object) -> str:
-    plain = str(kind) if not isinstance(kind, type) else kind.__name__
-    return plain.replace('typing.', '').replace('collections.abc.', '')
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return ' | '.join(map(_type_name, typing.get_args(kind)))
+    if kind is types.NoneType:
+        return 'None'
+    plain = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
+    return plain.replace(str(Updates), 'duration').replace('typing.', '').replace('collections.abc.', '')
 
 
 if __name__ == '__main__':

@@ -30,7 +30,7 @@ OnEvaluation = Callable[[int, Mapping[str, float]], None]
 
 
 class Run(NamedTuple):
-    """All that is opened and checked before anything is written."""
+    """The data and the pieces of a run, opened and checked before anything is written."""
 
     experiment: Experiment
     folder: Path
@@ -54,7 +54,7 @@ class Stopping(NamedTuple):
 
 
 class Session(NamedTuple):
-    """What is open while a run trains, and when it reports, evaluates and saves."""
+    """Open files and iterators of a run that trains, and the steps at which it reports, evaluates and saves."""
 
     store: training.Checkpoints
     batches: Any
@@ -176,16 +176,16 @@ def _begin(run: Run, at_the_end: contextlib.ExitStack) -> tuple[Session, trainin
 
 
 def _hooks(run: Run, session: Session, evaluate: Callable, progress: Callable) -> list[hooks.Hook]:
-    """What happens after each step, in this order."""
+    """The hooks of the loop, in the order in which they are called after each step."""
     num_steps, stopping = run.experiment.num_steps, False
 
-    def stop(step: int) -> bool:  # asked once a step: with several processes, asking is a collective
+    def stop(step: int) -> bool:  # called once a step: with several processes, `interrupted` is a collective
         nonlocal stopping
         stopping = stopping or session.interrupted(step)
         return stopping
 
     def report_due(step: int) -> bool:
-        # The guard must see every step before it is saved: so a report is due whenever a checkpoint is.
+        # Each step passes the guard before it is saved: so a report is due whenever a checkpoint is.
         return stop(step) or session.log_due(step) or session.evaluate_due(step) or session.save_due(step)
 
     stops = run.experiment.training.on_non_finite == 'stop'
@@ -265,7 +265,7 @@ def _records(folder: Path) -> list[dict[str, Any]]:
 
 
 def _compile(run: Run, state: training.TrainState, start: int) -> tuple[Callable, performance.Cost]:
-    """The step of every phase still to come, compiled now, so that none has to wait when its turn comes."""
+    """The step of every phase still to come, compiled before the first one starts."""
     experiment, options = run.experiment, run.experiment.training
     sharding = NamedSharding(run.mesh, PartitionSpec(training.AXIS))
     batch = {

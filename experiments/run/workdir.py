@@ -145,10 +145,15 @@ def save_config(experiment: Experiment, workdir: Path) -> None:
 
 
 def describe(path: Path, described: Mapping[str, Any], *, what: str) -> None:
-    """Writes what a study's workdir is about: its flags, and its configs at the first level; atomically.
+    """Writes the description of a study: its flags, and its configs at the first level.
+
+    Args:
+        path: of the file in the workdir.
+        described: the description, of JSON's types.
+        what: 'study', 'search' or 'run', for the message.
 
     Raises:
-        ConfigError: it is about something else, with the differences.
+        ConfigError: the workdir holds another study, with the differences.
     """
     if path.exists():
         before = json.loads(path.read_text())
