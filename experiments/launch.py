@@ -1,4 +1,4 @@
-"""The parts that the launchers share: flags, help, one clear message for an error, and exit codes (see `experiments.run.exits`).
+"""Flags, help, one clear message for an error, and exit codes (`experiments.run.exits`), shared by the launchers.
 
 A launcher is a main that reads flags, calls `experiments.run` and returns an exit code. Only mains read flags.
 """
@@ -246,7 +246,7 @@ def _parse_flags(argv: list[str], shown: Sequence[str], command: str) -> list[st
 
 
 def _check_flags(argv: Sequence[str], shown: Sequence[str], command: str) -> None:
-    """Raises an error for a flag that another launcher has: absl knows those of all modules that are imported."""
+    """Raises an error for a flag that another launcher has: absl has those of all modules that are imported."""
     for word in argv[1:]:
         name = word.lstrip('-').partition('=')[0]
         if name not in flags.FLAGS and name.removeprefix('no') in flags.FLAGS:  # --noaveraged
