@@ -11,7 +11,7 @@ demo: .venv/ready
 	$(PYTHON) -m experiments.evaluate --workdir=$(WORKDIR)
 
 check: lint
-	$(PYTEST) -m 'not slow' $$($(PYTHON) -m tests.changed $(SINCE))
+	tests=$$($(PYTHON) -m tests.changed $(SINCE)) && $(PYTEST) -m 'not slow' $$tests
 
 test: lint
 	$(PYTEST) -m 'not slow'

@@ -1,4 +1,4 @@
-"""What the launchers share: flags, help, one clear message for an error, and exit codes (see `experiments.run.exits`).
+"""Flags, help, one clear message for an error, and exit codes (`experiments.run.exits`), shared by the launchers.
 
 A launcher is a main that reads flags, calls `experiments.run` and returns an exit code. Only mains read flags.
 """
@@ -66,6 +66,7 @@ PROCESS = flags.DEFINE_integer('process', None, 'The number of this process, fro
 TRACEBACK = flags.DEFINE_bool('traceback', False, 'Show the stack trace of every error.')
 
 ALWAYS = ('traceback',)
+CONFIG_FLAGS = ('--config', '-config')
 ON_SEVERAL_HOSTS = ('coordinator', 'processes', 'process')
 OF_A_TRAINED_RUN = ('workdir', 'checkpoint', 'averaged', 'config', 'use')
 """Flags of the launchers that take a trained workdir."""
@@ -109,7 +110,7 @@ def launch(main: Callable[[], int | None], *, uses: Collection[str]) -> None:
     if any(word in HELP for word in sys.argv[1:]):
         print(_help(module, shown))
         sys.exit(0)
-    if not sys.argv[1:] and 'workdir' in uses:
+    if not sys.argv[1:]:
         print(f'{_help(module, shown)}\n\nFor example:\n{_example(module)}', file=sys.stderr)
         sys.exit(BAD_INPUT)
     app.run(guarded, flags_parser=lambda argv: _parse_flags(argv, shown, _command(module)))
@@ -152,42 +153,50 @@ def which_checkpoint() -> int | str:
     return int(value)
 
 
-def config_files() -> dict[str, Path]:
-    """'folder/name' -> file, of all configs that come with jaxcv.
+def named_files(function: str = 'get_config') -> dict[str, Path]:
+    """'folder/name' -> file, of all files that come with jaxcv and define a function, by default of all configs.
 
     Example:
-        >>> config_files()['classification/digits'].name
+        >>> named_files()['classification/digits'].name
         'digits.py'
     """
-    found = sorted(path for path in ROOT.glob('*/*.py') if 'def get_config(' in path.read_text())
+    found = sorted(path for path in ROOT.glob('*/*.py') if f'\ndef {function}(' in path.read_text())
     return {f'{path.parent.name}/{path.stem}': path for path in found}
 
 
-def config_path(name: str) -> str:
-    """The path of the config that --config names: a path as it is, or a name with or without its folder.
+def find_file(flag: str, name: str, function: str) -> str:
+    """The path of the file that a flag names: a path as it is, or a name with or without its folder.
 
     Args:
-        name: 'digits', 'classification/digits', a path; with ':argument' for the config's own argument.
+        flag: for the message.
+        name: 'digits', 'classification/digits', or a path.
+        function: the file defines it.
 
     Raises:
-        ConfigError: there is none of that name (with the nearest), or there are several.
+        ConfigError: there is none of that name (with all, the nearest first), or there are several.
+    """
+    if name.endswith('.py') or Path(name).is_file():
+        return name
+    files = named_files(function)
+    fitting = [long for long in files if name in (long, long.partition('/')[2])]
+    if len(fitting) > 1:
+        raise config.ConfigError(f'--{flag}={name}: there are {" and ".join(fitting)}; give one of these names')
+    if not fitting:
+        near = close(name, {*files, *(long.partition('/')[2] for long in files)})
+        rest = [long for long in files if long not in near and long.partition('/')[2] not in near]
+        raise config.ConfigError(f'--{flag}={name}: no such {flag}; there are: {", ".join([*near, *rest])}')
+    return str(files[fitting[0]])
+
+
+def config_path(name: str) -> str:
+    """The path of the config that --config names, see `find_file`; ':argument' after it is the config's own argument.
 
     Example:
         >>> config_path('no/such.py'), config_path('digits').endswith('experiments/classification/digits.py')
         ('no/such.py', True)
     """
     word, colon, argument = name.partition(':')
-    if word.endswith('.py') or Path(word).exists():
-        return name
-    files = config_files()
-    fitting = [long for long in files if word in (long, long.partition('/')[2])]
-    if len(fitting) > 1:
-        raise config.ConfigError(f'--config={word}: there are {" and ".join(fitting)}; give one of these names')
-    if not fitting:
-        near = close(word, {*files, *(long.partition('/')[2] for long in files)})
-        rest = [long for long in files if long not in near and long.partition('/')[2] not in near]
-        raise config.ConfigError(f'--config={word}: no such config; there are: {", ".join([*near, *rest])}')
-    return f'{files[fitting[0]]}{colon}{argument}'
+    return f'{find_file("config", word, "get_config")}{colon}{argument}'
 
 
 def _flag_module(module: ModuleType) -> str:
@@ -205,7 +214,8 @@ def _help(module: ModuleType, shown: Sequence[str]) -> str:
     described = []
     for name in shown:
         flag = flags.FLAGS[name]
-        default = f' (default: {flag.default})' if flag.default not in (None, [], False) else ''
+        no_default = flag.default is None or flag.default is False or flag.default in ([], '')
+        default = '' if no_default else f' (default: {flag.default})'
         text = str(flag.help).replace(';\n    repeat this option to specify a list of values', ' May be repeated.')
         described.append(textwrap.fill(f'{text}{default}', 118, initial_indent='      ', subsequent_indent='      '))
     listed = [f'  --{name}\n{text}' for name, text in zip(shown, described, strict=True)]
@@ -222,7 +232,7 @@ def _example(module: ModuleType) -> str:
 def _parse_flags(argv: list[str], shown: Sequence[str], command: str) -> list[str]:
     try:
         _check_flags(argv, shown, command)
-        argv[:] = [_with_path(word) for word in argv]
+        argv[:] = _with_paths(argv)
         sys.argv[:] = argv  # where ml_collections looks for the fields that are set
         return flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
@@ -236,9 +246,11 @@ def _parse_flags(argv: list[str], shown: Sequence[str], command: str) -> list[st
 
 
 def _check_flags(argv: Sequence[str], shown: Sequence[str], command: str) -> None:
-    """Raises an error for a flag that another launcher has: absl knows those of all modules that are imported."""
+    """Raises an error for a flag that another launcher has: absl has those of all modules that are imported."""
     for word in argv[1:]:
         name = word.lstrip('-').partition('=')[0]
+        if name not in flags.FLAGS and name.removeprefix('no') in flags.FLAGS:  # --noaveraged
+            name = name.removeprefix('no')
         if not word.startswith('-') or name in shown or name not in flags.FLAGS or name.startswith('config.'):
             continue
         if str(flags.FLAGS.find_module_defining_flag(name)).startswith('experiments.'):
@@ -247,11 +259,18 @@ def _check_flags(argv: Sequence[str], shown: Sequence[str], command: str) -> Non
             raise flags.UnrecognizedFlagError(name)
 
 
-def _with_path(word: str) -> str:
-    for flag in ('--config=', '-config='):
-        if word.startswith(flag):
-            return flag + config_path(word.removeprefix(flag))
-    return word
+def _with_paths(argv: Sequence[str]) -> list[str]:
+    """The words of the command line, with the path of the config in place of its name."""
+    words: list[str] = []
+    for word in argv:
+        flag, equals, name = word.partition('=')
+        if words and words[-1] in CONFIG_FLAGS:  # --config digits
+            words[-1] = f'{words[-1]}={config_path(word)}'
+        elif equals and flag in CONFIG_FLAGS:
+            words.append(f'{flag}={config_path(name)}')
+        else:
+            words.append(word)
+    return words
 
 
 def _unrecognized(error: flags.UnrecognizedFlagError, shown: Sequence[str]) -> str:
@@ -271,7 +290,7 @@ def _unrecognized(error: flags.UnrecognizedFlagError, shown: Sequence[str]) -> s
 
 
 def _exit_code(error: Exception) -> int:
-    """Bad input is what our own code raises on purpose; what comes from deeper is a fault."""
+    """The exit code of an error: bad input where our own code raises it on purpose, a fault where a library does."""
     if isinstance(error, NonFiniteLoss):
         return NOT_FINITE
     if isinstance(error, config.ConfigError | CheckpointError | app.UsageError | OSError):

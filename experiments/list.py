@@ -5,12 +5,15 @@ python -m experiments.list fields [training]
 """
 
 import sys
+import types
+import typing
 from collections.abc import Iterator, Sequence
 
 from experiments import launch
 from experiments.run import fields, tables
 from experiments.run.exits import BAD_INPUT
 from jaxcv.names import nearest
+from jaxcv.optim.durations import Updates
 
 
 def main(words: Sequence[str]) -> int:
@@ -22,13 +25,13 @@ def main(words: Sequence[str]) -> int:
         return 0 if words in (['-h'], ['--help']) else BAD_INPUT
     pattern = words[1] if len(words) > 1 else ''
     rows = [row for row in listings[words[0]]() if pattern in ' '.join(row)]
-    print(tables.aligned(rows) if rows else f'nothing has {pattern!r} in it')
+    print(tables.aligned(rows) if rows else f'none of the {words[0]} has {pattern!r} in its line')
     return 0
 
 
 def configs() -> Iterator[tuple[str, str]]:
     """(name, first line of its docstring) of each config."""
-    for name, path in launch.config_files().items():
+    for name, path in launch.named_files().items():
         yield name, path.read_text().lstrip('"').partition('\n')[0].removesuffix('"""')
 
 
@@ -49,8 +52,12 @@ def _written(default: object) -> str:
 
 
 def _type_name(kind: object) -> str:
-    plain = str(kind) if not isinstance(kind, type) else kind.__name__
-    return plain.replace('typing.', '').replace('collections.abc.', '')
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return ' | '.join(map(_type_name, typing.get_args(kind)))
+    if kind is types.NoneType:
+        return 'None'
+    plain = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
+    return plain.replace(str(Updates), 'duration').replace('typing.', '').replace('collections.abc.', '')
 
 
 if __name__ == '__main__':

@@ -39,7 +39,7 @@ def main() -> int:
         raise config.ConfigError('give --config=NAME and --space=NAME')
     return search(
         settings,
-        space.load(_space_path(SPACE.value)),
+        space.load(Path(launch.find_file('space', SPACE.value, 'get_space'))),
         launch.workdir(),
         trials=TRIALS.value,
         seed=SEED.value,
@@ -49,17 +49,11 @@ def main() -> int:
     )
 
 
-def _space_path(name: str) -> Path:
-    """The file that --space names: a path as it is, or the name of one that comes with jaxcv."""
-    found = [] if Path(name).exists() else sorted(launch.ROOT.glob(f'*/{name}.py'))
-    return found[0] if found else Path(name)
-
-
 def _given() -> Given:
     """The config and its fields as they stand on the command line."""
     flag = flags.FLAGS[launch.CONFIG.name]
     path, colon, argument = str(config_flags.get_config_filename(flag)).partition(':')
-    names = {str(file): name for name, file in launch.config_files().items()}
+    names = {str(file): name for name, file in launch.named_files().items()}
     words = [f'--config={names.get(path, path)}{colon}{argument}', *(f'--use={name}' for name in launch.USE.value)]
     return Given(tuple(words), config_flags.get_override_values(flag))
 

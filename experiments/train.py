@@ -1,4 +1,4 @@
-"""Trains what a config describes; the same command resumes a run that was stopped.
+"""Trains the network of a config; the same command resumes a run that was stopped.
 
     python -m experiments.train --config=digits --workdir=runs/digits [--config.optimizer.learning_rate=0.05 ...]
 

@@ -100,7 +100,8 @@ KINDS = {
 
 GENERAL = [
     *(ROOT / 'experiments').glob('*.py'),
-    *(ROOT / 'experiments' / 'run').rglob('*.py'),
+    # `earlier` translates the configs of a version that had a field for one feature.
+    *(path for path in (ROOT / 'experiments' / 'run').rglob('*.py') if path.name != 'earlier.py'),
     *(ROOT / 'jaxcv' / 'training').rglob('*.py'),
     *(ROOT / 'jaxcv' / 'data' / f'{name}.py' for name in ('pipeline', 'reading', 'prefetch', 'orders')),
 ]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax.errors import FlaxError
 from ml_collections import ConfigDict
 
 from experiments.run.batches import zeros
@@ -125,20 +126,32 @@ def check_loss(experiment: Experiment) -> None:
 
 
 def check_evaluation(experiment: Experiment) -> None:
-    """Traces an evaluation, so that its errors come before training.
+    """Traces an evaluation of the network that the training examples make, so that its errors come before training.
 
     Raises:
-        ConfigError, ValueError: a feature that a metric needs is not there; or as the task's functions raise.
+        ConfigError, ValueError: a feature that a metric needs is not there; the network does not take examples of this
+            size; or as the task's functions raise.
     """
     if experiment.data.eval_split is None:
         return
-    batch = {name: _rows(1, spec) for name, spec in experiment.facts.eval_example.items()}
-    variables = jax.eval_shape(experiment.phases[0].task.init, jax.random.key(0), batch)
+    facts, key = experiment.facts, jax.random.key(0)
+    example, batch = (
+        {name: _rows(1, spec) for name, spec in specs.items()} for specs in (facts.example, facts.eval_example)
+    )
+    variables = jax.eval_shape(experiment.phases[0].task.init, key, example)
     try:
         jax.eval_shape(training.make_eval_step(experiment.task), variables, batch)
     except KeyError as error:
         there = ', '.join(sorted(batch.keys() - {'index', 'valid'}))
         raise config.ConfigError(f'data.eval_transforms: they leave no {error}, but {there}') from None
+    except (FlaxError, TypeError) as error:
+        sizes = [(name, example[name].shape[1:], x.shape[1:]) for name, x in batch.items() if name in example]
+        others = [f'{name} {was}, now {now}' for name, was, now in sizes if was != now]
+        if not others:
+            raise
+        raise config.ConfigError(
+            f'data.eval_transforms: the network was made for {"; ".join(others)}, which it does not take: {error}'
+        ) from None
 
 
 def _rows(count: int, spec: Mapping[str, Any]) -> jax.ShapeDtypeStruct:

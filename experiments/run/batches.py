@@ -57,7 +57,11 @@ def open_evaluation(checked: Checked, facts: Facts | None = None) -> EvaluationD
 
 
 def facts_of(training: TrainingData, evaluation: EvaluationData) -> Facts:
-    """What the data set decides."""
+    """The facts about opened data.
+
+    Raises:
+        ConfigError: the two splits have different classes.
+    """
     same = evaluation.source.names, training.source.names
     if same[0] != same[1]:
         raise config.ConfigError('the evaluation split has other classes than the training split: ' + _others(*same))

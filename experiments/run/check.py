@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.run.fields import SECTIONS, Data, Part, Training, base, declared
+from experiments.run.fields import SECTIONS, About, Data, Part, Training, base, declared
 from jaxcv import augment, config, data, losses, metrics, models, tasks
 from jaxcv.optim.durations import Clock, durations_in_updates
 from jaxcv.optim.durations import in_updates as duration_in_updates
@@ -108,8 +108,14 @@ def _field_problems(name: str, kind: type, section: ConfigDict, registries: Mapp
             low = about.above is not None and not value > about.above
             low = low or (about.least is not None and not value >= about.least)
             if low or not math.isfinite(value):
-                yield f'{field.path} must be {"positive" if about.above == 0 else "at least 0"}, got {value}'
+                yield f'{field.path} must be {_range(about)}, got {value}'
     yield from _duration_problems(name, section)
+
+
+def _range(about: About) -> str:
+    if about.above is not None:
+        return 'positive' if about.above == 0 else f'above {about.above}'
+    return 'finite' if about.least is None else f'at least {about.least}'
 
 
 def _part_problems(

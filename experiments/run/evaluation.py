@@ -10,7 +10,6 @@ from experiments.run import batches as opening
 from experiments.run import tables, workdir
 from experiments.run.assemble import Experiment, assemble, check_evaluation
 from experiments.run.check import Checked
-from experiments.run.fields import Facts
 from experiments.run.gallery import Worst
 from experiments.run.variables import evaluated_task, networks, restore
 from jaxcv import config, data, training, viz
@@ -33,7 +32,7 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
     if fields.eval_split is None:
         raise config.ConfigError('data.eval_split is None: set it, --config.data.eval_split=test')
     averaged = checked.training.evaluate_averaged if averaged is None else averaged
-    facts = workdir.facts_of(folder, lambda: found_anew(checked))
+    facts = workdir.facts_of(folder, checked)
     evaluation = opening.open_evaluation(checked, facts)
     experiment = assemble(checked, opening.as_evaluated(facts, evaluation))
     check_evaluation(experiment)
@@ -42,14 +41,14 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
     variables, step = restore(experiment, folder, which, mesh, averaged=averaged, trained_on=trained_on)
 
     task = evaluated_task(experiment, averaged=averaged)
-    presentation = task.presentation if jax.process_count() == 1 else None  # else no process has all rows of a batch
-    eval_step = training.make_eval_step(task, presentation.answer) if presentation else training.make_eval_step(task)
-    worst = Worst(presentation) if presentation else None
+    shown = task.presentation if jax.process_count() == 1 else None  # else no process has all rows of a batch
+    eval_step = training.make_eval_step(task, shown.answer) if shown else training.make_eval_step(task)
+    worst = Worst(shown) if shown else None
     batches = data.prefetch(iter(evaluation.batches), training.put_batch(mesh))
     values = training.evaluate(jax.jit(eval_step), task, variables, batches, worst.see if worst else None)
     if not workdir.is_first_process():
         return 0
-    report = presentation.report(values, facts.names) if presentation else Report()
+    report = task.presentation.report(values, facts.names) if task.presentation else Report()
     described = {
         'data': _described(experiment, evaluation),
         'checkpoint': f'step {step}' + _networks(experiment, averaged=averaged),
@@ -60,17 +59,12 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
         folder / 'evaluation.json', {'step': step, 'split': fields.eval_split, **scalars, **report.arrays}
     )
     figures = dict(report.figures)
-    if presentation and worst and worst.gallery.rows:
-        figures['predictions'] = presentation.draw(worst.gallery, facts.names)
+    if shown and worst and worst.gallery.rows:
+        figures['predictions'] = shown.draw(worst.gallery, facts.names)
     for name, figure in figures.items():
         viz.save(figure, folder / f'{name}.png')
     print(f'written to {folder}: {", ".join(["evaluation.json", *(f"{name}.png" for name in figures)])}')
     return 0
-
-
-def found_anew(checked: Checked) -> Facts:
-    """The facts, of the data themselves: for a workdir of a version that did not write them."""
-    return opening.facts_of(opening.open_training(checked), opening.open_evaluation(checked))
 
 
 def _described(experiment: Experiment, evaluation: opening.EvaluationData) -> str:

@@ -11,7 +11,6 @@ from jax import export as jax_export
 from experiments.run import workdir
 from experiments.run.assemble import assemble
 from experiments.run.check import Checked
-from experiments.run.evaluation import found_anew
 from experiments.run.variables import evaluated_task, restore
 from jaxcv import config, training
 from jaxcv.files import atomically
@@ -37,7 +36,7 @@ def export(checked: Checked, folder: Path, which: int | str, out: Path, *, avera
         The exit code.
     """
     averaged = checked.training.evaluate_averaged if averaged is None else averaged
-    experiment = assemble(checked, workdir.facts_of(folder, lambda: found_anew(checked)))
+    experiment = assemble(checked, workdir.facts_of(folder, checked))
     if experiment.task.presentation is None:
         raise config.ConfigError(f'{experiment.settings.task.name} has no presentation, so no answer to export')
     mesh = training.make_mesh(jax.local_devices()[:1])

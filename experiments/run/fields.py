@@ -168,7 +168,7 @@ class Field(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What the data set decides; found before training, and kept in config.json beside the settings."""
+    """Facts about the data of a run; found before training, and kept in config.json beside the settings."""
 
     names: Mapping[str, Sequence[str]]
     """Feature -> the names of its classes."""

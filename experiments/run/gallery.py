@@ -1,4 +1,4 @@
-"""The worst examples of an evaluation, collected as its batches go by."""
+"""The worst examples of an evaluation, collected batch by batch."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -13,9 +13,8 @@ import numpy as np
 
 from experiments.run import workdir
 from experiments.run.assemble import Experiment, assemble
-from experiments.run.batches import build_transforms
+from experiments.run.batches import build_transforms, zeros
 from experiments.run.check import Checked
-from experiments.run.evaluation import found_anew
 from experiments.run.exits import BAD_INPUT
 from experiments.run.variables import evaluated_task, restore
 from jaxcv import config, data, training, viz
@@ -53,20 +52,23 @@ def predict(
         The exit code, `BAD_INPUT` if no file could be read.
     """
     averaged = checked.training.evaluate_averaged if averaged is None else averaged
-    experiment = assemble(checked, workdir.facts_of(folder, lambda: found_anew(checked)))
+    experiment = assemble(checked, workdir.facts_of(folder, checked))
     presentation = experiment.task.presentation
     if presentation is None:
         raise config.ConfigError(f'{experiment.settings.task.name} has no presentation: its answers cannot be shown')
     _check_output(output, files)
+    _check_names(experiment, presentation, files)
     trained_on = workdir.trained_on(folder, checked)
     variables, _ = restore(experiment, folder, which, training.make_mesh(), averaged=averaged, trained_on=trained_on)
-    _make(output)
     task, names = evaluated_task(experiment, averaged=averaged), experiment.facts.names
     options, readable = _options(experiment, files, scale), collections.deque[tuple[Path, np.ndarray]]()
     answers = presentation.photos(_compiled(task.predict, variables), _decoded(files, options, readable), options)
-    rows, shown = [], Gallery()
+    rows: list[dict[str, Any]] = []
+    shown = Gallery()
     for answer in answers:
         path, image = readable.popleft()  # pictures are decoded ahead, a batch at a time
+        if not rows:  # only now: nothing is left behind where no file can be read
+            _make(output)
         written = presentation.write(image, answer, names)
         _save_pictures(output, path, written.pictures)
         rows.append({'file': str(path), **written.row})
@@ -129,16 +131,30 @@ def _decoded(
 
 def _check_output(output: Path, files: Sequence[Path]) -> None:
     """Raises a ConfigError where a file of the user's could be written over."""
-    stems = collections.Counter(path.stem for path in files)
-    twice = [str(path) for path in files if stems[path.stem] > 1]
-    if twice:
-        raise config.ConfigError(f'--images: the pictures of {" and ".join(twice[:2])} would be one file: rename one')
     other = output.is_dir() and any(output.iterdir()) and not _is_list_of_predictions(output / LISTED)
     if other or output.resolve() in {path.parent.resolve() for path in files}:
         raise config.ConfigError(
             f'{output} holds files of yours, which may be written over: give --output=FOLDER, a new or empty one, '
             f'or one of an earlier prediction'
         )
+
+
+def _check_names(experiment: Experiment, presentation: Presentation, files: Sequence[Path]) -> None:
+    """Raises a ConfigError where the pictures of two files would have one name."""
+    (stem, count), *_ = collections.Counter(path.stem for path in files).most_common(1)
+    twice = [str(path) for path in files if path.stem == stem]
+    if count > 1 and _writes_pictures(experiment, presentation):
+        raise config.ConfigError(f'--images: the pictures of {" and ".join(twice[:2])} would be one file: rename one')
+
+
+def _writes_pictures(experiment: Experiment, presentation: Presentation) -> bool:
+    """Whether each file gets pictures: tried on an answer of zeros for an image of the training's size."""
+    task, batch = experiment.task, zeros(experiment.facts.example)
+    variables = jax.eval_shape(task.init, jax.random.key(0), batch)
+    shapes = jax.eval_shape(lambda variables: presentation.answer(task.predict(variables, batch)), variables)
+    answer = {name: np.zeros(x.shape[1:], x.dtype) for name, x in shapes.items()}
+    image = np.zeros(experiment.facts.example['image']['shape'], np.uint8)
+    return bool(presentation.write(image, answer, experiment.facts.names).pictures)
 
 
 def _make(output: Path) -> None:

@@ -23,12 +23,14 @@ from jaxcv import config, data, training, viz
 from jaxcv.task import Gallery, Task
 from jaxcv.training import hooks, performance, writers
 
-SHOWN = 4  # examples in TensorBoard's pictures
+SHOWN = 4
+"""Examples in TensorBoard's pictures."""
+METRICS = 'metrics.jsonl'
 OnEvaluation = Callable[[int, Mapping[str, float]], None]
 
 
 class Run(NamedTuple):
-    """All that is opened and checked before anything is written."""
+    """The data and the pieces of a run, opened and checked before anything is written."""
 
     experiment: Experiment
     folder: Path
@@ -52,7 +54,7 @@ class Stopping(NamedTuple):
 
 
 class Session(NamedTuple):
-    """What is open while a run trains, and when it reports, evaluates and saves."""
+    """Open files and iterators of a run that trains, and the steps at which it reports, evaluates and saves."""
 
     store: training.Checkpoints
     batches: Any
@@ -117,8 +119,8 @@ def train(
 
 
 def _open(checked: Checked, folder: Path, *, changes_allowed: bool) -> Run:
-    """Opens the data and builds the pieces; every error that can be found without training comes from here."""
-    workdir.prepare(folder)
+    """Opens the data and builds the pieces; every error that can be found without weights comes from here."""
+    workdir.check_writable(folder)
     opened = opening.open_training(checked)
     options, fields, mesh = checked.training, checked.data, training.make_mesh()
     if fields.batch_size % (mesh.size * options.accumulate):
@@ -153,12 +155,14 @@ def _begin(run: Run, at_the_end: contextlib.ExitStack) -> tuple[Session, trainin
         hooks.every(steps, last=num_steps) for steps in (log_every, options.eval_every, options.save_every)
     )
     interrupted = at_the_end.enter_context(hooks.interruption(agree_at=log_due))
+    # Before the folder is made, so that weights that do not fit leave nothing behind.
+    given = {} if workdir.saved_steps(run.folder) else given_variables(run.experiment)
+    run.folder.mkdir(parents=True, exist_ok=True)
     store = workdir.checkpoints(run.experiment, run.folder)
     at_the_end.callback(store.close)
     batches = data.prefetch(run.host_batches, training.put_batch(run.mesh))
     restored = store.restore(training.with_shardings(run.shapes, run.mesh, sharding=run.sharding))
     if restored is None:
-        given = given_variables(run.experiment)
         if given:
             taken, wanted = (len(jax.tree.leaves(x)) for x in (given, (run.shapes.params, run.shapes.state)))
             say(f'{taken} of {wanted} arrays are taken from {run.experiment.finetune.start_from}')
@@ -172,16 +176,16 @@ def _begin(run: Run, at_the_end: contextlib.ExitStack) -> tuple[Session, trainin
 
 
 def _hooks(run: Run, session: Session, evaluate: Callable, progress: Callable) -> list[hooks.Hook]:
-    """What happens after each step, in this order."""
+    """The hooks of the loop, in the order in which they are called after each step."""
     num_steps, stopping = run.experiment.num_steps, False
 
-    def stop(step: int) -> bool:  # asked once a step: with several processes, asking is a collective
+    def stop(step: int) -> bool:  # called once a step: with several processes, `interrupted` is a collective
         nonlocal stopping
         stopping = stopping or session.interrupted(step)
         return stopping
 
     def report_due(step: int) -> bool:
-        # The guard must see every step before it is saved: so a report is due whenever a checkpoint is.
+        # Each step passes the guard before it is saved: so a report is due whenever a checkpoint is.
         return stop(step) or session.log_due(step) or session.evaluate_due(step) or session.save_due(step)
 
     stops = run.experiment.training.on_non_finite == 'stop'
@@ -241,9 +245,7 @@ def _early_stopping(run: Run, start: int) -> Stopping:
     if not patience:
         return Stopping(writers.Writer(lambda step, scalars: None, lambda: None), lambda: False)
     stopping = training.early_stopping(patience, better=workdir.better(run.experiment))
-    path = run.folder / 'metrics.jsonl'
-    rows = writers.read_jsonl(path) if path.exists() else []
-    state = training.replay(stopping, rows, best, last_step=start)
+    state = training.replay(stopping, _records(run.folder), best, last_step=start)
 
     def write(step: int, scalars: Mapping[str, float]) -> None:
         nonlocal state
@@ -253,13 +255,17 @@ def _early_stopping(run: Run, start: int) -> Stopping:
 
 
 def _was_evaluated(folder: Path, step: int) -> bool:
-    path = folder / 'metrics.jsonl'
-    rows = writers.read_jsonl(path) if path.exists() else []
-    return any(row['step'] == step and any(name.startswith('eval/') for name in row) for row in rows)
+    return any(row['step'] == step and any(name.startswith('eval/') for name in row) for row in _records(folder))
+
+
+def _records(folder: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; none where there is no such file."""
+    path = folder / METRICS
+    return writers.read_jsonl(path) if path.exists() else []
 
 
 def _compile(run: Run, state: training.TrainState, start: int) -> tuple[Callable, performance.Cost]:
-    """The step of every phase still to come, compiled now, so that none has to wait when its turn comes."""
+    """The step of every phase still to come, compiled before the first one starts."""
     experiment, options = run.experiment, run.experiment.training
     sharding = NamedSharding(run.mesh, PartitionSpec(training.AXIS))
     batch = {
@@ -327,7 +333,7 @@ def _writers(run: Run, start: int) -> list[writers.Writer]:
     if not workdir.is_first_process():
         return []
     return [
-        writers.jsonl_writer(run.folder / 'metrics.jsonl', step=start),
+        writers.jsonl_writer(run.folder / METRICS, step=start),
         writers.tensorboard_writer(run.folder / 'tensorboard', step=start),
         writers.console_writer(run.experiment.num_steps, step=start, shown=('loss', run.experiment.best)),
     ]
@@ -348,6 +354,6 @@ def _headline(run: Run, start: int) -> str:
 
 
 def _draw_curves(run: Run) -> None:
-    if workdir.is_first_process():
-        rows = writers.read_jsonl(run.folder / 'metrics.jsonl')
-        viz.save(viz.learning_curves(rows, units=run.experiment.task.units), run.folder / 'learning_curves.png')
+    records = _records(run.folder)
+    if records and workdir.is_first_process():
+        viz.save(viz.learning_curves(records, units=run.experiment.task.units), run.folder / 'learning_curves.png')

@@ -3,15 +3,17 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
+from experiments.run import batches as opening
 from experiments.run.assemble import Experiment
 from experiments.run.check import Checked, check
+from experiments.run.earlier import with_fields_of_today
 from experiments.run.fields import Data, Facts, base, may_change
 from jaxcv import config, training
 from jaxcv.files import atomically
@@ -40,11 +42,14 @@ def write_json(path: Path, content: object) -> None:
         unfinished.write_text(json.dumps(content, indent=2) + '\n')
 
 
-def prepare(workdir: Path) -> None:
-    """Makes the folder, so that it is known before training whether it can be written to."""
+def check_writable(workdir: Path) -> None:
+    """Checks that the folder can be written to, or made, and makes nothing.
+
+    Raises:
+        ConfigError: it cannot.
+    """
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=workdir):
+        with tempfile.TemporaryFile(dir=_nearest(workdir)):
             pass
     except OSError as error:
         raise config.ConfigError(f'the workdir {workdir} cannot be written to: {error.strerror}') from None
@@ -55,10 +60,13 @@ def settings_of(workdir: Path) -> ConfigDict:
     return ConfigDict(with_defaults(_read(workdir)))
 
 
-def facts_of(workdir: Path, find: Callable[[], Facts]) -> Facts:
-    """The facts of the workdir's run; found anew where a version before them wrote the config."""
+def facts_of(workdir: Path, checked: Checked) -> Facts:
+    """The facts of the workdir's run; where a version before them wrote the config, its own data is opened for them."""
     found = _read(workdir).get(FOUND)
-    return find() if found is None else Facts(**{name: found[name] for name in Facts._fields})
+    if found is not None:
+        return Facts(**{name: found[name] for name in Facts._fields})
+    own = checked._replace(data=trained_on(workdir, checked))
+    return opening.facts_of(opening.open_training(own), opening.open_evaluation(own))
 
 
 def ranking_of(workdir: Path) -> tuple[str | None, Better]:
@@ -71,7 +79,16 @@ def ranking_of(workdir: Path) -> tuple[str | None, Better]:
 
 
 def trained(workdir: Path, given: ConfigDict | None, used: Mapping[str, Any] | None = None) -> Checked:
-    """The config of a trained workdir; of a `given` one, `data` and `views` count, and the model must be the same."""
+    """The config of a trained workdir, checked.
+
+    Args:
+        workdir: of the run.
+        given: another config, whose `data` and `views` are taken; None: the workdir's own are.
+        used: modules of the user's own, see `experiments.run.check.check`.
+
+    Raises:
+        ConfigError: there is no run, or `given` has another model or task, with the differences; or as `check` raises.
+    """
     own = settings_of(workdir)
     if given is None:
         return check(own, used)
@@ -81,8 +98,9 @@ def trained(workdir: Path, given: ConfigDict | None, used: Mapping[str, Any] | N
             f'--config is not what {workdir} was trained with (leave it out, the workdir has its own): '
             + '; '.join(other)
         )
-    own.views = given.views.to_dict()
-    own.data = given.data.to_dict()
+    for name in ('data', 'views'):
+        if name in given:
+            own[name] = given[name].to_dict()
     return check(own, used)
 
 
@@ -92,13 +110,18 @@ def trained_on(workdir: Path, checked: Checked) -> Data:
     return own._replace(data_dir=checked.data.data_dir) if own.name == checked.data.name else own
 
 
+def saved_steps(workdir: Path) -> list[int]:
+    """The steps of the workdir's checkpoints, in order; nothing is opened."""
+    return sorted(int(path.name) for path in (workdir / 'checkpoints').glob('*') if path.name.isdigit())
+
+
 def check_config(experiment: Experiment, workdir: Path, *, changes_allowed: bool) -> None:
     """If a run is resumed its config and facts must be those it began with, but for what may change.
 
     Raises:
         ConfigError: the workdir holds a run of another config, with the differences.
     """
-    if not (workdir / 'config.json').exists() or not _saved_steps(workdir):
+    if not (workdir / 'config.json').exists() or not saved_steps(workdir):
         return
     before, now = {**settings_of(workdir).to_dict(), FOUND: _read(workdir).get(FOUND)}, _content(experiment)
     if before[FOUND] is None:  # a version before the facts
@@ -122,10 +145,15 @@ def save_config(experiment: Experiment, workdir: Path) -> None:
 
 
 def describe(path: Path, described: Mapping[str, Any], *, what: str) -> None:
-    """Writes what a study's workdir is about: its flags, and its configs at the first level; atomically.
+    """Writes the description of a study: its flags, and its configs at the first level.
+
+    Args:
+        path: of the file in the workdir.
+        described: the description, of JSON's types.
+        what: 'study', 'search' or 'run', for the message.
 
     Raises:
-        ConfigError: it is about something else, with the differences.
+        ConfigError: the workdir holds another study, with the differences.
     """
     if path.exists():
         before = json.loads(path.read_text())
@@ -141,7 +169,8 @@ def describe(path: Path, described: Mapping[str, Any], *, what: str) -> None:
 
 def check_space(workdir: Path, shapes: training.TrainState, keep: int) -> None:
     """Raises a ConfigError where the disk has no room for the checkpoints to be kept."""
-    free, needed = shutil.disk_usage(workdir).free, needed_bytes(shapes, max(0, keep - len(_saved_steps(workdir))))
+    free, saved = shutil.disk_usage(_nearest(workdir)).free, len(saved_steps(workdir))
+    needed = needed_bytes(shapes, max(0, keep - saved))
     if free < needed:
         raise config.ConfigError(
             f'{workdir} has {free / 1e6:,.0f} MB free, but the checkpoints will take {needed / 1e6:,.0f} MB: '
@@ -169,17 +198,10 @@ def better(experiment: Experiment) -> Better:
 
 def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     """Adds the fields that a config lacks, and takes out those of earlier versions; calls have their own defaults."""
-    defaults = base().to_dict()
-    sections = {name: {**defaults[name], **given.get(name, {})} for name in ('data', 'finetune', 'training')}
-    sections['training'].pop('best_mode', None)  # the unit of the metric has it
-    for finding in ('train_size', 'image_shape'):  # in `found` now
-        sections['data'].pop(finding, None)
-    if not isinstance(sections['data']['class_names'], Mapping):  # they were a finding too
-        sections['data']['class_names'] = {}
-    if names := sections['data'].pop('mask_classes', None):
-        sections['data']['class_names'] = {'mask_classes'.partition('_')[0]: names}
-    found = {name: value for name, value in given.items() if name != FOUND}
-    return {**defaults, **found, **sections}
+    defaults, own = base().to_dict(), with_fields_of_today(given)
+    own.pop(FOUND, None)
+    sections = {name: {**defaults[name], **own.get(name, {})} for name in ('data', 'finetune', 'training')}
+    return {**defaults, **own, **sections}
 
 
 def _content(experiment: Experiment) -> dict[str, Any]:
@@ -191,8 +213,9 @@ def _read(workdir: Path) -> dict[str, Any]:
     return config.load(workdir / 'config.json').to_dict()
 
 
-def _saved_steps(workdir: Path) -> list[str]:
-    return [path.name for path in (workdir / 'checkpoints').glob('*') if path.name.isdigit()]
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
 
 
 def _is_config(value: object) -> bool:

@@ -37,7 +37,7 @@ def main() -> int:
 
 def study(folder: Path, sizes: Sequence[int], *, seeds: int, data_dir: str | os.PathLike | None = None) -> int:
     """Writes the accuracy for each number of trees, and a figure of mistakes; returns the exit code."""
-    workdir.prepare(folder)
+    workdir.check_writable(folder)
     train, test = (digits.read(split, data_dir=data_dir) for split in ('train', 'test'))
     features, labels = digits.features(train), np.asarray(train['label'], np.int32)
     queries, truth = digits.features(test), np.asarray(test['label'])

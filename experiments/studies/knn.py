@@ -35,7 +35,7 @@ def main() -> int:
 
 def study(folder: Path, ks: Sequence[int], *, data_dir: str | os.PathLike | None = None) -> int:
     """Writes the accuracy for each k, and a figure of the mistakes of the first; returns the exit code."""
-    workdir.prepare(folder)
+    workdir.check_writable(folder)
     train, test = (digits.read(split, data_dir=data_dir) for split in ('train', 'test'))
     features, labels = digits.features(train), np.asarray(train['label'], np.int32)
     queries, truth = digits.features(test), np.asarray(test['label'])

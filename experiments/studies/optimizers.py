@@ -86,8 +86,9 @@ def main() -> int:
 
 def study(folder: Path, *, problems: Mapping[str, Problem] = PROBLEMS, data_dir: str | None = None) -> int:
     """Trains on the problems that the workdir lacks; writes their loss curves and tables; returns the exit code."""
-    workdir.prepare(folder)
+    workdir.check_writable(folder)
     train, test = (digits.read(split, data_dir=data_dir) for split in ('train', 'test'))
+    folder.mkdir(parents=True, exist_ok=True)
     sections, figures = [], {}
     for name, problem in problems.items():
         path = folder / f'{name}.json'

@@ -35,7 +35,6 @@ from experiments.run import batches as opening
 from experiments.run import tables, workdir
 from experiments.run.assemble import assemble
 from experiments.run.check import check
-from experiments.run.evaluation import found_anew
 from experiments.run.training import train
 from experiments.run.variables import restore
 from experiments.segmentation.digit_scenes import NETWORKS, get_config
@@ -136,7 +135,7 @@ def compute(name: str, own: Path, test: Scenes) -> dict[str, Any]:
 def network(own: Path) -> tuple[Predict, int]:
     """A trained network, and its number of parameters."""
     checked = workdir.trained(own, None)
-    experiment = assemble(checked, workdir.facts_of(own, lambda: found_anew(checked)))
+    experiment = assemble(checked, workdir.facts_of(own, checked))
     variables, _ = restore(experiment, own, 'last', training.make_mesh(), averaged=False)
     # The auxiliary head has its use in training only.
     used = {name: layer for name, layer in variables['params'].items() if name != 'auxiliary'}

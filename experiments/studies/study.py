@@ -64,6 +64,7 @@ def result(path: Path, compute: Callable[[], Mapping[str, Any]]) -> dict[str, An
 
 def conclude(workdir: Path, table: str, figures: Mapping[str, Figure]) -> int:
     """Writes table.md and the figures, and prints the table; returns the exit code 0."""
+    workdir.mkdir(parents=True, exist_ok=True)
     (workdir / 'table.md').write_text(table + '\n')
     for name, figure in figures.items():
         viz.save(figure, workdir / f'{name}.png')

@@ -53,7 +53,7 @@ def load(path):
 
 
 def test_every_config_is_listed_here():
-    assert set(launch.config_files()) == {path.partition(':')[0] for path in CONFIGS}
+    assert set(launch.named_files()) == {path.partition(':')[0] for path in CONFIGS}
     networks = {path.partition(':')[2] for path in CONFIGS if path.startswith('segmentation/digit_scenes:')}
     assert networks == set(digit_scenes.NETWORKS)
     with pytest.raises(ValueError, match="no network 'fcn4s'; there are: fcn32s, "):

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from experiments import evaluate, export, launch, predict, train
+from experiments import evaluate, export, launch, predict, summarize, train
 from experiments.classification import digits
 from experiments.run.check import check
 from experiments.run.exits import BAD_INPUT, NOT_FINITE
@@ -167,8 +167,7 @@ def test_wrong_input_is_one_message_before_training(data_dir, tmp_path, changes,
         train_checked(check(settings(data_dir, changes)), tmp_path / 'run')
     assert launch._exit_code(caught.value) == BAD_INPUT
     assert message in str(caught.value)
-    assert not (tmp_path / 'run' / 'config.json').exists()
-    assert not list((tmp_path / 'run').glob('checkpoints/*'))
+    assert not (tmp_path / 'run').exists()
 
 
 BAD_FLAGS = {
@@ -182,6 +181,7 @@ BAD_FLAGS = {
         'there is no flag --epochs: set the field of the config, --config.training.epochs',
     ),
     'a name of other tools': (['--lr=0.1'], 'set the field of the config, --config.optimizer.learning_rate=...'),
+    "another launcher's flag, denied": (['--noaveraged'], '--averaged is no flag of experiments.train'),
     'a config': (['--config.optimizer.name=adamm'], "no 'adamm' in jaxcv.optim.optimizers, did you mean adam"),
     'own code': (['--use=no.such.module'], "--use=no.such.module: ModuleNotFoundError: No module named 'no'"),
 }
@@ -193,7 +193,7 @@ def test_bad_flags_are_one_message_and_code_2(command, tiny, tmp_path, arguments
     assert ended.code == BAD_INPUT, ended.err
     assert message in ended.err
     assert 'Traceback' not in ended.err
-    assert not (tmp_path / 'run' / 'checkpoints').exists() or not list((tmp_path / 'run' / 'checkpoints').iterdir())
+    assert not (tmp_path / 'run').exists()
 
 
 def test_all_problems_of_a_config_are_said_at_once(data_dir):
@@ -228,6 +228,9 @@ def test_no_flags_at_all_are_answered_with_an_example(command):
     ended = command(train)
     assert ended.code == BAD_INPUT
     assert ended.err.rstrip().endswith('python -m experiments.train --config=digits --workdir=runs/digits')
+    ended = command(summarize)
+    assert ended.code == BAD_INPUT
+    assert ended.err.rstrip().endswith('python -m experiments.summarize --model=resnet50')
 
 
 NAMES = {
@@ -237,10 +240,16 @@ NAMES = {
 }
 
 
-def test_a_config_is_found_by_its_name(command, tmp_path):
+def test_a_config_is_found_by_its_name(command, tmp_path, monkeypatch):
     for name, path in NAMES.items():
         assert launch.config_path(name).endswith(f'experiments/{path}')
     assert launch.config_path('my/own.py') == 'my/own.py'
+    assert launch._with_paths(['train', '--config', 'my/own.py:small', '--config.seed=1', '-config=my/own.py']) == [
+        *('train', '--config=my/own.py:small', '--config.seed=1', '-config=my/own.py')
+    ]
+    (tmp_path / 'digits').mkdir()
+    monkeypatch.chdir(tmp_path)  # a folder of this name is no config
+    assert launch.config_path('digits').endswith('classification/digits.py')
     ended = command(train, '--config=folder', f'--workdir={tmp_path}')
     assert ended.code == BAD_INPUT
     assert 'there are classification/folder and segmentation/folder; give one of these names' in ended.err

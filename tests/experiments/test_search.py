@@ -3,8 +3,11 @@
 import csv
 import json
 import shlex
+from pathlib import Path
 
-from experiments import search, train
+import pytest
+
+from experiments import launch, search, train
 from experiments.classification import digits_space
 from experiments.run.search import space
 from experiments.run.workdir import settings_of
@@ -49,7 +52,10 @@ def test_the_command_on_the_digits(command, tiny, tmp_path, monkeypatch):
 
 
 def test_the_space_of_the_digits_is_found_by_its_name():
-    assert space.load(search._space_path('digits_space')) == digits_space.get_space()
+    path = launch.find_file('space', 'digits_space', 'get_space')
+    assert space.load(Path(path)) == digits_space.get_space()
+    with pytest.raises(config.ConfigError, match='--space=digit_space: no such space; there are: digits_space'):
+        launch.find_file('space', 'digit_space', 'get_space')
 
 
 def test_errors_have_no_stack_trace(command, tiny, tmp_path):

@@ -1,0 +1,90 @@
+"""The folder of a run: what a refused command leaves there, and runs of earlier versions."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments.classification import digits
+from experiments.run import workdir
+from experiments.run.check import check
+from jaxcv.config import ConfigError
+from tests.experiments.facts import assembled
+
+EXAMPLE = {'image': np.zeros((8, 8, 1), np.uint8), 'label': np.int32(0)}
+NAMES = {'label': list('0123456789')}
+
+
+@pytest.fixture
+def experiment():
+    return assembled(digits.get_config(), EXAMPLE, names=NAMES)
+
+
+@pytest.fixture
+def run_folder(experiment, tmp_path):
+    """A run with a checkpoint, as far as its config is concerned."""
+    path = tmp_path / 'run'
+    (path / 'checkpoints' / '20').mkdir(parents=True)
+    workdir.save_config(experiment, path)
+    return path
+
+
+def test_a_folder_is_checked_without_being_made(tmp_path):
+    workdir.check_writable(tmp_path / 'new' / 'run')
+    workdir.check_writable(tmp_path)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / 'file').write_text('')
+    for path in (tmp_path / 'file', tmp_path / 'file' / 'run'):
+        with pytest.raises(ConfigError, match='cannot be written to: Not a directory'):
+            workdir.check_writable(path)
+
+
+def test_a_run_of_another_config_is_refused_and_stays(experiment, run_folder, capsys):
+    before = (run_folder / 'config.json').read_bytes()
+    workdir.check_config(experiment, run_folder, changes_allowed=False)
+    settings = digits.get_config()
+    settings.optimizer.learning_rate = 0.5
+    settings.training.keep_last = 3
+    other = assembled(settings, EXAMPLE, names=NAMES, train_size=80)
+    with pytest.raises(ConfigError, match=r'found\.train_size: 160 -> 80\n  optimizer\.learning_rate: 0\.1 -> 0\.5$'):
+        workdir.check_config(other, run_folder, changes_allowed=False)
+    assert (run_folder / 'config.json').read_bytes() == before
+    assert capsys.readouterr().out == ''
+    workdir.check_config(other, run_folder, changes_allowed=True)
+    assert 'training.keep_last: 2 -> 3' in capsys.readouterr().out
+
+
+def test_data_and_views_of_another_config_count(run_folder):
+    given = digits.get_config()
+    given.data.eval_split = 'train'
+    given.views = {'name': 'flips'}
+    given.optimizer.learning_rate = 0.5
+    checked = workdir.trained(run_folder, given)
+    assert (checked.data.eval_split, checked.settings.views.name) == ('train', 'flips')
+    assert checked.settings.optimizer.learning_rate == 0.1
+    del given.views  # as in a config that an earlier version wrote
+    assert workdir.trained(run_folder, given).settings.views.to_dict() == {}
+    given.model.width = 16
+    with pytest.raises(ConfigError, match='width: 32 -> 16'):
+        workdir.trained(run_folder, given)
+
+
+def test_facts_of_an_earlier_version_are_those_of_its_own_data(run_folder, data_dir):
+    content = json.loads((run_folder / 'config.json').read_text())
+    expected = workdir.facts_of(run_folder, check(digits.get_config()))
+    del content['found']
+    content['data']['train_split'] = 'train[:160]'
+    (run_folder / 'config.json').write_text(json.dumps(content))
+    given = digits.get_config()
+    given.data.update({'data_dir': str(data_dir), 'train_split': 'test', 'classes': ['3', '7']})
+    found = workdir.facts_of(run_folder, workdir.trained(run_folder, given))
+    assert found.train_size == expected.train_size
+    assert found.names == expected.names
+    assert found.example == expected.example
+
+
+def test_steps_are_read_without_opening_the_checkpoints(run_folder, tmp_path):
+    (run_folder / 'checkpoints' / '100').mkdir()
+    (run_folder / 'checkpoints' / '120.orbax-checkpoint-tmp').mkdir()
+    assert workdir.saved_steps(run_folder) == [20, 100]
+    assert workdir.saved_steps(tmp_path / 'nowhere') == []
