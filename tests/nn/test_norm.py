@@ -1,13 +1,12 @@
-"""Batch norm against the formula in NumPy and against Flax's; response norm against its formula."""
+"""Batch norm against the formula in NumPy and against Flax's."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import linen as nn
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxcv.nn import BatchNorm, local_response_norm
+from jaxcv.nn import BatchNorm
 
 
 def example():
@@ -94,13 +93,3 @@ def test_making_variables_under_a_bound_axis():
     init = jax.vmap(lambda x: BatchNorm().init(jax.random.key(0), x[None], train=True), axis_name='data')
     variables = init(example()[0])
     assert not variables['batch_stats']['mean'].any()
-
-
-@pytest.mark.parametrize('size', [1, 3, 5])
-def test_local_response_norm(size):
-    x = np.random.default_rng(0).normal(size=(2, 3, 2, 7)).astype(np.float32)
-    expected = np.empty_like(x)
-    for c in range(7):
-        near = x[..., max(0, c - size // 2) : c + size // 2 + 1]
-        expected[..., c] = x[..., c] / (2 + 0.1 * np.square(near).sum(-1)) ** 0.75
-    np.testing.assert_allclose(local_response_norm(jnp.asarray(x), size=size, alpha=0.1), expected, rtol=1e-5)
