@@ -312,7 +312,9 @@ def _best(directory: Path, steps: Sequence[int], metric: str, better: Better) ->
         try:
             values[step] = json.loads(path.read_text()).get(metric) if path.exists() else None
         except ValueError as error:
-            raise CheckpointError(f'the checkpoint of step {step} in {directory} is damaged ({path}: {error})') from None
+            raise CheckpointError(
+                f'the checkpoint of step {step} in {directory} is damaged ({path}: {error})'
+            ) from None
     if all(value is None for value in values.values()):
         raise CheckpointError(f'no checkpoint in {directory} was saved with the metric {metric!r}')
     best = best_step(values, better)
