@@ -380,7 +380,7 @@ def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
 
 
 def _replicated(leaf: jax.ShapeDtypeStruct, like: PyTree) -> jax.ShapeDtypeStruct:
-    """Return a scalar's shape, on the devices of `like`: by default Orbax wants those of the run that saved it."""
+    """Return a scalar's shape, on the devices of `like`: by default Orbax takes those of the run that saved it."""
     sharding = getattr(jax.tree.leaves(like)[0], 'sharding', None)
     if isinstance(sharding, NamedSharding):
         sharding = NamedSharding(sharding.mesh, PartitionSpec())
