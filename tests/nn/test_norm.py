@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen as nn
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
@@ -93,3 +94,26 @@ def test_making_variables_under_a_bound_axis():
     init = jax.vmap(lambda x: BatchNorm().init(jax.random.key(0), x[None], train=True), axis_name='data')
     variables = init(example()[0])
     assert not variables['batch_stats']['mean'].any()
+
+
+@pytest.mark.parametrize('transform', [jax.jit, jax.checkpoint])
+def test_an_axis_bound_after_a_first_trace_without_it(transform):
+    """JAX keeps traces: that without the axis must not be used within it. Members around the axis change nothing."""
+    x, _, variables = example()
+    parts = x.reshape(2, 2, *x.shape[1:])
+
+    @transform
+    def train(variables, x):
+        return BatchNorm().apply(variables, x, train=True, mutable=['batch_stats'])[0]
+
+    def loss(variables, x):
+        return (train(variables, x) ** 3).mean()
+
+    whole, gradient = train(variables, x), jax.grad(loss)(variables, x)['params']
+    train(variables, x[:2])
+    by_axis = jax.vmap(train, (None, 0), axis_name='data')(variables, parts)
+    np.testing.assert_allclose(by_axis.reshape(x.shape), whole, atol=2e-5)
+    members = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), variables)
+    apart = jax.vmap(jax.vmap(jax.grad(loss), (None, 0), axis_name='data'), (0, None), axis_name='members')
+    for name, value in apart(members, parts)['params'].items():
+        np.testing.assert_allclose(value.mean(axis=1)[2], gradient[name], atol=2e-5)
