@@ -160,7 +160,7 @@ def main() -> None:
                 worker.stdin.write(f'{options.batches}\n')
                 worker.stdin.flush()
                 speed = json.loads(worker.stdout.readline())
-                time.sleep(1)  # what it fetched ahead comes to rest
+                time.sleep(1)  # until it has fetched its batches ahead
                 if turn:
                     speeds[name].append(speed)
         for worker in workers.values():

@@ -25,7 +25,7 @@ from jaxcv.training import writers as records
 
 
 def main(steps: int, rounds: int) -> None:
-    """Print the table."""
+    """Measure the three ways in turns, and print the table."""
     source = data.source('digits', split='train')
     host = data.train_batches(source, batch_size=64, transforms=[data.transforms.decode(channels=1)], seed=0)
     mesh = training.make_mesh()
@@ -87,7 +87,12 @@ def main(steps: int, rounds: int) -> None:
         times['bare step'].append(bare())
         times['loop'].append(loop(itertools.repeat(batch)))
         times['loop and pipeline'].append(loop(batches))
-    print(f'{jax.devices()[0].device_kind}, {steps} steps of 64 images, {rounds} rounds')
+    show(times, steps)
+
+
+def show(times: dict[str, list[float]], steps: int) -> None:
+    """Print the median time of a step in each way, and its overhead over the bare one."""
+    print(f'{jax.devices()[0].device_kind}, {steps} steps of 64 images, {len(times["bare step"])} rounds')
     for name, seconds in times.items():
         over = statistics.median(s / b - 1 for s, b in zip(seconds, times['bare step'], strict=True))
         print(f'{name:<18} {1000 * statistics.median(seconds) / steps:7.2f} ms a step  {100 * over:+6.2f} %')
