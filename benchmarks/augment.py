@@ -92,7 +92,7 @@ SIDES = {'jaxcv': jaxcv, 'torchvision': torchvision}
 
 
 def serve(side: str) -> None:
-    """In a process of its own: for each line with a name, answers images a second."""
+    """Answer each line of the input, a name, with images a second; in a process of its own."""
     augmentations = SIDES[side]()
     for line in sys.stdin:
         start = time.perf_counter()

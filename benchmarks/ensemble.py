@@ -11,7 +11,7 @@ median. With compiling, a round's times and what each compiles are added. Two si
 cores.
 
 Measured on 2 idle CPU cores, 3 rounds of 50 steps, ratio without and with compiling: 1.07 and 0.34 on one CPU device,
-1.31 and 0.50 on two simulated ones. (With other jobs beside it, 0.83 on one device.) NOT RUN on a GPU.
+1.31 and 0.50 on two simulated ones. (With other jobs at the same time, 0.83 on one device.) NOT RUN on a GPU.
 """
 
 import argparse
@@ -29,7 +29,7 @@ ROWS = {
 
 
 def main(options: argparse.Namespace) -> None:
-    """Prints the table, a process a row."""
+    """Print the table, a process a row."""
     print(f'{options.members} networks, {options.steps} steps, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}')
     print(f'{"":<16}{"compile, s":>16}{"steps, s":>16}{"ratio":>8}{"with compiling":>16}')
     print(f'{"":<16}{"apart      one":>16}{"apart      one":>16}', flush=True)
@@ -42,7 +42,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Prints one row's numbers."""
+    """Print one row's numbers."""
     import jax
 
     from jaxcv import data, models, optim, tasks, training

@@ -121,7 +121,7 @@ LOADERS = {'jaxcv': jaxcv, 'torch': torch, 'tf_data': tf_data}
 
 
 def serve(name: str, folder: Path) -> None:
-    """In a process of its own: for each line with a number of batches, answers images a second."""
+    """Answer each line of the input, a number of batches, with images a second; in a process of its own."""
     stream = LOADERS[name](folder)
     for line in sys.stdin:
         batches = iter(stream())
@@ -160,7 +160,7 @@ def main() -> None:
                 worker.stdin.write(f'{options.batches}\n')
                 worker.stdin.flush()
                 speed = json.loads(worker.stdout.readline())
-                time.sleep(1)  # what it fetched ahead comes to rest
+                time.sleep(1)  # until it has fetched its batches ahead
                 if turn:
                     speeds[name].append(speed)
         for worker in workers.values():

@@ -1,9 +1,9 @@
-"""What the loop costs over the bare compiled step: hooks, logs, prefetch, and the real pipeline.
+"""Overhead of the loop over the bare compiled step: hooks, logs, prefetch, and the real pipeline.
 
     python -m benchmarks.loop_overhead [--steps=300] [--rounds=7]
 
 A ResNet-8 on the digits, batch 64. Three ways through the same steps, in turns, medians: the bare compiled
-step on a batch that lies on the device; `training.run` with the launcher's hooks and writers on the same batch; and
+step on a batch on the device; `training.run` with the launcher's hooks and writers on the same batch; and
 `training.run` fed by the real pipeline (PNG decoding, shuffling, transfer) on the same cores.
 
 Measured on 2 CPU cores with other jobs on them, 5 rounds of 200 steps: the loop +2.05 %, with the pipeline +10.03 %:
@@ -25,7 +25,7 @@ from jaxcv.training import writers as records
 
 
 def main(steps: int, rounds: int) -> None:
-    """Prints the table."""
+    """Measure the three ways in turns, and print the table."""
     source = data.source('digits', split='train')
     host = data.train_batches(source, batch_size=64, transforms=[data.transforms.decode(channels=1)], seed=0)
     mesh = training.make_mesh()
@@ -87,7 +87,12 @@ def main(steps: int, rounds: int) -> None:
         times['bare step'].append(bare())
         times['loop'].append(loop(itertools.repeat(batch)))
         times['loop and pipeline'].append(loop(batches))
-    print(f'{jax.devices()[0].device_kind}, {steps} steps of 64 images, {rounds} rounds')
+    show(times, steps)
+
+
+def show(times: dict[str, list[float]], steps: int) -> None:
+    """Print the median time of a step in each way, and its overhead over the bare one."""
+    print(f'{jax.devices()[0].device_kind}, {steps} steps of 64 images, {len(times["bare step"])} rounds')
     for name, seconds in times.items():
         over = statistics.median(s / b - 1 for s, b in zip(seconds, times['bare step'], strict=True))
         print(f'{name:<18} {1000 * statistics.median(seconds) / steps:7.2f} ms a step  {100 * over:+6.2f} %')

@@ -49,7 +49,7 @@ ROWS = {'digits': digits, 'pixels': pixels, 'full': lambda: pixels(examples=20_0
 
 
 def main(options: argparse.Namespace) -> None:
-    """Prints the table."""
+    """Print the table."""
     print(f'{jax.devices()[0].device_kind}, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}')
     print(f'{"":<8}{"first call, s":>14}{"fit, s":>22}{"predict, ms":>22}{"ratio":>17}{"accuracy, %":>18}')
     print(f'{"":<22}{"jaxcv  scikit-learn":>22}{"jaxcv  scikit-learn":>22}{"fit  predict":>17}{"jaxcv  sklearn":>18}')

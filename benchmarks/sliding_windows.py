@@ -1,12 +1,12 @@
-"""Memory and time of segmenting one large image: by sliding windows, beside the image as a whole.
+"""Memory and time of segmenting one large image: by sliding windows, and as a whole.
 
     python -m benchmarks.sliding_windows [--height=4000] [--width=6000] [--window=512] [--overlap=128] [--model=conv]
 
 Each row is a process of its own on the CPU; `memory` is by how much its peak grew after the image and the network were
-there, compiling included. The whole image is run for small images only (`--whole`); else what XLA plans for it is
-compiled and told, not run. 'conv' is three 3x3 convolutions of 16 channels and 21 classes, 'fcn' FCN-32s on ResNet-18.
+there, compiling included. The whole image is run for small images only (`--whole`); else it is compiled, and the memory
+that XLA plans is printed. 'conv' is three 3x3 convolutions of 16 channels and 21 classes, 'fcn' FCN-32s on ResNet-18.
 
-Measured on 2 CPU cores with other jobs beside it (load 7), 'conv', 4,000 x 6,000 pixels: windows 390 MB and 37 s, where
+Measured on 2 CPU cores shared with other jobs (load 7), 'conv', 4,000 x 6,000 pixels: windows 390 MB and 37 s, where
 the whole image needs 3,576 MB. Of windows, 258 MB are the band that they are added up in, 512 x 6,000 x 21 floats: so
 the memory grows with the width only (336 MB for 1,000 x 1,500). 'fcn', on idle cores: 449 MB and 24.7 s, where the
 whole image needs 2,232 MB. NOT RUN on a GPU.
@@ -24,7 +24,7 @@ CLASSES = 21
 
 
 def main(options: argparse.Namespace) -> None:
-    """Prints the table, a process a row."""
+    """Print the table, a process a row."""
     print(f'{options.height} x {options.width} pixels, {options.model}, load {os.getloadavg()[0]:.1f}')
     print(f'{"":<28}{"memory, MB":>12}{"time, s":>10}', flush=True)
     for row in ('windows', 'whole') if options.whole else ('windows', 'whole, as planned by XLA'):
@@ -34,7 +34,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Prints one row's numbers."""
+    """Print one row's numbers."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -82,7 +82,7 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def _peak() -> float:
-    """The most memory that this process has had, MB."""
+    """Return the peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 

@@ -1,9 +1,9 @@
-"""Write tests/fixtures/augment_reference.npz: what torchvision's colour functions and RandAugment operations give.
+"""Write tests/fixtures/augment_reference.npz: results of torchvision's colour functions and RandAugment.
 
     python tools/augment_reference.py
 
 Needs torch and torchvision (benchmarks/requirements.txt), so it is run by hand and its result is committed. The
-fixture holds a small image, `image` `[h, w, 3]` uint8; what each operation of RandAugment makes of its bytes at some
+fixture holds a small image, `image` `[h, w, 3]` uint8; the results of RandAugment's operations on its bytes at some
 bins, `byte/<operation>/<magnitude>`, and on floats in [0, 1] `float/adjust_<what>/<factor>` and `float/autocontrast`.
 `magnitudes/<bin>` are RandAugment's for the image's size, in the order of `names`.
 """
@@ -45,7 +45,7 @@ def photo() -> np.ndarray:
 
 
 def main() -> None:
-    """Writes the fixture."""
+    """Write the fixture."""
     image = photo()
     of_bytes = torch.from_numpy(image).permute(2, 0, 1)
     of_floats = of_bytes.float() / 255

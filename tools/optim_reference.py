@@ -1,4 +1,4 @@
-"""Write tests/fixtures/optim_reference.npz: what torch's optimizers and schedulers do.
+"""Write tests/fixtures/optim_reference.npz: the steps of torch's optimizers and schedulers.
 
     python tools/optim_reference.py
 

@@ -1,11 +1,11 @@
-"""Write tests/fixtures/resnet_reference.npz: how torchvision's ResNets train, for weights that a seed makes.
+"""Write tests/fixtures/resnet_reference.npz: gradients and statistics of torchvision's ResNets, for seeded weights.
 
     python -m tools.resnet_reference
 
 Needs torch and torchvision (benchmarks/requirements.txt), so it is run by hand and its result is committed. Weights
 are not stored: `tests.weights.seeded` makes each from its torch name and shape. Everything is computed in float64. The
 fixture holds, for each model and image size, in training mode the loss, the norm of every gradient and of every updated
-running mean, in the order of their names. What the models give in evaluation mode is in tools/backbones.
+running mean, in the order of their names. Their outputs in evaluation mode are in tools/backbones.
 """
 
 from pathlib import Path

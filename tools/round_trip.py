@@ -21,7 +21,7 @@ from jaxcv.weights.loading import shapes
 from tools.backbones import classic, mobile, residual
 
 REFERENCES = {**classic.MODELS, **residual.MODELS, **mobile.MODELS}
-# What theirs always holds, ours only if asked; it changes no logits.
+# An auxiliary head, which theirs always has; it changes no logits.
 OPTIONS = {'inception_v3': {'aux_heads': True}}
 TOLERANCE = 1e-4
 

@@ -1,4 +1,4 @@
-"""Writes tests/fixtures/segmentation: what torchvision's and segmentation-models-pytorch's networks give.
+"""Write tests/fixtures/segmentation: outputs of torchvision's and segmentation-models-pytorch's networks.
 
     python -m tools.segmentation [name ...]
 
@@ -30,13 +30,13 @@ LAYERS = {'stem': 'relu', **{f'stage{i}': f'layer{i}' for i in (1, 2, 3, 4)}}
 
 
 def torchvision_model(name: str, make: Callable[..., torch.nn.Module]) -> Reference:
-    """One of torchvision's, with its auxiliary head."""
+    """Describe one of torchvision's, with its auxiliary head."""
     build = functools.partial(make, weights=None, weights_backbone=None, aux_loss=True)
     return Reference('torchvision', build, {ours: f'backbone.{layer}' for ours, layer in LAYERS.items()}, SIZES)
 
 
 def smp_model(make: Callable[..., torch.nn.Module], last: int, blocks: int, sizes: list[tuple[int, int]]) -> Reference:
-    """One of segmentation-models-pytorch, whose encoder is used up to the last of its layers."""
+    """Describe one of segmentation-models-pytorch, whose encoder is used up to the last of its layers."""
     encoder = {ours: f'encoder.{layer}' for ours, layer in list(LAYERS.items())[: last + 1]}
     decoder = {f'up{i + 1}': f'decoder.blocks.{i}' for i in range(blocks)}
     build = functools.partial(make, 'resnet34', encoder_weights=None)
@@ -61,7 +61,7 @@ def sample(x: torch.Tensor, count: int) -> np.ndarray:
 
 
 def model_arrays(reference: Reference) -> dict[str, np.ndarray]:
-    """Runs one model at its sizes."""
+    """Run one model at its sizes."""
     model = reference.make().double().eval()
     state = {
         key: torch.tensor(seeded(key, tuple(value.shape))).to(value.dtype) for key, value in model.state_dict().items()
@@ -110,7 +110,7 @@ RESIZED = [
 
 
 def operator_arrays() -> dict[str, np.ndarray]:
-    """Runs the operators on small features of odd sizes."""
+    """Run the operators on small features of odd sizes."""
     arrays = {}
 
     def keep(name: str, value: torch.Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Writes tests/fixtures/weights: PyTorch's own files, torchvision's preprocessed images, what is said of weights.
+"""Write tests/fixtures/weights: PyTorch's own files, torchvision's preprocessed images, the records of weights.
 
     python -m tools.weights_reference
 
@@ -46,7 +46,7 @@ def tensors() -> dict[str, torch.Tensor]:
 
 
 def write_files() -> None:
-    """The same tensors in the zip format of both byte orders, the legacy one, and inside checkpoints."""
+    """Write the same tensors in the zip format of both byte orders, the legacy one, and inside checkpoints."""
     state = OrderedDict(tensors())
     torch.save({**state, 'uint16': torch.arange(6).to(torch.uint16)}, FOLDER / 'zip.pth')
     torch.save(state, FOLDER / 'legacy.pth', _use_new_zipfile_serialization=False)
@@ -77,7 +77,7 @@ def theirs(name: str):
 
 
 def prepared(name: str, image: np.ndarray) -> np.ndarray:
-    """What the first convolution sees, [h w c]."""
+    """Return the input of the model's first convolution, [h w c]."""
     transform, transform_input, _ = theirs(name)
     x = transform(Image.fromarray(image))
     if transform_input:
@@ -90,7 +90,7 @@ class _WithTransform:
 
 
 def described(name: str) -> dict:
-    """What a source says of its weights, in the words of our table."""
+    """Return a row of our table by the source's own records."""
     transform, transform_input, url = theirs(name)
     if PUBLISHED[name].source == 'torchvision':
         crop = transform.crop_size[0] if hasattr(transform, 'crop_size') else None  # a segmentation's has none

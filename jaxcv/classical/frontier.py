@@ -55,11 +55,11 @@ class Data(NamedTuple):
     weights: Float[Array, 'trees n']
 
     def codes(self, member: Int[Array, ' k']) -> Int[Array, 'k d']:
-        """The bins of the features of some members of the ring."""
+        """Return the bins of the features of some members of the ring."""
         return self.bins.codes[member % len(self.targets)].astype(jnp.int32)
 
     def target(self, member: Int[Array, ' k']) -> Float[Array, ' k'] | Int[Array, ' k']:
-        """The targets of some members of the ring."""
+        """Return the targets of some members of the ring."""
         return self.targets[member % len(self.targets)]
 
 
@@ -133,7 +133,7 @@ class Children(NamedTuple):
 
 
 def next_block(state: State, sizes: Sizes) -> Block:
-    """The nodes at the head of the queue."""
+    """Return the nodes at the head of the queue."""
     places = state.head + jnp.arange(sizes.nodes)
     active = places < state.tail
     parents = jax.tree.map(lambda leaf: leaf[jnp.minimum(places, state.tail - 1)], state.queue)
@@ -151,7 +151,7 @@ def next_block(state: State, sizes: Sizes) -> Block:
 def chunk(
     index: Int[Array, ''], member: Int[Array, ' ring'], place: Int[Array, ' ring'], block: Block, sizes: Sizes
 ) -> tuple[Int[Array, ' rows'], Int[Array, ' rows'], Bool[Array, ' rows']]:
-    """One chunk of the block's examples: the members, their nodes in the block, and which rows hold any.
+    """Return one chunk of the block's examples: the members, their nodes in the block, and which rows hold any.
 
     The last chunk reads beyond the block's examples: those rows must not be used.
     """
@@ -162,7 +162,7 @@ def chunk(
 
 
 def find_children(state: State, block: Block, cut: Cut, data: Data, sizes: Sizes, limits: Limits) -> Children:
-    """The children, and their places in the queue and the ring if they are split later."""
+    """Return the children, and their places in the queue and the ring if they are split later."""
     examples, mixed = _census(state, block, cut, data, sizes)
     depth = jnp.repeat(block.parents.depth + 1, 2)
     waits = jnp.repeat(cut.splits, 2) & mixed & (examples >= limits.min_split) & (depth < limits.max_depth)
@@ -178,7 +178,7 @@ def find_children(state: State, block: Block, cut: Cut, data: Data, sizes: Sizes
 def _side(
     member: Int[Array, ' rows'], local: Int[Array, ' rows'], cut: Cut, data: Data, sizes: Sizes
 ) -> Int[Array, ' rows']:
-    """The child that each example goes to, numbered as in `Children`."""
+    """Return the child that each example goes to, numbered as in `Children`."""
     code = data.bins.codes[member % sizes.examples, cut.feature[local]]
     return 2 * local + (code > cut.bin[local])
 
@@ -186,7 +186,7 @@ def _side(
 def _census(
     state: State, block: Block, cut: Cut, data: Data, sizes: Sizes
 ) -> tuple[Int[Array, ' children'], Bool[Array, ' children']]:
-    """The number of examples of each child, and whether their targets differ."""
+    """Return the number of examples of each child, and whether their targets differ."""
 
     def count(index: Array, found: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         member, local, there = chunk(index, state.member, state.place, block, sizes)
@@ -206,7 +206,7 @@ def _census(
 
 
 def enqueue(queue: Queue, block: Block, children: Children, node: Int[Array, 'nodes 2'], sizes: Sizes) -> Queue:
-    """The queue with the children that are split later."""
+    """Return the queue with the children that are split later."""
     new = Queue(
         node=node.ravel(),
         begin=children.begin,
@@ -221,7 +221,7 @@ def enqueue(queue: Queue, block: Block, children: Children, node: Int[Array, 'no
 def move(
     state: State, block: Block, cut: Cut, children: Children, data: Data, sizes: Sizes
 ) -> tuple[Int[Array, ' ring'], Int[Array, ' ring']]:
-    """The ring's members and places, with the examples of the children that wait copied to its end.
+    """Return the ring's members and places, with the examples of the children that wait copied to its end.
 
     The copy is stable. An example's rank within its child is the number of the block's earlier examples that went to
     the same side, left or right, less those of earlier nodes. So one running count, of those that went left, is enough.
@@ -251,6 +251,6 @@ def move(
 
 
 def largest_of(array: Float[Array, ' n'] | Int[Array, ' n']) -> Float[Array, ''] | Int[Array, '']:
-    """The largest number of the array's type, whose negative is of the type too."""
+    """Return the largest number of the array's type, whose negative is of the type too."""
     info = jnp.finfo if jnp.issubdtype(array.dtype, jnp.floating) else jnp.iinfo
     return jnp.asarray(info(array.dtype).max, array.dtype)

@@ -183,7 +183,7 @@ def _grow(keys: Key[Array, ' trees'], data: Data, *, sizes: Sizes, limits: Limit
 
 
 def _first_state(keys: Key[Array, ' trees'], data: Data, sizes: Sizes, limits: Limits) -> State:
-    """The roots, with all examples of positive weight."""
+    """Return the state of the roots, with all examples of positive weight."""
     n, num_trees = sizes.examples, sizes.trees
     tree = jnp.repeat(jnp.arange(num_trees), n)
     member = (jnp.arange(num_trees)[:, None] * n + jnp.argsort(fingerprint(data.bins.codes))).ravel()
@@ -234,7 +234,7 @@ def _first_state(keys: Key[Array, ' trees'], data: Data, sizes: Sizes, limits: L
 
 
 def _split_block(state: State, *, data: Data, sizes: Sizes, limits: Limits) -> State:
-    """One step of the loop: splits the nodes at the head of the queue, and appends their children to it."""
+    """Make one step of the loop: split the nodes at the head of the queue, and append their children to it."""
     block = next_block(state, sizes)
     # 1. The best split of each node.
     tried = _tried_features(state, block, data, sizes)
@@ -268,7 +268,7 @@ def _split_block(state: State, *, data: Data, sizes: Sizes, limits: Limits) -> S
 def _contributions(
     member: Int[Array, ' k'], data: Data, sizes: Sizes, limits: Limits
 ) -> list[tuple[Int[Array, ' k'] | int, Float[Array, ' k']]]:
-    """The (channel, value) pairs that each example adds to a histogram."""
+    """Return the (channel, value) pairs that each example adds to a histogram."""
     weight, target = data.weights.ravel()[member], data.target(member)
     parts: list[tuple[Array | int, Array]] = [(target, weight)]
     if limits.criterion == 'variance':
@@ -277,7 +277,7 @@ def _contributions(
 
 
 def _tried_features(state: State, block: Block, data: Data, sizes: Sizes) -> Int[Array, 'nodes tried']:
-    """The features that each node tries."""
+    """Return the features that each node tries."""
     num_features = data.bins.codes.shape[1]
     if sizes.tried == num_features:
         return jnp.broadcast_to(jnp.arange(num_features), (sizes.nodes, num_features))
@@ -290,7 +290,7 @@ def _tried_features(state: State, block: Block, data: Data, sizes: Sizes) -> Int
 def _histogram(
     state: State, block: Block, tried: Int[Array, 'nodes tried'], data: Data, sizes: Sizes, limits: Limits
 ) -> Float[Array, 'bins channels columns']:
-    """The sums for each bin, channel, and (node, feature tried)."""
+    """Return the sums for each bin, channel, and (node, feature tried)."""
     columns = sizes.nodes * sizes.tried
 
     def tally(index: Array, histogram: Array) -> Array:
@@ -309,7 +309,7 @@ def _histogram(
 
 
 def _cut(block: Block, split: Split, tried: Int[Array, 'nodes tried'], bins: Bins) -> Cut:
-    """The splits with their features and thresholds in the data's terms."""
+    """Return the splits with their features and thresholds in the data's terms."""
     feature = jnp.take_along_axis(tried, split.tried[:, None], 1)[:, 0]
     low, high = bins.highest[feature, split.bin], bins.lowest[feature, split.next_bin]
     middle = low + (high - low) / 2
@@ -319,13 +319,13 @@ def _cut(block: Block, split: Split, tried: Int[Array, 'nodes tried'], bins: Bin
 
 
 def _children_in_pool(trees: Trees, cut: Cut, sizes: Sizes) -> Int[Array, 'nodes 2']:
-    """The two nodes of the pool for each split: the next free ones; out of range where there is no split."""
+    """Return the two nodes of the pool for each split: the next free ones; out of range where there is no split."""
     left = trees.size + 2 * (jnp.cumsum(cut.splits) - cut.splits)
     return jnp.where(cut.splits[:, None], left[:, None] + jnp.arange(2), sizes.pool)
 
 
 def _record(trees: Trees, block: Block, cut: Cut, split: Split, children: Int[Array, 'nodes 2'], sizes: Sizes) -> Trees:
-    """The trees with a block's splits; a node that is not split stays the leaf that it was made as."""
+    """Return the trees with a block's splits; a node that is not split stays a leaf."""
     parent = jnp.where(cut.splits, block.parents.node, sizes.pool)
     return trees._replace(
         feature=trees.feature.at[parent].set(cut.feature, mode='drop'),

@@ -165,7 +165,7 @@ def _neighbors(features: Array, queries: Array, *, k: int, block_size: int) -> t
     indices = _blocks(jnp.arange(n, dtype=jnp.int32), block_size, fill=n)
 
     def nearest(queries: Array) -> tuple[Array, Array]:
-        """The nearest of all training examples, joined block by block."""
+        """Return the nearest of all training examples, joined block by block."""
 
         def join(best: tuple[Array, Array], block: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
             rows, index = block

@@ -270,7 +270,7 @@ def _predict_probabilities(forest: PixelForest, images: Array, depth: Array | No
 
 @jax.jit
 def _features(images: Array, depth: Array | None, offsets: Offsets, pixels: Array) -> Array:
-    """The features `[p, d]` of pixels `[p]`, indexed through all images."""
+    """Return the features `[p, d]` of pixels `[p]`, indexed through all images."""
     _, h, w, _ = images.shape
     image, y, x = pixels // (h * w), pixels // w % h, pixels % w
     scale = 1.0 if depth is None else 1 / depth.reshape(-1)[pixels][:, None]

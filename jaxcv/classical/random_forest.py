@@ -12,12 +12,11 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from jaxcv.classical.growing import grow, most_nodes
 from jaxcv.classical.splits import Criterion
-from jaxcv.classical.trees import Bins, Trees, bin_features, check_finite, leaves
+from jaxcv.classical.trees import Trees, bin_features, check_finite, join, leaves, narrow, trim
 from jaxcv.types import Array, Bool, Float, Int, Key
 
 __all__ = [
@@ -115,7 +114,7 @@ def fit(
     else:
         targets, num_classes = _checked_labels(targets, num_classes)
 
-    bins = _narrow(bin_features(jnp.asarray(features, jnp.float32), num_bins=num_bins))
+    bins = narrow(bin_features(jnp.asarray(features, jnp.float32), num_bins=num_bins))
     one_tree = most_nodes(n, max_depth, min_samples_leaf) * (10 + num_classes) + 6 * n
     groups = math.ceil(num_trees / max(1, min(_GROUP // one_tree, (2**30 - 1) // n)))
     group = math.ceil(num_trees / groups)
@@ -138,9 +137,9 @@ def fit(
             min_samples_leaf=min_samples_leaf,
             cells=cells,
         )
-        grown.append(_trim(trees))
+        grown.append(trim(trees))
         counts.append(count == 0)
-    trees = _join(grown)
+    trees = join(grown)
     trees = trees._replace(root=trees.root[:num_trees], decrease=trees.decrease[:num_trees])
     return Forest(
         trees,
@@ -303,7 +302,7 @@ def out_of_bag_error(
 
 
 def _checked_labels(labels: Array, num_classes: int | None) -> tuple[Array, int]:
-    """The labels as int32, and the number of classes."""
+    """Return the labels as int32, and the number of classes."""
     least, most = int(labels.min()), int(labels.max())
     num_classes = max(2, most + 1) if num_classes is None else num_classes
     if not (jnp.issubdtype(labels.dtype, jnp.integer) and least >= 0 and most < num_classes):
@@ -326,12 +325,6 @@ def _number_of_features(max_features: int | float | str | None, d: int) -> int:
     raise ValueError(f"max_features must be a number, a share in (0, 1], 'sqrt' or None, got {max_features!r}")
 
 
-def _narrow(bins: Bins) -> Bins:
-    """The bins without most of those that no feature uses."""
-    width = min(bins.lowest.shape[1], _round_up(int(bins.codes.max()) + 1))
-    return bins._replace(lowest=bins.lowest[:, :width], highest=bins.highest[:, :width])
-
-
 @functools.partial(jax.jit, static_argnames='n')
 def _bags(keys: Array, *, n: int) -> Array:
     """How often each of n examples occurs in a bootstrap sample, for each key."""
@@ -341,36 +334,6 @@ def _bags(keys: Array, *, n: int) -> Array:
         return jnp.zeros(n).at[jax.random.randint(jax.random.fold_in(key, 0), (n,), 0, n)].add(1)
 
     return jax.vmap(bag)(keys)
-
-
-def _round_up(size: int) -> int:
-    """The size rounded up to one of 8 between powers of two, so that similar forests share compiled programs."""
-    step = max(1, 2 ** (size.bit_length() - 4))
-    return -(-size // step) * step
-
-
-def _trim(trees: Trees) -> Trees:
-    """The trees without most of the nodes that are not in use."""
-    size = min(len(trees.feature), _round_up(int(trees.size)))
-    # With NumPy: a slice on the device would be compiled for each size.
-    cut = {name: jnp.asarray(np.asarray(getattr(trees, name))[:size]) for name in _PER_NODE}
-    return trees._replace(**cut)
-
-
-_PER_NODE = ('feature', 'threshold', 'left', 'statistics')
-
-
-def _join(groups: list[Trees]) -> Trees:
-    """The trees of all groups in one pool."""
-    if len(groups) == 1:
-        return groups[0]
-    start = np.cumsum([0, *(len(trees.feature) for trees in groups)])
-    moved = [
-        trees._replace(root=trees.root + int(first), left=trees.left + int(first))
-        for trees, first in zip(groups, start, strict=False)
-    ]
-    joined = jax.tree.map(lambda *parts: jnp.concatenate([jnp.atleast_1d(part) for part in parts]), *moved)
-    return joined._replace(depth=jnp.max(joined.depth), size=jnp.asarray(start[-1], jnp.int32))
 
 
 @functools.partial(jax.jit, static_argnames='regression')

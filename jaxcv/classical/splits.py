@@ -156,7 +156,7 @@ def mix(value: UInt[Array, '*shape']) -> UInt[Array, '*shape']:
 
 
 def fingerprint(codes: UInt[Array, 'n d'] | Int[Array, 'n d']) -> UInt[Array, ' n']:
-    """Hash each row to a number: the sum of hashes of (feature, code). Equal rows have the same, others hardly ever.
+    """Hash each row to a number: the sum of hashes of (feature, code). Equal rows have the same, others rarely.
 
     Example:
         >>> numbers = fingerprint(jnp.array([[1, 2], [2, 1], [1, 2]]))

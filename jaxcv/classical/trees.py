@@ -1,4 +1,4 @@
-"""Decision trees as arrays: binned features, a pool of nodes for many trees, and the search for leaves.
+"""Decision trees as arrays: binned features, pools of nodes for many trees, and the search for leaves.
 
 Breiman et al., "Classification and Regression Trees", 1984.
 """
@@ -140,3 +140,79 @@ def leaves(trees: Trees, features: Float[Array, 'm d']) -> Int[Array, 'trees m']
 
     start = jnp.broadcast_to(trees.root[:, None], (len(trees.root), len(features)))
     return lax.fori_loop(0, trees.depth, descend, start)
+
+
+def narrow(bins: Bins) -> Bins:
+    """Return the bins without most of those that no feature uses.
+
+    Args:
+        bins: of `bin_features`.
+
+    Returns:
+        The bins; their number is one of a few, so that similar forests share compiled programs.
+
+    Example:
+        >>> bins = bin_features(jnp.array([[0.5], [2.0], [0.5], [1.0]]))
+        >>> bins.lowest.shape, narrow(bins).lowest.shape
+        ((1, 256), (1, 3))
+    """
+    width = min(bins.lowest.shape[1], _round_up(int(bins.codes.max()) + 1))
+    return bins._replace(lowest=bins.lowest[:, :width], highest=bins.highest[:, :width])
+
+
+def trim(trees: Trees) -> Trees:
+    """Return the trees without most of the nodes that are not in use.
+
+    Args:
+        trees: of a pool with free nodes after the first `size`.
+
+    Returns:
+        The trees in a smaller pool; its size is one of a few, so that similar forests share compiled programs.
+
+    Example:
+        >>> from jaxcv.classical.growing import grow
+        >>> bins = bin_features(jnp.arange(64.0)[:, None])
+        >>> trees = grow(jax.random.split(jax.random.key(0), 1), bins, jnp.arange(64) // 32, jnp.ones((1, 64)))
+        >>> len(trees.feature), len(trim(trees).feature)
+        (127, 3)
+    """
+    size = min(len(trees.feature), _round_up(int(trees.size)))
+    # With NumPy: a slice on the device would be compiled for each size.
+    cut = {name: jnp.asarray(np.asarray(getattr(trees, name))[:size]) for name in _PER_NODE}
+    return trees._replace(**cut)
+
+
+_PER_NODE = ('feature', 'threshold', 'left', 'statistics')
+
+
+def join(groups: list[Trees]) -> Trees:
+    """Return the trees of all groups in one pool.
+
+    Args:
+        groups: trees of the same features.
+
+    Returns:
+        The trees, the first group's first.
+
+    Example:
+        >>> from jaxcv.classical.growing import grow
+        >>> bins = bin_features(jnp.array([[0.0], [1.0]]))
+        >>> trees = grow(jax.random.split(jax.random.key(0), 1), bins, jnp.array([0, 1]), jnp.ones((1, 2)))
+        >>> print(join([trees, trees]).root)
+        [0 3]
+    """
+    if len(groups) == 1:
+        return groups[0]
+    start = np.cumsum([0, *(len(trees.feature) for trees in groups)])
+    moved = [
+        trees._replace(root=trees.root + int(first), left=trees.left + int(first))
+        for trees, first in zip(groups, start, strict=False)
+    ]
+    joined = jax.tree.map(lambda *parts: jnp.concatenate([jnp.atleast_1d(part) for part in parts]), *moved)
+    return joined._replace(depth=jnp.max(joined.depth), size=jnp.asarray(start[-1], jnp.int32))
+
+
+def _round_up(size: int) -> int:
+    """Return the size rounded up to one of 8 between powers of two."""
+    step = max(1, 2 ** (size.bit_length() - 4))
+    return -(-size // step) * step

@@ -132,7 +132,7 @@ def _operations(
 
 
 def _is_picture(shape: tuple[int, ...]) -> bool:
-    """Whether these are the features of the one image: they are as square as it is."""
+    """Return whether an array has the shape of features of the one image, which is square."""
     return len(shape) == 4 and shape[0] == 1 and shape[1] == shape[2]
 
 
@@ -180,7 +180,7 @@ def _step(equation: Any, field: _Field, image_size: int, in_layer: bool) -> tupl
 
 
 def _inner(equation: Any) -> Any:
-    """The program inside a call, if the operation is one."""
+    """Return the program inside a call, if the operation is one."""
     for value in equation.params.values():
         if hasattr(value, 'jaxpr') and hasattr(value, 'consts'):
             return value.jaxpr

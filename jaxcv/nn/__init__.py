@@ -14,13 +14,15 @@ from jaxcv.nn.depthwise import DepthwiseSeparableConv
 from jaxcv.nn.frozen import frozen
 from jaxcv.nn.inception import Inception, NaiveInception
 from jaxcv.nn.inverted_residual import InvertedResidual
-from jaxcv.nn.norm import BatchNorm, local_response_norm
-from jaxcv.nn.pyramid_pooling import PyramidPooling, spatial_pyramid_pool
+from jaxcv.nn.norm import BatchNorm
+from jaxcv.nn.pyramid_pooling import PyramidPooling
 from jaxcv.nn.regularization import Dropout, StochasticDepth
 from jaxcv.nn.residual import BasicBlock, Bottleneck, PreActivationBlock
 from jaxcv.nn.squeeze_excitation import SqueezeExcitation
 from jaxcv.ops.convolution import conv2d
 from jaxcv.ops.pool import adaptive_avg_pool, avg_pool, max_pool
+from jaxcv.ops.pyramid_pool import spatial_pyramid_pool
+from jaxcv.ops.response_norm import local_response_norm
 
 __all__ = [
     'ASPP',

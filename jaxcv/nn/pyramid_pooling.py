@@ -1,4 +1,4 @@
-"""Pooling over grids of several sizes: SPP-net's vector, and PSPNet's module, which keeps the resolution."""
+"""The pyramid pooling of PSPNet: context from grids of several sizes, at the resolution of the features."""
 
 from collections.abc import Sequence
 
@@ -11,45 +11,6 @@ from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.ops.pool import adaptive_avg_pool
 from jaxcv.ops.resize import resize_bilinear
 from jaxcv.types import Array, Float
-
-
-def spatial_pyramid_pool(x: Float[Array, 'n h w c'], *, sizes: Sequence[int] = (4, 2, 1)) -> Float[Array, 'n f']:
-    """Spatial pyramid pooling: the maxima of the cells of several grids, a vector whose length no image size changes.
-
-    Cell (i, j) of a k x k grid has the rows from `floor(i h / k)` to before `ceil((i + 1) h / k)`, and columns
-    likewise.
-
-    Args:
-        x: features of any size.
-        sizes: rows and columns of the grids, k.
-
-    Returns:
-        `[n, c sum_k k^2]`: grid by grid, each in reading order, all channels of a cell together.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> spatial_pyramid_pool(jnp.arange(25.0).reshape(1, 5, 5, 1), sizes=(2, 1))
-        Array([[12., 14., 22., 24., 24.]], dtype=float32)
-
-    He et al. 2014, Spatial pyramid pooling in deep convolutional networks for visual recognition
-    (https://arxiv.org/abs/1406.4729).
-    """
-    grids = []
-    for count in sizes:
-        grid = x
-        for axis in (1, 2):  # the largest of a cell is the largest of its rows' largest
-            grid = _largest_of_cells(grid, count, axis)
-        grids.append(grid.reshape(x.shape[0], -1))
-    return jnp.concatenate(grids, axis=1)
-
-
-def _largest_of_cells(x: Array, count: int, axis: int) -> Array:
-    size = x.shape[axis]
-    cells = [
-        jnp.take(x, jnp.arange(i * size // count, -(-(i + 1) * size // count)), axis=axis).max(axis=axis)
-        for i in range(count)
-    ]
-    return jnp.stack(cells, axis=axis)
 
 
 class PyramidPooling(nn.Module):

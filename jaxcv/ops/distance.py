@@ -12,7 +12,7 @@ def pairwise_squared_distance(x: Float[Array, 'm d'], y: Float[Array, 'n d']) ->
     `‖x_i - y_j‖² = ‖x_i‖² - 2 x_i·y_j + ‖y_j‖²`, clipped at zero.
 
     The form cancels: its error is about `1e-7 (‖x_i‖² + ‖y_j‖²)` whatever the distance, so that near rows far from the
-    origin are told apart badly (subtract a common mean first), and a row's distance to itself is not always zero.
+    origin are distinguished badly (subtract a common mean first), and a row's distance to itself is not always zero.
     Integers are exact while `‖x_i‖² + ‖y_j‖²` stays below 2^24: the product runs in full float32 on every device.
 
     Args:

@@ -1,4 +1,4 @@
-"""Values of pixels."""
+"""Images: conversion, normalization, resizing and cropping."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from jaxcv.types import Array, Float, UInt8
 
 
 def to_float(images: UInt8[Array, '*n h w c'] | Float[Array, '*n h w c']) -> Float[Array, '*n h w c']:
-    """Bring 8-bit images to floats in [0, 1]: `x / 255`.
+    """Convert 8-bit images to floats in [0, 1]: `x / 255`.
 
     Args:
-        images: `[*n, h, w, c]`, uint8 in [0, 255], or floats, which pass through as they are.
+        images: `[*n, h, w, c]`, uint8 in [0, 255], or floats, which are returned unchanged.
 
     Returns:
-        float32 `[*n, h, w, c]`, or the floats that came in.
+        float32 `[*n, h, w, c]`, or the given floats.
 
     Raises:
         TypeError: the images are neither uint8 nor floats, so that their range is unknown.
@@ -92,7 +92,7 @@ def resize_short_side(images: Float[Array, 'n h w c'], *, size: int) -> Float[Ar
 def center_crop(
     images: Float[Array, '*n h w c'] | UInt8[Array, '*n h w c'], *, size: Size
 ) -> Float[Array, '*n height width c'] | UInt8[Array, '*n height width c']:
-    """Cut the middle out: `out[y, x] = in[(h - height) // 2 + y, (w - width) // 2 + x]`.
+    """Crop the center: `out[y, x] = in[(h - height) // 2 + y, (w - width) // 2 + x]`.
 
     Args:
         images: `[*n, h, w, c]`, floats or uint8.

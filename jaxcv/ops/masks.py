@@ -1,4 +1,4 @@
-"""Class masks: which pixels count, and where the classes meet."""
+"""Class masks: the pixels with a label, and the borders between classes."""
 
 import jax.numpy as jnp
 
@@ -6,7 +6,7 @@ from jaxcv.types import IGNORED, Array, Bool, Int
 
 
 def labelled_pixels(masks: Int[Array, 'n h w'], valid: Bool[Array, 'n']) -> Bool[Array, 'n h w']:
-    """Which pixels count in a loss, a metric or an average: those of valid images that are not `IGNORED`.
+    """Select the pixels of losses, metrics and averages: those of valid images that are not `IGNORED`.
 
     Args:
         masks: the class of each pixel, `[n, h, w]`.
@@ -25,7 +25,7 @@ def labelled_pixels(masks: Int[Array, 'n h w'], valid: Bool[Array, 'n']) -> Bool
 
 
 def mask_boundaries(masks: Int[Array, 'n h w']) -> Bool[Array, 'n h w']:
-    """The pixels on either side of each line between two classes.
+    """Select the pixels on both sides of each border between two classes.
 
     `out[i] = any_j (m[j] ≠ m[i])`, j being the pixels above, below, left and right of i that are in the image. Pixels
     that are `IGNORED` neither are boundaries nor make them.

@@ -17,9 +17,9 @@ def resize_bilinear(
 ) -> Float[Array, 'n i j c']:
     """Interpolate linearly along both axes: `y[i] = (1 - t) x[floor(p)] + t x[floor(p) + 1]`, with `t = p - floor(p)`.
 
-    Where row i of m looks in the h rows is `p = (i + 1/2) h / m - 1/2`, within the image: pixels are squares, whose
-    borders meet. With `align_corners` it is `p = i (h - 1) / (m - 1)`: pixels are points, the outermost of which meet.
-    It is computed in float32 as two products with small matrices, so that the gradient is as fast.
+    Row i of m is at the place `p = (i + 1/2) h / m - 1/2` in the h rows, clipped to the image: pixels are squares, and
+    the borders of old and new image meet. With `align_corners` it is `p = i (h - 1) / (m - 1)`: pixels are points, and
+    the corner pixels meet. Computed in float32 as two products with small matrices, so that the gradient is as fast.
 
     Args:
         x: images or features.
@@ -53,8 +53,8 @@ def resize_bilinear(
 def resize_nearest(x: Float[Array, 'n h w c'], *, size: Sequence[int]) -> Float[Array, 'n i j c']:
     """Take for row i of m the row `floor(i h / m)` of the h, and columns likewise: PyTorch's 'nearest'.
 
-    It is no mistake, but a convention of its own: `jax.image.resize` takes the row below the center,
-    `floor((i + 1/2) h / m)`. For whole factors the two agree.
+    `jax.image.resize` has another convention, the row below the center: `floor((i + 1/2) h / m)`. For whole factors the
+    two agree.
 
     Args:
         x: images or features.

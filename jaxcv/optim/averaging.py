@@ -180,7 +180,7 @@ def snapshots(
 
 
 def averaged_params(opt_state: PyTree) -> PyTree:
-    """The parameters that `polyak`, `swa` or `snapshots` collected, from the state of a chain with one of them.
+    """Return the parameters that `polyak`, `swa` or `snapshots` collected, from the state of a chain with one of them.
 
     Args:
         opt_state: the state of the whole optimizer.
@@ -208,7 +208,7 @@ def averaged_params(opt_state: PyTree) -> PyTree:
 def _average(
     weight: Callable[[Array, Array], tuple[Array, Array]], *, replace_first: bool
 ) -> optax.GradientTransformation:
-    """A running average. `weight`: (updates, parameters averaged) -> (whether these are averaged, their weight)."""
+    """Make an average. `weight`: (updates, parameters averaged) -> (whether these are averaged, their weight)."""
 
     def init(params: PyTree) -> AverageState:
         # A copy: the train step donates its state, and an array in it twice cannot be donated.
@@ -235,7 +235,7 @@ def _updated(params: PyTree, updates: PyTree) -> PyTree:
 
 
 def _cycle_end(period: int, growth: int, warmup_steps: int) -> Callable[[Array], Array]:
-    """A function of the update count: whether it ends a cycle."""
+    """Return a function of the update count: whether it ends a cycle."""
     if period < 1 or growth < 1:
         raise ValueError(f'period and growth must be at least 1, got {period} and {growth}')
     if growth == 1:

@@ -32,7 +32,7 @@ def by_layer(
     rates: Mapping[str, float],
     frozen_until: Mapping[str, Updates] | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """An optimizer for each group of layers, with its own learning rate and its own start.
+    """Make an optimizer for each group of layers, with its own learning rate and its own start.
 
     The learning rate of a layer is `learning_rate` times its entry in `rates` (1 without one); 0 freezes it. A layer in
     `frozen_until` is frozen for that many updates; then its optimizer starts with a fresh state, at the value that the
@@ -134,7 +134,7 @@ def _zero_frozen(named: Sequence[str], group: Callable[[str], tuple[float, int]]
 
 
 def _held(optimizer: optax.GradientTransformation, start: int) -> optax.GradientTransformationExtraArgs:
-    """The optimizer with steps of 0, and a state that stays, for the first `start` updates."""
+    """Return the optimizer with steps of 0, and a state that stays, for the first `start` updates."""
     inner = optax.with_extra_args_support(optimizer)
 
     def init(params: PyTree) -> HeldState:
@@ -157,12 +157,12 @@ def _held(optimizer: optax.GradientTransformation, start: int) -> optax.Gradient
 
 
 def _from(start: int, value: Any) -> Any:
-    """A schedule for an update count that starts at 0 after `start` updates; anything else as it is."""
+    """Return a schedule for a count that starts at 0 after `start` updates, and anything else as it is."""
     return (lambda count: value(count + start)) if start and callable(value) else value
 
 
 def _times(rate: float, learning_rate: Any) -> Any:
-    """A learning rate in any of its forms, multiplied by a factor."""
+    """Multiply a learning rate in any of its forms by a factor."""
     if isinstance(learning_rate, optax.GradientTransformation):  # of reduce_on_plateau
         return optax.chain(learning_rate, optax.scale(rate))
     return (lambda count: rate * learning_rate(count)) if callable(learning_rate) else rate * learning_rate

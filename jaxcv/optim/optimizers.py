@@ -338,7 +338,7 @@ def _assemble(
     direction: optax.GradientTransformation | None = None,
     velocity: optax.GradientTransformation | None = None,
 ) -> optax.GradientTransformation:
-    """The chain, with `direction` before the learning rate and `velocity` after it."""
+    """Return the chain, with `direction` before the learning rate and `velocity` after it."""
     if common.penalize not in ('weights', 'all'):
         raise ValueError(f"penalize must be 'weights' or 'all', got {common.penalize!r}")
     if common.weight_decay < 0 or common.l1 < 0 or (common.clip_norm is not None and common.clip_norm <= 0):
@@ -374,7 +374,7 @@ def _with_velocity(common: _Common, form: Form, velocity: optax.GradientTransfor
 
 
 def _scaled(learning_rate: LearningRate) -> optax.GradientTransformation:
-    """The transformation of a direction g to the step -lr g."""
+    """Return the transformation of a direction g to the step -lr g."""
     if isinstance(learning_rate, optax.GradientTransformation):
         return learning_rate
     return optax.scale_by_learning_rate(learning_rate)

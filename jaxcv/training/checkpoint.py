@@ -184,7 +184,7 @@ def _restore(store: _Store, like: PyTree, which: Which = 'last') -> Restored | N
 
 
 def _candidates(store: _Store, present: Sequence[int], which: Which) -> Sequence[int]:
-    """The steps to try, in order: all for 'last', because an older one is a substitute there; or else the one."""
+    """Return the steps to try, in order: all for 'last', where an older one is a substitute; else the one asked for."""
     if which == 'last':
         return present
     if which == 'best':
@@ -214,6 +214,8 @@ def _read(store: _Store, step: int, like: PyTree) -> tuple[Restored | None, str]
                 state=ocp.args.StandardRestore(jax.tree.map(_abstract, target)), data=ocp.args.JsonRestore()
             )
             stored = store.manager.restore(step, args=arguments)
+    except (MemoryError, jax.errors.JaxRuntimeError):  # the device has no room for it: the file may be whole
+        raise
     except Exception as error:  # damage raises any of a dozen exceptions of Orbax, TensorStore and JSON
         damage = f'{type(error).__name__}: {str(error)[:200]}'
     if different:
@@ -290,7 +292,7 @@ def read_variables(
 
 
 def needed_bytes(shapes: PyTree, keep: int) -> int:
-    """The disk space that `keep` checkpoints of such a state, and one being written, take at most.
+    """Return the maximum disk space in bytes of `keep` checkpoints of such a state and one that is being written.
 
     Example:
         >>> needed_bytes({'w': jax.ShapeDtypeStruct((10, 10), np.dtype('float32'))}, 2)
@@ -303,11 +305,16 @@ def needed_bytes(shapes: PyTree, keep: int) -> int:
 
 
 def _best(directory: Path, steps: Sequence[int], metric: str, better: Better) -> int:
-    """The step of the best checkpoint, the latest of equals."""
+    """Return the step of the best checkpoint, the latest of equals."""
     values = {}
     for step in steps:
         path = directory / str(step) / 'metrics' / 'metrics'
-        values[step] = json.loads(path.read_text()).get(metric) if path.exists() else None
+        try:
+            values[step] = json.loads(path.read_text()).get(metric) if path.exists() else None
+        except ValueError as error:
+            raise CheckpointError(
+                f'the checkpoint of step {step} in {directory} is damaged ({path}: {error})'
+            ) from None
     if all(value is None for value in values.values()):
         raise CheckpointError(f'no checkpoint in {directory} was saved with the metric {metric!r}')
     best = best_step(values, better)
@@ -373,7 +380,7 @@ def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
 
 
 def _replicated(leaf: jax.ShapeDtypeStruct, like: PyTree) -> jax.ShapeDtypeStruct:
-    """A scalar on the devices of `like`; without a sharding, Orbax needs the devices of the run that saved it."""
+    """Return a scalar's shape, on the devices of `like`: by default Orbax takes those of the run that saved it."""
     sharding = getattr(jax.tree.leaves(like)[0], 'sharding', None)
     if isinstance(sharding, NamedSharding):
         sharding = NamedSharding(sharding.mesh, PartitionSpec())
@@ -385,5 +392,5 @@ def _abstract(x: Any) -> jax.ShapeDtypeStruct:
 
 
 def _all_processes(value: bool) -> bool:
-    """Whether the value is true in all processes."""
+    """Return whether the value is true in all processes."""
     return bool(np.all(multihost_utils.process_allgather(np.array(value)))) if jax.process_count() > 1 else value

@@ -103,7 +103,7 @@ def make_ensemble_step(step: Step, *, mesh: Mesh | None = None) -> Step:
 
 
 def member(train_state: TrainState, index: int) -> TrainState:
-    """The train state of one member, as of a run of its own.
+    """Return the train state of one member, as of a run of its own.
 
     Args:
         train_state: of an ensemble.

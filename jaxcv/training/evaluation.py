@@ -110,7 +110,7 @@ def _merge(merges: tuple[tuple[str, Callable], ...], left: Mapping, right: Mappi
 
 
 def _gather(rows: PyTree) -> PyTree:
-    """The rows of all processes, in the order of the global batch, as NumPy arrays."""
+    """Return the rows of all processes, in the order of the global batch, as NumPy arrays."""
     if jax.process_count() > 1:
         rows = multihost_utils.process_allgather(rows, tiled=True)
     return jax.tree.map(np.asarray, jax.device_get(rows))

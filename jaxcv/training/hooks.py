@@ -113,9 +113,9 @@ def stop_if_not_finite(checkpoints: Checkpoints) -> Callable[[Interval], None]:
 
 @contextlib.contextmanager
 def save_on_error(checkpoints: Checkpoints) -> Iterator[Hook]:
-    """A context in which an error, in the data or the evaluation, saves the last step before it ends the run.
+    """Return a context in which an error, in the data or the evaluation, saves the last step before it ends the run.
 
-    Only for one process: all processes have to save together, and the others do not know of the error.
+    Only for one process: all processes have to save together, and the others get no error.
 
     Yields:
         A hook, to be the first of the run.
@@ -176,7 +176,9 @@ def evaluate_and_save(
 
 @contextlib.contextmanager
 def interruption(*, agree_at: Due) -> Iterator[Due]:
-    """A context in which SIGTERM and SIGINT let the run save and end after its step; a second SIGINT ends it at once.
+    """Return a context in which SIGTERM and SIGINT let the run save and end after its step.
+
+    A second SIGINT ends it at once.
 
     Args:
         agree_at: step -> whether the processes, if there are several, exchange the signals they got: all have to save
@@ -214,6 +216,6 @@ def interruption(*, agree_at: Due) -> Iterator[Due]:
 
 
 def _local_rows(x: jax.Array) -> list[int]:
-    """The rows of this process, of an array sharded over processes."""
+    """Return the rows of this process, of an array sharded over processes."""
     shards = sorted(x.addressable_shards, key=lambda shard: shard.index[0].start or 0)
     return np.concatenate([np.asarray(shard.data) for shard in shards]).tolist()

@@ -83,7 +83,7 @@ def put_batch(mesh: Mesh) -> Callable[[Mapping[str, np.ndarray]], Batch]:
 
 
 def state_sharding(shapes: PyTree, mesh: Mesh, *, sharding: Sharding = 'replicate', min_size: int = 1024) -> PyTree:
-    """The sharding of each array of the train state.
+    """Return the sharding of each array of the train state.
 
     Args:
         shapes: the state, or its `jax.eval_shape`.
@@ -191,7 +191,7 @@ def compile_step(step: Step, mesh: Mesh, *, mode: Mode = 'jit', sharding: Shardi
 
 
 def _with_layout(step: Step, mesh: Mesh, sharding: Sharding) -> Step:
-    """The step on global arrays; the state that it returns is sharded as the one it was given."""
+    """Return the step on global arrays; the state that it returns is sharded as the one it was given."""
     replicated, split = NamedSharding(mesh, PartitionSpec()), PartitionSpec(AXIS)
 
     def with_layout(train_state: TrainState, batch: Batch) -> tuple[TrainState, Any]:
@@ -206,7 +206,7 @@ def _with_layout(step: Step, mesh: Mesh, sharding: Sharding) -> Step:
 
 
 def _per_device(step: Step, mesh: Mesh) -> Step:
-    """The step by `jax.pmap`, each device on its part of the global batch."""
+    """Return the step by `jax.pmap`, each device on its part of the global batch."""
     per_device = jax.pmap(step, AXIS, in_axes=(None, 0), out_axes=(None, None), devices=list(mesh.devices))
 
     def split(train_state: TrainState, batch: Batch) -> tuple[TrainState, Any]:

@@ -60,7 +60,7 @@ def compile_ahead(step: Any, state: PyTree, batch: PyTree) -> tuple[Callable, Co
 
 
 def peak_flops(device: jax.Device) -> float | None:
-    """The device's bfloat16 peak, FLOP/s; None if it is not known.
+    """Return the device's bfloat16 peak, FLOP/s; None if it is not known.
 
     Example:
         >>> peak_flops(jax.devices('cpu')[0]) is None

@@ -28,7 +28,7 @@ def rank(value: float | None, better: Better) -> float:
 
 
 def best_step(values: Mapping[int, float | None], better: Better) -> int | None:
-    """The step with the best value, the latest of equals; None if no value is finite.
+    """Return the step with the best value, the latest of equals; None if no value is finite.
 
     Example:
         >>> best_step({10: 0.5, 20: 0.9, 30: float('inf'), 40: 0.9}, 'max')

@@ -86,7 +86,7 @@ def make_train_step(
 
 
 def _gradient(task: Task, accumulate: int) -> Callable[[PyTree, PyTree, Batch, Array], tuple[PyTree, LossOutput]]:
-    """The gradient of the loss' sum and the LossOutput, summed over micro-batches."""
+    """Return the gradient of the loss' sum and the LossOutput, summed over micro-batches."""
 
     def loss(params: PyTree, state: PyTree, batch: Batch, key: Array) -> tuple[Array, LossOutput]:
         output = task.loss(params, state, batch, key)
@@ -119,7 +119,7 @@ def _gradient(task: Task, accumulate: int) -> Callable[[PyTree, PyTree, Batch, A
 def _kept_if_finite(
     train_state: TrainState, new: tuple[PyTree, PyTree, PyTree], finite: Array, *, stop: bool
 ) -> TrainState:
-    """The next train state: with the new (params, state, opt_state) only if the step was finite.
+    """Return the next train state: with the new (params, state, opt_state) only if the step was finite.
 
     A step that is skipped counts. With `stop` it does not, and all steps after it leave the state as it is too.
     """

@@ -109,7 +109,7 @@ def console_writer(
     Args:
         num_steps: of the run.
         step: step at which the run resumes.
-        shown: the numbers beside the bar, named without 'train/': the loss, the task's best, the speed. Plain lines
+        shown: the numbers after the bar, named without 'train/': the loss, the task's best, the speed. Plain lines
             and evaluations show all.
         stream: where to; the standard error by default.
 
@@ -137,8 +137,8 @@ def console_writer(
         if any(name.startswith('eval/') for name in scalars):
             bar.write(f'step {step}/{num_steps}  {_line(scalars)}', file=stream)
         else:
-            beside = {name: value for name, value in scalars.items() if name.removeprefix('train/') in shown}
-            bar.set_postfix_str(_line(beside), refresh=False)
+            numbers = {name: value for name, value in scalars.items() if name.removeprefix('train/') in shown}
+            bar.set_postfix_str(_line(numbers), refresh=False)
         bar.update(step - bar.n)
 
     return Writer(write, bar.close)

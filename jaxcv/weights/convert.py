@@ -74,7 +74,7 @@ def correspondence(wanted: Variables, layout: Layout) -> list[Pair]:
 
 
 def _pairs(wanted: Variables, layout: Layout) -> tuple[list[Pair], list[str]]:
-    """The pairs, and the names of our arrays that are not in the table."""
+    """Return the pairs, and the names of our arrays that are not in the table."""
     pairs, unmapped = [], []
     for collection in ('params', 'batch_stats'):
         for name, leaf in paths.flat(wanted.get(collection, {})).items():
@@ -168,7 +168,7 @@ def to_state_dict(variables: Variables, layout: Layout) -> dict[str, np.ndarray]
 
 
 def their_shape(pair: Pair) -> tuple[int, ...]:
-    """The shape of their array of a pair."""
+    """Return the shape of their array of a pair."""
     if pair.ours.endswith('/kernel'):
         return (pair.shape[3], pair.shape[2], *pair.shape[:2]) if len(pair.shape) == 4 else pair.shape[::-1]
     return pair.shape

@@ -206,7 +206,7 @@ def constructor(model_name: str) -> Callable[..., Any]:
 
 
 def _constructors(package: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """The names and functions that a package and its subpackages list in `__all__`."""
+    """Yield the names and functions that a package and its subpackages list in `__all__`."""
     for name in package.__all__:
         member = getattr(package, name)
         if inspect.ismodule(member):
@@ -226,7 +226,7 @@ def _image_shape(model_name: str) -> tuple[int, int, int, int]:
 
 
 def _heads(model_name: str, num_classes: int | None, wanted: Variables, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """The layers whose shape depends on the number of classes: the head and auxiliary heads."""
+    """Return the layers whose shape depends on the number of classes: the head and auxiliary heads."""
     before = paths.flat(wanted['params'])
     classes = num_classes or inspect.signature(constructor(model_name)).parameters['num_classes'].default
     after = paths.flat(shapes(model_name, num_classes=classes + 1, **options)['params'])
@@ -235,7 +235,7 @@ def _heads(model_name: str, num_classes: int | None, wanted: Variables, options:
 
 
 def _layers(variables: Variables, layers: tuple[str, ...]) -> dict[str, Array]:
-    """The arrays of some layers, by name."""
+    """Return the arrays of some layers, by name."""
     return {
         name: leaf
         for name, leaf in paths.flat(variables).items()

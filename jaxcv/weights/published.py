@@ -291,7 +291,7 @@ def _fetch(url: str, part: Path) -> None:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             resumed = done > 0 and answer.status == http.HTTPStatus.PARTIAL_CONTENT
             if resumed and not answer.headers.get('Content-Range', '').startswith(f'bytes {done}-'):
-                raise ConnectionError(f'{url}: the server sent another range than the requested one')
+                raise http.client.HTTPException('the server sent another range than the requested one')
             expected = int(answer.headers.get('Content-Length', 0)) + (done if resumed else 0)
             with part.open('ab' if resumed else 'wb') as file:
                 while block := answer.read(1 << 20):

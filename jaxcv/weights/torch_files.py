@@ -118,7 +118,7 @@ def _values(record: bytes, storage: Storage, dtype: np.dtype) -> np.ndarray:
 
 
 def _state_dict(value: Any, values_of: Callable[[Storage, np.dtype], np.ndarray], size: int) -> dict[str, np.ndarray]:
-    """The arrays of a state dict or of the checkpoint around it; other tensors are not read."""
+    """Return the arrays of a state dict or of the checkpoint around it; other tensors are not read."""
     for key in NESTED:
         if type(value) is dict and type(value.get(key)) is dict:
             value = value[key]

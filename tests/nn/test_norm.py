@@ -1,4 +1,4 @@
-"""Batch norm against the formula in NumPy and against Flax's; response norm against its formula."""
+"""Batch norm against the formula in NumPy and against Flax's."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import pytest
 from flax import linen as nn
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxcv.nn import BatchNorm, local_response_norm
+from jaxcv.nn import BatchNorm
 
 
 def example():
@@ -96,11 +96,24 @@ def test_making_variables_under_a_bound_axis():
     assert not variables['batch_stats']['mean'].any()
 
 
-@pytest.mark.parametrize('size', [1, 3, 5])
-def test_local_response_norm(size):
-    x = np.random.default_rng(0).normal(size=(2, 3, 2, 7)).astype(np.float32)
-    expected = np.empty_like(x)
-    for c in range(7):
-        near = x[..., max(0, c - size // 2) : c + size // 2 + 1]
-        expected[..., c] = x[..., c] / (2 + 0.1 * np.square(near).sum(-1)) ** 0.75
-    np.testing.assert_allclose(local_response_norm(jnp.asarray(x), size=size, alpha=0.1), expected, rtol=1e-5)
+@pytest.mark.parametrize('transform', [jax.jit, jax.checkpoint])
+def test_an_axis_bound_after_a_first_trace_without_it(transform):
+    """JAX keeps traces: that without the axis must not be used within it. Members around the axis change nothing."""
+    x, _, variables = example()
+    parts = x.reshape(2, 2, *x.shape[1:])
+
+    @transform
+    def train(variables, x):
+        return BatchNorm().apply(variables, x, train=True, mutable=['batch_stats'])[0]
+
+    def loss(variables, x):
+        return (train(variables, x) ** 3).mean()
+
+    whole, gradient = train(variables, x), jax.grad(loss)(variables, x)['params']
+    train(variables, x[:2])
+    by_axis = jax.vmap(train, (None, 0), axis_name='data')(variables, parts)
+    np.testing.assert_allclose(by_axis.reshape(x.shape), whole, atol=2e-5)
+    members = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), variables)
+    apart = jax.vmap(jax.vmap(jax.grad(loss), (None, 0), axis_name='data'), (0, None), axis_name='members')
+    for name, value in apart(members, parts)['params'].items():
+        np.testing.assert_allclose(value.mean(axis=1)[2], gradient[name], atol=2e-5)

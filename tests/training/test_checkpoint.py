@@ -8,6 +8,7 @@ import logging
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from jaxcv import training
@@ -166,6 +167,21 @@ def test_another_model_is_no_damage(tmp_path):
     assert 'state/w: (3, 2) in the checkpoint, (4, 2) wanted' in str(error.value)
     assert 'state/c: not there in the checkpoint, (2,) wanted' in str(error.value)
     assert (tmp_path / 'checkpoints' / '1').is_dir()  # not moved
+
+
+@pytest.mark.parametrize('error', [MemoryError, jax.errors.JaxRuntimeError])
+def test_a_state_without_room_on_the_device_is_no_damage(tmp_path, monkeypatch, error):
+    def no_room(*args, **kwargs):
+        raise error('RESOURCE_EXHAUSTED')
+
+    store = training.checkpoints(tmp_path / 'checkpoints', best_metric='top1')
+    store.save(1, {'w': jnp.ones(3)})
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, 'restore', no_room)
+        with pytest.raises(error, match='RESOURCE_EXHAUSTED'):
+            store.restore({'w': jnp.zeros(3)})
+    assert store.restore({'w': jnp.zeros(3)}).step == 1  # not moved
+    store.close()
 
 
 def test_to_read_only_moves_nothing(tmp_path):

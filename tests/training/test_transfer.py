@@ -73,6 +73,9 @@ def test_the_best_one(tmp_path):
         training.read_variables(tmp_path, 'best')
     with pytest.raises(training.CheckpointError, match="was saved with the metric 'loss'"):
         training.read_variables(tmp_path, 'best', best_metric='loss')
+    (tmp_path / '1' / 'metrics' / 'metrics').write_bytes(b'')
+    with pytest.raises(training.CheckpointError, match=r'checkpoint of step 1 in .* is damaged'):
+        training.read_variables(tmp_path, 'best', best_metric='top1')
 
 
 def test_no_checkpoint(tmp_path):

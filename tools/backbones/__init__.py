@@ -1,1 +1,1 @@
-"""What torchvision's and timm's backbones give for seeded weights: `python -m tools.backbones [name ...]`."""
+"""Outputs of torchvision's and timm's backbones for seeded weights: `python -m tools.backbones [name ...]`."""

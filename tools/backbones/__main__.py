@@ -1,4 +1,4 @@
-"""Writes tests/fixtures/backbones/<name>.npz: names and shapes of the state dict, and outputs for seeded weights.
+"""Write tests/fixtures/backbones/<name>.npz: names and shapes of the state dict, and outputs for seeded weights.
 
     python -m tools.backbones [name ...]
 
@@ -29,7 +29,7 @@ def sample(x: torch.Tensor) -> np.ndarray:
 
 
 def write(name: str, reference: Reference) -> None:
-    """Runs one model at its sizes and writes its fixture."""
+    """Run one model at its sizes and write its fixture."""
     model = reference.make().double().eval()
     state = {
         key: torch.tensor(seeded(key, tuple(value.shape))).to(value.dtype) for key, value in model.state_dict().items()

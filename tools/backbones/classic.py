@@ -22,7 +22,7 @@ VGG_POOLS = {
 
 
 def googlenet(*, paper_5x5: bool = False) -> torch.nn.Module:
-    """Makes a GoogLeNet, with the paper's 5x5 convolutions if asked."""
+    """Make a GoogLeNet, with the paper's 5x5 convolutions if asked."""
     model = models.googlenet(aux_logits=False, init_weights=False)
     if paper_5x5:
         for module in model.modules():
@@ -33,7 +33,7 @@ def googlenet(*, paper_5x5: bool = False) -> torch.nn.Module:
 
 
 def googlenet_auxiliary() -> torch.nn.Module:
-    """Makes a GoogLeNet that runs its auxiliary heads in evaluation mode too."""
+    """Make a GoogLeNet that runs its auxiliary heads in evaluation mode too."""
     model = models.googlenet(aux_logits=True, init_weights=False)
     run_too(model.inception4a, model.aux1, model.aux1.fc2)
     run_too(model.inception4d, model.aux2, model.aux2.fc2)
@@ -41,14 +41,14 @@ def googlenet_auxiliary() -> torch.nn.Module:
 
 
 def inception_v3_auxiliary() -> torch.nn.Module:
-    """Makes an Inception v3 that runs its auxiliary head in evaluation mode too."""
+    """Make an Inception v3 that runs its auxiliary head in evaluation mode too."""
     model = models.inception_v3(init_weights=False)
     run_too(model.Mixed_6e, model.AuxLogits, model.AuxLogits.fc)
     return model
 
 
 def run_too(module: torch.nn.Module, head: torch.nn.Module, last: torch.nn.Module) -> None:
-    """Applies a head to a module's output; its logits, of the last layer, look like a feature map."""
+    """Apply a head to a module's output; its logits, of the last layer, look like a feature map."""
 
     def run(_module: torch.nn.Module, _args: tuple, output: torch.Tensor) -> None:
         head(output)

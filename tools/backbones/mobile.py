@@ -17,7 +17,7 @@ NATIVE = {'b0': 224, 'b1': 240, 'b2': 260, 'b3': 300, 'b4': 380, 'b5': 224, 'b6'
 
 
 def _depthwise(conv: torch.nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
-    """Give what `conv(x)` gives, place by place of the kernel: torch's own, in float64, is 20 times as slow."""
+    """Return `conv(x)`, place by place of the kernel: torch's own, in float64, is 20 times as slow."""
     size, stride = conv.kernel_size[0], conv.stride[0]
     if isinstance(conv, Conv2dSame):
         x = pad_same(x, conv.kernel_size, conv.stride)
@@ -49,7 +49,7 @@ def _timm(name: str, stages: dict[str, str], native: int = 224) -> Reference:
 
 
 def _stages(parent: str, *last: int) -> dict[str, str]:
-    """The children that end stages 1, 2, ..."""
+    """Return the children that end stages 1, 2, ..."""
     return {f'stage{i}': f'{parent}.{child}' for i, child in enumerate(last, start=1)}
 
 

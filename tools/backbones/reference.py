@@ -1,4 +1,4 @@
-"""What is to be known of a published model to run it."""
+"""The description of a published model, by which it is run."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple

@@ -14,9 +14,9 @@ from jax.typing import DTypeLike
 from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, pool, steps
 from jaxcv.models.variants import variant
 from jaxcv.nn.conv import Conv
-from jaxcv.nn.norm import local_response_norm
 from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.ops.pool import adaptive_avg_pool
+from jaxcv.ops.response_norm import local_response_norm
 from jaxcv.types import Array, Float, Images
 
 PYTORCH_INIT = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')

@@ -229,58 +229,42 @@ def efficientnet(
 LATE: dict[str, Any] = {'epsilon': 1e-3, 'momentum': 0.99}
 """The batch norms of torchvision's B5 to B7, whose weights come from TensorFlow; PyTorch calls this momentum 0.01."""
 TENSORFLOW: dict[str, Any] = {'padding': 'same', 'epsilon': 1e-3}
-LITE0 = Layers(ROWS, stem_features=32, top_features=1280, squeeze_ratio=0.0, activation=nn.relu6)
-TORCH = {size: scaled(scaling, **(LATE if size in ('b5', 'b6', 'b7') else {})) for size, scaling in SCALINGS.items()}
-TF = {size: scaled(scaling, **TENSORFLOW) for size, scaling in SCALINGS.items()}
 
-efficientnet_b0 = variant(
-    network, 'efficientnet_b0', TORCH['b0'], "B0, 224 x 224 pixels; torchvision's, 5,288,548 parameters."
-)
-efficientnet_b1 = variant(
-    network, 'efficientnet_b1', TORCH['b1'], "B1, 240 x 240 pixels; torchvision's, 7,794,184 parameters."
-)
-efficientnet_b2 = variant(
-    network, 'efficientnet_b2', TORCH['b2'], "B2, 260 x 260 pixels; torchvision's, 9,109,994 parameters.", dropout=0.3
-)
-efficientnet_b3 = variant(
-    network, 'efficientnet_b3', TORCH['b3'], "B3, 300 x 300 pixels; torchvision's, 12,233,232 parameters.", dropout=0.3
-)
-efficientnet_b4 = variant(
-    network, 'efficientnet_b4', TORCH['b4'], "B4, 380 x 380 pixels; torchvision's, 19,341,616 parameters.", dropout=0.4
-)
-efficientnet_b5 = variant(
-    network, 'efficientnet_b5', TORCH['b5'], "B5, 456 x 456 pixels; torchvision's, 30,389,784 parameters.", dropout=0.4
-)
-efficientnet_b6 = variant(
-    network, 'efficientnet_b6', TORCH['b6'], "B6, 528 x 528 pixels; torchvision's, 43,040,704 parameters.", dropout=0.5
-)
-efficientnet_b7 = variant(
-    network, 'efficientnet_b7', TORCH['b7'], "B7, 600 x 600 pixels; torchvision's, 66,347,960 parameters.", dropout=0.5
-)
-tf_efficientnet_b0 = variant(
-    network, 'tf_efficientnet_b0', TF['b0'], "B0, 224 x 224 pixels; timm's, 5,288,548 parameters."
-)
-tf_efficientnet_b1 = variant(
-    network, 'tf_efficientnet_b1', TF['b1'], "B1, 240 x 240 pixels; timm's, 7,794,184 parameters."
-)
-tf_efficientnet_b2 = variant(
-    network, 'tf_efficientnet_b2', TF['b2'], "B2, 260 x 260 pixels; timm's, 9,109,994 parameters.", dropout=0.3
-)
-tf_efficientnet_b3 = variant(
-    network, 'tf_efficientnet_b3', TF['b3'], "B3, 300 x 300 pixels; timm's, 12,233,232 parameters.", dropout=0.3
-)
-tf_efficientnet_b4 = variant(
-    network, 'tf_efficientnet_b4', TF['b4'], "B4, 380 x 380 pixels; timm's, 19,341,616 parameters.", dropout=0.4
-)
-tf_efficientnet_b5 = variant(
-    network, 'tf_efficientnet_b5', TF['b5'], "B5, 456 x 456 pixels; timm's, 30,389,784 parameters.", dropout=0.4
-)
-tf_efficientnet_b6 = variant(
-    network, 'tf_efficientnet_b6', TF['b6'], "B6, 528 x 528 pixels; timm's, 43,040,704 parameters.", dropout=0.5
-)
-tf_efficientnet_b7 = variant(
-    network, 'tf_efficientnet_b7', TF['b7'], "B7, 600 x 600 pixels; timm's, 66,347,960 parameters.", dropout=0.5
-)
+
+def torchvision(size: str, parameters: str) -> tuple[str, Layers, str]:
+    """Return name, layers and summary of a published size, by torchvision's conventions."""
+    conventions = LATE if size in ('b5', 'b6', 'b7') else {}
+    return f'efficientnet_{size}', scaled(SCALINGS[size], **conventions), _summary(size, parameters, 'torchvision')
+
+
+def tensorflow(size: str, parameters: str) -> tuple[str, Layers, str]:
+    """Return name, layers and summary of a published size, by TensorFlow's conventions."""
+    return f'tf_efficientnet_{size}', scaled(SCALINGS[size], **TENSORFLOW), _summary(size, parameters, 'timm')
+
+
+def _summary(size: str, parameters: str, source: str) -> str:
+    pixels = SCALINGS[size].resolution
+    return f"{size.upper()}, {pixels} x {pixels} pixels; {source}'s, {parameters} parameters."
+
+
+efficientnet_b0 = variant(network, *torchvision('b0', '5,288,548'))
+efficientnet_b1 = variant(network, *torchvision('b1', '7,794,184'))
+efficientnet_b2 = variant(network, *torchvision('b2', '9,109,994'), dropout=0.3)
+efficientnet_b3 = variant(network, *torchvision('b3', '12,233,232'), dropout=0.3)
+efficientnet_b4 = variant(network, *torchvision('b4', '19,341,616'), dropout=0.4)
+efficientnet_b5 = variant(network, *torchvision('b5', '30,389,784'), dropout=0.4)
+efficientnet_b6 = variant(network, *torchvision('b6', '43,040,704'), dropout=0.5)
+efficientnet_b7 = variant(network, *torchvision('b7', '66,347,960'), dropout=0.5)
+tf_efficientnet_b0 = variant(network, *tensorflow('b0', '5,288,548'))
+tf_efficientnet_b1 = variant(network, *tensorflow('b1', '7,794,184'))
+tf_efficientnet_b2 = variant(network, *tensorflow('b2', '9,109,994'), dropout=0.3)
+tf_efficientnet_b3 = variant(network, *tensorflow('b3', '12,233,232'), dropout=0.3)
+tf_efficientnet_b4 = variant(network, *tensorflow('b4', '19,341,616'), dropout=0.4)
+tf_efficientnet_b5 = variant(network, *tensorflow('b5', '30,389,784'), dropout=0.4)
+tf_efficientnet_b6 = variant(network, *tensorflow('b6', '43,040,704'), dropout=0.5)
+tf_efficientnet_b7 = variant(network, *tensorflow('b7', '66,347,960'), dropout=0.5)
+
+LITE0 = Layers(ROWS, stem_features=32, top_features=1280, squeeze_ratio=0.0, activation=nn.relu6)
 efficientnet_lite0 = variant(network, 'efficientnet_lite0', LITE0, "EfficientNet-Lite0; timm's, 4,652,008 parameters.")
 tf_efficientnet_lite0 = variant(
     network, 'tf_efficientnet_lite0', LITE0._replace(**TENSORFLOW), "EfficientNet-Lite0; timm's, 4,652,008 parameters."

@@ -128,13 +128,6 @@ class MobileNet(nn.Module):
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the outputs of 'stage1' to 'stage5' by name."""
         x = self._layer(self.stem_features, strides=2, name='stem')(images, train=train)
-        conventions = {
-            'activation': self.activation,
-            'padding': self.padding,
-            'epsilon': self.epsilon,
-            'momentum': self.momentum,
-            'dtype': self.dtype,
-        }
         everything = list(places(self.rows, self.output_stride))
         blocks: dict[str, list[tuple[str, Callable[..., nn.Module]]]] = {}
         for i, place in enumerate(everything):
@@ -153,7 +146,7 @@ class MobileNet(nn.Module):
                     # As in torchvision: the rate rises linearly with the depth, from 0 at the first block.
                     stochastic_depth=self.stochastic_depth * i / len(everything),
                 )
-            block = functools.partial(make, **options, **conventions)
+            block = functools.partial(make, **options, **self._conventions())
             blocks.setdefault(place.stage, []).append((place.block, block))
         stages = {}
         for stage, inside in blocks.items():
@@ -168,15 +161,12 @@ class MobileNet(nn.Module):
         return self.head(self.drop(x.mean(axis=(1, 2)), train=train)).astype(jnp.float32)
 
     def _layer(self, features: int, **options: Any) -> ConvNorm:
-        return ConvNorm(
-            features,
-            activation=self.activation,
-            padding=self.padding,
-            epsilon=self.epsilon,
-            momentum=self.momentum,
-            dtype=self.dtype,
-            **options,
-        )
+        return ConvNorm(features, **options, **self._conventions())
+
+    def _conventions(self) -> dict[str, Any]:
+        """Return the options that all layers share."""
+        names = ('activation', 'padding', 'epsilon', 'momentum', 'dtype')
+        return {name: getattr(self, name) for name in names}
 
 
 V1_ROWS = (

@@ -201,16 +201,11 @@ def resnet(
     )
 
 
-resnet18 = variant(
-    resnet, 'resnet18', Blocks(BasicBlock, (2, 2, 2, 2)), "ResNet-18; torchvision's, 11,689,512 parameters."
-)
-resnet34 = variant(
-    resnet, 'resnet34', Blocks(BasicBlock, (3, 4, 6, 3)), "ResNet-34; torchvision's, 21,797,672 parameters."
-)
+basic, bottlenecks = functools.partial(Blocks, BasicBlock), functools.partial(Blocks, Bottleneck)
+DEPTHS_18, DEPTHS_50, DEPTHS_101, DEPTHS_152 = (2, 2, 2, 2), (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
 
-bottlenecks = functools.partial(Blocks, Bottleneck)
-DEPTHS_50, DEPTHS_101, DEPTHS_152 = (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
-
+resnet18 = variant(resnet, 'resnet18', basic(DEPTHS_18), "ResNet-18; torchvision's, 11,689,512 parameters.")
+resnet34 = variant(resnet, 'resnet34', basic(DEPTHS_50), "ResNet-34; torchvision's, 21,797,672 parameters.")
 resnet50 = variant(resnet, 'resnet50', bottlenecks(DEPTHS_50), "ResNet-50; torchvision's, 25,557,032 parameters.")
 resnet101 = variant(resnet, 'resnet101', bottlenecks(DEPTHS_101), "ResNet-101; torchvision's, 44,549,160 parameters.")
 resnet152 = variant(resnet, 'resnet152', bottlenecks(DEPTHS_152), "ResNet-152; torchvision's, 60,192,808 parameters.")

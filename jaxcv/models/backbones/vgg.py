@@ -141,31 +141,17 @@ def vgg(
     )
 
 
-vgg11 = variant(vgg, 'vgg11', Convolutions((1, 1, 2, 2, 2)), "VGG-11 (A); torchvision's, 132,863,336 parameters.")
-vgg11_bn = variant(
-    vgg,
-    'vgg11_bn',
-    Convolutions((1, 1, 2, 2, 2), True),
-    "VGG-11 with batch norm; torchvision's, 132,868,840 parameters.",
-)
-vgg13 = variant(vgg, 'vgg13', Convolutions((2, 2, 2, 2, 2)), "VGG-13 (B); torchvision's, 133,047,848 parameters.")
-vgg13_bn = variant(
-    vgg,
-    'vgg13_bn',
-    Convolutions((2, 2, 2, 2, 2), True),
-    "VGG-13 with batch norm; torchvision's, 133,053,736 parameters.",
-)
-vgg16 = variant(vgg, 'vgg16', Convolutions((2, 2, 3, 3, 3)), "VGG-16 (D); torchvision's, 138,357,544 parameters.")
-vgg16_bn = variant(
-    vgg,
-    'vgg16_bn',
-    Convolutions((2, 2, 3, 3, 3), True),
-    "VGG-16 with batch norm; torchvision's, 138,365,992 parameters.",
-)
-vgg19 = variant(vgg, 'vgg19', Convolutions((2, 2, 4, 4, 4)), "VGG-19 (E); torchvision's, 143,667,240 parameters.")
-vgg19_bn = variant(
-    vgg,
-    'vgg19_bn',
-    Convolutions((2, 2, 4, 4, 4), True),
-    "VGG-19 with batch norm; torchvision's, 143,678,248 parameters.",
-)
+A = Convolutions((1, 1, 2, 2, 2))
+B = Convolutions((2, 2, 2, 2, 2))
+D = Convolutions((2, 2, 3, 3, 3))
+E = Convolutions((2, 2, 4, 4, 4))
+A_BN, B_BN, D_BN, E_BN = (convolutions._replace(batch_norm=True) for convolutions in (A, B, D, E))
+
+vgg11 = variant(vgg, 'vgg11', A, "VGG-11 (A); torchvision's, 132,863,336 parameters.")
+vgg11_bn = variant(vgg, 'vgg11_bn', A_BN, "VGG-11 with batch norm; torchvision's, 132,868,840 parameters.")
+vgg13 = variant(vgg, 'vgg13', B, "VGG-13 (B); torchvision's, 133,047,848 parameters.")
+vgg13_bn = variant(vgg, 'vgg13_bn', B_BN, "VGG-13 with batch norm; torchvision's, 133,053,736 parameters.")
+vgg16 = variant(vgg, 'vgg16', D, "VGG-16 (D); torchvision's, 138,357,544 parameters.")
+vgg16_bn = variant(vgg, 'vgg16_bn', D_BN, "VGG-16 with batch norm; torchvision's, 138,365,992 parameters.")
+vgg19 = variant(vgg, 'vgg19', E, "VGG-19 (E); torchvision's, 143,667,240 parameters.")
+vgg19_bn = variant(vgg, 'vgg19_bn', E_BN, "VGG-19 with batch norm; torchvision's, 143,678,248 parameters.")

@@ -20,7 +20,7 @@ def interpolated(start: Any, end: Any, share: Any) -> Any:
 
 
 def number_passed(t: Any, places: Sequence[float]) -> Any:
-    """The number of places that are at most t."""
+    """Return the number of places that are at most t."""
     return jnp.sum(jnp.asarray(t)[..., None] >= jnp.asarray(places), axis=-1, dtype=jnp.int32)
 
 

@@ -141,7 +141,7 @@ def cosine_restarts(
 
 
 def cycle_ends(*, period: Updates, growth: int = 1, total_steps: Updates, warmup_steps: Updates = 0) -> tuple[int, ...]:
-    """The updates after which a cycle of `cosine_restarts` is complete: those of snapshots and of weight averaging.
+    """Return the updates after which a cycle of `cosine_restarts` is complete, for snapshots and weight averaging.
 
     Args:
         period: updates in the first cycle.
@@ -186,7 +186,7 @@ def _cycle(values: Sequence[float], total_steps: int, rise: float, shape: Shape)
 
 
 def _starts(period: int, growth: int, last: int) -> list[int]:
-    """The first update of each cycle that starts at `last` or before."""
+    """Return the first update of each cycle that starts at `last` or before."""
     starts, length = [0], period
     while starts[-1] + length <= last:
         starts.append(starts[-1] + length)

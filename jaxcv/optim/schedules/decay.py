@@ -221,7 +221,7 @@ def multi_step(
 def _falling(
     share: Callable[[Any], Any], peak: float, end: float, total_steps: int, warmup_steps: int, warmup_start: float
 ) -> Schedule:
-    """A fall from `peak` to `end`. `share`: the share of the updates still to come -> the share of the fall."""
+    """Make a fall from `peak` to `end`. `share`: the share of the updates still to come -> the share of the fall."""
     _check_warmup('total_steps', total_steps, warmup_steps)
     length = total_steps - warmup_steps
 

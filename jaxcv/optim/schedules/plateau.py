@@ -83,7 +83,7 @@ def reduce_on_plateau(
     warmup = linear_warmup(lambda t: peak, steps=warmup_steps, start=warmup_start)
 
     def judged(state: PlateauState) -> PlateauState:
-        """The state after a full window."""
+        """Return the state after a full window."""
         mean = state.total / window
         better = mean < state.best * (1 - threshold)
         bad = jnp.where(better | (state.cooldown > 0), 0, state.bad + 1)

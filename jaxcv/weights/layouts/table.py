@@ -1,4 +1,4 @@
-"""The layout of a published network: the names of its layers beside ours.
+"""The layout of a published network: its names of layers for ours.
 
 A table is a sequence of pairs (our layer, their module), of which the first that matches is used:
 
@@ -52,5 +52,5 @@ def their_name(layer: str, table: Table) -> str | None:
 
 
 def _filled(template: str, numbers: Mapping[str, int]) -> str:
-    """The template with its numbers: '{b-1}' is 0 where b is 1."""
+    """Return the template with its numbers: '{b-1}' is 0 where b is 1."""
     return re.sub(r'\{(\w+)([+-]\d+)?\}', lambda found: str(numbers[found[1]] + int(found[2] or 0)), template)

@@ -6,7 +6,7 @@ from jaxcv.weights.layouts.table import Layout
 
 
 def vgg_layout(*depths: int, batch_norm: bool) -> Layout:
-    """The layout of a VGG.
+    """Return the layout of a VGG.
 
     Args:
         *depths: the number of convolutions in each stage.
