@@ -2,7 +2,8 @@
 # what changed; `make test` decides whether a change lands; `make test-all` adds the tests that take minutes.
 PYTHON := .venv/bin/python
 WORKDIR := runs/digits
-PYTEST := $(PYTHON) -m pytest -n auto --maxprocesses=8
+# By file, so that the tests of a file share what is compiled and prepared for them.
+PYTEST := $(PYTHON) -m pytest -n auto --maxprocesses=8 --dist loadfile
 
 .PHONY: demo check test test-all lint format
 

@@ -1,6 +1,7 @@
 """Every test runs on 8 simulated CPU devices, with the shapes and types of jaxcv's signatures checked at each call."""
 
 import os
+from pathlib import Path
 
 import beartype
 import jax
@@ -13,6 +14,14 @@ if platform == 'cpu':
     os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true')
 jax.config.update('jax_platforms', platform)
 jax.config.update('jax_num_cpu_devices', 8)
+
+# Launchers and tests compile the same programs again and again; each worker has a folder of its own, since JAX writes
+# its cache without a lock. Only CPUs: an accelerator's programs may differ by the state of its autotuner.
+if platform == 'cpu':
+    worker = os.environ.get('PYTEST_XDIST_WORKER', 'main')
+    jax.config.update('jax_compilation_cache_dir', str(Path(__file__).parents[1] / '.pytest_cache' / 'jax' / worker))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+    jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 
 # An int is good where a float is asked for, as everywhere in Python.
 typecheck = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
