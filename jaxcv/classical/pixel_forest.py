@@ -146,7 +146,7 @@ def fit(
         ValueError: shapes do not agree, a class is out of range, or no pixel has a class.
 
     Example:
-        >>> image = jnp.zeros((1, 8, 8, 1)).at[:, 2:6, 2:6].set(1)
+        >>> image = jnp.zeros((1, 8, 8, 1)).at[:, :, 4:].set(1)
         >>> forest = fit(jax.random.key(0), image, image[..., 0].astype(int), None, num_classes=2, num_trees=5)
         >>> print(jnp.mean(predict(forest, image, None) == image[..., 0]))
         1.0
@@ -236,9 +236,9 @@ def predict_probabilities(
 
     Example:
         >>> image = jnp.zeros((1, 8, 8, 1)).at[:, :, 4:].set(1)
-        >>> forest = fit(jax.random.key(0), image, image[..., 0].astype(int), None, num_classes=3)
+        >>> forest = fit(jax.random.key(0), image, image[..., 0].astype(int), None, num_classes=2, num_trees=5)
         >>> print(predict_probabilities(forest, image, None).shape)
-        (1, 8, 8, 3)
+        (1, 8, 8, 2)
     """
     _check_depth(images, depth)
     channels = len(forest.mean_pixel)

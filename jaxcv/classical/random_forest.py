@@ -92,9 +92,9 @@ def fit(
             or infinite.
 
     Example:
-        >>> features, labels = jnp.array([[0.0], [1.0], [2.0], [3.0]]), jnp.array([0, 0, 1, 1])
-        >>> forest = fit(jax.random.key(0), features, labels, None, num_trees=20)
-        >>> print(predict(forest, jnp.array([[-1.0], [4.0]])))
+        >>> x = jnp.array([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0], [12.0], [13.0]])
+        >>> forest = fit(jax.random.key(0), x, jnp.array([0, 0, 0, 0, 1, 1, 1, 1]), None)
+        >>> print(predict(forest, jnp.array([[-1.0], [20.0]])))
         [0 1]
     """
     n, d = features.shape
@@ -163,9 +163,10 @@ def predict(forest: Forest, features: Float[Array, 'm d']) -> Int[Array, ' m']:
         ValueError: the number of features is not that of `fit`, or the criterion was variance.
 
     Example:
-        >>> forest = fit(jax.random.key(0), jnp.array([[0.0], [1.0], [5.0]]), jnp.array([0, 0, 1]), None)
-        >>> print(predict(forest, jnp.array([[4.0]])))
-        [1]
+        >>> x = jnp.array([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0], [12.0], [13.0]])
+        >>> forest = fit(jax.random.key(0), x, jnp.array([0, 0, 0, 0, 1, 1, 1, 1]), None)
+        >>> print(predict(forest, jnp.array([[4.0], [9.0]])))
+        [0 1]
     """
     return jnp.argmax(predict_probabilities(forest, features), axis=1).astype(jnp.int32)
 

@@ -122,6 +122,7 @@ def test_a_tree_is_scikit_learns(criterion):
         np.testing.assert_allclose(shares, reference.predict_proba(queries), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_full_grown_trees_know_their_examples_and_blocks_do_not_show():
     """Also each tree alone is the same as among others, and the same under an outer jit."""
     rng = np.random.default_rng(2)

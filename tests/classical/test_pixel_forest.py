@@ -90,6 +90,7 @@ def scenes():
     return jnp.asarray(np.stack(images)), jnp.asarray(np.stack(masks))
 
 
+@pytest.mark.slow
 def test_masks_are_learned(scenes):
     images, masks = scenes
     forest = pixel_forest.fit(
@@ -110,6 +111,7 @@ def test_masks_are_learned(scenes):
     assert pixel_forest.predict(forest, images[:2, :20, :25], None).shape == (2, 20, 25)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_block(scenes):
     images, masks = scenes
     forest = pixel_forest.fit(KEY, images, masks, None, num_classes=3, num_trees=2, pixels_per_image=20)

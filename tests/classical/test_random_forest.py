@@ -43,6 +43,7 @@ def walk(forest, tree, features):
 forest_arrays = ('feature', 'threshold', 'left', 'root')
 
 
+@pytest.mark.slow
 def test_ten_trees_are_as_good_as_scikit_learns(digits):
     """93.97 % over 5 seeds is scikit-learn's; one compiled program serves all of them."""
     features, labels, queries, truth = digits
@@ -121,6 +122,7 @@ def test_keys_and_groups(digits, forest, monkeypatch):
     assert not np.array_equal(random_forest.predict_probabilities(other, queries), probabilities)
 
 
+@pytest.mark.slow
 def test_regression():
     """As good as the mean squared error of the noise allows, and far from zero too; out-of-bag error is the test's."""
     rng = np.random.default_rng(0)

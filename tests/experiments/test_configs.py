@@ -105,6 +105,7 @@ def fitted(source):
     return source._replace(read=read)
 
 
+@pytest.mark.slow
 def test_the_pets_config_trains_on_mocked_pets(tmp_path, monkeypatch):
     settings = load('segmentation/pets')
     settings.data.update({'data_dir': str(tmp_path), 'batch_size': 8, 'eval_batch_size': 8})

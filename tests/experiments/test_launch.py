@@ -59,6 +59,17 @@ def test_train_evaluate_predict_and_resume(command, tiny, tmp_path):
     assert 'This run is complete' in again.out
     assert len((workdir / 'metrics.jsonl').read_text().splitlines()) == len(records)
 
+    other = command(train, *tiny, f'--workdir={workdir}', '--config.optimizer.learning_rate=0.5')
+    assert other.code == BAD_INPUT
+    assert 'holds a run of another config' in other.err
+    assert 'optimizer.learning_rate: 0.1 -> 0.5' in other.err
+    assert 'Traceback' not in other.err
+
+
+@pytest.mark.slow
+def test_other_data_and_a_longer_run(command, tiny, tmp_path):
+    workdir = tmp_path / 'run'
+    assert command(train, *tiny, f'--workdir={workdir}').code == 0
     # a field that does not matter may change; data of --config counts, its optimizer does not
     assert command(train, *tiny, f'--workdir={workdir}', '--config.training.eval_every=10').code == 0
     arguments = ['--config.optimizer.clip_norm=1.0', '--config.data.eval_split=train']
@@ -66,11 +77,6 @@ def test_train_evaluate_predict_and_resume(command, tiny, tmp_path):
     assert evaluated.code == 0, evaluated.err
     assert 'digits, train: 1,200 images' in evaluated.out
 
-    other = command(train, *tiny, f'--workdir={workdir}', '--config.optimizer.learning_rate=0.5')
-    assert other.code == BAD_INPUT
-    assert 'holds a run of another config' in other.err
-    assert 'optimizer.learning_rate: 0.1 -> 0.5' in other.err
-    assert 'Traceback' not in other.err
     changed = [*tiny, f'--workdir={workdir}', '--config.optimizer.learning_rate=0.5', '--config.training.epochs=1.5']
     longer = command(train, *changed, '--resume_with_changes')
     assert longer.code == 0, longer.err

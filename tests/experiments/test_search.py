@@ -24,6 +24,7 @@ def write_space(path, content):
     return f'--space={path}'
 
 
+@pytest.mark.slow
 def test_the_command_on_the_digits(command, tiny, tmp_path, monkeypatch):
     workdir = tmp_path / 'search'
     given = write_space(

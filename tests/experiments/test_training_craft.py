@@ -83,6 +83,7 @@ def test_a_snapshot_ensemble_of_an_ensemble(run, tmp_path, model):
     assert two > 0.3
 
 
+@pytest.mark.slow
 def test_averaged_evaluation_and_views(run, tmp_path):
     views = "--config.views={'name': 'multi_scale', 'scales': [8, 10], 'crop': 8}"
     average = "--config.average={'name': 'polyak', 'rho': 0.9}"

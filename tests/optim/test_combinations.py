@@ -56,7 +56,7 @@ def batches():
 BATCHES = list(batches())
 
 
-@pytest.mark.parametrize('name', OPTIMIZERS)
+@pytest.mark.parametrize('name', ['sgd', 'momentum', 'adam', 'by_layer'])
 def test_each_average_with_another_schedule(name, tmp_path):
     place, schedules = list(OPTIMIZERS).index(name), itertools.cycle(SCHEDULES)
     resumes_bit_for_bit(name, list(zip(itertools.islice(schedules, 4 * place, None), AVERAGES, strict=False)), tmp_path)

@@ -38,6 +38,7 @@ def test_eight_devices_equal_one(one_device, mode, sharding):
         assert x.addressable_shards[0].data.size == x.size // (8 if sharding == 'fsdp' else 1)
 
 
+@pytest.mark.slow
 def test_two_processes_of_four_devices_equal_one(one_device, tmp_path):
     with socket.socket() as free:
         free.bind(('localhost', 0))

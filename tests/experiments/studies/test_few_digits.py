@@ -38,6 +38,7 @@ def test_every_method_is_a_config_that_fits():
     assert min(np.diff(seeds)) >= few_digits.MEMBERS  # the ensembles share no network
 
 
+@pytest.mark.slow
 def test_the_table_and_its_resumption(settings, tmp_path, capsys):
     assert few_digits.study(settings, tmp_path, runs=2, methods=METHODS) == 0
     shown = capsys.readouterr().out

@@ -58,7 +58,7 @@ def test_every_resnet_equals_torchvision(name):
     ('name', 'size'),
     [
         ('resnet18', (64, 64)),
-        ('resnet50', (65, 47)),
+        pytest.param('resnet50', (65, 47), marks=pytest.mark.slow),
         pytest.param('resnet18', (65, 47), marks=pytest.mark.slow),
         pytest.param('resnet50', (64, 64), marks=pytest.mark.slow),
     ],

@@ -48,7 +48,7 @@ NETWORKS = {
         backbone=small(dtype), num_classes=3, features=4, aux_head=True, dtype=dtype
     ),
 }
-FAST = ('fcn8s', 'unet', 'deeplabv3_plus', 'pspnet')
+FAST = ('fcn8s', 'unet')
 
 
 class Strided(nn.Module):
@@ -188,6 +188,7 @@ def test_number_of_auxiliary_heads():
     assert models.inception_v3(aux_heads=False).num_auxiliary == 0
 
 
+@pytest.mark.slow
 def test_the_networks_take_every_family_of_backbones():
     images = jnp.zeros((1, 75, 90, 3))
     for backbone in (models.vgg11_bn(), models.mobilenet_v2(), models.efficientnet_b0()):

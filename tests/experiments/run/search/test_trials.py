@@ -214,6 +214,7 @@ def start(workdir, name):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_work_and_one_is_killed(tmp_path):
     workdir = tmp_path / 'search'
     doomed, other = start(workdir, 'hanging_train'), start(workdir, 'fake_train')
