@@ -144,8 +144,8 @@ def create_state(
         The state, sharded.
 
     Example:
-        >>> state = create_state(lambda: {'w': jax.numpy.ones(3)}, make_mesh())
-        >>> state['w'].sharding.is_fully_replicated
+        >>> state = create_state(lambda: TrainState(*[jax.numpy.ones(3)] * 6), make_mesh())
+        >>> state.params.sharding.is_fully_replicated
         True
     """
     layout = state_sharding(jax.eval_shape(init, *given), mesh, sharding=sharding)
