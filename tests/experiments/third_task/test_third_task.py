@@ -7,13 +7,15 @@ import cv2
 import jax
 import numpy as np
 
-from experiments import evaluate, export, launch, predict, train
+from experiments import evaluate, export, predict, train
+from experiments.run.exits import BAD_INPUT
+from jaxcv import data
 
 CONFIG = str(Path(__file__).parent / 'config.py')
 USE = '--use=tests.experiments.third_task.counting'
 
 
-def test_the_launchers_run_a_users_task(command, data_dir, tmp_path):
+def test_the_launchers_run_a_users_task(command, data_dir, tmp_path, monkeypatch):
     workdir = tmp_path / 'run'
     arguments = [f'--config={CONFIG}', USE, f'--workdir={workdir}', f'--config.data.data_dir={data_dir}']
     trained = command(train, *arguments)
@@ -28,6 +30,7 @@ def test_the_launchers_run_a_users_task(command, data_dir, tmp_path):
     assert written['median_error'] == records[-1]['eval/median_error']
     assert cv2.imread(str(workdir / 'predictions.png')).std() > 10
 
+    monkeypatch.setattr(data, 'source', None)  # neither prediction nor export opens the data set
     photo = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
     (tmp_path / 'photos').mkdir()
     cv2.imwrite(str(tmp_path / 'photos' / 'a.png'), photo)
@@ -42,7 +45,16 @@ def test_the_launchers_run_a_users_task(command, data_dir, tmp_path):
     np.testing.assert_allclose(call(photo[None, ..., None])['count'], [row['count']], rtol=1e-4)
 
 
+def test_what_cannot_be_averaged_is_refused_before_training(command, data_dir, tmp_path):
+    arguments = [f'--config={CONFIG}', USE, f'--workdir={tmp_path}/run', f'--config.data.data_dir={data_dir}']
+    for option in ('--config.training.members=2', "--config.views={'name': 'flips'}"):
+        ended = command(train, *arguments, option)
+        assert ended.code == BAD_INPUT, ended.err
+        assert 'cannot be averaged' in ended.err
+    assert not (tmp_path / 'run').exists()
+
+
 def test_without_use_the_module_is_not_imported(command, data_dir, tmp_path):
     ended = command(train, f'--config={CONFIG}', f'--workdir={tmp_path}/run', f'--config.data.data_dir={data_dir}')
-    assert ended.code == launch.BAD_INPUT
+    assert ended.code == BAD_INPUT
     assert '--use=tests.experiments.third_task.counting' in ended.err
