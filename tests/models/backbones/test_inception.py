@@ -95,7 +95,8 @@ def test_strides():
 @pytest.mark.slow
 def test_trains_in_bfloat16_on_one_image():
     model = inception_v3(num_classes=3, dtype='bfloat16', aux_heads=False)
-    images = jax.random.normal(jax.random.key(1), (1, 75, 81, 3))
+    # Larger than the least: of one value a channel, a batch norm's gradient is 0, but for rounding.
+    images = jax.random.normal(jax.random.key(1), (1, 139, 145, 3))
     variables = jax.jit(model.init)(jax.random.key(0), images)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype('float32')}
     traces = []
