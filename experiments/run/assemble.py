@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from experiments.run.batches import zeros
 from experiments.run.check import Checked, cycle, in_updates
-from experiments.run.fields import SECTIONS, Data, Facts, Finetune, Training
+from experiments.run.fields import SECTIONS, Data, Facts, Finetune, Part, Training
 from jaxcv import augment, config, losses, nn, optim, paths, tasks, training
 from jaxcv.optim.durations import Clock
 from jaxcv.optim.durations import in_updates as duration_in_updates
@@ -192,11 +192,12 @@ def _task_factory(checked: Checked, provided: Mapping[str, Any]) -> Callable[[An
 
 def _build(checked: Checked, section: str, spec: Any, provided: Mapping[str, Any]) -> Any:
     part = SECTIONS[section]
-    missing = [name for name in getattr(part, 'provided', ()) if name == 'num_classes' and name not in provided]
+    assert isinstance(part, Part)
+    unnamed = 'num_classes' in part.provided and 'num_classes' not in provided
     try:
-        return config.build(spec, part.functions, path=section, provided=provided, registries=checked.registries)  # type: ignore[union-attr]
+        return config.build(spec, part.functions, path=section, provided=provided, registries=checked.registries)
     except config.ConfigError as error:
-        if missing and "needs the argument 'num_classes'" in str(error):
+        if unnamed and "needs the argument 'num_classes'" in str(error):
             raise config.ConfigError(_unnamed(checked, section)) from None
         raise
 

@@ -203,13 +203,13 @@ def declared(section: str) -> Iterator[Field]:
         >>> next(declared('training'))[:3]
         ('training.epochs', <class 'float'>, 1.0)
     """
-    kind = SECTIONS[section]
+    kind: Any = SECTIONS[section]
     if isinstance(kind, Part):
         return
     hints = typing.get_type_hints(kind, include_extras=True)
-    for name in kind._fields:  # type: ignore[attr-defined]
+    for name in kind._fields:
         annotation, about = typing.get_args(hints[name])[:2]
-        yield Field(f'{section}.{name}', annotation, kind._field_defaults[name], about)  # type: ignore[attr-defined]
+        yield Field(f'{section}.{name}', annotation, kind._field_defaults[name], about)
 
 
 def may_change(path: str) -> bool:
