@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcv import losses, metrics, presentation
+from jaxcv.losses.classification import label_weights
 from jaxcv.task import LossOutput, Task
 from jaxcv.tasks.network import log_probabilities, network, require
 from jaxcv.types import Array, Batch, Float, PRNGKeyArray, PyTree, Variables
@@ -23,7 +24,8 @@ def classification(
 ) -> Task:
     """Image classification: one label an image.
 
-    L(θ) = Σ valid · loss(f(normalize(augment(x)); θ), y), with weight Σ valid.
+    L(θ) = Σ valid · loss(f(normalize(augment(x)); θ), y), with weight Σ valid; with class weights of the loss, and
+    labels that are class indices, Σ valid · w_y.
 
     Args:
         model: a Linen module, `apply(variables, images [n h w c], train=...) -> logits [n classes]`.
@@ -65,7 +67,11 @@ def classification(
         per_example = jnp.where(batch['valid'], loss(logits, labels), 0.0)
         likeliest = labels if labels.ndim == 1 else jnp.argmax(labels, -1)
         correct = batch['valid'] & (jnp.argmax(logits, -1) == likeliest)
-        return LossOutput(per_example.sum(), batch['valid'].sum(dtype=jnp.float32), state, {'top1': correct.sum()})
+        number, weights = batch['valid'].sum(dtype=jnp.float32), label_weights(loss, labels)
+        weight = number if weights is None else jnp.sum(jnp.where(batch['valid'], weights, 0))
+        # The step divides by the weight: the share of right examples, which has none, is brought to it.
+        top1 = correct.sum() if weights is None else correct.sum() * weight / jnp.maximum(number, 1)
+        return LossOutput(per_example.sum(), weight, state, {'top1': top1})
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
         logits = net.predict(variables, batch)
@@ -86,6 +92,7 @@ def classification(
             'top5': metrics.top_k_accuracy(k=5),
             'calibration_error': metrics.expected_calibration_error(),
             'confusion': metrics.confusion_matrix(num_classes=num_classes),
+            'class_scores': metrics.class_scores(num_classes=num_classes),
         },
         best='top1',
         presentation=presentation.labels(),

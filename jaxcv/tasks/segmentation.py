@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxcv import losses, metrics, ops, presentation
-from jaxcv.losses.segmentation import masked_loss
+from jaxcv.losses.segmentation import counted_weight, masked_loss
 from jaxcv.task import LossOutput, Task
 from jaxcv.tasks.network import log_probabilities, network, require
 from jaxcv.types import IGNORED, Array, Batch, Float, PRNGKeyArray, PyTree, Variables
@@ -28,7 +28,8 @@ def segmentation(
 
     `L(θ) = Σ_i loss(s_i, y_i) + Σ_k w_k Σ_i loss(a_ki, y_i)`, with `s` the logits and `a_k` those of the auxiliary
     heads, `(s, a_1, ...) = f(normalize(augment(x)); θ)`, over the pixels i of valid images that are not `IGNORED`;
-    their number is the weight. Of a loss with one value for each image, i are the images that have such a pixel.
+    their number is the weight, or the sum of the loss's `class_weights` at them. Of a loss with one value for each
+    image, i are the images that have such a pixel.
 
     Args:
         model: a Linen module, `apply(variables, images [n h w c], train=...) -> logits [n h w classes]`.
@@ -96,7 +97,12 @@ def segmentation(
             sums = jnp.stack([masked_loss(loss, one, masks, valid)[0].sum() for one in auxiliary])
             logs['auxiliary'] = jnp.sum(jnp.asarray(auxiliary_weights, jnp.float32) * sums)
             total += logs['auxiliary']
-        return LossOutput(total, counted.sum().astype(jnp.float32), state, logs)
+        number, weight = counted.sum().astype(jnp.float32), counted_weight(loss, masks, counted)
+        if weight is None:
+            return LossOutput(total, number, state, logs)
+        # The step divides by the weight: the share of right pixels, which has none, is brought to it.
+        logs['pixel_accuracy'] *= weight / jnp.maximum(number, 1)
+        return LossOutput(total, weight, state, logs)
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
         logits = net.predict(variables, batch)
