@@ -25,7 +25,7 @@ def softmax_cross_entropy(
     labels: Int[Array, '*n'] | Float[Array, '*n classes'],
     *,
     label_smoothing: float = 0.0,
-    class_weights: Sequence[float] | Float[Array, ' classes'] | None = None,
+    class_weights: Sequence[float] | Array | np.ndarray | None = None,
 ) -> Float[Array, '*n']:
     """Cross-entropy between the labels and the softmax of the logits.
 
@@ -64,7 +64,7 @@ def kl_divergence(
     labels: Int[Array, '*n'] | Float[Array, '*n classes'],
     *,
     label_smoothing: float = 0.0,
-    class_weights: Sequence[float] | Float[Array, ' classes'] | None = None,
+    class_weights: Sequence[float] | Array | np.ndarray | None = None,
 ) -> Float[Array, '*n']:
     """Kullback-Leibler divergence of the softmax of the logits from the labels.
 
@@ -106,7 +106,7 @@ def sigmoid_cross_entropy(
     labels: Int[Array, '*n'] | Float[Array, '*n classes'] | Int[Array, '*n classes'] | Bool[Array, '*n classes'],
     *,
     label_smoothing: float = 0.0,
-    class_weights: Sequence[float] | Float[Array, ' classes'] | None = None,
+    class_weights: Sequence[float] | Array | np.ndarray | None = None,
 ) -> Float[Array, '*n']:
     """Binary cross-entropies, summed over the classes, for labels that do not exclude one another.
 
@@ -177,7 +177,7 @@ def focal(
     *,
     gamma: float = 2.0,
     alpha: float | Sequence[float] | None = None,
-    class_weights: Sequence[float] | Float[Array, ' classes'] | None = None,
+    class_weights: Sequence[float] | Array | np.ndarray | None = None,
 ) -> Float[Array, '*n']:
     """Focal loss: the cross-entropy weighted by `(1 - p)^γ`, so that easy examples do not outweigh hard ones.
 
@@ -226,7 +226,7 @@ def hinge(
     labels: Int[Array, '*n'],
     *,
     margin: float = 1.0,
-    class_weights: Sequence[float] | Float[Array, ' classes'] | None = None,
+    class_weights: Sequence[float] | Array | np.ndarray | None = None,
 ) -> Float[Array, '*n']:
     """Hinge loss of the multi-class SVM: each wrong class must score less than the label by a margin.
 

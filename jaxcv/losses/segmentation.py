@@ -10,6 +10,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcv import ops
 from jaxcv.losses.classification import checked_weights, label_weights
@@ -22,7 +23,7 @@ def dice(
     *,
     classes: Literal['present', 'all'] = 'present',
     smoothing: float = 1.0,
-    class_weights: Sequence[float] | Float[Array, ' classes'] | None = None,
+    class_weights: Sequence[float] | Array | np.ndarray | None = None,
 ) -> Float[Array, '*n']:
     """Dice loss: one minus the overlap of the softmax with the mask, averaged over the classes, however small they are.
 
