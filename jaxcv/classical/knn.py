@@ -242,7 +242,7 @@ def _blocks(rows: Array, block_size: int, **padded: Any) -> Array:
     return jnp.pad(rows, padding, **(padded or {'mode': 'edge'})).reshape(-1, size, *rows.shape[1:])
 
 
-def _checked_neighbors(model: KNN, queries: Any, k: int, block_size: int) -> tuple[Array, Array]:
+def _checked_neighbors(model: KNN, queries: Any, k: Any, block_size: Any) -> tuple[Array, Array]:
     n, d = model.features.shape
     k = check_count('k', k, most=n, of='training examples')
     block_size = check_count('block_size', block_size)
@@ -253,7 +253,7 @@ def _checked_neighbors(model: KNN, queries: Any, k: int, block_size: int) -> tup
     return jnp.sqrt(squared) * model.scale, index
 
 
-def _votes(model: KNN, queries: Any, k: int, weights: str, block_size: int) -> Array:
+def _votes(model: KNN, queries: Any, k: Any, weights: str, block_size: Any) -> Array:
     if weights not in ('uniform', 'distance'):
         raise ValueError(f"weights must be 'uniform' or 'distance', got {weights!r}")
     distances, indices = _checked_neighbors(model, queries, k, block_size)

@@ -111,12 +111,14 @@ def fit(
         raise ValueError(f'fit needs at least one example, and a target for each, got {n} and {len(targets)}')
     num_trees = check_count('num_trees', num_trees)
     weight = to_weights(weights, n=n)
-    mean: Array | float = 0.0
+    mean, scale = jnp.zeros(()), jnp.ones(())
     if regression:
-        numbers = to_numbers('targets', targets, shape=(n,))
-        # For more exact sums in float32; NumPy's float64 is rounded only after the subtraction.
-        num_classes, mean = 1, jnp.float32(numbers.mean())
-        numbers = jnp.asarray(numbers - np.float32(mean), jnp.float32)
+        given = np.asarray(to_numbers('targets', targets, shape=(n,)), np.float64)
+        # Near 0 and 1, for more exact sums in float32, whose squares neither overflow nor vanish.
+        num_classes, mean = 1, jnp.float32(given.mean())
+        deviation = given - np.float64(mean)
+        scale = jnp.float32(2.0 ** np.clip(np.frexp(abs(deviation).max())[1], -126, 127))
+        numbers = jnp.asarray(deviation / np.float64(scale), jnp.float32)
     else:
         numbers, num_classes = _classes(targets, n, num_classes)
 
@@ -151,7 +153,7 @@ def fit(
     trees = trees._replace(root=trees.root[:num_trees], decrease=trees.decrease[:num_trees])
     return Forest(
         trees,
-        _values(trees.statistics, mean, regression=regression),
+        _values(trees.statistics, mean, scale, regression=regression),
         jnp.concatenate(counts)[:num_trees],
         weight,
     )
@@ -350,10 +352,10 @@ def _bags(keys: Array, weights: Array | None, *, n: int) -> Array:
 
 
 @functools.partial(jax.jit, static_argnames='regression')
-def _values(statistics: Array, mean: Array | float, *, regression: bool) -> Array:
+def _values(statistics: Array, mean: Array, scale: Array, *, regression: bool) -> Array:
     if regression:
         weight = statistics[:, :1]
-        return mean + statistics[:, 1:] / jnp.where(weight > 0, weight, 1)
+        return mean + scale * (statistics[:, 1:] / jnp.where(weight > 0, weight, 1))
     weight = jnp.sum(statistics, axis=1, keepdims=True)
     # A bootstrap sample may have no example of positive weight.
     return jnp.where(weight > 0, statistics / jnp.where(weight > 0, weight, 1), 1 / statistics.shape[1])
