@@ -181,7 +181,7 @@ def _relative(rows: Array | np.ndarray, origin: Array, scale: Array) -> Array:
     """`(rows - origin) / scale` in float32; NumPy's float64 is rounded only then."""
     if isinstance(rows, np.ndarray) and not isinstance(origin, jax.core.Tracer):
         return jnp.asarray((rows - np.asarray(origin, np.float64)) / np.asarray(scale, np.float64), jnp.float32)
-    return ((rows - origin) / scale).astype(jnp.float32)
+    return jnp.asarray((rows - origin) / scale, jnp.float32)
 
 
 @functools.partial(jax.jit, static_argnames=('k', 'block_size'))
