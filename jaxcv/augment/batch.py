@@ -9,7 +9,10 @@ import jax.numpy as jnp
 from jaxcv.features import Example
 from jaxcv.types import Array, Batch, Key, PRNGKeyArray, Scalar, UInt8
 
-__all__ = ['Keys', 'fill_value', 'for_each', 'keys_for']
+__all__ = ['Keys', 'check_images', 'fill_value', 'for_each', 'keys_for']
+
+_ROUNDING = 0.01
+"""By so much images may leave [0, 1]: those in half precision, and resized ones."""
 
 Keys: TypeAlias = PRNGKeyArray | Key[Array, 'n']
 """The key of an augmentation: one, or one for each of n examples."""
@@ -30,7 +33,7 @@ def for_each(function: Callable[[PRNGKeyArray, Example], Example], key: Keys, ba
         A new dict: each example's result, stacked.
 
     Raises:
-        ValueError: there are several keys, but not one for each example.
+        ValueError: there are several keys, but not one for each example, or the images are not `[n, h, w, c]`.
 
     Example:
         >>> def noisy(key, example):
@@ -41,6 +44,7 @@ def for_each(function: Callable[[PRNGKeyArray, Example], Example], key: Keys, ba
         >>> bool(both['image'][1] == second['image'][0])
         True
     """
+    check_images(batch)
     return jax.vmap(function)(keys_for(key, len(next(iter(batch.values())))), dict(batch))
 
 
@@ -48,16 +52,49 @@ def keys_for(key: Keys, n: int) -> Key[Array, 'n']:
     """One key for each of n examples: one key is split, n keys are taken as they are.
 
     Raises:
-        ValueError: there are several keys, but not n.
+        ValueError: there are several keys, but not n, or they are arrays of numbers (of `jax.random.PRNGKey`).
 
     Example:
         >>> keys_for(jax.random.key(0), 3).shape
         (3,)
     """
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        raise ValueError(f'keys are those of jax.random.key, got {key.dtype}: pass jax.random.wrap_key_data(key)')
     keys = key if key.ndim else jax.random.split(key, n)
     if keys.shape != (n,):
         raise ValueError(f'there are {n} examples, but keys of shape {keys.shape}: pass one key, or one an example')
     return keys
+
+
+def check_images(batch: Batch, *, unit: bool = False) -> None:
+    """Raise an error for images that no augmentation takes.
+
+    Args:
+        batch: with `image` or without.
+        unit: whether floats must be in [0, 1], as those whose colours change. It is checked of concrete values; under
+            `jit` they are not known.
+
+    Raises:
+        ValueError: the images are not `[n, h, w, c]`, or floats have values outside of [0, 1].
+
+    Example:
+        >>> check_images({'image': jnp.zeros((2, 4, 4, 3))}, unit=True)
+    """
+    if 'image' not in batch:
+        return
+    images = batch['image']
+    if images.ndim != 4:
+        hint = ': images[..., None] has the channel' * (images.ndim == 3)
+        raise ValueError(f'images must be of shape [n, h, w, c], got {images.shape}{hint}')
+    if not unit or isinstance(images, jax.core.Tracer) or not images.size:
+        return
+    rows = images if 'valid' not in batch else jnp.where(jnp.asarray(batch['valid'])[:, None, None, None], images, 0)
+    low, high = float(rows.min()), float(rows.max())
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise ValueError(
+            f'images must be floats in [0, 1], got {low:.3g} to {high:.3g}: divide those of 0 to 255 by 255; normalize '
+            'after the augmentations'
+        )
 
 
 def fill_value(fill: float, dtype: jnp.dtype) -> Scalar | UInt8[Array, '']:
@@ -71,7 +108,7 @@ def fill_value(fill: float, dtype: jnp.dtype) -> Scalar | UInt8[Array, '']:
         A scalar of that type.
 
     Raises:
-        ValueError: fill is outside [0, 1].
+        ValueError: fill is outside [0, 1], or images of this type have no range.
 
     Example:
         >>> print(fill_value(0.5, jnp.dtype('uint8')), fill_value(0.5, jnp.dtype('float32')))
@@ -79,4 +116,6 @@ def fill_value(fill: float, dtype: jnp.dtype) -> Scalar | UInt8[Array, '']:
     """
     if not 0 <= fill <= 1:
         raise ValueError(f'fill must be in [0, 1], black to white (also for uint8 images), got {fill}')
+    if dtype != jnp.uint8 and not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f'images must be floats in [0, 1] or uint8, got {dtype}: divide by their range first')
     return jnp.asarray(round(255 * fill) if dtype == jnp.uint8 else fill, dtype)

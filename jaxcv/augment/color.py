@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxcv.augment.batch import Keys, for_each
+from jaxcv.augment.batch import Keys, check_images, for_each
 from jaxcv.moves import check_share
 from jaxcv.types import Array, Batch, Float, PRNGKeyArray, Scalar
 
@@ -294,6 +294,7 @@ def _recolored(function: Callable[[PRNGKeyArray, Array], Array], key: Keys, batc
 def _check(batch: Batch, changes: Mapping[str, float], *, hue: float = 0.0) -> None:
     if not jnp.issubdtype(batch['image'].dtype, jnp.floating):
         raise ValueError(f'colours change on floats in [0, 1], got {batch["image"].dtype}: pass ops.to_float(images)')
+    check_images(batch, unit=True)
     for name, change in changes.items():
         if change < 0:
             raise ValueError(f'{name} must be at least 0, got {change}')

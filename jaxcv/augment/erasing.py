@@ -49,6 +49,8 @@ def cutout(
     if size < 0:
         raise ValueError(f'size must be at least 0 pixels, got {size}')
     check_share('probability', probability)
+    if fill == 'noise':
+        fill_value(0, batch['image'].dtype)  # noise too needs a range
 
     def pattern(key: PRNGKeyArray, image: Array) -> Array:
         if fill != 'noise':

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxcv.augment.batch import Keys, keys_for
+from jaxcv.augment.batch import Keys, check_images, keys_for
 from jaxcv.features import moved_features
 from jaxcv.moves import check_share
 from jaxcv.types import Array, Batch, PRNGKeyArray
@@ -134,7 +134,10 @@ def _draws(draw: Callable[[PRNGKeyArray], Array], key: Keys, n: int, per_batch: 
 def _mixed(own: Array, batch: Batch, num_classes: int) -> Batch:
     images, labels = batch['image'], jnp.asarray(batch['label'])
     if labels.ndim == 1:
-        labels = jax.nn.one_hot(labels, num_classes)
+        # A label that is no class is NaN, as its loss is, not a label without any class.
+        known = (labels >= 0) & (labels < num_classes) | ~jnp.asarray(batch.get('valid', True))
+        labels = jnp.where(known[:, None], jax.nn.one_hot(labels, num_classes), jnp.nan)
+    labels = labels.astype(jnp.promote_types(labels.dtype, jnp.float32))
     if labels.shape != (len(images), num_classes):
         raise ValueError(f'labels must be [n] or [n, {num_classes}] for {len(images)} images, got {labels.shape}')
     if 'valid' in batch:
@@ -159,3 +162,4 @@ def _check(batch: Batch, alpha: float, probability: float) -> None:
     if alpha <= 0:
         raise ValueError(f'alpha must be above 0, got {alpha}')
     check_share('probability', probability)
+    check_images(batch)

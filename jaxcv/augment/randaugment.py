@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxcv.augment.batch import Keys, for_each
+from jaxcv.augment.batch import Keys, check_images, for_each
 from jaxcv.augment.color import gray, mean_gray
 from jaxcv.features import Example, moved_features
 from jaxcv.moves import check_share
@@ -72,6 +72,7 @@ def rand_augment(
     images = batch['image']
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(f'rand_augment takes floats in [0, 1], got {images.dtype}: pass ops.to_float(images)')
+    check_images(batch, unit=True)
     if images.shape[-1] not in (1, 3):
         raise ValueError(f'rand_augment takes images with 1 or 3 channels, got {images.shape}')
     if unmoved := sorted({*moved_features(batch)} - {'image'}):

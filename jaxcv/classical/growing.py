@@ -121,6 +121,8 @@ def grow(
     max_features = d if max_features is None else max_features
     if weights.shape != (len(keys), n) or targets.shape != (n,):
         raise ValueError(f'{n} examples, {len(keys)} keys, but targets {targets.shape} and weights {weights.shape}')
+    if criterion != 'variance' and not jnp.issubdtype(targets.dtype, jnp.integer):
+        raise ValueError(f'targets must be class indices for {criterion}, got {targets.dtype}')
     if not 1 <= max_features <= d:
         raise ValueError(f'max_features must be from 1 to the {d} features, got {max_features}')
     if min_samples_split < 2 or min_samples_leaf < 1 or (max_depth is not None and max_depth < 1):

@@ -4,20 +4,30 @@ Cover and Hart, "Nearest Neighbor Pattern Classification", 1967.
 """
 
 import functools
-from typing import Literal, NamedTuple
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jaxtyping import Shaped
 
-from jaxcv.ops.distance import pairwise_squared_distance
+from jaxcv.classical.inputs import check_count, to_classes, to_rows
+from jaxcv.ops.distance import by_difference, by_product, nearest_to_mean
 from jaxcv.types import Array, Float, Int
 
 __all__ = ['KNN', 'fit', 'neighbors', 'predict', 'predict_probabilities']
 
+_DIRECT = 64
+"""Up to so many features, `Σ (q - x)²` takes no longer than the matrix product; with 784, 5 times as long."""
+_SPARE = 16
+"""Candidates beyond k, so that the rounding of the product rarely decides which are the k nearest."""
+
 
 class KNN(NamedTuple):
-    """The training set."""
+    """The training set, in units of its own: `features = (x - origin) / scale`, so that distances do not cancel."""
 
     features: Float[Array, 'n d']
     """One row per training example."""
@@ -25,45 +35,60 @@ class KNN(NamedTuple):
     """The class of each, in `[0, classes)`."""
     classes: Int[Array, ' classes']
     """0, 1, ...: an array, so that the number of classes is a shape and `predict` can be compiled."""
+    origin: Float[Array, ' d']
+    """Of each feature the value nearest to its mean."""
+    scale: Float[Array, '']
+    """A power of 2, not smaller than any difference to the origin: no square overflows, or vanishes."""
 
 
-def fit(features: Float[Array, 'n d'], labels: Int[Array, ' n'], *, num_classes: int | None = None) -> KNN:
+def fit(features: Shaped[Any, 'n d'], labels: Shaped[Any, ' n'], *, num_classes: int | None = None) -> KNN:
     """Make the model: k nearest neighbours keeps the training set.
 
     Args:
-        features: `[n, d]`, in units that make Euclidean distance meaningful.
-        labels: `[n]`, class indices from 0.
+        features: `[n, d]`, numbers of any type, in units that make Euclidean distance meaningful. They are stored as
+            float32 differences to an origin near their mean: float64 features with a large mean (coordinates, times)
+            keep more digits as NumPy's arrays than they would have in float32.
+        labels: `[n]`, class indices from 0, of any type.
         num_classes: the number of classes; by default the largest label plus 1, which is not known under `jit`.
 
     Returns:
         The model.
 
     Raises:
-        ValueError: there are no examples, or not one label per row.
+        ValueError: there are no examples, or not one label per row; features are not finite, or labels are no whole
+            numbers in range. Under `jit` values are not checked.
 
     Example:
         >>> model = fit(jnp.array([[0.0], [1.0], [5.0]]), jnp.array([0, 0, 1]))
         >>> print(model.classes)
         [0 1]
     """
-    if len(features) == 0 or len(features) != len(labels):
-        raise ValueError(f'fit needs at least one example and a label for each, got {len(features)} and {len(labels)}')
+    rows = to_rows('features', features)
+    if len(rows) == 0 or len(rows) != len(labels):
+        raise ValueError(f'fit needs at least one example and a label for each, got {len(rows)} and {len(labels)}')
+    classes = to_classes('labels', labels, shape=(len(rows),), num_classes=num_classes)
     if num_classes is None:
-        num_classes = int(labels.max()) + 1
-    return KNN(features, labels, jnp.arange(num_classes))
+        num_classes = int(classes.max()) + 1
+    origin = nearest_to_mean(jnp.asarray(rows, jnp.float32))
+    one = jnp.ones(())
+    _, exponent = jnp.frexp(jnp.max(jnp.abs(_relative(rows, origin, one))))
+    scale = jnp.ldexp(one, jnp.clip(exponent, -126, 127))
+    return KNN(_relative(rows, origin, scale), classes, jnp.arange(num_classes), origin, scale)
 
 
 def neighbors(
-    model: KNN, queries: Float[Array, 'm d'], *, k: int = 5, block_size: int = 1024
+    model: KNN, queries: Shaped[Any, 'm d'], *, k: int = 5, block_size: int = 1024
 ) -> tuple[Float[Array, 'm k'], Int[Array, 'm k']]:
     """Find the k training examples nearest to each query, nearest first; ties go to the smaller index.
 
-    The distance is `‖q_i - x_j‖`, from one matrix product for each block (see `jaxcv.ops.pairwise_squared_distance` for
-    its rounding). Memory is bounded by `block_size²`, whatever the sizes of the training set and the queries.
+    The distance is `‖q_i - x_j‖`, summed up from the differences, so that it is exact to a few roundings however far
+    the rows are from the origin, and 0 for equal rows. With many features a matrix product preselects candidates; where
+    its rounding could hide a nearer example, all differences are computed. Memory is bounded by a multiple of
+    `block_size²`, whatever the sizes of the training set and the queries.
 
     Args:
         model: what `fit` returned.
-        queries: `[m, d]`.
+        queries: `[m, d]`, numbers of any type.
         k: the number of neighbours, from 1 to the number of training examples.
         block_size: the number of queries, and of training examples, that are compared at a time.
 
@@ -71,7 +96,8 @@ def neighbors(
         Distances `[m, k]` in the features' unit, and int32 indices `[m, k]` into the training set.
 
     Raises:
-        ValueError: k or block_size is out of range, or the queries have another dimension than the features.
+        ValueError: k or block_size is out of range, or the queries have another dimension than the features, or are not
+            finite (which is not checked under `jit`).
 
     Example:
         >>> model = fit(jnp.array([[0.0], [1.0], [5.0]]), jnp.array([0, 0, 1]))
@@ -79,19 +105,12 @@ def neighbors(
         >>> print(distances, indices)
         [[1. 3.]] [[2 1]]
     """
-    n, d = model.features.shape
-    if not 1 <= k <= n:
-        raise ValueError(f'k must be from 1 to the {n} training examples, got {k}')
-    if block_size < 1:
-        raise ValueError(f'block_size must be at least 1, got {block_size}')
-    if queries.ndim != 2 or queries.shape[1] != d:
-        raise ValueError(f'queries must be of shape [m, {d}], as the training features are, got {queries.shape}')
-    return _neighbors(model.features, queries, k=k, block_size=block_size)
+    return _checked_neighbors(model, queries, k, block_size)
 
 
 def predict(
     model: KNN,
-    queries: Float[Array, 'm d'],
+    queries: Shaped[Any, 'm d'],
     *,
     k: int = 5,
     weights: Literal['uniform', 'distance'] = 'uniform',
@@ -107,7 +126,7 @@ def predict(
 
     Args:
         model: what `fit` returned.
-        queries: `[m, d]`.
+        queries: `[m, d]`, numbers of any type.
         k: the number of neighbours that vote.
         weights: `'uniform'` or `'distance'`.
         block_size: see `neighbors`.
@@ -128,7 +147,7 @@ def predict(
 
 def predict_probabilities(
     model: KNN,
-    queries: Float[Array, 'm d'],
+    queries: Shaped[Any, 'm d'],
     *,
     k: int = 5,
     weights: Literal['uniform', 'distance'] = 'uniform',
@@ -138,7 +157,7 @@ def predict_probabilities(
 
     Args:
         model: what `fit` returned.
-        queries: `[m, d]`.
+        queries: `[m, d]`, numbers of any type.
         k: the number of neighbours that vote.
         weights: `'uniform'` or `'distance'`, see `predict`.
         block_size: see `neighbors`.
@@ -158,46 +177,92 @@ def predict_probabilities(
     return votes / votes.sum(axis=-1, keepdims=True)
 
 
+def _relative(rows: Array | np.ndarray, origin: Array, scale: Array) -> Array:
+    """`(rows - origin) / scale` in float32; NumPy's float64 is rounded only then."""
+    if isinstance(rows, np.ndarray) and not isinstance(origin, jax.core.Tracer):
+        return jnp.asarray((rows - np.asarray(origin, np.float64)) / np.asarray(scale, np.float64), jnp.float32)
+    return jnp.asarray((rows - origin) / scale, jnp.float32)
+
+
 @functools.partial(jax.jit, static_argnames=('k', 'block_size'))
 def _neighbors(features: Array, queries: Array, *, k: int, block_size: int) -> tuple[Array, Array]:
-    n = len(features)
+    """The squared distances and the indices, `[m, k]` both."""
+    n, d = features.shape
     blocks = _blocks(features, block_size)
-    indices = _blocks(jnp.arange(n, dtype=jnp.int32), block_size, fill=n)
+    indices = _blocks(jnp.arange(n, dtype=jnp.int32), block_size, mode='constant', constant_values=n)
+    largest = jnp.finfo(jnp.float32).max
 
-    def nearest(queries: Array) -> tuple[Array, Array]:
-        """Return the nearest of all training examples, joined block by block."""
+    def scan(squared_distance: Callable[[Array, Array], Array], queries: Array, k: int) -> tuple[Array, Array]:
+        """Return the k nearest of all training examples, joined block by block."""
 
         def join(best: tuple[Array, Array], block: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
             rows, index = block
-            squared = jnp.where(index < n, pairwise_squared_distance(queries, rows), jnp.inf)
+            # A distance that overflows is still less than that of the padding.
+            squared = jnp.where(index < n, jnp.minimum(squared_distance(queries, rows), largest), jnp.inf)
             # The best so far come first and have the smaller indices: of equal values, top_k keeps the first.
             squared = jnp.concatenate([best[0], squared], axis=1)
             index = jnp.concatenate([best[1], jnp.broadcast_to(index, (len(queries), len(rows)))], axis=1)
             negative, place = lax.top_k(-squared, k)
             return (-negative, jnp.take_along_axis(index, place, axis=1)), None
 
-        none = jnp.full((len(queries), k), jnp.inf, features.dtype), jnp.full((len(queries), k), n, jnp.int32)
+        none = jnp.full((len(queries), k), jnp.inf), jnp.full((len(queries), k), n, jnp.int32)
         return lax.scan(join, none, (blocks, indices))[0]
 
+    def direct(queries: Array) -> tuple[Array, Array]:
+        return scan(lambda x, y: by_difference(x[:, None], y), queries, k)
+
+    def preselected(queries: Array) -> tuple[Array, Array]:
+        candidates = min(n, k + _SPARE)
+        rounded, index = scan(by_product, queries, candidates)
+
+        def exact(row: tuple[Array, Array]) -> Array:
+            query, index = row
+            return by_difference(query, features[index])
+
+        size = max(1, min(len(queries), block_size**2 // (candidates * d)))
+        squared = jnp.minimum(lax.map(exact, (queries, index), batch_size=size), largest)
+        squared, index = lax.sort((squared, index), num_keys=2)
+        if candidates == n:
+            return squared[:, :k], index[:, :k]
+        # No other example is nearer than the last candidate's product less its rounding error.
+        norms = jnp.sum(jnp.square(queries), axis=1) + jnp.max(jnp.sum(jnp.square(features), axis=1))
+        error = jnp.finfo(jnp.float32).eps * (8 + 2 * math.sqrt(d)) * norms
+        certain = jnp.all(squared[:, k - 1] + error < rounded[:, -1])
+        return lax.cond(certain, lambda: (squared[:, :k], index[:, :k]), lambda: direct(queries))
+
+    nearest = direct if d <= _DIRECT else preselected
     squared, index = lax.map(nearest, _blocks(queries, block_size))
-    return jnp.sqrt(squared.reshape(-1, k)[: len(queries)]), index.reshape(-1, k)[: len(queries)]
+    return squared.reshape(-1, k)[: len(queries)], index.reshape(-1, k)[: len(queries)]
 
 
-def _blocks(rows: Array, block_size: int, *, fill: int = 0) -> Array:
-    """`[n, ...]` to `[blocks, size, ...]`, filled up at the end."""
+def _blocks(rows: Array, block_size: int, **padded: Any) -> Array:
+    """`[n, ...]` to `[blocks, size, ...]`, filled up at the end: with the last row, or as `padded` says."""
     size = max(1, min(block_size, len(rows)))
     padding = [(0, -len(rows) % size)] + [(0, 0)] * (rows.ndim - 1)
-    return jnp.pad(rows, padding, constant_values=fill).reshape(-1, size, *rows.shape[1:])
+    return jnp.pad(rows, padding, **(padded or {'mode': 'edge'})).reshape(-1, size, *rows.shape[1:])
 
 
-def _votes(model: KNN, queries: Array, k: int, weights: str, block_size: int) -> Array:
+def _checked_neighbors(model: KNN, queries: Any, k: Any, block_size: Any) -> tuple[Array, Array]:
+    n, d = model.features.shape
+    k = check_count('k', k, most=n, of='training examples')
+    block_size = check_count('block_size', block_size)
+    rows = to_rows('queries', queries, columns=d)
+    if not len(rows):
+        return jnp.zeros((0, k)), jnp.zeros((0, k), jnp.int32)
+    squared, index = _neighbors(model.features, _relative(rows, model.origin, model.scale), k=k, block_size=block_size)
+    return jnp.sqrt(squared) * model.scale, index
+
+
+def _votes(model: KNN, queries: Any, k: Any, weights: str, block_size: Any) -> Array:
     if weights not in ('uniform', 'distance'):
         raise ValueError(f"weights must be 'uniform' or 'distance', got {weights!r}")
-    distances, indices = neighbors(model, queries, k=k, block_size=block_size)
+    distances, indices = _checked_neighbors(model, queries, k, block_size)
     weight = jnp.ones_like(distances)
     if weights == 'distance':
         same = distances == 0
-        weight = jnp.where(same.any(axis=1, keepdims=True), same, 1 / distances)
+        # Relative to the nearest, so that the inverse of a tiny distance does not overflow.
+        inverse = distances[:, :1] / jnp.where(same, 1, distances)
+        weight = jnp.where(same.any(axis=1, keepdims=True), same, inverse)
     return _tally(model.labels[indices], weight, model.classes)
 
 

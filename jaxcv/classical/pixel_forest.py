@@ -4,13 +4,16 @@ Shotton et al., "Real-Time Human Pose Recognition in Parts from Single Depth Ima
 """
 
 import functools
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jaxtyping import Shaped
 
 from jaxcv.classical import random_forest
+from jaxcv.classical.inputs import check_count, to_array, to_classes, to_numbers
 from jaxcv.classical.splits import Criterion
 from jaxcv.types import IGNORED, Array, Float, Int, Key, UInt8
 
@@ -44,6 +47,8 @@ class PixelForest(NamedTuple):
     """The mean pixel of the training images. Its length is the number of channels that other images must have."""
     mean_depth: Float[Array, ''] | None
     """The mean depth of the training images; None if they had no depth, and then others must have none."""
+    largest: Float[Array, '']
+    """The largest pixel of the training images, by which images of another range are found out."""
 
 
 def draw_offsets(key: Key[Array, ''], *, num_features: int, radius: float, channels: int) -> Offsets:
@@ -106,9 +111,9 @@ def intensity_difference_features(
 
 def fit(
     key: Key[Array, ''],
-    images: Float[Array, 'n h w c'] | UInt8[Array, 'n h w c'],
-    masks: Int[Array, 'n h w'] | UInt8[Array, 'n h w'],
-    depth: Float[Array, 'n h w'] | None,
+    images: Shaped[Any, 'n h w c'],
+    masks: Shaped[Any, 'n h w'],
+    depth: Shaped[Any, 'n h w'] | None,
     *,
     num_classes: int,
     pixels_per_image: int = 500,
@@ -143,7 +148,8 @@ def fit(
         The forest and its offsets.
 
     Raises:
-        ValueError: shapes do not agree, a class is out of range, or no pixel has a class.
+        ValueError: shapes do not agree, a value is not finite, a depth is not above 0, a class is out of range, or no
+            pixel has a class.
 
     Example:
         >>> image = jnp.zeros((1, 8, 8, 1)).at[:, :, 4:].set(1)
@@ -151,12 +157,10 @@ def fit(
         >>> print(jnp.mean(predict(forest, image, None) == image[..., 0]))
         1.0
     """
-    _check_depth(images, depth)
-    if masks.shape != images.shape[:3]:
-        raise ValueError(f'masks must be of shape {images.shape[:3]}, as the images are, got {masks.shape}')
-    classes = jnp.where(masks == IGNORED, 0, masks.astype(jnp.int32))
-    if int(classes.min()) < 0 or int(classes.max()) >= num_classes:
-        raise ValueError(f'masks must be from 0 to {num_classes - 1} or {IGNORED}, got up to {int(classes.max())}')
+    images, depth = _checked(images, depth)
+    masks = to_classes('masks', masks, shape=images.shape[:3], num_classes=num_classes, ignored=IGNORED)
+    classes = jnp.where(masks == IGNORED, 0, masks)
+    pixels_per_image = check_count('pixels_per_image', pixels_per_image)
     if criterion == 'variance':
         raise ValueError("pixels have classes: criterion must be 'gini' or 'entropy'")
     for_pixels, for_offsets, for_forest = jax.random.split(key, 3)
@@ -178,13 +182,19 @@ def fit(
         min_samples_leaf=min_samples_leaf,
         criterion=criterion,
     )
-    return PixelForest(forest, offsets, jnp.mean(images, axis=(0, 1, 2)), None if depth is None else jnp.mean(depth))
+    return PixelForest(
+        forest,
+        offsets,
+        mean_pixel=jnp.mean(images, axis=(0, 1, 2), dtype=jnp.float32),
+        mean_depth=None if depth is None else jnp.mean(depth),
+        largest=jnp.max(images).astype(jnp.float32),
+    )
 
 
 def predict(
     forest: PixelForest,
-    images: Float[Array, 'n h w c'] | UInt8[Array, 'n h w c'],
-    depth: Float[Array, 'n h w'] | None,
+    images: Shaped[Any, 'n h w c'],
+    depth: Shaped[Any, 'n h w'] | None,
     *,
     block_size: int = 8192,
 ) -> Int[Array, 'n h w']:
@@ -201,7 +211,7 @@ def predict(
 
     Raises:
         ValueError: the number of channels is not that of `fit`, or the depth has another size than the images, or is
-            given or missing unlike in `fit`.
+            given or missing unlike in `fit`; images are in [0, 1] and those of `fit` were bytes, or the reverse.
 
     Example:
         >>> image = jnp.zeros((1, 8, 8, 1)).at[:, :, 4:].set(1)
@@ -214,8 +224,8 @@ def predict(
 
 def predict_probabilities(
     forest: PixelForest,
-    images: Float[Array, 'n h w c'] | UInt8[Array, 'n h w c'],
-    depth: Float[Array, 'n h w'] | None,
+    images: Shaped[Any, 'n h w c'],
+    depth: Shaped[Any, 'n h w'] | None,
     *,
     block_size: int = 8192,
 ) -> Float[Array, 'n h w classes']:
@@ -232,7 +242,7 @@ def predict_probabilities(
 
     Raises:
         ValueError: the number of channels is not that of `fit`, or the depth has another size than the images, or is
-            given or missing unlike in `fit`.
+            given or missing unlike in `fit`; images are in [0, 1] and those of `fit` were bytes, or the reverse.
 
     Example:
         >>> image = jnp.zeros((1, 8, 8, 1)).at[:, :, 4:].set(1)
@@ -240,7 +250,7 @@ def predict_probabilities(
         >>> print(predict_probabilities(forest, image, None).shape)
         (1, 8, 8, 2)
     """
-    _check_depth(images, depth)
+    images, depth = _checked(images, depth)
     channels = len(forest.mean_pixel)
     if images.shape[-1] != channels:
         raise ValueError(f'the forest was fitted to images of {channels} channels, these have {images.shape[-1]}')
@@ -250,9 +260,8 @@ def predict_probabilities(
             if depth is None
             else 'the forest was fitted without depth: pass None'
         )
-    if block_size < 1:
-        raise ValueError(f'block_size must be at least 1, got {block_size}')
-    return _predict_probabilities(forest, images, depth, block_size=block_size)
+    _check_range(images, forest.largest)
+    return _predict_probabilities(forest, images, depth, block_size=check_count('block_size', block_size))
 
 
 @functools.partial(jax.jit, static_argnames='block_size')
@@ -303,6 +312,29 @@ def _draw_pixels(key: Array, masks: Array, *, num_classes: int, count: int, bala
     return (jnp.arange(n)[:, None] * (h * w) + pixels).ravel(), weights.ravel()
 
 
-def _check_depth(images: Array, depth: Array | None) -> None:
-    if depth is not None and depth.shape != images.shape[:3]:
-        raise ValueError(f'depth must be of shape {images.shape[:3]}, as the images are, got {depth.shape}')
+def _checked(images: Any, depth: Any) -> tuple[Array, Array | None]:
+    """Images of uint8 as they are, others and the depth as float32; both finite."""
+    images = to_array('images', images)
+    if images.ndim != 4 or not images.size:
+        hint = ': images[..., None] has the channel' * (images.ndim == 3)
+        raise ValueError(f'images must be of shape [n, h, w, c], got {images.shape}{hint}')
+    if images.dtype != np.uint8:
+        images = jnp.asarray(to_numbers('images', images, shape=images.shape), jnp.float32)
+    if depth is not None:
+        array = to_array('depth', depth)
+        if array.shape != images.shape[:3]:
+            raise ValueError(f'depth must be of shape {images.shape[:3]}, as the images are, got {array.shape}')
+        depth = jnp.asarray(to_numbers('depth', array, shape=array.shape), jnp.float32)
+        if not isinstance(depth, jax.core.Tracer) and not depth.min() > 0:
+            raise ValueError(f'depth must be above 0, got {depth.min()}: fill in the pixels that have none')
+    return jnp.asarray(images), depth
+
+
+def _check_range(images: Array, largest: Array) -> None:
+    """Raise an error for images in [0, 1] where those of the training went to 255, and the reverse."""
+    if isinstance(images, jax.core.Tracer) or isinstance(largest, jax.core.Tracer):
+        return
+    was, now = float(largest), float(images.max())
+    # Byte images may be dark.
+    if (was <= 1 and now > 100) or (was > 100 and now <= 1 and jnp.issubdtype(images.dtype, jnp.floating)):
+        raise ValueError(f'the forest was fitted to images of values up to {was:g}, these go up to {now:g}')

@@ -8,15 +8,18 @@ Breiman, "Random Forests", 2001.
 
 import functools
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jaxtyping import Shaped
 
 from jaxcv.classical.growing import grow, most_nodes
+from jaxcv.classical.inputs import check_count, to_array, to_classes, to_numbers, to_rows, to_weights
 from jaxcv.classical.splits import Criterion
-from jaxcv.classical.trees import Trees, bin_features, check_finite, join, leaves, narrow, trim
+from jaxcv.classical.trees import Trees, bin_features, join, leaves, narrow, trim
 from jaxcv.types import Array, Bool, Float, Int, Key
 
 __all__ = [
@@ -41,15 +44,15 @@ class Forest(NamedTuple):
     """The shares of the classes in each node; with one column, the mean of the targets."""
     out_of_bag: Bool[Array, 'trees n']
     """Which training examples are not in a tree: not drawn, or of weight 0."""
-    weighed: Bool[Array, ' n']
-    """Which training examples have a weight above 0."""
+    weights: Float[Array, ' n']
+    """The weight of each training example."""
 
 
 def fit(
     key: Key[Array, ''],
-    features: Float[Array, 'n d'],
-    targets: Float[Array, ' n'] | Int[Array, ' n'],
-    weights: Float[Array, ' n'] | None,
+    features: Shaped[Any, 'n d'],
+    targets: Shaped[Any, ' n'],
+    weights: Shaped[Any, ' n'] | None,
     *,
     num_trees: int = 100,
     num_classes: int | None = None,
@@ -64,14 +67,18 @@ def fit(
 ) -> Forest:
     """Grow a forest; the options have scikit-learn's names and meanings, except for the bins.
 
-    Tree t is grown on examples of weight `weights · c_t`, where `c_t` is how often an example occurs in n draws with
-    replacement. Many trees grow at a time (see `growing.grow`), as many as fit into 256 MB. Calls with the same shapes
-    and options compile once. The result's shapes depend on the number of nodes, so `fit` cannot be called under `jit`.
+    Tree t is grown on examples of weight `c_t`: how often each occurs in n draws with replacement, in which its
+    probability is its share of `weights`, as in scikit-learn from 1.9 on. So each tree has many different examples of a
+    rare class of large weight; as factors of equal draws (scikit-learn before), weights would leave it the few that are
+    drawn, with a leaf for each. Without `bootstrap`, the weights are those of the tree.
+
+    Many trees grow at a time (see `growing.grow`), as many as fit into 256 MB. Calls with the same shapes and options
+    compile once. The result's shapes depend on the number of nodes, so `fit` cannot be called under `jit`.
 
     Args:
         key: the random key of the bootstrap samples and of the features that are tried.
-        features: `[n, d]`, finite, in any unit.
-        targets: `[n]`: int32 classes from 0 for gini and entropy, finite float32 numbers for variance.
+        features: `[n, d]`, finite numbers of any type, in any unit; they become float32.
+        targets: `[n]`: classes from 0, integers, for gini and entropy; finite numbers for variance.
         weights: `[n]`, the weight of each example, at least 0; None for 1.
         num_trees: the number of trees.
         num_classes: the number of classes; by default the largest label plus 1.
@@ -97,24 +104,25 @@ def fit(
         >>> print(predict(forest, jnp.array([[-1.0], [20.0]])))
         [0 1]
     """
-    n, d = features.shape
     regression = criterion == 'variance'
-    if n == 0 or targets.shape != (n,) or (weights is not None and weights.shape != (n,)):
-        shapes = f'{targets.shape} and {None if weights is None else weights.shape}'
-        raise ValueError(f'fit needs at least one example, and a target and a weight for each of {n}, got {shapes}')
-    if num_trees < 1:
-        raise ValueError(f'num_trees must be at least 1, got {num_trees}')
-    if weights is not None and not (jnp.min(weights) >= 0 and jnp.max(weights) > 0):
-        raise ValueError('weights must be at least 0, and not all of them 0')
-    mean: Array | float = 0.0
+    rows = to_rows('features', features)
+    n, d = rows.shape
+    if n == 0 or len(targets) != n:
+        raise ValueError(f'fit needs at least one example, and a target for each, got {n} and {len(targets)}')
+    num_trees = check_count('num_trees', num_trees)
+    weight = to_weights(weights, n=n)
+    mean, scale = jnp.zeros(()), jnp.ones(())
     if regression:
-        check_finite('targets', targets)
-        num_classes, mean = 1, jnp.mean(targets)
-        targets = (targets - mean).astype(jnp.float32)  # for more exact sums in float32
+        given = np.asarray(to_numbers('targets', targets, shape=(n,)), np.float64)
+        # Near 0 and 1, for more exact sums in float32, whose squares neither overflow nor vanish.
+        num_classes, mean = 1, jnp.float32(given.mean())
+        deviation = given - np.float64(mean)
+        scale = jnp.float32(2.0 ** np.clip(np.frexp(abs(deviation).max())[1], -126, 127))
+        numbers = jnp.asarray(deviation / np.float64(scale), jnp.float32)
     else:
-        targets, num_classes = _checked_labels(targets, num_classes)
+        numbers, num_classes = _classes(targets, n, num_classes)
 
-    bins = narrow(bin_features(jnp.asarray(features, jnp.float32), num_bins=num_bins))
+    bins = narrow(bin_features(rows, num_bins=num_bins))
     one_tree = most_nodes(n, max_depth, min_samples_leaf) * (10 + num_classes) + 6 * n
     groups = math.ceil(num_trees / max(1, min(_GROUP // one_tree, (2**30 - 1) // n)))
     group = math.ceil(num_trees / groups)
@@ -122,12 +130,14 @@ def fit(
     keys = jax.vmap(lambda tree: jax.random.fold_in(key, tree))(jnp.arange(groups * group)).reshape(groups, group)
     grown, counts = [], []
     for of_group in keys:
-        count = _bags(of_group, n=n) if bootstrap else jnp.ones((group, n))
-        count = count if weights is None else count * weights
+        if bootstrap:
+            count = _bags(of_group, None if weights is None else weight, n=n)
+        else:
+            count = jnp.broadcast_to(weight, (group, n))
         trees = grow(
             of_group,
             bins,
-            targets,
+            numbers,
             count,
             criterion=criterion,
             num_classes=num_classes,
@@ -143,13 +153,13 @@ def fit(
     trees = trees._replace(root=trees.root[:num_trees], decrease=trees.decrease[:num_trees])
     return Forest(
         trees,
-        _values(trees.statistics, mean, regression=regression),
+        _values(trees.statistics, mean, scale, regression=regression),
         jnp.concatenate(counts)[:num_trees],
-        jnp.ones(n, bool) if weights is None else weights > 0,
+        weight,
     )
 
 
-def predict(forest: Forest, features: Float[Array, 'm d']) -> Int[Array, ' m']:
+def predict(forest: Forest, features: Shaped[Any, 'm d']) -> Int[Array, ' m']:
     """Predict the class with the largest mean share, `argmax_c Σ_t p_tc(x)`; ties go to the smallest class.
 
     Args:
@@ -168,10 +178,10 @@ def predict(forest: Forest, features: Float[Array, 'm d']) -> Int[Array, ' m']:
         >>> print(predict(forest, jnp.array([[4.0], [9.0]])))
         [0 1]
     """
-    return jnp.argmax(predict_probabilities(forest, features), axis=1).astype(jnp.int32)
+    return jnp.argmax(_shares(forest, features), axis=1).astype(jnp.int32)
 
 
-def predict_probabilities(forest: Forest, features: Float[Array, 'm d']) -> Float[Array, 'm classes']:
+def predict_probabilities(forest: Forest, features: Shaped[Any, 'm d']) -> Float[Array, 'm classes']:
     """Predict the mean over the trees of the classes' shares in the example's leaf, `1/T Σ_t p_tc(x)`.
 
     Args:
@@ -190,12 +200,10 @@ def predict_probabilities(forest: Forest, features: Float[Array, 'm d']) -> Floa
         >>> print(predict_probabilities(forest, jnp.array([[4.0]])))
         [[0. 1.]]
     """
-    if forest.values.shape[1] == 1:
-        raise ValueError('the forest was fitted to numbers: use predict_values')
-    return _mean(forest, features, None)
+    return _shares(forest, features)
 
 
-def predict_values(forest: Forest, features: Float[Array, 'm d']) -> Float[Array, ' m']:
+def predict_values(forest: Forest, features: Shaped[Any, 'm d']) -> Float[Array, ' m']:
     """Predict the mean over the trees of the mean target in the example's leaf.
 
     Args:
@@ -242,7 +250,7 @@ def feature_importances(forest: Forest) -> Float[Array, ' d']:
     return shares / jnp.maximum(jnp.sum(shares), 1e-30)
 
 
-def out_of_bag_predictions(forest: Forest, features: Float[Array, 'n d']) -> Float[Array, 'n outputs']:
+def out_of_bag_predictions(forest: Forest, features: Shaped[Any, 'n d']) -> Float[Array, 'n outputs']:
     """Predict each training example by the trees whose bootstrap samples do not contain it.
 
     Args:
@@ -266,18 +274,16 @@ def out_of_bag_predictions(forest: Forest, features: Float[Array, 'n d']) -> Flo
             f'the forest was fitted to {forest.out_of_bag.shape[1]} examples, these are {len(features)}: '
             'out-of-bag predictions are for the training examples'
         )
-    if not (forest.out_of_bag & forest.weighed).any():
+    if not (forest.out_of_bag & (forest.weights > 0)).any():
         raise ValueError('every tree contains all examples: fit with bootstrap=True')
     return _mean(forest, features, forest.out_of_bag)
 
 
-def out_of_bag_error(
-    forest: Forest, features: Float[Array, 'n d'], targets: Float[Array, ' n'] | Int[Array, ' n']
-) -> Float[Array, '']:
+def out_of_bag_error(forest: Forest, features: Shaped[Any, 'n d'], targets: Shaped[Any, ' n']) -> Float[Array, '']:
     """Compute the out-of-bag error: an estimate of the test error without a validation set.
 
-    It is the share of wrong classes, or the mean squared error, of `out_of_bag_predictions`, over the examples of
-    positive weight that at least one tree does not contain.
+    It is the share of wrong classes, or the mean squared error, of `out_of_bag_predictions`, over the examples that at
+    least one tree does not contain, each with its weight: `Σ w · wrong / Σ w`.
 
     Args:
         forest: what `fit` returned, with `bootstrap`.
@@ -297,21 +303,24 @@ def out_of_bag_error(
         0.0
     """
     predicted = out_of_bag_predictions(forest, features)
-    judged = ~jnp.isnan(predicted[:, 0]) & forest.weighed
-    wrong = (predicted[:, 0] - targets) ** 2 if predicted.shape[1] == 1 else jnp.argmax(predicted, axis=1) != targets
-    return jnp.sum(jnp.where(judged, wrong, 0)) / jnp.sum(judged)
+    n, outputs = predicted.shape
+    if outputs == 1:
+        wrong = (predicted[:, 0] - jnp.asarray(to_numbers('targets', targets, shape=(n,)), jnp.float32)) ** 2
+    else:
+        wrong = jnp.argmax(predicted, axis=1) != to_classes('targets', targets, shape=(n,), num_classes=outputs)
+    weight = jnp.where(jnp.isnan(predicted[:, 0]), 0, forest.weights)
+    return jnp.sum(jnp.where(weight > 0, weight * wrong, 0)) / jnp.sum(weight)
 
 
-def _checked_labels(labels: Array, num_classes: int | None) -> tuple[Array, int]:
+def _classes(targets: Any, n: int, num_classes: int | None) -> tuple[Array, int]:
     """Return the labels as int32, and the number of classes."""
-    least, most = int(labels.min()), int(labels.max())
-    num_classes = max(2, most + 1) if num_classes is None else num_classes
-    if not (jnp.issubdtype(labels.dtype, jnp.integer) and least >= 0 and most < num_classes):
+    given = to_array('labels', targets)
+    if jnp.issubdtype(given.dtype, jnp.floating):
         raise ValueError(
-            f'labels must be integers from 0 to {num_classes - 1}, got {labels.dtype} from {least} to {most}; '
-            "numbers are for criterion='variance'"
+            f"labels must be integers, got {given.dtype}: .astype(int) for classes, criterion='variance' for numbers"
         )
-    return labels.astype(jnp.int32), num_classes
+    labels = to_classes('labels', given, shape=(n,), num_classes=num_classes)
+    return labels, max(2, int(labels.max()) + 1) if num_classes is None else num_classes
 
 
 def _number_of_features(max_features: int | float | str | None, d: int) -> int:
@@ -327,31 +336,41 @@ def _number_of_features(max_features: int | float | str | None, d: int) -> int:
 
 
 @functools.partial(jax.jit, static_argnames='n')
-def _bags(keys: Array, *, n: int) -> Array:
-    """How often each of n examples occurs in a bootstrap sample, for each key."""
+def _bags(keys: Array, weights: Array | None, *, n: int) -> Array:
+    """How often each of n examples occurs in a bootstrap sample, for each key; weights of None are equal ones."""
 
     def bag(key: Array) -> Array:
-        # A derived key: the tree draws its features with the key itself.
-        return jnp.zeros(n).at[jax.random.randint(jax.random.fold_in(key, 0), (n,), 0, n)].add(1)
+        key = jax.random.fold_in(key, 0)  # the tree draws its features with the key itself
+        if weights is None:
+            return jnp.zeros(n).at[jax.random.randint(key, (n,), 0, n)].add(1)
+        until = jnp.cumsum(weights / jnp.sum(weights))
+        drawn = jnp.searchsorted(until, jax.random.uniform(key, (n,)) * until[-1], side='right')
+        # By 'right' no example of weight 0 is drawn, except after the last of positive weight, by rounding.
+        return jnp.zeros(n).at[jnp.minimum(drawn, n - 1 - jnp.argmax(weights[::-1] > 0))].add(1)
 
     return jax.vmap(bag)(keys)
 
 
 @functools.partial(jax.jit, static_argnames='regression')
-def _values(statistics: Array, mean: Array | float, *, regression: bool) -> Array:
+def _values(statistics: Array, mean: Array, scale: Array, *, regression: bool) -> Array:
     if regression:
         weight = statistics[:, :1]
-        return mean + statistics[:, 1:] / jnp.where(weight > 0, weight, 1)
+        return mean + scale * (statistics[:, 1:] / jnp.where(weight > 0, weight, 1))
     weight = jnp.sum(statistics, axis=1, keepdims=True)
     # A bootstrap sample may have no example of positive weight.
     return jnp.where(weight > 0, statistics / jnp.where(weight > 0, weight, 1), 1 / statistics.shape[1])
 
 
-def _mean(forest: Forest, features: Array, included: Array | None) -> Array:
+def _shares(forest: Forest, features: Any) -> Array:
+    if forest.values.shape[1] == 1:
+        raise ValueError('the forest was fitted to numbers: use predict_values')
+    return _mean(forest, features, None)
+
+
+def _mean(forest: Forest, features: Any, included: Array | None) -> Array:
     d = forest.trees.decrease.shape[1]
-    if features.ndim != 2 or features.shape[1] != d:
-        raise ValueError(f'features must be of shape [m, {d}], as those of the training, got {features.shape}')
-    return _mean_of_leaves(forest.trees, forest.values, jnp.asarray(features, jnp.float32), included)
+    rows = jnp.asarray(to_rows('features', features, columns=d), jnp.float32)
+    return _mean_of_leaves(forest.trees, forest.values, rows, included)
 
 
 @jax.jit

@@ -4,13 +4,15 @@ Breiman et al., "Classification and Regression Trees", 1984.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Shaped
 
+from jaxcv.classical.inputs import to_rows
 from jaxcv.types import Array, Float, Int, UInt8
 
 __all__ = ['Bins', 'Trees', 'bin_features', 'leaves']
@@ -48,52 +50,31 @@ class Trees(NamedTuple):
     """The number of nodes in use, which are the first ones of the pool."""
 
 
-def bin_features(features: Float[Array, 'n d'], *, num_bins: int = 256) -> Bins:
+def bin_features(features: Shaped[Any, 'n d'], *, num_bins: int = 256) -> Bins:
     """Bin each feature: a bin for each value if it has at most `num_bins` values, else bins of about equal counts.
 
     Equal values are always in the same bin, so there can be fewer bins, and uneven ones. With a bin for each value, a
     tree is exact; otherwise its thresholds are limited to the borders of bins.
 
     Args:
-        features: `[n, d]`, finite.
+        features: `[n, d]`, finite numbers of any type, which become float32.
         num_bins: the maximum number of bins of a feature.
 
     Returns:
         The bins; `codes` are uint8 for up to 256 bins, else int32.
 
     Raises:
-        ValueError: there are no examples, `num_bins` is below 2, or a feature is NaN or infinite.
+        ValueError: there are no examples, `num_bins` is below 2, or a feature is NaN, infinite or no number.
 
     Example:
         >>> bins = bin_features(jnp.array([[0.5], [2.0], [0.5], [1.0]]), num_bins=4)
         >>> print(bins.codes[:, 0], bins.highest[0])
         [0 2 0 1] [ 0.5  1.   2.  -inf]
     """
-    if len(features) == 0 or num_bins < 2:
-        raise ValueError(f'bin_features needs examples and at least 2 bins, got {len(features)} and {num_bins}')
-    check_finite('features', features)
-    return _bin_features(features, num_bins=num_bins)
-
-
-def check_finite(name: str, values: Float[Array, '...']) -> None:
-    """Raise an error for values that no threshold can split: NaN and infinity.
-
-    Args:
-        name: the values' name in the error message.
-        values: of any shape.
-
-    Raises:
-        ValueError: one of them is NaN or infinite.
-
-    Example:
-        >>> check_finite('features', jnp.array([[0.5], [2.0]]))
-    """
-    wrong = np.argwhere(~np.isfinite(values))
-    if len(wrong):
-        raise ValueError(
-            f'{name} must be finite, but {len(wrong)} of {values.size} are NaN or infinite, the first at '
-            f'{wrong[0].tolist()}: leave those examples out, or fill in what is missing'
-        )
+    rows = jnp.asarray(to_rows('features', features), jnp.float32)
+    if len(rows) == 0 or num_bins < 2:
+        raise ValueError(f'bin_features needs examples and at least 2 bins, got {len(rows)} and {num_bins}')
+    return _bin_features(rows, num_bins=num_bins)
 
 
 @functools.partial(jax.jit, static_argnames='num_bins')
@@ -125,6 +106,9 @@ def leaves(trees: Trees, features: Float[Array, 'm d']) -> Int[Array, 'trees m']
     Returns:
         `[trees, m]` indices of nodes.
 
+    Raises:
+        ValueError: there is another number of features than in the training.
+
     Example:
         >>> from jaxcv.classical.growing import grow
         >>> bins = bin_features(jnp.array([[0.0], [1.0], [2.0], [3.0]]))
@@ -132,6 +116,8 @@ def leaves(trees: Trees, features: Float[Array, 'm d']) -> Int[Array, 'trees m']
         >>> print(leaves(trees, jnp.array([[1.4], [1.6]])))
         [[1 2]]
     """
+    if features.ndim != 2 or features.shape[1] != trees.decrease.shape[1]:
+        raise ValueError(f'features must be of shape [m, {trees.decrease.shape[1]}], got {features.shape}')
     row = jnp.arange(len(features))
 
     def descend(_: Array, node: Array) -> Array:

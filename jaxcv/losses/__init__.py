@@ -1,10 +1,12 @@
 """Losses: pure functions that return one float32 value per example (anchor, pixel), or per image (`dice`).
 
-The task reduces them once. `__all__` lists the losses that a config may name. `weight_penalty` is not among them: it is
-a function of the parameters, a scalar to be added to the mean loss.
+The task reduces them once. `__all__` lists the losses that a config may name. Two functions are not among them:
+`weight_penalty`, a function of the parameters to be added to the mean loss, and `balanced_class_weights`, which makes
+the option `class_weights` of the classes' counts.
 """
 
 from jaxcv.losses.classification import (
+    balanced_class_weights,  # noqa: F401, not in __all__: no config may name it
     focal,
     hinge,
     kl_divergence,
@@ -12,7 +14,7 @@ from jaxcv.losses.classification import (
     softmax_cross_entropy,
     zero_one,
 )
-from jaxcv.losses.penalty import weight_penalty  # noqa: F401, not in __all__: no config may name it
+from jaxcv.losses.penalty import weight_penalty  # noqa: F401, likewise
 from jaxcv.losses.segmentation import dice
 
 __all__ = ['dice', 'focal', 'hinge', 'kl_divergence', 'sigmoid_cross_entropy', 'softmax_cross_entropy', 'zero_one']

@@ -4,13 +4,16 @@
 `IGNORED` is no class to them: its loss is NaN with no gradient, and `masked_loss` replaces it by 0, as it does padding.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcv import ops
+from jaxcv.losses.classification import checked_weights, label_weights
 from jaxcv.types import IGNORED, Array, Float, Int
 
 
@@ -20,6 +23,7 @@ def dice(
     *,
     classes: Literal['present', 'all'] = 'present',
     smoothing: float = 1.0,
+    class_weights: Sequence[float] | Array | np.ndarray | None = None,
 ) -> Float[Array, '*n']:
     """Dice loss: one minus the overlap of the softmax with the mask, averaged over the classes, however small they are.
 
@@ -32,13 +36,15 @@ def dice(
         classes: the mean is taken over the classes that the image has, or over all. An absent one has the overlap
             `a / (Σ p + a)`.
         smoothing: `a`, at least 0.
+        class_weights: weights of the mean over the classes, at least 0; None is 1.
 
     Returns:
         One loss per image, float32 `[*n]` in [0, 1]; 0 where all pixels are ignored, NaN where one is neither ignored
         nor in `[0, classes)`.
 
     Raises:
-        ValueError: the smoothing is negative.
+        ValueError: the labels are no masks of class indices, the smoothing is negative, or there is not one class
+            weight, at least 0, for each class.
 
     Example:
         >>> logits = jnp.array([[[[9.0, 0.0], [9.0, 0.0]]], [[[9.0, 0.0], [0.0, 9.0]]]])
@@ -47,9 +53,15 @@ def dice(
 
     Milletari et al., "V-Net: Fully Convolutional Neural Networks for Volumetric Medical Image Segmentation", 2016.
     """
-    if smoothing < 0:
-        raise ValueError(f'smoothing must not be negative, got {smoothing}')
+    if logits.ndim < 3 or labels.shape != logits.shape[:-1] or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(
+            'dice is a loss of masks: logits [*n, h, w, classes] and class indices [*n, h, w]; got logits '
+            f'{logits.shape} and {labels.dtype} labels {labels.shape}'
+        )
+    if not 0 <= smoothing < math.inf:
+        raise ValueError(f'smoothing must not be negative, and finite, got {smoothing}')
     num_classes = logits.shape[-1]
+    weights = checked_weights(class_weights, num_classes)
     labelled = labels != IGNORED
     known = jnp.all(~labelled | ((labels >= 0) & (labels < num_classes)), axis=(-2, -1))
     # IGNORED may be the number of a class where there are more than 255 of them.
@@ -63,7 +75,8 @@ def dice(
     # Without smoothing, that of an absent class can be 0, and so can the square that the gradient divides by.
     size = jnp.where(counted & (size > jnp.finfo(jnp.float32).tiny ** 0.5), size, 1)
     errors = jnp.where(counted, 1 - (2 * intersection + smoothing) / size, 0)
-    values = jnp.sum(errors, axis=-1) / jnp.maximum(jnp.sum(counted, axis=-1), 1)
+    divisor = jnp.sum(jnp.where(counted, weights, 0), axis=-1)
+    values = jnp.sum(errors * weights, axis=-1) / jnp.where(divisor > 0, divisor, 1)
     return jnp.where(known, values, jnp.nan)
 
 
@@ -92,3 +105,25 @@ def masked_loss(loss: Callable[..., Array], logits: Array, masks: Array, valid: 
         counted = counted.any(axis=(1, 2))
     # where, not a product: the loss of a label that is no class is NaN.
     return jnp.where(counted, values, 0), counted
+
+
+def counted_weight(loss: Callable[..., Array], masks: Array, counted: Array) -> Array | None:
+    """The divisor of the mean of `masked_loss`, summed: the class weights of the pixels that count.
+
+    Args:
+        loss: as in `masked_loss`.
+        masks: the class of each pixel, `[n, h, w]`, or `IGNORED`.
+        counted: of `masked_loss`.
+
+    Returns:
+        A float32 scalar; None where each pixel, or image, counts 1.
+
+    Example:
+        >>> import functools
+        >>> from jaxcv import losses
+        >>> loss = functools.partial(losses.softmax_cross_entropy, class_weights=(1.0, 3.0))
+        >>> print(counted_weight(loss, jnp.array([[[0, 1, 1]]]), jnp.array([[[True, True, False]]])))
+        4.0
+    """
+    weights = label_weights(loss, masks) if counted.ndim == masks.ndim else None
+    return None if weights is None else jnp.sum(jnp.where(counted, weights, 0))

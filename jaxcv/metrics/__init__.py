@@ -1,10 +1,17 @@
 """Metrics: factories that return a `jaxcv.task.Metric`, one state from which one or several values are computed."""
 
-from jaxcv.metrics.classification import confusion_matrix, expected_calibration_error, mean_loss, top_k_accuracy
+from jaxcv.metrics.classification import (
+    class_scores,
+    confusion_matrix,
+    expected_calibration_error,
+    mean_loss,
+    top_k_accuracy,
+)
 from jaxcv.metrics.segmentation import boundary_f_score, mean_pixel_loss, segmentation_confusion
 
 __all__ = [
     'boundary_f_score',
+    'class_scores',
     'confusion_matrix',
     'expected_calibration_error',
     'mean_loss',

@@ -13,15 +13,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxcv.metrics.sums import Sum, float_sum, merge, value
+from jaxcv.losses.classification import label_weights
+from jaxcv.metrics.sums import Sum, float_sum, mean_share, merge, share, value
 from jaxcv.task import COUNT, LOSS, SHARE, Metric, Unit
 from jaxcv.types import Array
 
 
 class _Mean(NamedTuple):
     total: Array | Sum
-    number: Array
+    number: Array | Sum
 
 
 class _Bins(NamedTuple):
@@ -70,6 +72,8 @@ def top_k_accuracy(*, k: int = 1) -> Metric:
 def mean_loss(*, loss: Callable[..., Array]) -> Metric:
     """Mean of a loss over the examples, `1/n Σ_i loss(s_i, y_i)`.
 
+    With `class_weights` of the loss and class indices it is `Σ_i loss(s_i, y_i) / Σ_i w_{y_i}`, as in training.
+
     Args:
         loss: (logits, labels) -> one value per example, such as `jaxcv.losses.softmax_cross_entropy`.
 
@@ -85,7 +89,9 @@ def mean_loss(*, loss: Callable[..., Array]) -> Metric:
     """
 
     def measure(logits: Array, label: Array, valid: Array) -> _Mean:
-        return _Mean(float_sum(jnp.where(valid, loss(logits, label), 0)), _count(valid))
+        weights = label_weights(loss, label)
+        number = _count(valid) if weights is None else float_sum(jnp.where(valid, weights, 0))
+        return _Mean(float_sum(jnp.where(valid, loss(logits, label), 0)), number)
 
     return _metric(measure, lambda state: {'loss': _mean(state)}, {'loss': LOSS})
 
@@ -109,16 +115,57 @@ def confusion_matrix(*, num_classes: int) -> Metric:
         [[1 1]
          [0 0]]
     """
-
-    def measure(logits: Array, label: Array, valid: Array) -> Array:
-        true = _true_class(label)
-        # Row `num_classes` does not exist and is dropped; a negative one would be counted from the end.
-        row = jnp.where(valid & (true >= 0), true, num_classes)
-        counts = jnp.zeros((num_classes, num_classes), jnp.int32)
-        return counts.at[row, jnp.argmax(logits, axis=-1)].add(1, mode='drop')
-
     unit = COUNT._replace(axes=('class', 'class'))
-    return _metric(measure, lambda counts: {'confusion': counts}, {'confusion': unit})
+    return _metric(_confusion(num_classes), lambda counts: {'confusion': counts}, {'confusion': unit})
+
+
+def class_scores(*, num_classes: int) -> Metric:
+    """Recall, precision and F1 of each class, and their means over the classes.
+
+    With the confusion matrix `C` of `confusion_matrix`: recall `C_jj / Σ_k C_jk`, precision `C_jj / Σ_k C_kj`, and
+    their harmonic mean F1, `2 C_jj / (Σ_k C_jk + Σ_k C_kj)`. The means count rare and frequent classes alike: where the
+    classes are imbalanced, accuracy is high for a network that always predicts the most frequent one, balanced accuracy
+    is 1 / classes.
+
+    Args:
+        num_classes: the number of classes.
+
+    Returns:
+        A Metric of the values
+
+        * `balanced_accuracy`: the mean recall, over the classes that have an example;
+        * `mean_f1`: the mean F1, over the classes that occur in truth or in prediction (macro F1);
+        * `class_recall`: `[num_classes]`, NaN for a class without an example;
+        * `class_precision`: `[num_classes]`, NaN for a class that is never predicted;
+        * `class_f1`: `[num_classes]`, NaN for a class that occurs in neither.
+
+        They are scikit-learn's with `zero_division=np.nan`. Examples whose label is no class are left out.
+
+    Example:
+        >>> metric = class_scores(num_classes=2)
+        >>> predictions = {'logits': jnp.eye(2), 'valid': jnp.array([True, True])}
+        >>> values = metric.compute(metric.measure(predictions, {'label': jnp.array([0, 0])}))
+        >>> print(values['class_recall'], values['class_precision'], values['balanced_accuracy'])
+        [0.5 nan] [1. 0.] 0.5
+    """
+
+    def compute(counts: Array) -> dict[str, Any]:
+        right, true, predicted = np.diagonal(counts), np.sum(counts, axis=1), np.sum(counts, axis=0)
+        recall, f1 = share(right, true), share(2.0 * right, np.add(true, predicted, dtype=np.float64))
+        return {
+            'balanced_accuracy': mean_share(recall),
+            'mean_f1': mean_share(f1),
+            'class_recall': recall,
+            'class_precision': share(right, predicted),
+            'class_f1': f1,
+        }
+
+    of_classes = SHARE._replace(digits=1, axes=('class',))
+    units = {
+        **dict.fromkeys(('balanced_accuracy', 'mean_f1'), SHARE),
+        **dict.fromkeys(('class_recall', 'class_precision', 'class_f1'), of_classes),
+    }
+    return _metric(_confusion(num_classes), compute, units)
 
 
 def expected_calibration_error(*, bins: int = 15) -> Metric:
@@ -181,12 +228,25 @@ def _metric(
     )
 
 
+def _confusion(num_classes: int) -> Callable[[Array, Array, Array], Array]:
+    """The `measure` of a confusion matrix."""
+
+    def measure(logits: Array, label: Array, valid: Array) -> Array:
+        true = _true_class(label)
+        # Row `num_classes` does not exist and is dropped; a negative one would be counted from the end.
+        row = jnp.where(valid & (true >= 0), true, num_classes)
+        counts = jnp.zeros((num_classes, num_classes), jnp.int32)
+        return counts.at[row, jnp.argmax(logits, axis=-1)].add(1, mode='drop')
+
+    return measure
+
+
 def _count(mask: Array) -> Array:
     return jnp.sum(mask, axis=0, dtype=jnp.int32)
 
 
 def _mean(state: _Mean) -> Array:
-    return value(state.total) / state.number
+    return value(state.total) / value(state.number)
 
 
 def _true_class(label: Array) -> Array:

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcv import ops
-from jaxcv.losses.segmentation import masked_loss
-from jaxcv.metrics.sums import Count, Sum, count, exact, float_sum, merge, value
+from jaxcv.losses.segmentation import counted_weight, masked_loss
+from jaxcv.metrics.sums import Count, Sum, count, exact, float_sum, mean_share, merge, share, value
 from jaxcv.task import COUNT, LOSS, SHARE, Metric, Unit
 from jaxcv.types import IGNORED, Array
 
@@ -28,7 +28,7 @@ TOLERANCE = 0.0075
 
 class _Mean(NamedTuple):
     total: Sum
-    number: Count
+    number: Count | Sum
 
 
 def segmentation_confusion(*, num_classes: int) -> Metric:
@@ -72,15 +72,15 @@ def segmentation_confusion(*, num_classes: int) -> Metric:
         return count(_histogram(cell, num_classes**2).reshape(num_classes, num_classes))
 
     def compute(counts: Count) -> dict[str, Any]:
-        confusion = value(counts)
-        right = jnp.diagonal(confusion)
-        iou = right / (confusion.sum(axis=0) + confusion.sum(axis=1) - right)
+        confusion = exact(counts)
+        right, true = np.diagonal(confusion), confusion.sum(axis=1)
+        iou = share(right, confusion.sum(axis=0) + true - right)
         return {
-            'mean_iou': jnp.nanmean(iou),
-            'pixel_accuracy': jnp.trace(confusion) / jnp.sum(confusion),
-            'class_accuracy': jnp.nanmean(right / jnp.sum(confusion, axis=1)),
+            'mean_iou': mean_share(iou),
+            'pixel_accuracy': share(right.sum(), confusion.sum()),
+            'class_accuracy': mean_share(share(right, true)),
             'class_iou': iou,
-            'confusion': exact(counts),
+            'confusion': confusion,
         }
 
     units = {
@@ -155,7 +155,8 @@ def boundary_f_score(*, num_classes: int, tolerance: float | None = None) -> Met
 def mean_pixel_loss(*, loss: Callable[..., Array]) -> Metric:
     """Mean of a loss over the pixels; or over the images, for a loss with one value an image.
 
-    `1/n Σ_i loss(s_i, y_i)`, over the n pixels that are not ignored, or the n images that have one.
+    `1/n Σ_i loss(s_i, y_i)`, over the n pixels that are not ignored, or the n images that have one. With
+    `class_weights` of a loss of pixels it is `Σ_i loss(s_i, y_i) / Σ_i w_{y_i}`, as in training.
 
     Args:
         loss: (logits `[n, h, w, classes]`, masks `[n, h, w]`) -> `[n, h, w]`, such as
@@ -175,7 +176,9 @@ def mean_pixel_loss(*, loss: Callable[..., Array]) -> Metric:
     def measure(predictions: Any, batch: Any) -> _Mean:
         masks = jnp.asarray(batch['mask'])
         values, counted = masked_loss(loss, predictions['logits'], masks, predictions['valid'])
-        return _Mean(float_sum(values.ravel()), count(counted.sum()))
+        weight = counted_weight(loss, masks, counted)
+        number = count(counted.sum()) if weight is None else float_sum(weight[None])
+        return _Mean(float_sum(values.ravel()), number)
 
     return _mean(measure, 'loss', LOSS)
 

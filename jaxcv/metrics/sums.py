@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxcv.types import Array
 
@@ -71,3 +72,25 @@ def value(state: Array | np.ndarray | Sum | Count) -> Array:
 def exact(number: Count) -> np.ndarray:
     """The whole numbers, int64 in NumPy."""
     return (np.asarray(number.high, np.int64) << _BITS) + np.asarray(number.low)
+
+
+def share(part: ArrayLike, whole: ArrayLike) -> np.ndarray:
+    """`part / whole` in float64; NaN where the whole is 0.
+
+    Example:
+        >>> share([1, 0], [4, 0])
+        array([0.25,  nan])
+    """
+    parts, wholes = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    return np.where(wholes > 0, parts / np.where(wholes > 0, wholes, 1), np.nan)
+
+
+def mean_share(shares: np.ndarray) -> np.ndarray:
+    """The mean of those that are not NaN; NaN if all are.
+
+    Example:
+        >>> float(mean_share(np.array([0.25, np.nan])))
+        0.25
+    """
+    found = shares[~np.isnan(shares)]
+    return np.asarray(found.mean() if found.size else np.nan)

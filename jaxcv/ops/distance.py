@@ -3,30 +3,71 @@
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcv.types import Array, Float
+from jaxcv.types import Array, Float, Int
 
 
-def pairwise_squared_distance(x: Float[Array, 'm d'], y: Float[Array, 'n d']) -> Float[Array, 'm n']:
+def pairwise_squared_distance(
+    x: Float[Array, 'm d'] | Int[Array, 'm d'], y: Float[Array, 'n d'] | Int[Array, 'n d']
+) -> Float[Array, 'm n']:
     """Squared Euclidean distance of each row of x to each row of y, by one matrix product.
 
-    `‖x_i - y_j‖² = ‖x_i‖² - 2 x_i·y_j + ‖y_j‖²`, clipped at zero.
+    `‖a_i‖² - 2 a_i·b_j + ‖b_j‖²`, clipped at zero, with `a = x - c`, `b = y - c` and `c` a common origin near the mean.
 
-    The form cancels: its error is about `1e-7 (‖x_i‖² + ‖y_j‖²)` whatever the distance, so that near rows far from the
-    origin are distinguished badly (subtract a common mean first), and a row's distance to itself is not always zero.
-    Integers are exact while `‖x_i‖² + ‖y_j‖²` stays below 2^24: the product runs in full float32 on every device.
+    The form cancels: its error is about `1e-7 (‖a_i‖² + ‖b_j‖²)` whatever the distance, so that rows much nearer to
+    each other than to the mean are distinguished badly, and a row's distance to itself is not always zero.
+    `classical.knn` recomputes the distances that it returns as `Σ (x - y)²`. Integers are exact while
+    `‖a_i‖² + ‖b_j‖²` stays below 2^24: the product runs in full float32 on every device.
 
     Args:
-        x: `[m, d]`.
+        x: `[m, d]`, of any type; the distances are computed in float32.
         y: `[n, d]`.
 
     Returns:
-        `[m, n]`, in the square of the rows' unit.
+        `[m, n]`, float32, in the square of the rows' unit.
+
+    Raises:
+        ValueError: x and y are not both of two axes with the same number of columns.
 
     Example:
         >>> print(pairwise_squared_distance(jnp.array([[0.0, 0.0], [3.0, 0.0]]), jnp.array([[0.0, 4.0]])))
         [[16.]
          [25.]]
     """
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
+        raise ValueError(f'distances are between rows [m, d] and [n, d], got {x.shape} and {y.shape}')
+    x, y = (rows.astype(jnp.promote_types(rows.dtype, jnp.float32)) for rows in (x, y))
+    if not len(y):
+        return jnp.zeros((len(x), 0), x.dtype)
+    origin = lax.stop_gradient(nearest_to_mean(y))
+    return by_product(x - origin, y - origin)
+
+
+def nearest_to_mean(rows: Float[Array, 'n d']) -> Float[Array, ' d']:
+    """Of each column the value nearest to its mean: an origin from which differences of whole numbers are whole.
+
+    Args:
+        rows: `[n, d]`, n at least 1.
+
+    Returns:
+        `[d]`.
+
+    Example:
+        >>> print(nearest_to_mean(jnp.array([[0.0], [1.0], [5.0]])))
+        [1.]
+    """
+    # Of a difference to the first row: a sum of large values would lose digits.
+    offsets = rows - rows[0]
+    place = jnp.argmin(jnp.abs(offsets - jnp.mean(offsets, axis=0)), axis=0)
+    return jnp.take_along_axis(rows, place[None], axis=0)[0]
+
+
+def by_product(x: Float[Array, 'm d'], y: Float[Array, 'n d']) -> Float[Array, 'm n']:
+    """`‖x_i‖² - 2 x_i·y_j + ‖y_j‖²`, clipped at zero."""
     products = jnp.matmul(x, y.T, precision=lax.Precision.HIGHEST)
     squares = jnp.sum(x * x, axis=-1)[:, None] + jnp.sum(y * y, axis=-1)[None, :]
     return jnp.maximum(squares - 2 * products, 0)
+
+
+def by_difference(x: Float[Array, '... d'], y: Float[Array, '... d']) -> Float[Array, '...']:
+    """`Σ_k (x_k - y_k)²` over the last axis; the other axes broadcast. Its relative error is a few roundings."""
+    return jnp.sum(jnp.square(x - y), axis=-1)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from jaxcv import viz
 from jaxcv.features import Example, Names
+from jaxcv.presentation.classes import by_class, class_line
 from jaxcv.task import (
     Answer,
     Gallery,
@@ -80,10 +81,17 @@ def _draw(gallery: Gallery, names: Names) -> Figure:
 
 
 def _report(values: Mapping[str, Any], names: Names) -> Report:
-    if 'confusion' not in values:
-        return Report()
-    class_names = [viz.class_name(names.get(FEATURE, ()), index) for index in range(len(values['confusion']))]
-    return Report(figures={'confusion_matrix': viz.confusion_matrix(values['confusion'], class_names)})
+    class_names = names.get(FEATURE, ())
+    figures, lines, arrays = {}, {}, {}
+    if 'confusion' in values:
+        of_rows = [viz.class_name(class_names, index) for index in range(len(values['confusion']))]
+        figures['confusion_matrix'] = viz.confusion_matrix(values['confusion'], of_rows)
+    for score in ('class_recall', 'class_precision', 'class_f1'):
+        if score in values:
+            arrays[score] = by_class(values[score], class_names)
+    if 'class_recall' in arrays:
+        lines = class_line('class_recall', arrays['class_recall'])
+    return Report(lines, arrays, figures)
 
 
 def _photos(

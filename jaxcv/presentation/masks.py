@@ -1,6 +1,5 @@
 """Presentation of masks: a class for each pixel."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 from jaxcv import viz
 from jaxcv.features import Example, Names
 from jaxcv.ops.windows import sliding_windows
+from jaxcv.presentation.classes import by_class, class_line
 from jaxcv.task import (
     Answer,
     Gallery,
@@ -24,8 +24,6 @@ from jaxcv.task import (
 from jaxcv.types import IGNORED, Array, Batch
 
 FEATURE = 'mask'
-WORST = 30
-"""Classes in the line of the table."""
 WINDOWS = 4
 """Windows in one call of `predict`, at most: the logits of each have a number for each class and pixel."""
 
@@ -102,21 +100,8 @@ def _report(values: Mapping[str, Any], names: Names) -> Report:
         figures['confusion_matrix'] = viz.confusion_matrix(values['confusion'], of_rows)
     if 'class_iou' not in values:
         return Report(figures=figures)
-    shares = {
-        viz.class_name(class_names, index): None if math.isnan(share) else float(share)
-        for index, share in enumerate(values['class_iou'])
-    }
-    return Report(_class_iou_line(shares), {'class_iou': shares}, figures)
-
-
-def _class_iou_line(shares: Mapping[str, float | None]) -> dict[str, str]:
-    """The line of the table: the IoU of each class, or of the worst if there are many."""
-    found = [(name, share) for name, share in shares.items() if share is not None]
-    if not found:
-        return {}
-    more = f' (the {WORST} worst of {len(found)} classes)' if len(found) > WORST else ''
-    shown = sorted(found, key=lambda row: row[1])[:WORST] if more else found
-    return {'class_iou': ', '.join(f'{name} {100 * share:.1f}' for name, share in shown) + ' %' + more}
+    shares = by_class(values['class_iou'], class_names)
+    return Report(class_line('class_iou', shares), {'class_iou': shares}, figures)
 
 
 def _photos(

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxcv import losses, metrics, presentation
+from jaxcv.losses.classification import label_weights
 from jaxcv.task import LossOutput, Task
-from jaxcv.tasks.network import log_probabilities, network, require
+from jaxcv.tasks.network import check_loss, log_probabilities, network, require
 from jaxcv.types import Array, Batch, Float, PRNGKeyArray, PyTree, Variables
 
 
@@ -23,7 +24,8 @@ def classification(
 ) -> Task:
     """Image classification: one label an image.
 
-    L(θ) = Σ valid · loss(f(normalize(augment(x)); θ), y), with weight Σ valid.
+    L(θ) = Σ valid · loss(f(normalize(augment(x)); θ), y), with weight Σ valid; with class weights of the loss, and
+    labels that are class indices, Σ valid · w_y.
 
     Args:
         model: a Linen module, `apply(variables, images [n h w c], train=...) -> logits [n classes]`.
@@ -39,7 +41,9 @@ def classification(
         Predictions are `logits` and `probabilities` [n classes], `label` [n] and `valid` [n].
 
     Raises:
-        ValueError: (when called) the batch has no labels, or the model is no classifier.
+        ValueError: there are less than 2 classes, or the loss is not one of class indices; (when called) the batch has
+            no labels that fit, the model is no classifier, or it has another number of classes; an augmentation returns
+            another kind of batch.
 
     Example:
         >>> from jaxcv import models
@@ -49,10 +53,15 @@ def classification(
         >>> float(task.loss(variables['params'], {}, batch, jax.random.key(1)).weight)
         1.0
     """
+    if num_classes < 2:
+        raise ValueError(f'a classifier needs at least 2 classes, got {num_classes}: its loss would always be 0')
+    check_loss(loss, (2,), num_classes)
 
     def checked(logits: Array) -> Array:
         if logits.ndim != 2:
             raise ValueError(f'the model is no classifier: it gives logits of shape {logits.shape}, not [n classes]')
+        if logits.shape[-1] != num_classes:
+            raise ValueError(f'the model gives {logits.shape[-1]} logits an image, but there are {num_classes} classes')
         return logits
 
     net = network(model, checked=checked, augment=augment, mean=mean, std=std)
@@ -61,14 +70,23 @@ def classification(
         require(batch, 'label', task='classification')
         logits, state, batch = net.train(params, state, batch, key)
         # where, not a product: a masked example may hold anything, NaN too.
-        labels = batch['label']
+        labels = jnp.asarray(batch['label'])
+        if labels.shape not in (logits.shape[:1], logits.shape):
+            raise ValueError(
+                f'labels must be class indices of shape {logits.shape[:1]}, or one value a class of shape '
+                f'{logits.shape}, got {labels.shape}'
+            )
         per_example = jnp.where(batch['valid'], loss(logits, labels), 0.0)
         likeliest = labels if labels.ndim == 1 else jnp.argmax(labels, -1)
         correct = batch['valid'] & (jnp.argmax(logits, -1) == likeliest)
-        return LossOutput(per_example.sum(), batch['valid'].sum(dtype=jnp.float32), state, {'top1': correct.sum()})
+        number, weights = batch['valid'].sum(dtype=jnp.float32), label_weights(loss, labels)
+        weight = number if weights is None else jnp.sum(jnp.where(batch['valid'], weights, 0))
+        # The step divides by the weight: the share of right examples, which has none, is brought to it.
+        top1 = correct.sum() if weights is None else correct.sum() * weight / jnp.maximum(number, 1)
+        return LossOutput(per_example.sum(), weight, state, {'top1': top1})
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
-        logits = net.predict(variables, batch)
+        logits = net.predict(variables, batch).astype(jnp.float32)
         return {
             'logits': logits,
             'probabilities': jax.nn.softmax(logits),
@@ -86,6 +104,7 @@ def classification(
             'top5': metrics.top_k_accuracy(k=5),
             'calibration_error': metrics.expected_calibration_error(),
             'confusion': metrics.confusion_matrix(num_classes=num_classes),
+            'class_scores': metrics.class_scores(num_classes=num_classes),
         },
         best='top1',
         presentation=presentation.labels(),

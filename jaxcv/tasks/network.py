@@ -57,7 +57,7 @@ def network(
         dropout_key, *keys = jax.random.split(key, len(augment) + 1)
         batch = {**batch, 'image': ops.to_float(jnp.asarray(batch['image']))}
         for key, augmentation in zip(keys, augment, strict=True):
-            batch = augmentation(key, batch)
+            batch = _checked_batch(augmentation, batch, augmentation(key, batch))
         outputs, state = model.apply(
             {'params': params, **state},
             normalized(batch['image']),
@@ -66,12 +66,74 @@ def network(
             rngs={'dropout': dropout_key},
             **({} if method is None else {'method': method}),
         )
+        if method is None:
+            return checked(_one_array(outputs)), state, batch
         return jax.tree.map(checked, outputs), state, batch
 
     def predict(variables: Variables, batch: Batch) -> Array:
-        return checked(model.apply(variables, normalized(batch['image']), train=False))
+        return checked(_one_array(model.apply(variables, normalized(batch['image']), train=False)))
 
     return Network(init, train, predict)
+
+
+def check_loss(loss: Callable[..., Array], labels: tuple[int, ...], num_classes: int) -> None:
+    """Trace a loss for labels of this shape, so that one of another task, or of another form, is found at once.
+
+    Args:
+        loss: (logits, labels) -> values.
+        labels: the shape of class indices, `(n,)` or `(n, h, w)`.
+        num_classes: the last axis of the logits.
+
+    Raises:
+        ValueError: it gives neither one value for each label nor one for each image; or as the loss raises.
+
+    Example:
+        >>> from jaxcv import losses
+        >>> check_loss(losses.focal, (2,), 10)
+    """
+    logits = jax.ShapeDtypeStruct((*labels, num_classes), jnp.float32)
+    values = jax.eval_shape(loss, logits, jax.ShapeDtypeStruct(labels, jnp.int32))
+    if getattr(values, 'shape', None) not in (labels, labels[:1]):
+        found = getattr(values, 'shape', type(values).__name__)
+        raise ValueError(
+            f'the loss {_name(loss)} must give one value for each label, of shape {labels} for logits of shape '
+            f'{logits.shape}, got {found}: the task takes the mean itself'
+        )
+
+
+def _one_array(output: Any) -> Array:
+    if not hasattr(output, 'ndim'):
+        raise ValueError(
+            f'the model must give one array of logits, got {type(output).__name__}'
+            + (f' of {", ".join(map(str, output))}' if isinstance(output, Mapping) else '')
+        )
+    return output
+
+
+def _checked_batch(augmentation: Callable, before: Batch, after: Any) -> Batch:
+    """The batch that an augmentation returns: of the same features and examples, its images floats [n h w c]."""
+    name = _name(augmentation)
+    if not isinstance(after, Mapping):
+        raise ValueError(f'the augmentation {name} must return a batch, a dict of arrays; got {type(after).__name__}')
+    if lost := sorted(before.keys() - after.keys()):
+        raise ValueError(
+            f'the augmentation {name} returns no {", ".join(lost)}: a feature that it leaves passes through'
+        )
+    n, image = len(before['image']), after['image']
+    if image.ndim != 4 or not jnp.issubdtype(image.dtype, jnp.floating):
+        raise ValueError(
+            f'the augmentation {name} must return images of floats [n h w c], got {image.dtype} {image.shape}'
+        )
+    if others := [f'{feature} {jnp.shape(x)}' for feature, x in after.items() if jnp.shape(x)[:1] != (n,)]:
+        raise ValueError(
+            f'the augmentation {name} must return {n} examples, as it got, but returns {", ".join(others)}'
+        )
+    return after
+
+
+def _name(function: Callable) -> str:
+    inner = getattr(function, 'func', function)  # of a partial
+    return getattr(inner, '__name__', type(inner).__name__)
 
 
 def require(batch: Mapping[str, Any], feature: str, *, task: str, hint: str = '') -> None:

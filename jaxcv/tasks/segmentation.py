@@ -6,9 +6,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxcv import losses, metrics, ops, presentation
-from jaxcv.losses.segmentation import masked_loss
+from jaxcv.losses.segmentation import counted_weight, masked_loss
 from jaxcv.task import LossOutput, Task
-from jaxcv.tasks.network import log_probabilities, network, require
+from jaxcv.tasks.network import check_loss, log_probabilities, network, require
 from jaxcv.types import IGNORED, Array, Batch, Float, PRNGKeyArray, PyTree, Variables
 
 NO_MASKS = "; if the data set has masks, put 'decode_mask' among data.train_transforms"
@@ -28,7 +28,8 @@ def segmentation(
 
     `L(θ) = Σ_i loss(s_i, y_i) + Σ_k w_k Σ_i loss(a_ki, y_i)`, with `s` the logits and `a_k` those of the auxiliary
     heads, `(s, a_1, ...) = f(normalize(augment(x)); θ)`, over the pixels i of valid images that are not `IGNORED`;
-    their number is the weight. Of a loss with one value for each image, i are the images that have such a pixel.
+    their number is the weight, or the sum of the loss's `class_weights` at them. Of a loss with one value for each
+    image, i are the images that have such a pixel.
 
     Args:
         model: a Linen module, `apply(variables, images [n h w c], train=...) -> logits [n h w classes]`.
@@ -47,9 +48,10 @@ def segmentation(
         Predictions are `logits` [n h w classes], `mask` int32 [n h w] and `valid` [n].
 
     Raises:
-        ValueError: there are less than 2 classes or more than 255, or auxiliary weights for a model without such
-            heads; (when called) the batch has no masks, the model is no segmenter, or it has another number of classes
-            or of auxiliary heads.
+        ValueError: there are less than 2 classes or more than 255, the loss is not one of masks, or there are auxiliary
+            weights for a model without such heads; (when called) the batch has no masks, the model is no segmenter, its
+            logits have another size than the masks, or it has another number of classes or of auxiliary heads; an
+            augmentation returns another kind of batch.
 
     Example:
         >>> import jax
@@ -71,6 +73,8 @@ def segmentation(
             'aux_head=True, where the model has that option'
         )
 
+    check_loss(loss, (2, 3, 4), num_classes)
+
     def checked(logits: Array) -> Array:
         if logits.ndim != 4:
             raise ValueError(f'the model is no segmenter: it gives logits of shape {logits.shape}, not [n h w classes]')
@@ -85,6 +89,8 @@ def segmentation(
         require(batch, 'mask', task='segmentation', hint=NO_MASKS)
         outputs, state, batch = net.train(params, state, batch, key)
         logits, *auxiliary = outputs if auxiliary_weights else (outputs,)
+        if jnp.shape(batch['mask']) != logits.shape[:-1]:
+            raise ValueError(f'the model gives logits of shape {logits.shape} for masks of {jnp.shape(batch["mask"])}')
         if len(auxiliary) != len(auxiliary_weights):
             raise ValueError(f'{len(auxiliary_weights)} auxiliary_weights for {len(auxiliary)} auxiliary heads')
 
@@ -96,10 +102,15 @@ def segmentation(
             sums = jnp.stack([masked_loss(loss, one, masks, valid)[0].sum() for one in auxiliary])
             logs['auxiliary'] = jnp.sum(jnp.asarray(auxiliary_weights, jnp.float32) * sums)
             total += logs['auxiliary']
-        return LossOutput(total, counted.sum().astype(jnp.float32), state, logs)
+        number, weight = counted.sum().astype(jnp.float32), counted_weight(loss, masks, counted)
+        if weight is None:
+            return LossOutput(total, number, state, logs)
+        # The step divides by the weight: the share of right pixels, which has none, is brought to it.
+        logs['pixel_accuracy'] *= weight / jnp.maximum(number, 1)
+        return LossOutput(total, weight, state, logs)
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
-        logits = net.predict(variables, batch)
+        logits = net.predict(variables, batch).astype(jnp.float32)
         return {'logits': logits, 'mask': jnp.argmax(logits, -1).astype(jnp.int32), 'valid': batch['valid']}
 
     return Task(

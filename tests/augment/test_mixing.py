@@ -132,3 +132,21 @@ def test_bad_arguments(name):
 def test_mixup_takes_floats_only():
     with pytest.raises(ValueError, match='to_float'):
         mixup(KEY, {**BATCH, 'image': BATCH['image'].astype(jnp.uint8)}, num_classes=CLASSES)
+
+
+def test_a_label_that_is_no_class_is_nan_unless_it_is_padding():
+    """A label without any class would have a loss of 0."""
+    valid = jnp.array([True, True, False])
+    batch = {'image': jnp.zeros((3, 2, 2, 1)), 'label': jnp.array([0, 7, -1]), 'valid': valid}
+    labels = mixup(jax.random.key(0), batch, num_classes=2, probability=0.0)['label']
+    np.testing.assert_array_equal(np.isnan(labels).all(axis=1), [False, True, False])
+
+
+def test_labels_of_several_classes_are_averaged_though_they_are_integers():
+    several = jnp.array([[1, 0, 1], [0, 1, 1]])
+    batch = {'image': jnp.zeros((2, 2, 2, 1)), 'label': several}
+    mixed, expected = (
+        mixup(jax.random.key(0), {**batch, 'label': labels}, num_classes=3)['label']
+        for labels in (several, several.astype(jnp.float32))
+    )
+    np.testing.assert_array_equal(mixed, expected)

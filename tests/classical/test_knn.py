@@ -66,6 +66,53 @@ def test_votes_equal_scikit_learn(weights):
         np.testing.assert_array_equal(predicted[clear], reference.predict(queries[certain])[clear])
 
 
+def test_near_rows_far_from_the_origin():
+    """Latitude and longitude: 100 m and 900 m, which a product of float32 rounds to 0 and 22."""
+    rows, query = [(48.2, 16.37), (48.201, 16.37)], [(48.2009, 16.37)]
+    for convert in (np.asarray, lambda x: jnp.asarray(x, jnp.float32)):
+        model = knn.fit(convert(rows), np.array([0, 1]))
+        distances, indices = knn.neighbors(model, convert(query), k=2)
+        np.testing.assert_array_equal(indices, [[1, 0]])
+        np.testing.assert_allclose(distances, [[1e-4, 9e-4]], atol=2e-6)
+
+
+@pytest.mark.parametrize('columns', [2, 100])
+@pytest.mark.parametrize('mean', [0.0, 1e4, -1e6])
+def test_distances_are_those_of_float64(columns, mean):
+    """Directly, and preselected by a product; equal rows are at distance 0, and the first of several comes first."""
+    rng = np.random.default_rng(0)
+    train, queries = rng.normal(size=(200, columns)) + mean, rng.normal(size=(50, columns)) + mean
+    train[100:120] = train[:20]
+    queries[:20] = train[:20]
+    expected = distance.cdist(queries, train)
+    order = np.argsort(expected, axis=1, kind='stable')[:, :5]
+    model = knn.fit(train, np.zeros(200, int))
+    distances, indices = knn.neighbors(model, queries, k=5, block_size=64)
+    np.testing.assert_array_equal(indices, order)
+    np.testing.assert_allclose(distances, np.take_along_axis(expected, order, 1), rtol=2e-6)
+    np.testing.assert_array_equal(distances[:20, :2], 0)
+
+
+def test_two_clusters_that_a_product_cannot_tell_apart():
+    """Within a cluster all products round to the same; then all differences are computed."""
+    rng = np.random.default_rng(0)
+    train = rng.integers(0, 9, (80, 70)) / 2.0**13 + 100 * (np.arange(80)[:, None] % 2)
+    expected = distance.cdist(train, train)
+    order = np.argsort(expected, axis=1, kind='stable')[:, :3]
+    _, indices = knn.neighbors(knn.fit(train, np.zeros(80, int)), train, k=3)
+    np.testing.assert_array_equal(indices, order)
+
+
+@pytest.mark.parametrize('unit', [1e-30, 1e30])
+def test_units_whose_squares_are_out_of_range(unit):
+    model = knn.fit(unit * np.array([[1.0], [2.0], [4.0]]), np.array([0, 1, 2]))
+    distances, indices = knn.neighbors(model, unit * np.array([[3.1]]), k=2)
+    np.testing.assert_array_equal(indices, [[2, 1]])
+    np.testing.assert_allclose(distances, [[0.9 * unit, 1.1 * unit]], rtol=1e-6)
+    shares = knn.predict_probabilities(model, unit * np.array([[3.1]]), k=2, weights='distance')
+    np.testing.assert_allclose(shares, [[0, 0.45, 0.55]], rtol=1e-5)
+
+
 def test_jit_and_random_floats():
     rng = np.random.default_rng(0)
     train, queries = rng.normal(size=(120, 8)).astype(np.float32), rng.normal(size=(33, 8)).astype(np.float32)

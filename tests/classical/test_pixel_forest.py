@@ -129,7 +129,7 @@ def test_bad_arguments(scenes):
     fit = pixel_forest.fit.__wrapped__
     with pytest.raises(ValueError, match='masks must be of shape'):
         fit(KEY, images, masks[:3], None, num_classes=3)
-    with pytest.raises(ValueError, match='from 0 to 1 or 255, got up to 2'):
+    with pytest.raises(ValueError, match='from 0 to 1 or 255, got uint8 from 0 to 2'):
         fit(KEY, images, masks, None, num_classes=2)
     with pytest.raises(ValueError, match='no pixel has a class'):
         fit(KEY, images, jnp.full_like(masks, 255), None, num_classes=2)

@@ -156,6 +156,43 @@ def test_weights_are_repetitions():
     )
 
 
+def test_bootstrap_samples_are_drawn_by_the_weights():
+    weights = jnp.array([1.0, 0.0, 3.0, 6.0, 0.0])
+    drawn = np.asarray(random_forest._bags(jax.random.split(KEY, 4000), weights, n=5))
+    np.testing.assert_array_equal(drawn.sum(axis=1), 5)
+    np.testing.assert_allclose(drawn.mean(axis=0), np.asarray(weights) / 2, atol=0.06)
+    assert (drawn[:, [1, 4]] == 0).all()
+
+
+def test_out_of_bag_error_counts_the_weights(digits, forest):
+    features, labels, _, _ = digits
+    weights = np.random.default_rng(0).integers(1, 9, 1200).astype(np.float32)
+    predicted = np.asarray(random_forest.out_of_bag_predictions(forest, features))
+    judged = ~np.isnan(predicted[:, 0])
+    wrong = predicted.argmax(1)[judged] != np.asarray(labels)[judged]
+    error = random_forest.out_of_bag_error(forest._replace(weights=jnp.asarray(weights)), features, labels)
+    np.testing.assert_allclose(error, np.average(wrong, weights=weights[judged]), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_recall_of_a_rare_class_of_large_weight_is_scikit_learns():
+    features, labels = datasets.make_classification(
+        4000, 10, n_informative=5, weights=[0.945], flip_y=0.03, class_sep=0.6, random_state=0
+    )
+    weights = np.where(labels == 1, 17.0, 1.0)
+    train, test = slice(0, 2000), slice(2000, 4000)
+    recall = {'weighted': [], 'reference': [], 'plain': []}
+    for seed in range(3):
+        for name, given in (('weighted', weights[train]), ('plain', None)):
+            forest = random_forest.fit(jax.random.key(seed), features[train], labels[train], given, num_trees=50)
+            found = np.asarray(random_forest.predict(forest, features[test]))
+            recall[name].append(found[labels[test] == 1].mean())
+        reference = RandomForestClassifier(50, random_state=seed).fit(features[train], labels[train], weights[train])
+        recall['reference'].append(reference.predict(features[test])[labels[test] == 1].mean())
+    weighted, expected, plain = (np.mean(recall[name]) for name in ('weighted', 'reference', 'plain'))
+    assert abs(weighted - expected) < 0.03 < weighted - plain, recall
+
+
 def test_examples_of_weight_0_are_not_seen():
     """However often they are drawn, all trees may predict them; but they are no part of the error."""
     rng = np.random.default_rng(0)

@@ -1,11 +1,16 @@
+import functools
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import special
 from sklearn import metrics as sklearn_metrics
+from sklearn.utils import class_weight
 
 from jaxcv import losses
+from jaxcv.losses.classification import label_weights
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(scale=3, size=(12, 5)).astype(np.float32)
@@ -200,6 +205,83 @@ def test_focal_of_extreme_logits_has_a_finite_gradient(gamma):
     gradient = jax.grad(lambda s: losses.focal(s, jnp.zeros(3, jnp.int32), gamma=gamma).sum())(logits)
     assert np.isfinite(gradient).all()
     np.testing.assert_array_equal(gradient[0], [0, 0])
+
+
+WEIGHTS = (0.5, 2.0, 1.0, 0.0, 3.0)
+WEIGHTED = [losses.softmax_cross_entropy, losses.kl_divergence, losses.sigmoid_cross_entropy, losses.focal]
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.1])
+def test_class_weights_are_torchs(smoothing):
+    """torch.nn.CrossEntropyLoss: of indices the sum over Σ w_y, of probabilities the mean over the examples."""
+    loss = functools.partial(losses.softmax_cross_entropy, class_weights=WEIGHTS, label_smoothing=smoothing)
+    log_p, weights = special.log_softmax(LOGITS.astype(np.float64), axis=1), np.array(WEIGHTS)
+    nll = -(weights[LABELS] * log_p[np.arange(12), LABELS]).sum() / weights[LABELS].sum()
+    even = -(weights * log_p).sum() / weights[LABELS].sum()
+    divisor = label_weights(loss, jnp.asarray(LABELS)).sum()
+    found = loss(jnp.asarray(LOGITS), jnp.asarray(LABELS)).sum() / divisor
+    np.testing.assert_allclose(found, (1 - smoothing) * nll + smoothing / 5 * even, rtol=1e-5)
+
+    targets = (1 - smoothing) * SOFT + smoothing / 5
+    assert label_weights(loss, jnp.asarray(SOFT)) is None
+    np.testing.assert_allclose(
+        loss(jnp.asarray(LOGITS), jnp.asarray(SOFT)), -(weights * targets * log_p).sum(1), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize('loss', [*WEIGHTED, losses.hinge])
+def test_class_weights_of_indices_are_factors(loss):
+    logits, labels = jnp.asarray(LOGITS), jnp.asarray(LABELS)
+    expected = np.array(WEIGHTS)[LABELS] * loss(logits, labels)
+    np.testing.assert_allclose(loss(logits, labels, class_weights=WEIGHTS), expected, rtol=1e-5, atol=1e-7)
+    bad = loss(logits, labels.at[:2].set(jnp.array([-1, 5])), class_weights=WEIGHTS)
+    np.testing.assert_array_equal(jnp.isnan(bad), np.arange(12) < 2)
+    for wrong in ((1.0, 2.0), (1.0, 1, 1, 1, -1), (1.0, 1, 1, 1, float('nan')), (0.0,) * 5):
+        with pytest.raises(ValueError, match='class_weights must be'):
+            loss(logits, labels, class_weights=wrong)
+
+
+def test_class_weights_of_several_labels_are_factors_of_their_terms():
+    terms = [
+        losses.sigmoid_cross_entropy(jnp.asarray(LOGITS[:, [j]]), jnp.asarray(MULTI_HOT[:, [j]])) for j in range(5)
+    ]
+    found = losses.sigmoid_cross_entropy(jnp.asarray(LOGITS), jnp.asarray(MULTI_HOT), class_weights=WEIGHTS)
+    np.testing.assert_allclose(found, np.array(WEIGHTS) @ np.array(terms), rtol=1e-5)
+
+
+def test_balanced_class_weights_are_scikit_learns():
+    labels = np.repeat([0, 1, 2], [90, 9, 1])
+    expected = class_weight.compute_class_weight('balanced', classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(losses.balanced_class_weights(np.bincount(labels)), expected)
+    with pytest.raises(ValueError, match=r'at least one example, .* of none \[1\]'):
+        losses.balanced_class_weights([3, 0])
+
+
+def test_focal_takes_soft_labels():
+    """As mixup mixes the losses of two labels; of one-hot labels it is that of their indices."""
+    logits, labels, others = jnp.asarray(LOGITS), jnp.asarray(LABELS), jnp.asarray(np.roll(LABELS, 1))
+    options = {'gamma': 1.5, 'alpha': [0.1, 0.2, 0.3, 0.4, 0.5]}
+    of_index = functools.partial(losses.focal, logits, **options)
+    np.testing.assert_allclose(of_index(jax.nn.one_hot(labels, 5)), of_index(labels), rtol=1e-6)
+    mixed = 0.3 * jax.nn.one_hot(labels, 5) + 0.7 * jax.nn.one_hot(others, 5)
+    np.testing.assert_allclose(of_index(mixed), 0.3 * of_index(labels) + 0.7 * of_index(others), rtol=1e-5)
+
+
+@pytest.mark.parametrize('loss', WEIGHTED)
+def test_gradients_at_the_edges_are_finite(loss):
+    """Certain and right, certain and wrong, undecided; labels without doubt, shared and smoothed by themselves."""
+    logits = jnp.array([[1e4, 0.0], [0.0, 1e4], [0.0, 0.0], [1e38, -1e38], [-80.0, 80.0]])
+    for labels in (jnp.zeros(5, jnp.int32), jnp.tile(jnp.array([1.0, 0.0]), (5, 1)), jnp.full((5, 2), 0.5)):
+        value, gradient = jax.value_and_grad(lambda s, t=labels: loss(s / 1e2, t).sum())(logits)
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize('dtype', ['uint8', 'int16', 'uint32'])
+def test_any_type_of_integer_is_a_label(dtype):
+    for loss in map(inspect.unwrap, (*INTEGER_LOSSES, losses.focal)):
+        expected = loss(jnp.asarray(LOGITS), jnp.asarray(LABELS))
+        np.testing.assert_array_equal(loss(jnp.asarray(LOGITS), jnp.asarray(LABELS, dtype)), expected)
 
 
 def test_bad_arguments():

@@ -108,6 +108,19 @@ def test_ignored_pixels_and_padding_give_0_and_no_gradient(loss):
     np.testing.assert_allclose(elsewhere, values, rtol=1e-6)
 
 
+def test_class_weights_of_dice_weight_its_mean():
+    weights = np.array([1.0, 2.0, 0.5, 0.0])
+    logits, mask = jnp.asarray(LOGITS[:1]), jnp.asarray(MASKS[:1])
+    each = [float(losses.dice(logits, mask, classes='all', class_weights=row)[0]) for row in np.eye(CLASSES).tolist()]
+    found = losses.dice(logits, mask, classes='all', class_weights=weights)
+    np.testing.assert_allclose(found, [np.average(each, weights=weights)], rtol=1e-5)
+
+
+def test_dice_is_a_loss_of_masks():
+    with pytest.raises(ValueError, match='dice is a loss of masks'):
+        losses.dice.__wrapped__(jnp.zeros((2, 3)), jnp.zeros(2, jnp.int32))
+
+
 def test_softmax_cross_entropy_of_pixels():
     labels = np.where(MASKS == IGNORED, 0, MASKS)
     expected = -np.take_along_axis(special.log_softmax(LOGITS, axis=-1), labels[..., None], axis=-1)[..., 0]

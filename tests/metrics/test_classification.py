@@ -146,6 +146,57 @@ def test_counts_and_sums_are_exact_beyond_2_to_the_24():
     np.testing.assert_allclose(total, (2**25 + 1000) * np.float64(np.float32(np.log(2))), rtol=1e-9)
 
 
+SETS = {
+    'random': (RNG.integers(0, 4, 60), RNG.integers(0, 4, 60)),
+    'a class is absent': (RNG.integers(0, 3, 60), RNG.integers(0, 4, 60)),
+    'never predicted': (RNG.integers(0, 4, 60), np.zeros(60, int)),
+    'in neither': (np.array([0, 1, 1]), np.array([0, 1, 0])),
+    'one example': (np.array([3]), np.array([2])),
+}
+
+
+@pytest.mark.parametrize('name', SETS)
+def test_class_scores_are_scikit_learns(name):
+    true, predicted = SETS[name]
+    rows = np.concatenate([np.eye(4)[predicted], np.full((3, 4), np.nan)]).astype(np.float32)
+    valid = np.arange(len(rows)) < len(true)
+    metric = metrics.class_scores(num_classes=4)
+    state = metric.measure(
+        {'logits': jnp.asarray(rows), 'valid': jnp.asarray(valid)}, {'label': jnp.asarray([*true, 0, 0, 0])}
+    )
+    values = metric.compute(metric.merge(state, jax.tree.map(jnp.zeros_like, state)))
+    precision, recall, f1, _ = sklearn_metrics.precision_recall_fscore_support(
+        true, predicted, labels=range(4), zero_division=np.nan
+    )
+    np.testing.assert_allclose(values['class_recall'], recall)
+    np.testing.assert_allclose(values['class_precision'], precision)
+    np.testing.assert_allclose(values['class_f1'], f1)
+    present = np.isin(np.arange(4), true)
+    np.testing.assert_allclose(values['balanced_accuracy'], recall[present].mean())
+    macro = sklearn_metrics.f1_score(true, predicted, average='macro', zero_division=np.nan)
+    np.testing.assert_allclose(values['mean_f1'], macro)
+    if name == 'random':
+        np.testing.assert_allclose(
+            values['balanced_accuracy'], sklearn_metrics.balanced_accuracy_score(true, predicted)
+        )
+
+
+def test_class_scores_of_nothing_are_nan():
+    metric = metrics.class_scores(num_classes=2)
+    predictions = {'logits': jnp.zeros((2, 2)), 'valid': jnp.zeros(2, bool)}
+    values = metric.compute(metric.measure(predictions, {'label': jnp.zeros(2, jnp.int32)}))
+    assert all(np.isnan(value).all() for value in values.values())
+
+
+def test_mean_loss_is_divided_by_the_class_weights():
+    loss = functools.partial(losses.softmax_cross_entropy, class_weights=(1.0, 3.0))
+    metric = metrics.mean_loss(loss=loss)
+    logits, labels = jnp.array([[1.0, 0.0], [2.0, 0.0], [0.0, 0.0]]), jnp.array([0, 1, 1])
+    state = metric.measure({'logits': logits, 'valid': jnp.array([True, True, False])}, {'label': labels})
+    plain = losses.softmax_cross_entropy(logits, labels)
+    np.testing.assert_allclose(only_value(metric, state), (plain[0] + 3 * plain[1]) / 4, rtol=1e-6)
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match='k of at least 1'):
         metrics.top_k_accuracy(k=0)

@@ -145,3 +145,9 @@ def test_k_nearest_neighbours_without_a_task():
     answers = list(SHOW.photos(predict, [{'image': image} for image in images[:4]], options(batch_size=3)))
     lines = [SHOW.write(image, one, NAMES).line for image, one in zip(images, answers, strict=False)]
     assert [line.split('  ')[0] for line in lines] == ['cat 100.0 %', 'dog 100.0 %', 'owl 100.0 %', 'cat 100.0 %']
+
+
+def test_report_names_the_scores_of_the_classes():
+    report = SHOW.report({'class_recall': np.array([0.75, np.nan]), 'class_f1': np.array([0.5, 0.0])}, {})
+    assert report.lines == {'class_recall': '0 75.0 %'}
+    assert report.arrays == {'class_recall': {'0': 0.75, '1': None}, 'class_f1': {'0': 0.5, '1': 0.0}}

@@ -1,5 +1,7 @@
 """The task's loss against NumPy; sums and weights that add up however the pixels are spread; predictions."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from flax import linen as nn
 from scipy import special
 
 from jaxcv import augment, losses, models, tasks, training
+from jaxcv.losses.segmentation import counted_weight, masked_loss
 from jaxcv.nn import frozen
 from jaxcv.types import IGNORED
 
@@ -187,3 +190,29 @@ def test_a_model_with_frozen_layers_keeps_its_auxiliary_head(batch, params):
     model = frozen(MODEL, layers={'head': True})
     task = tasks.segmentation(model, num_classes=CLASSES, auxiliary_weights=[0.4])
     assert float(task.loss(params, {}, batch, jax.random.key(1)).logs['auxiliary']) > 0
+
+
+def test_class_weights_divide_the_loss_of_the_pixels():
+    """Over the pixels that are not ignored, of valid images; the logged accuracy stays that of the pixels."""
+    weights = (1.0, 4.0)
+    loss = functools.partial(losses.softmax_cross_entropy, class_weights=weights)
+    task = tasks.segmentation(models.segmentation.unet(num_classes=2, width=2, depth=1), num_classes=2, loss=loss)
+    rng = np.random.default_rng(0)
+    masks = rng.integers(0, 2, (3, 4, 4))
+    masks[0, 0] = 255
+    valid = np.array([True, True, False])
+    logits = rng.normal(size=(3, 4, 4, 2)).astype(np.float32)
+    predictions = {'logits': jnp.asarray(logits), 'valid': jnp.asarray(valid)}
+    found = task.metrics['loss'].compute(task.metrics['loss'].measure(predictions, {'mask': jnp.asarray(masks)}))
+    counted = (masks != 255) & valid[:, None, None]
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    nll = -np.take_along_axis(log_p, np.where(masks == 255, 0, masks)[..., None], -1)[..., 0]
+    expected = np.average(nll[counted], weights=np.array(weights)[masks[counted]])
+    np.testing.assert_allclose(found['loss'], expected, rtol=1e-5)
+    total, counts = masked_loss(loss, jnp.asarray(logits), jnp.asarray(masks), jnp.asarray(valid))
+    np.testing.assert_allclose(total.sum() / counted_weight(loss, jnp.asarray(masks), counts), expected, rtol=1e-5)
+
+
+def test_a_loss_that_cannot_be_meant_is_refused_before_training():
+    with pytest.raises(ValueError, match='one value for each label'):
+        tasks.segmentation(MODEL, num_classes=3, loss=lambda logits, masks: jnp.mean(logits))
