@@ -2,20 +2,21 @@
 
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 from flax import traverse_util
 
 from jaxcv import models, paths
 from jaxcv.names import nearest
 from jaxcv.types import Array, Variables
-from jaxcv.weights import convert
-from jaxcv.weights.files import read_state_dict, write_state_dict
-from jaxcv.weights.layouts import layout
+from jaxcv.weights import convert, parts
+from jaxcv.weights.files import read_part, write_state_dict
+from jaxcv.weights.layouts import LAYOUTS, Layout, layout
 from jaxcv.weights.published import image_size
 
 
@@ -26,13 +27,17 @@ def from_state_dict(
     source: str = 'torchvision',
     num_classes: int | None = None,
     fresh_head: Array | None = None,
+    averaged: bool = False,
+    channels: int | None = None,
+    sum_channels: bool = False,
     **options: Any,
 ) -> Variables:
     """Convert a state dict of a published model to the variables of ours.
 
-    The two must correspond one to one. For other classes than those of the training, a new head is needed:
-    `num_classes=10, fresh_head=key` converts all layers whose shape does not depend on the number of classes, and
-    initializes the others.
+    The two must correspond one to one, but for a prefix before the names of theirs, 'model.' or 'student.backbone.',
+    which is found by the names after it and taken off; a line of the log says so. For other classes than those of the
+    training, a new head is needed: `num_classes=10, fresh_head=key` converts all layers whose shape does not depend on
+    the number of classes, and initializes the others.
 
     Args:
         model_name: a model of `jaxcv.models` or of one of its subpackages, such as 'resnet18' or 'unet_resnet34'.
@@ -41,53 +46,135 @@ def from_state_dict(
             'segmentation_models_pytorch', ...
         num_classes: the number of classes; None for the model's default.
         fresh_head: a random key, to initialize the head instead of converting it.
+        averaged: take the averaged weights (EMA, SWA, a teacher), where the names have both under two prefixes.
+        channels: of the images; None for those that the first convolution of the arrays is for.
+        sum_channels: sum the filters of a first convolution for RGB over its channels, for a network of gray images
+            (`channels=1`). From a gray image it computes what the original does from three equal channels.
         **options: further arguments of the model, where they change its parameters, such as `aux_heads=True`.
 
     Returns:
         `{'params': ..., 'batch_stats': ...}`: float32 NumPy arrays; those of a fresh head are `jax.Array`.
 
     Raises:
-        ValueError: the model or source is unknown; or arrays are left over, missing, of another shape or type, or not
-            in the layout's table, and the message lists all of them.
+        ValueError: the model or source is unknown; or arrays are left over, missing, of another shape or type, not
+            finite, or not in the layout's table: the message has the source that fits better, if there is one, the
+            counts, and the first 20.
 
     Example:
         >>> from_state_dict('resnet18', {'fc.bias': np.zeros(10, np.float32)}, num_classes=10)
         Traceback (most recent call last):
-        ValueError: resnet18 from torchvision: 101 arrays do not fit: ...
+        ValueError: resnet18 from torchvision: 101 arrays do not fit: 101 missing; 1 of 102 fit ...
     """
-    wanted = shapes(model_name, num_classes=num_classes, **options)
+    if sum_channels and channels is None:
+        channels = 1
+    wanted = shapes(model_name, num_classes=num_classes, channels=channels or 3, **options)
     found = layout(model_name, source)
     fresh = () if fresh_head is None else _heads(model_name, num_classes, wanted, options)
-    try:
-        converted = convert.to_variables(state_dict, wanted, found, without=fresh)
-    except ValueError as error:
-        hint = '' if fresh else '\nIf they were trained on other classes, fresh_head=key converts all but the head.'
-        raise ValueError(f'{model_name} from {source}: {error}{hint}') from None
+    if channels is None and (own := _channels(state_dict, wanted, found)) not in (None, 3):
+        channels, wanted = own, shapes(model_name, num_classes=num_classes, channels=own or 3, **options)
+    hint = '' if fresh else 'If they were trained on other classes, fresh_head=key converts all but the head.'
+    converted = fit(
+        state_dict,
+        wanted,
+        model_name,
+        source,
+        without=fresh,
+        averaged=averaged,
+        sum_channels=sum_channels,
+        hint=hint,
+    )
     if fresh_head is None:
         return converted
-    model = _model(model_name, num_classes, options)
+    model, shape = _model(model_name, num_classes, options), _image_shape(model_name, channels or 3)
     # Under jit, the other variables are not computed, as nothing depends on them.
-    initialize = jax.jit(lambda key: _layers(model.init(key, jax.numpy.zeros(_image_shape(model_name))), fresh))
+    initialize = jax.jit(lambda key: _layers(model.init(key, jax.numpy.zeros(shape)), fresh))
     return traverse_util.unflatten_dict({**paths.flat(converted), **initialize(fresh_head)}, sep='/')
+
+
+def fit(
+    state_dict: convert.StateDict,
+    wanted: Variables,
+    model_name: str,
+    source: str,
+    *,
+    without: tuple[str, ...] = (),
+    averaged: bool = False,
+    sum_channels: bool = False,
+    hint: str = '',
+) -> Variables:
+    """Convert a state dict to variables of given shapes: `convert.to_variables` after the search for a prefix.
+
+    Args:
+        state_dict: names to arrays.
+        wanted: our variables, or their shapes.
+        model_name: a model with layouts.
+        source: whose names the arrays have.
+        without: layers of ours to leave out.
+        averaged: take the averaged weights, where the names have both under two prefixes.
+        sum_channels: sum a first convolution for RGB, for gray images.
+        hint: the last line of the message where arrays have another shape.
+
+    Returns:
+        `{'params': ..., 'batch_stats': ...}` of float32 NumPy arrays, without the layers of `without`.
+
+    Raises:
+        ValueError: no weights are known from the source, or the arrays do not fit.
+
+    Example:
+        >>> wanted = {'params': {'head': {'bias': np.zeros(2)}}}
+        >>> fit({'fc.bias': np.ones(2, np.float32)}, wanted, 'resnet18', 'torchvision')
+        {'params': {'head': {'bias': array([1., 1.], dtype=float32)}}}
+    """
+    found = layout(model_name, source)
+    expected = convert.expected_names(wanted, found)
+    own, line = _without_prefix(state_dict, expected, averaged)
+    try:
+        converted = convert.to_variables(own, wanted, found, without=without, sum_channels=sum_channels)
+    except ValueError as error:
+        lines = [
+            *_better_sources(own, wanted, model_name, source),
+            *([line] if line else []),
+            *_as_a_part(own, expected),
+            str(error),
+        ]
+        if not expected & state_dict.keys() and (prefix := parts.common_prefix(state_dict)) and not line:
+            lines.insert(0, f'all names in the file begin with {prefix!r}.')
+        if hint and 'of another shape' in str(error):
+            lines.append(hint)
+        raise ValueError(f'{model_name} from {source}: ' + '\n'.join(lines)) from None
+    if line:
+        logging.warning('%s: %s', model_name, line)
+    return converted
 
 
 def load(
     model_name: str,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     source: str = 'torchvision',
     num_classes: int | None = None,
     fresh_head: Array | None = None,
+    part: str | None = None,
+    averaged: bool = False,
+    channels: int | None = None,
+    sum_channels: bool = False,
     **options: Any,
 ) -> Variables:
     """Read a file of published weights as the variables of our model: `from_state_dict(read_state_dict(path))`.
 
+    Of a checkpoint, the network is found among its dicts and by its names; a line of the log says which part was taken,
+    which prefix was taken off, and what was left out.
+
     Args:
         model_name: a model of `jaxcv.models` or of one of its subpackages, such as 'resnet18' or 'unet_resnet34'.
-        path: a .safetensors, .pth or .pt file; no code in it is run.
+        path: a .safetensors, .pth or .pt file, all shards of one, or a folder with it; no code in it is run.
         source: whose names the arrays have, as in `layouts.LAYOUTS`: 'torchvision', 'timm', ...
         num_classes: the number of classes; None for the model's default.
         fresh_head: a random key, to initialize the head instead of converting it.
+        part: the part of the checkpoint that is the network, as in `read_state_dict`; None: it is found.
+        averaged: take the averaged weights (EMA, SWA, a teacher), where the file has them beside the raw ones.
+        channels: of the images; None for those that the first convolution in the file is for.
+        sum_channels: sum the filters of a first convolution for RGB over its channels, for gray images.
         **options: further arguments of the model, where they change its parameters.
 
     Returns:
@@ -95,17 +182,25 @@ def load(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, holds anything but tensors, or does not fit the model.
+        ValueError: the file is of another kind, is damaged, holds anything but tensors, or does not fit the model.
 
     Example:
         >>> load('resnet18', 'resnet18-f37072fd.pth')
         Traceback (most recent call last):
         FileNotFoundError: there is no file of weights resnet18-f37072fd.pth
     """
-    state_dict = read_state_dict(path)
+    state_dict, choice = read_part(path, part=part, averaged=averaged)
     try:
         return from_state_dict(
-            model_name, state_dict, source=source, num_classes=num_classes, fresh_head=fresh_head, **options
+            model_name,
+            state_dict,
+            source=source,
+            num_classes=num_classes,
+            fresh_head=fresh_head,
+            averaged=averaged and not choice.averaged,
+            channels=channels,
+            sum_channels=sum_channels,
+            **options,
         )
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from None
@@ -154,6 +249,7 @@ def save(model_name: str, variables: Variables, path: str | os.PathLike[str], *,
     Example:
         >>> import tempfile
         >>> path = tempfile.mkdtemp() + '/head.safetensors'
+        >>> from jaxcv.weights import read_state_dict
         >>> save('resnet18', {'params': {'head': {'bias': np.zeros(2, np.float32)}}}, path)
         >>> read_state_dict(path)
         {'fc.bias': array([0., 0.], dtype=float32)}
@@ -161,12 +257,13 @@ def save(model_name: str, variables: Variables, path: str | os.PathLike[str], *,
     write_state_dict(to_state_dict(model_name, variables, source=source), path)
 
 
-def shapes(model_name: str, *, num_classes: int | None = None, **options: Any) -> Variables:
+def shapes(model_name: str, *, num_classes: int | None = None, channels: int = 3, **options: Any) -> Variables:
     """Return the shapes of a model's variables, without computing any.
 
     Args:
         model_name: a model of `jaxcv.models` or of one of its subpackages.
         num_classes: the number of classes; None for the model's default.
+        channels: of the images.
         **options: further arguments of the model.
 
     Returns:
@@ -179,7 +276,7 @@ def shapes(model_name: str, *, num_classes: int | None = None, **options: Any) -
         >>> shapes('resnet18', num_classes=10)['params']['head']['bias'].shape
         (10,)
     """
-    images = jax.ShapeDtypeStruct(_image_shape(model_name), np.float32)
+    images = jax.ShapeDtypeStruct(_image_shape(model_name, channels), np.float32)
     return jax.eval_shape(_model(model_name, num_classes, options).init, jax.random.key(0), images)
 
 
@@ -220,9 +317,63 @@ def _model(model_name: str, num_classes: int | None, options: Mapping[str, Any])
     return constructor(model_name)(**classes, **options)
 
 
-def _image_shape(model_name: str) -> tuple[int, int, int, int]:
+def _image_shape(model_name: str, channels: int) -> tuple[int, int, int, int]:
     size = image_size(model_name)
-    return (1, size, size, 3)
+    return (1, size, size, channels)
+
+
+def _channels(state_dict: convert.StateDict, wanted: Variables, found: Layout) -> int | None:
+    """Return the channels that the first convolution in a state dict is for; None if that is not found."""
+    for pair in convert.correspondence(wanted, found):
+        if len(pair.shape) == 4 and pair.shape[2] == 3 and pair.ours.endswith('/kernel'):
+            names = [name for name in state_dict if f'.{name}'.endswith(f'.{pair.theirs}')]
+            shape = state_dict[min(names, key=len)].shape if names else ()
+            return shape[1] if len(shape) == 4 else None
+    return None
+
+
+def _without_prefix(
+    state_dict: convert.StateDict, expected: Collection[str], averaged: bool
+) -> tuple[convert.StateDict, str]:
+    """Return the arrays whose names are the expected ones after a prefix, without it; and a line about that, or ''."""
+    counts = parts.prefixes(state_dict, expected)
+    if not counts or 2 * max(counts.values()) < len(expected):
+        return state_dict, ''
+    choice = parts.choose(counts, averaged=averaged)
+    if averaged and not choice.averaged:
+        raise ValueError('averaged: the file has no averaged weights of this network; leave it out')
+    if not choice.line:
+        return state_dict, ''
+    others = [prefix for prefix, count in counts.items() if prefix != choice.part and 2 * count > max(counts.values())]
+    own = {name: x for name, x in state_dict.items() if name.startswith(choice.part)}
+    if not choice.part:
+        own = {name: x for name, x in own.items() if not name.startswith(tuple(others))}
+    rest = [name for name in state_dict if name not in own and not name.startswith(tuple(others))]
+    line = f'{choice.line} (before {counts[choice.part]} of {len(expected)} names)'
+    if rest:
+        line += f'; {len(rest)} other arrays are left out: {", ".join(rest[:3])}' + ', ...' * (len(rest) > 3)
+    return {name.removeprefix(choice.part): x for name, x in own.items()}, line
+
+
+def _as_a_part(state_dict: convert.StateDict, expected: Collection[str]) -> Iterator[str]:
+    """Yield a line if the file holds a part of the network: the expected names after a prefix."""
+    names = {name for name in state_dict if not name.endswith(convert.COUNTER)}
+    counts = {prefix: count for prefix, count in parts.prefixes(expected, names).items() if prefix}
+    if counts and 2 * max(counts.values()) > len(names) and not names & set(expected):
+        prefix = max(counts, key=lambda prefix: counts[prefix])
+        yield f'the file holds the part {prefix!r} of the network, not the whole: load it as that part (finetune.into)'
+
+
+def _better_sources(state_dict: convert.StateDict, wanted: Variables, model_name: str, source: str) -> Iterator[str]:
+    """Yield a line for the source whose names are most of those in the file, if they are more than this source's."""
+    counts = {}
+    for name, found in LAYOUTS[model_name].items():
+        expected = convert.expected_names(wanted, found)
+        counts[name] = max(parts.prefixes(state_dict, expected).values(), default=0)
+    best = max(counts, key=lambda name: counts[name])
+    if counts[best] > counts[source]:
+        total = len(convert.expected_names(wanted, LAYOUTS[model_name][best]))
+        yield f'the names are those of source={best!r}: {counts[best]} of its {total} are there.'
 
 
 def _heads(model_name: str, num_classes: int | None, wanted: Variables, options: Mapping[str, Any]) -> tuple[str, ...]:
