@@ -100,7 +100,7 @@ def test_a_whole_segmenter_starts_from_a_file_of_weights(tmp_path):
     weights.save('resnet18', {'params': {'head': {'bias': np.zeros(2, np.float32)}}}, tmp_path / 'x.safetensors')
     settings = small({'name': 'segmentation.fcn_resnet50'}, start_from=str(tmp_path / 'x.safetensors'), into='')
     settings.finetune.rates = {}
-    with pytest.raises(config.ConfigError, match='as segmentation.fcn_resnet50 ') as caught:
+    with pytest.raises(config.ConfigError, match=r'as segmentation\.fcn_resnet50 ') as caught:
         given_variables(run(settings))
     _, counts, first, *_ = str(caught.value).splitlines()
     assert counts == '266 arrays do not fit: 265 missing, 1 left over; 0 of 265 fit'
