@@ -74,7 +74,7 @@ def _published(path: Path, model_name: str, wanted: Variables, finetune: Finetun
     name = model_name.rpartition('.')[2]
     state_dict, choice = weights.files.read_part(path, part=finetune.part, averaged=finetune.averaged)
     try:
-        return weights.loading.fit(
+        return weights.fitting.fit(
             state_dict,
             wanted,
             name,
@@ -82,11 +82,10 @@ def _published(path: Path, model_name: str, wanted: Variables, finetune: Finetun
             without=tuple(finetune.new),
             averaged=finetune.averaged and not choice.averaged,
             sum_channels=finetune.sum_channels,
-            hint='A layer of another shape, such as a head for other classes, is listed in finetune.new.',
+            hint='Layers that start from random values, such as a head for other classes, are listed in finetune.new.',
         )
     except ValueError as error:
         new = ', '.join(finetune.new) or 'none'
         raise ValueError(
-            f'{path} as {model_name} (source, part, averaged and sum_channels are fields of finetune; new layers: '
-            f'{new}): {error}'
+            f'{path} as {model_name} from {finetune.source!r} (finetune.source), new layers {new}: {error}'
         ) from None

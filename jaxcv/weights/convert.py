@@ -11,7 +11,7 @@ params/.../bias                bias
 batch_stats/.../mean, var      running_mean, running_var
 """
 
-from collections import Counter
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -27,6 +27,8 @@ StateDict = Mapping[str, np.ndarray]
 COUNTER = 'num_batches_tracked'
 """The name of the array in which PyTorch's batch norms count updates. It holds no weights."""
 
+MOST_CHANNELS = 16
+"""Channels of images, at most: a kernel for more is that of an inner layer."""
 SHOWN = 20
 """Names of arrays in a message, at most."""
 
@@ -136,6 +138,8 @@ def to_variables(
     everything, unmapped = _pairs(wanted, layout)
     pairs = [p for p in everything if not any(paths.is_within(p.ours.partition('/')[2], layer) for layer in without)]
     expected = {pair.theirs for pair in everything}
+    # A head that is left out may be of several layers in the file.
+    replaced = tuple({_module(pair) for pair in everything} - {_module(pair) for pair in pairs})
     problems: list[tuple[str, str]] = [('not in the table', f'{name} has no line in the table') for name in unmapped]
     problems += [
         ('missing', f'{pair.theirs} is missing (for {pair.ours})') for pair in pairs if pair.theirs not in state_dict
@@ -143,7 +147,7 @@ def to_variables(
     problems += [
         ('left over', f'{name} {tuple(value.shape)} has no place')
         for name, value in state_dict.items()
-        if name not in expected and not name.endswith((COUNTER, *layout.ignored))
+        if name not in expected and not name.endswith((COUNTER, *layout.ignored)) and not name.startswith(replaced)
     ]
     found: dict[str, np.ndarray] = {}
     for pair in pairs:
@@ -167,6 +171,12 @@ def _problem(value: np.ndarray, pair: Pair) -> tuple[str, str] | None:
         shapes = f'{pair.theirs} has shape {tuple(value.shape)}, expected {their_shape(pair)} {for_ours}'
         if _is_rgb_for_gray(value, pair):
             return 'for RGB images', f'{shapes}: sum_channels=True sums its filters for RGB to one for gray images'
+        if _is_for_other_channels(value, pair):
+            channels = value.shape[1], their_shape(pair)[1]
+            return (
+                'for other channels',
+                f'{shapes}: it is for images of {channels[0]} channels, the network for {channels[1]}',
+            )
         return 'of another shape', shapes
     if not jnp.issubdtype(value.dtype, jnp.floating):
         return 'of another type', f'{pair.theirs} has type {value.dtype}, expected floats {for_ours}'
@@ -183,14 +193,32 @@ def _is_rgb_for_gray(value: np.ndarray, pair: Pair) -> bool:
     return value.ndim == len(expected) == 4 and expected[1] == 1 and value.shape == (expected[0], 3, *expected[2:])
 
 
+def _is_for_other_channels(value: np.ndarray, pair: Pair) -> bool:
+    """Whether an array is a kernel that differs from ours in its input channels only, as few as those of images."""
+    own, expected = value.shape, their_shape(pair)
+    if len(own) != 4 or len(expected) != 4 or own[:1] + own[2:] != expected[:1] + expected[2:]:
+        return False
+    return max(own[1], expected[1]) <= MOST_CHANNELS
+
+
+def _module(pair: Pair) -> str:
+    """The name of their module, up to the dot after it."""
+    return pair.theirs.rpartition('.')[0] + '.'
+
+
 def _report(problems: Sequence[tuple[str, str]], *, fitting: int, of: int) -> str:
     """Return the counts, then the first lines."""
-    counts = Counter(kind for kind, _ in problems)
-    head = f'{len(problems)} arrays do not fit: {", ".join(f"{n} {kind}" for kind, n in counts.items())}; '
-    lines = [f'  {line}' for _, line in problems[:SHOWN]]
+    kinds: dict[str, list[str]] = {}
+    for kind, line in sorted(problems, key=lambda problem: problem[1].partition(' ')[0].count('.')):
+        kinds.setdefault(kind, []).append(line)
+    counts = ', '.join(f'{len(lines)} {kind}' for kind, lines in kinds.items())
+    # Of each kind the same number, those of the outer modules first.
+    rounds = itertools.zip_longest(*kinds.values())
+    shown = [line for lines in rounds for line in lines if line is not None][:SHOWN]
+    lines = [f'  {line}' for kind in kinds.values() for line in kind if line in shown]
     if len(problems) > SHOWN:
         lines.append(f'  ... and {len(problems) - SHOWN} more')
-    return '\n'.join([f'{head}{fitting} of {of} fit', *lines])
+    return '\n'.join([f'{len(problems)} arrays do not fit: {counts}; {fitting} of {of} fit', *lines])
 
 
 def to_state_dict(variables: Variables, layout: Layout) -> dict[str, np.ndarray]:

@@ -151,11 +151,19 @@ def _is_safetensors(path: Path) -> bool:
 
 def _files(path: Any) -> list[Path]:
     """Return the files of one set of weights: the file itself, or all of its shards."""
-    if not isinstance(path, str | os.PathLike):
+    if isinstance(path, Mapping):
+        raise TypeError('weights are read from a file, got a mapping: from_state_dict takes a state dict')
+    if isinstance(path, list | tuple) and path:
         return [Path(one).expanduser() for one in path]
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f'weights are read from a file or several, got {path!r}')
+    if re.match(r'https?://', str(path)):
+        raise FileNotFoundError(f'{path} is an address: download the file, and give its path')
     path = Path(path).expanduser()
     if path.is_dir():
         found = [file for pattern in IN_A_FOLDER for file in sorted(path.glob(pattern))]
+        if (path / 'checkpoints').is_dir():
+            raise ValueError(f"{path} is the workdir of a run: jaxcv.training.read_variables reads its 'checkpoints'")
         if not found:
             raise FileNotFoundError(f'the folder {path} holds no file of weights ({", ".join(IN_A_FOLDER)})')
         return _files(found[0])
@@ -196,6 +204,7 @@ def write_state_dict(state_dict: Mapping[str, np.ndarray], path: str | os.PathLi
 
     Raises:
         ValueError: the path has another suffix.
+        OSError: there is no such folder, or no room.
 
     Example:
         >>> import tempfile
@@ -208,6 +217,11 @@ def write_state_dict(state_dict: Mapping[str, np.ndarray], path: str | os.PathLi
     if path.suffix != '.safetensors':
         raise ValueError(f'weights are written as .safetensors, not as {path.name}')
     arrays = {name: np.ascontiguousarray(value).reshape(value.shape) for name, value in state_dict.items()}
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f'{path} cannot be written: there is no folder {path.parent}')
     with atomically(path) as part:
         # The metadata tell other readers that names and axes are PyTorch's.
-        safetensors.save_file(arrays, part, metadata={'format': 'pt'})
+        try:
+            safetensors.save_file(arrays, part, metadata={'format': 'pt'})
+        except SafetensorError as error:
+            raise OSError(f'{path} cannot be written: {error}') from None

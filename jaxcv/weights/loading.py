@@ -2,21 +2,21 @@
 
 import inspect
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
 from flax import traverse_util
 
 from jaxcv import models, paths
 from jaxcv.names import nearest
 from jaxcv.types import Array, Variables
-from jaxcv.weights import convert, parts
+from jaxcv.weights import convert
 from jaxcv.weights.files import read_part, write_state_dict
-from jaxcv.weights.layouts import LAYOUTS, Layout, layout
+from jaxcv.weights.fitting import fit
+from jaxcv.weights.layouts import Layout, layout
 from jaxcv.weights.published import image_size
 
 
@@ -65,86 +65,28 @@ def from_state_dict(
         Traceback (most recent call last):
         ValueError: resnet18 from torchvision: 101 arrays do not fit: 101 missing; 1 of 102 fit ...
     """
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(
+            f'a state dict is a mapping from names to arrays, got {type(state_dict).__name__}; load(...) takes a file'
+        )
     if sum_channels and channels is None:
         channels = 1
-    wanted = shapes(model_name, num_classes=num_classes, channels=channels or 3, **options)
+    wanted = shapes(model_name, num_classes=num_classes, **options)
     found = layout(model_name, source)
     fresh = () if fresh_head is None else _heads(model_name, num_classes, wanted, options)
-    if channels is None and (own := _channels(state_dict, wanted, found)) not in (None, 3):
-        channels, wanted = own, shapes(model_name, num_classes=num_classes, channels=own or 3, **options)
-    hint = '' if fresh else 'If they were trained on other classes, fresh_head=key converts all but the head.'
-    converted = fit(
-        state_dict,
-        wanted,
-        model_name,
-        source,
-        without=fresh,
-        averaged=averaged,
-        sum_channels=sum_channels,
-        hint=hint,
-    )
+    wanted = _with_channels(state_dict, wanted, found, channels)
+    hint = '' if fresh else 'If they have no head, or one for other classes, fresh_head=key converts all but the head.'
+    options_of_fit = {'without': fresh, 'averaged': averaged, 'sum_channels': sum_channels, 'hint': hint}
+    try:
+        converted = fit(state_dict, wanted, model_name, source, **options_of_fit)
+    except ValueError as error:
+        raise ValueError(f'{model_name} from {source}: {error}') from None
     if fresh_head is None:
         return converted
-    model, shape = _model(model_name, num_classes, options), _image_shape(model_name, channels or 3)
+    model, shape = _model(model_name, num_classes, options), _image_shape(model_name, 3)
     # Under jit, the other variables are not computed, as nothing depends on them.
     initialize = jax.jit(lambda key: _layers(model.init(key, jax.numpy.zeros(shape)), fresh))
     return traverse_util.unflatten_dict({**paths.flat(converted), **initialize(fresh_head)}, sep='/')
-
-
-def fit(
-    state_dict: convert.StateDict,
-    wanted: Variables,
-    model_name: str,
-    source: str,
-    *,
-    without: tuple[str, ...] = (),
-    averaged: bool = False,
-    sum_channels: bool = False,
-    hint: str = '',
-) -> Variables:
-    """Convert a state dict to variables of given shapes: `convert.to_variables` after the search for a prefix.
-
-    Args:
-        state_dict: names to arrays.
-        wanted: our variables, or their shapes.
-        model_name: a model with layouts.
-        source: whose names the arrays have.
-        without: layers of ours to leave out.
-        averaged: take the averaged weights, where the names have both under two prefixes.
-        sum_channels: sum a first convolution for RGB, for gray images.
-        hint: the last line of the message where arrays have another shape.
-
-    Returns:
-        `{'params': ..., 'batch_stats': ...}` of float32 NumPy arrays, without the layers of `without`.
-
-    Raises:
-        ValueError: no weights are known from the source, or the arrays do not fit.
-
-    Example:
-        >>> wanted = {'params': {'head': {'bias': np.zeros(2)}}}
-        >>> fit({'fc.bias': np.ones(2, np.float32)}, wanted, 'resnet18', 'torchvision')
-        {'params': {'head': {'bias': array([1., 1.], dtype=float32)}}}
-    """
-    found = layout(model_name, source)
-    expected = convert.expected_names(wanted, found)
-    own, line = _without_prefix(state_dict, expected, averaged)
-    try:
-        converted = convert.to_variables(own, wanted, found, without=without, sum_channels=sum_channels)
-    except ValueError as error:
-        lines = [
-            *_better_sources(own, wanted, model_name, source),
-            *([line] if line else []),
-            *_as_a_part(own, expected),
-            str(error),
-        ]
-        if not expected & state_dict.keys() and (prefix := parts.common_prefix(state_dict)) and not line:
-            lines.insert(0, f'all names in the file begin with {prefix!r}.')
-        if hint and 'of another shape' in str(error):
-            lines.append(hint)
-        raise ValueError(f'{model_name} from {source}: ' + '\n'.join(lines)) from None
-    if line:
-        logging.warning('%s: %s', model_name, line)
-    return converted
 
 
 def load(
@@ -322,58 +264,19 @@ def _image_shape(model_name: str, channels: int) -> tuple[int, int, int, int]:
     return (1, size, size, channels)
 
 
-def _channels(state_dict: convert.StateDict, wanted: Variables, found: Layout) -> int | None:
-    """Return the channels that the first convolution in a state dict is for; None if that is not found."""
-    for pair in convert.correspondence(wanted, found):
-        if len(pair.shape) == 4 and pair.shape[2] == 3 and pair.ours.endswith('/kernel'):
-            names = [name for name in state_dict if f'.{name}'.endswith(f'.{pair.theirs}')]
-            shape = state_dict[min(names, key=len)].shape if names else ()
-            return shape[1] if len(shape) == 4 else None
-    return None
-
-
-def _without_prefix(
-    state_dict: convert.StateDict, expected: Collection[str], averaged: bool
-) -> tuple[convert.StateDict, str]:
-    """Return the arrays whose names are the expected ones after a prefix, without it; and a line about that, or ''."""
-    counts = parts.prefixes(state_dict, expected)
-    if not counts or 2 * max(counts.values()) < len(expected):
-        return state_dict, ''
-    choice = parts.choose(counts, averaged=averaged)
-    if averaged and not choice.averaged:
-        raise ValueError('averaged: the file has no averaged weights of this network; leave it out')
-    if not choice.line:
-        return state_dict, ''
-    others = [prefix for prefix, count in counts.items() if prefix != choice.part and 2 * count > max(counts.values())]
-    own = {name: x for name, x in state_dict.items() if name.startswith(choice.part)}
-    if not choice.part:
-        own = {name: x for name, x in own.items() if not name.startswith(tuple(others))}
-    rest = [name for name in state_dict if name not in own and not name.startswith(tuple(others))]
-    line = f'{choice.line} (before {counts[choice.part]} of {len(expected)} names)'
-    if rest:
-        line += f'; {len(rest)} other arrays are left out: {", ".join(rest[:3])}' + ', ...' * (len(rest) > 3)
-    return {name.removeprefix(choice.part): x for name, x in own.items()}, line
-
-
-def _as_a_part(state_dict: convert.StateDict, expected: Collection[str]) -> Iterator[str]:
-    """Yield a line if the file holds a part of the network: the expected names after a prefix."""
-    names = {name for name in state_dict if not name.endswith(convert.COUNTER)}
-    counts = {prefix: count for prefix, count in parts.prefixes(expected, names).items() if prefix}
-    if counts and 2 * max(counts.values()) > len(names) and not names & set(expected):
-        prefix = max(counts, key=lambda prefix: counts[prefix])
-        yield f'the file holds the part {prefix!r} of the network, not the whole: load it as that part (finetune.into)'
-
-
-def _better_sources(state_dict: convert.StateDict, wanted: Variables, model_name: str, source: str) -> Iterator[str]:
-    """Yield a line for the source whose names are most of those in the file, if they are more than this source's."""
-    counts = {}
-    for name, found in LAYOUTS[model_name].items():
-        expected = convert.expected_names(wanted, found)
-        counts[name] = max(parts.prefixes(state_dict, expected).values(), default=0)
-    best = max(counts, key=lambda name: counts[name])
-    if counts[best] > counts[source]:
-        total = len(convert.expected_names(wanted, LAYOUTS[model_name][best]))
-        yield f'the names are those of source={best!r}: {counts[best]} of its {total} are there.'
+def _with_channels(state_dict: convert.StateDict, wanted: Variables, found: Layout, channels: int | None) -> Variables:
+    """Return the shapes with the first convolution for so many channels; None: as in the state dict."""
+    firsts = [pair for pair in convert.correspondence(wanted, found) if len(pair.shape) == 4 and pair.shape[2] == 3]
+    if not firsts:
+        return wanted
+    first = firsts[0]
+    if channels is None:
+        names = [name for name in state_dict if f'.{name}'.endswith(f'.{first.theirs}')]
+        theirs = state_dict[min(names, key=len)].shape if names else ()
+        channels = theirs[1] if len(theirs) == 4 else 3
+    rows, columns, _, features = first.shape
+    kernel = jax.ShapeDtypeStruct((rows, columns, channels, features), np.float32)
+    return paths.map_names(lambda name, leaf: kernel if name == first.ours else leaf, wanted)
 
 
 def _heads(model_name: str, num_classes: int | None, wanted: Variables, options: Mapping[str, Any]) -> tuple[str, ...]:

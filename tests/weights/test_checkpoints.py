@@ -9,9 +9,10 @@ import pytest
 from absl import logging
 
 from jaxcv.weights import from_state_dict, load, read_state_dict, save
-from jaxcv.weights.files import write_state_dict
+from jaxcv.weights.files import _files, write_state_dict
+from jaxcv.weights.fitting import fit
 from jaxcv.weights.layouts import LAYOUTS, Layout
-from jaxcv.weights.loading import fit, shapes
+from jaxcv.weights.loading import shapes
 from tests.weights.torch_writer import Instance, write
 
 SHAPES = {
@@ -210,10 +211,10 @@ def test_names_of_another_source_are_answered_with_that_source():
         )
     )
     state = {f'model.{names[name]}': value for name, value in network().items()}
-    with pytest.raises(ValueError, match='tiny from torchvision') as caught:
+    with pytest.raises(ValueError, match='arrays do not fit') as caught:
         fitted(state)
     first, second, third, *_ = str(caught.value).splitlines()
-    assert first == "tiny from torchvision: all names in the file begin with 'model.'."
+    assert first == "all names in the file begin with 'model.'."
     assert second == "the names are those of source='timm': 5 of its 5 are there."
     assert third == '10 arrays do not fit: 5 missing, 5 left over; 0 of 5 fit'
 
@@ -263,8 +264,6 @@ def test_gray_networks_are_saved_and_loaded(tmp_path):
     save('resnet18', gray, tmp_path / 'gray.safetensors')
     found = load('resnet18', tmp_path / 'gray.safetensors', num_classes=3)
     jax.tree.map(np.testing.assert_array_equal, found, gray)
-    with pytest.raises(ValueError, match=r'conv1.weight has shape \(64, 1, 7, 7\), expected \(64, 3, 7, 7\)'):
-        load('resnet18', tmp_path / 'gray.safetensors', num_classes=3, channels=3)
 
 
 def test_rgb_weights_for_a_gray_network_are_summed_when_asked():
@@ -275,6 +274,47 @@ def test_rgb_weights_for_a_gray_network_are_summed_when_asked():
     image = np.random.default_rng(1).normal(size=(3, 3))
     expected = np.einsum('ochw,chw->o', network()['conv1.weight'], np.stack([image] * 3))
     np.testing.assert_allclose(np.einsum('hwio,hw->o', found, image), expected, rtol=1e-5)
+
+
+def test_weights_for_other_channels_are_said_to_be():
+    four = {**network(), 'conv1.weight': np.zeros((4, 4, 3, 3), np.float32)}
+    with pytest.raises(
+        ValueError, match=r'1 for other channels; (?s:.)* is for images of 4 channels, the network for 3'
+    ):
+        fitted(four)
+
+
+def test_a_missing_head_is_answered_with_the_argument():
+    state = {name: value for name, value in network().items() if not name.startswith('fc')}
+    with pytest.raises(ValueError, match='2 missing') as caught:
+        fitted(state, hint='fresh_head=key converts all but the head.')
+    assert str(caught.value).splitlines()[-1] == 'fresh_head=key converts all but the head.'
+    # a projection in its place is left out with it
+    state['fc.0.weight'] = state['fc.2.weight'] = np.ones((4, 4), np.float32)
+    assert 'head' not in fit(state, WANTED, 'tiny', 'torchvision', without=('head',))['params']
+
+
+WRONG_PATHS = {
+    'an address': ('https://example.org/resnet18.pth', FileNotFoundError, 'is an address: download'),
+    'a state dict': ({'fc.bias': np.zeros(3)}, TypeError, 'got a mapping: from_state_dict takes'),
+    'None': (None, TypeError, 'from a file or several, got None'),
+    'no files': ([], TypeError, r'from a file or several, got \[\]'),
+}
+
+
+@pytest.mark.parametrize('wrong', WRONG_PATHS)
+def test_what_is_no_path_is_one_line(wrong):
+    path, kind, message = WRONG_PATHS[wrong]
+    with pytest.raises(kind, match=message):
+        _files(path)
+
+
+def test_a_folder_that_is_a_run_or_is_not_there(tmp_path):
+    (tmp_path / 'run' / 'checkpoints').mkdir(parents=True)
+    with pytest.raises(ValueError, match=r'is the workdir of a run: jaxcv\.training\.read_variables'):
+        read_state_dict(tmp_path / 'run')
+    with pytest.raises(FileNotFoundError, match='cannot be written: there is no folder'):
+        write_state_dict(network(), tmp_path / 'none' / 'a.safetensors')
 
 
 # Files that are something else.
