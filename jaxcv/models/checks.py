@@ -117,6 +117,6 @@ def compute_type(dtype: Any) -> Any:
     if found is None or found.name not in COMPUTE_TYPES:
         names = [name for name in COMPUTE_TYPES if not isinstance(dtype, str) or dtype[-2:] == name[-2:]]
         raise ValueError(f'dtype {dtype!r} is no compute type, {nearest(str(dtype), names or COMPUTE_TYPES)}')
-    if found.name == 'float64' and not jax.config.jax_enable_x64:
+    if found.name == 'float64' and not jax.config.read('jax_enable_x64'):
         raise ValueError("dtype 'float64' needs jax.config.update('jax_enable_x64', True); by default JAX has float32")
     return found

@@ -104,13 +104,14 @@ def check_logits(logits: Any, size: tuple[int, int, int]) -> None:
         Traceback (most recent call last):
         ValueError: logits_of should give [1 32 32 classes], a score of each pixel of the windows, got shape ...
     """
-    shape = np.shape(logits) if hasattr(logits, 'shape') else type(logits).__name__
-    if len(shape) != 4 or tuple(shape[:3]) != size:
+    shape: tuple[int, ...] = tuple(logits.shape) if hasattr(logits, 'shape') else ()
+    if len(shape) != 4 or shape[:3] != size:
         coarse = len(shape) == 4 and shape[0] == size[0] and shape[1] < size[1] and shape[2] < size[2]
         remedy = ': resize them to the window, as with jaxcv.ops.resize_bilinear' if coarse else ''
+        found = f'shape {shape}' if hasattr(logits, 'shape') else type(logits).__name__
         raise ValueError(
             f'logits_of should give [{" ".join(map(str, size))} classes], a score of each pixel of the windows, got '
-            f'{"shape " if isinstance(shape, tuple) else ""}{shape}{remedy}'
+            f'{found}{remedy}'
         )
     if not 1 <= shape[-1] <= IGNORED:
         raise ValueError(f'a mask of bytes has 1 class and at most {IGNORED} classes, got {shape[-1]}')

@@ -1,5 +1,6 @@
 """Published weights as variables of the model of the same name, and back."""
 
+import functools
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -76,9 +77,9 @@ def from_state_dict(
     fresh = () if fresh_head is None else _heads(model_name, num_classes, wanted, options)
     wanted = _with_channels(state_dict, wanted, found, channels)
     hint = '' if fresh else 'If they have no head, or one for other classes, fresh_head=key converts all but the head.'
-    options_of_fit = {'without': fresh, 'averaged': averaged, 'sum_channels': sum_channels, 'hint': hint}
+    convert_to = functools.partial(fit, without=fresh, averaged=averaged, sum_channels=sum_channels, hint=hint)
     try:
-        converted = fit(state_dict, wanted, model_name, source, **options_of_fit)
+        converted = convert_to(state_dict, wanted, model_name, source)
     except ValueError as error:
         raise ValueError(f'{model_name} from {source}: {error}') from None
     if fresh_head is None:
