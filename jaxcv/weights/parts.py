@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 AVERAGED = {'ema', 'swa', 'average', 'averaged', 'polyak', 'shadow', 'teacher', 'momentum'}
 """Words in the name of a part that mark averaged weights."""
-NO_NETWORK = re.compile('optim|sched|scaler|callback|loops|criterion|loss')
+NO_NETWORK = re.compile(
+    r'(^|[/_])(optim|optimizers?|sched|schedulers?|scaler|callbacks?|loops|criterion|loss|rng|ranking)($|[/_])'
+)
 """Parts of a checkpoint that hold arrays, but no network."""
 WRAPPERS = ('_orig_mod.', '_fsdp_wrapped_module.', '_checkpoint_wrapped_module.')
 """What torch.compile, FSDP and checkpointing put before the name of each module that they wrap, wherever it stands."""

@@ -93,7 +93,7 @@ def test_wrappers_of_modules_are_taken_off_wherever_they_stand(tmp_path, lines, 
 
 WRAPPERS = [
     *('state_dict', 'model_state_dict', 'model', 'params', 'net', 'state', 'network', 'weights', 'module'),
-    'checkpoint/model',
+    *('checkpoint/model', 'optimized_model'),
 ]
 
 
