@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcv.names import nearest
-from jaxcv.types import Array
 
 COMPUTE_TYPES = ('float32', 'bfloat16', 'float16', 'float64')
 
@@ -45,7 +45,7 @@ def smallest_size(windows: Iterable[Window]) -> int:
     return size
 
 
-def check_images(model: Any, images: Array, *, smallest: int = 1) -> None:
+def check_images(model: Any, images: Any, *, smallest: int = 1) -> None:
     """Raise an error unless a model takes images of this shape and type.
 
     Args:
@@ -55,7 +55,7 @@ def check_images(model: Any, images: Array, *, smallest: int = 1) -> None:
 
     Raises:
         ValueError: they are no batch, smaller, empty, or have their channels before the rows.
-        TypeError: they are no floats.
+        TypeError: they are no array, or not of floats.
 
     Example:
         >>> from jaxcv import models
@@ -63,7 +63,10 @@ def check_images(model: Any, images: Array, *, smallest: int = 1) -> None:
         Traceback (most recent call last):
         ValueError: VGG takes images of 32 x 32 pixels or more, got 40 x 20: resize them, or take a network ...
     """
-    name, shape = type(model).__name__, tuple(images.shape)
+    name = type(model).__name__
+    if not hasattr(images, 'shape'):
+        raise TypeError(f'{name} takes an array of images [n h w c], got {type(images).__name__}: jnp.asarray(...)')
+    shape = tuple(images.shape)
     if len(shape) != 4:
         one = ': for one image, images[None]' if len(shape) == 3 else ''
         raise ValueError(f'{name} takes a batch of images [n h w c], got shape {shape}{one}')
@@ -84,7 +87,7 @@ def check_images(model: Any, images: Array, *, smallest: int = 1) -> None:
 
 def check_classes(num_classes: Any) -> None:
     """Raise a ValueError unless the number of classes is a whole number of at least 1."""
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer) or num_classes < 1:
         raise ValueError(
             f'num_classes must be an int of at least 1, got {num_classes!r}; for features without a head, apply the '
             "model with method='features'"

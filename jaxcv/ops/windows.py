@@ -44,9 +44,9 @@ def sliding_windows(
         The mask, uint8 `[h, w]`.
 
     Raises:
-        ValueError: the overlap is not less than the window, the batch is empty, the image is no `[h w c]`, or
-            `logits_of` gives an array of another shape, such as logits coarser than the window, or more than 255
-            classes.
+        ValueError: the window has no pixels, the overlap is not less than it, the batch is empty, the image is no
+            `[h w c]`, or `logits_of` gives an array of another shape, such as logits coarser than the window, or more
+            than 255 classes.
 
     Example:
         >>> image = np.array([[[9], [9], [200], [9], [200]]], np.uint8)
@@ -55,6 +55,8 @@ def sliding_windows(
         [[0 0 1 0 1]]
     """
     (height, width), (shared_rows, shared_columns) = pair(window), pair(overlap)
+    if min(height, width) < 1:
+        raise ValueError(f'window must be at least 1 pixel, got {window}')
     if not (0 <= shared_rows < height and 0 <= shared_columns < width):
         raise ValueError(f'overlap must be at least 0 and less than the window of {window} pixels, got {overlap}')
     if batch_size < 1:

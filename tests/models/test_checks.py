@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jaxcv import models
@@ -87,6 +88,11 @@ def test_arrays_that_are_no_batch_of_images(wrong):
         check_images(models.mobilenet_v2(), jnp.ones(shape, dtype))
 
 
+def test_a_list_is_no_batch_of_images():
+    with pytest.raises(TypeError, match=r'takes an array of images \[n h w c\], got list'):
+        check_images(models.mobilenet_v2(), [[0.5]])
+
+
 def test_images_of_other_channels_name_the_layer():
     model = models.cifar_resnet(depth=8, width=4)
     variables = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 8, 8, 3)))
@@ -109,6 +115,7 @@ def test_numbers_of_classes(num_classes):
     for other in (2.0, True, None, '3'):
         with pytest.raises(ValueError, match='num_classes must be an int of at least 1'):
             check_classes(other)
+    check_classes(np.int64(3))
 
 
 @pytest.mark.parametrize('dtype', ['bf16', 'half precision', 'int8', jnp.int32, 'float64', 'fp16'])

@@ -96,7 +96,5 @@ def test_a_linear_probe_needs_no_gradient_of_the_backbone(setting):
 
 def test_a_layer_that_is_not_there_is_an_error(setting):
     model, images, variables = setting
-    with pytest.raises(
-        ValueError, match="frozen: no layer 'stage4'; the network has head, stage1, stage2, stage3, stem"
-    ):
+    with pytest.raises(ValueError, match="frozen: no layer 'stage4'; the network has head, stage1"):
         nn.frozen(model, layers={'stage4': True}).apply(variables, images)
