@@ -1,4 +1,4 @@
-"""Exports a trained workdir as one StableHLO file that runs without jaxcv: weights, normalization, answer.
+"""Exports a trained workdir as one StableHLO file that runs without jaxcv: weights, normalization, answer, class names.
 
     python -m experiments.export --workdir=runs/digits [--out=runs/digits/model.stablehlo --checkpoint=best --averaged]
 
@@ -9,10 +9,17 @@ The file is a `jax.export` artifact for CPU, GPU and TPU, with any batch size. T
     answer = call(images)  # uint8 [n h w c], of the size the network was evaluated on, in RGB order
 
 The answer is a dict of arrays, which the command prints with their shapes: `label` and `probabilities` of a classifier,
-`mask` of a segmenter. No data set is needed.
-"""
+`mask` of a segmenter. The names of the classes, the shapes, and the transforms that made the images of the evaluation
+(decoding, resizing; normalization is in the function) are in the same file:
 
-from pathlib import Path
+    import json, zipfile
+    about = json.loads(zipfile.ZipFile('model.stablehlo').read('about.json'))
+    about['class_names']['label'][int(answer['label'][0])]
+
+`jax.export` guarantees that a file can be run by the JAX releases of 6 months after the one that wrote it, and of 3
+weeks before it; export again from the workdir for later ones. No data set is needed, but for an average (--averaged) of
+a network with batch norms, whose statistics are taken from the training data.
+"""
 
 from absl import flags
 
@@ -20,7 +27,7 @@ from experiments import launch
 from experiments.run.exporting import export
 from experiments.run.workdir import trained
 
-OUT = flags.DEFINE_string('out', None, 'The file to write; by default WORKDIR/model.stablehlo.')
+OUT = flags.DEFINE_string('out', None, 'The file to write, or a folder for model.stablehlo; by default the workdir.')
 USES = launch.OF_A_TRAINED_RUN
 
 
@@ -28,8 +35,7 @@ def main() -> int:
     """Exports the workdir of the flags; returns the exit code."""
     workdir = launch.workdir()
     checked = trained(workdir, launch.given_config(), launch.used_modules())
-    out = Path(OUT.value) if OUT.value else workdir / 'model.stablehlo'
-    return export(checked, workdir, launch.which_checkpoint(), out, averaged=launch.AVERAGED.value)
+    return export(checked, workdir, launch.which_checkpoint(), OUT.value, averaged=launch.AVERAGED.value)
 
 
 if __name__ == '__main__':

@@ -144,7 +144,7 @@ def check_evaluation(experiment: Experiment) -> None:
     except KeyError as error:
         there = ', '.join(sorted(batch.keys() - {'index', 'valid'}))
         raise config.ConfigError(f'data.eval_transforms: they leave no {error}, but {there}') from None
-    except (FlaxError, TypeError) as error:
+    except (FlaxError, TypeError, ValueError) as error:
         sizes = [(name, example[name].shape[1:], x.shape[1:]) for name, x in batch.items() if name in example]
         others = [f'{name} {was}, now {now}' for name, was, now in sizes if was != now]
         if not others:

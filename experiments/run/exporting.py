@@ -1,5 +1,9 @@
-"""A trained workdir as one StableHLO file that runs without jaxcv: weights, normalization, answer."""
+"""A trained workdir as one StableHLO file that runs without jaxcv: weights, normalization, answer, class names."""
 
+import io
+import json
+import os
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +13,7 @@ import jax.numpy as jnp
 from jax import export as jax_export
 
 from experiments.run import workdir
-from experiments.run.assemble import assemble
+from experiments.run.assemble import Experiment, assemble
 from experiments.run.check import Checked
 from experiments.run.variables import evaluated_task, restore
 from jaxcv import config, training
@@ -17,41 +21,135 @@ from jaxcv.files import atomically
 from jaxcv.task import Task
 from jaxcv.types import Array, Variables
 
+FILE = 'model.stablehlo'
+ABOUT = 'about.json'
+READABLE = (
+    f'readable by the JAX releases of 6 months after {jax.__version__}, and of 3 weeks before it (the guarantee of '
+    'jax.export): keep the workdir, to export it again'
+)
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 Specs = Mapping[str, Mapping[str, Any]]
 """Feature -> {'shape': ..., 'dtype': ...} of one example."""
 
 
-def export(checked: Checked, folder: Path, which: int | str, out: Path, *, averaged: bool | None = None) -> int:
-    """Writes the file; needs no data set.
+def export(checked: Checked, folder: Path, which: int | str, out: str | None, *, averaged: bool | None = None) -> int:
+    """Writes the file; needs no data set, but for an average whose batch norms take statistics of their own.
 
     Args:
         checked: the config of the run.
         folder: the workdir.
         which: 'last', 'best' or a step.
-        out: the file.
+        out: the file, or a folder for `FILE`; None: the workdir.
         averaged: whether to export the average; None: as the config says.
 
     Returns:
         The exit code.
+
+    Raises:
+        ConfigError: the task has no answer, the place cannot be written to, or the data set of an average is not there.
     """
     averaged = checked.training.evaluate_averaged if averaged is None else averaged
+    target = target_file(out, folder)
     experiment = assemble(checked, workdir.facts_of(folder, checked))
     if experiment.task.presentation is None:
         raise config.ConfigError(f'{experiment.settings.task.name} has no presentation, so no answer to export')
-    mesh = training.make_mesh(jax.local_devices()[:1])
-    trained_on = workdir.trained_on(folder, checked)
-    variables, step = restore(experiment, folder, which, mesh, averaged=averaged, trained_on=trained_on)
+    variables, step = _restored(experiment, folder, which, averaged)
     task = evaluated_task(experiment, averaged=averaged)
     function, inputs = answer_function(task, jax.device_get(variables), experiment.facts.eval_example)
-    content = serialize(function, inputs)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with atomically(out) as unfinished:
-        unfinished.write_bytes(content)
     answer = jax.eval_shape(function, _batch(inputs, 1))
+    content = with_about(serialize(function, inputs), _about(experiment, inputs, answer, step, averaged))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomically(target) as unfinished:
+        unfinished.write_bytes(content)
     print(f'step {step}: {_signature(inputs, answer)}, {len(content) / 1e6:.1f} MB')
-    print(f'written to {out}')
+    for feature, names in experiment.facts.names.items():
+        if names:
+            print(f'classes of {feature}, by their numbers: {", ".join(names[:5])}' + ', ...' * (len(names) > 5))
+    print(
+        f'in it: {ABOUT}, with the class names and the transforms that make the input; normalization is in the function'
+    )
+    print(READABLE)
+    print(f'written to {target}')
     return 0
+
+
+def target_file(out: str | None, folder: Path) -> Path:
+    """The file to write: `out`, or `FILE` in it where it is a folder or ends like one.
+
+    Args:
+        out: of the command line; None: the workdir.
+        folder: the workdir.
+
+    Returns:
+        The path.
+
+    Raises:
+        ConfigError: nothing can be written there.
+
+    Example:
+        >>> target_file(None, Path('/tmp')), target_file('/tmp/', Path('/')), target_file('/tmp/my.export', Path('/'))
+        (PosixPath('/tmp/model.stablehlo'), PosixPath('/tmp/model.stablehlo'), PosixPath('/tmp/my.export'))
+    """
+    path = folder if out is None else Path(out).expanduser()
+    if out is None or path.is_dir() or out.endswith(('/', os.sep)):
+        path = path / FILE
+    there = next(place for place in path.absolute().parents if place.exists())
+    if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
+        raise config.ConfigError(f'--out: {path} cannot be written: give a file in a folder that can be written to')
+    return path
+
+
+def with_about(exported: bytes, about: Mapping[str, Any]) -> bytes:
+    """The exported function with a description at its end: a zip archive of one file, `ABOUT`.
+
+    A zip archive may follow other data, and `jax.export.deserialize` reads nothing behind its own.
+
+    Example:
+        >>> content = with_about(b'program', {'class_names': {'label': ['cat', 'dog']}})
+        >>> json.loads(zipfile.ZipFile(io.BytesIO(content)).read(ABOUT))
+        {'class_names': {'label': ['cat', 'dog']}}
+    """
+    content = io.BytesIO(exported)
+    with zipfile.ZipFile(content, 'a') as archive:
+        archive.writestr(ABOUT, json.dumps(about, indent=2, ensure_ascii=False))
+    return content.getvalue()
+
+
+def _restored(experiment: Experiment, folder: Path, which: int | str, averaged: bool) -> tuple[Variables, int]:
+    """The variables to export, and their step."""
+    mesh = training.make_mesh(jax.local_devices()[:1])
+    trained_on = workdir.trained_on(folder, experiment.checked)
+    try:
+        return restore(experiment, folder, which, mesh, averaged=averaged, trained_on=trained_on)
+    except (config.ConfigError, OSError) as error:
+        if not averaged or not experiment.training.recalibrate_batches or not (folder / 'checkpoints').is_dir():
+            raise
+        raise config.ConfigError(
+            f'{error}\nAn average takes its batch-norm statistics from the training data. Without the data: '
+            '--noaveraged exports the last network, --config.training.recalibrate_batches=0 the average with the '
+            "last network's statistics"
+        ) from None
+
+
+def _about(
+    experiment: Experiment, inputs: Specs, answer: Mapping[str, Any], step: int, averaged: bool
+) -> dict[str, Any]:
+    """The description in the file."""
+    made = {name: {'shape': x.shape[1:], 'dtype': str(x.dtype)} for name, x in sorted(answer.items())}
+    return {
+        'inputs': {name: _described(spec) for name, spec in inputs.items()},
+        'transforms': experiment.settings.data.to_dict()['eval_transforms'],
+        'answer': {name: _described(spec) for name, spec in made.items()},
+        'class_names': {feature: list(names) for feature, names in experiment.facts.names.items()},
+        'model': experiment.settings.model.to_dict(),
+        'step': step,
+        'averaged': averaged,
+        'readable': READABLE,
+    }
+
+
+def _described(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {'shape': ['n', *spec['shape']], 'dtype': str(spec['dtype'])}
 
 
 def answer_function(

@@ -70,6 +70,14 @@ class Finetune(NamedTuple):
     ] = None
     checkpoint: Annotated[int | Literal['last', 'best'], About('which one of the workdir, or a step')] = 'last'
     source: Annotated[str, About("whose weights the file has: 'torchvision', 'timm', ...")] = 'torchvision'
+    part: Annotated[
+        str | None,
+        About("the part of the file that is the network: 'model', 'teacher/backbone'; None: the largest one"),
+    ] = None
+    averaged: Annotated[bool, About('take averaged weights, where the file has them beside the raw ones')] = False
+    sum_channels: Annotated[
+        bool, About("sum the file's first convolution over red, green and blue, for a network of gray images")
+    ] = False
     into: Annotated[str, About("the part of the model that it becomes, such as 'backbone'; '': the whole")] = ''
     new: Annotated[Sequence[str], About('layers that start from random values')] = ('head',)
     rates: Annotated[

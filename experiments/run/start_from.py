@@ -31,7 +31,8 @@ def given_variables(experiment: Experiment) -> Variables:
     try:
         package = finetune.start_from.removeprefix('package:')
         place = Path(package).expanduser() if package == finetune.start_from else weights.packaged(package)
-        given = _published(place, spec.name, wanted, finetune) if place.is_file() else _trained(place, finetune)
+        published = weights.files.holds_weights(place)
+        given = _published(place, spec.name, wanted, finetune) if published else _trained(place, finetune)
         given = training.transferable(given, wanted, new=finetune.new)
     except (ValueError, FileNotFoundError) as error:
         raise config.ConfigError(f'finetune.start_from: {error}') from None
@@ -70,9 +71,19 @@ def _trained(workdir: Path, finetune: Finetune) -> Variables:
 
 def _published(path: Path, model_name: str, wanted: Variables, finetune: Finetune) -> Variables:
     """The variables of a file of weights, without the new layers."""
-    layout = weights.loading.layout(model_name.rpartition('.')[2], finetune.source)
+    name = model_name.rpartition('.')[2]
+    state_dict, choice = weights.files.read_part(path, part=finetune.part, averaged=finetune.averaged)
     try:
-        return weights.convert.to_variables(weights.read_state_dict(path), wanted, layout, without=tuple(finetune.new))
+        return weights.fitting.fit(
+            state_dict,
+            wanted,
+            name,
+            finetune.source,
+            without=tuple(finetune.new),
+            averaged=finetune.averaged and not choice.averaged,
+            sum_channels=finetune.sum_channels,
+            hint='Layers that start from random values, such as a head for other classes, are listed in finetune.new.',
+        )
     except ValueError as error:
         new = ', '.join(finetune.new) or 'none'
         raise ValueError(

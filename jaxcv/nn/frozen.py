@@ -31,6 +31,9 @@ def frozen(model: nn.Module, *, layers: Mapping[str, bool]) -> Frozen:
     Returns:
         `init` and `apply`, as the module's.
 
+    Raises:
+        ValueError: (when applied) the model has no such layer.
+
     Example:
         >>> import jax.numpy as jnp
         >>> from jaxcv import models
@@ -51,6 +54,10 @@ def frozen(model: nn.Module, *, layers: Mapping[str, bool]) -> Frozen:
     def apply(variables: Variables, *args: Any, **kwargs: Any) -> Any:
         params = paths.map_names(constant, variables['params'])
         names = list(paths.flat(params))
+        if unknown := paths.unknown_layers([layer for layer, is_so in layers.items() if is_so], names):
+            raise ValueError(
+                f'frozen: no layer {", ".join(map(repr, unknown))}; the network has {", ".join(variables["params"])}'
+            )
 
         def in_evaluation_mode(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
             layer = '/'.join(context.module.path)

@@ -1,5 +1,7 @@
 """Batch normalization."""
 
+import math
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
@@ -23,11 +25,17 @@ class BatchNorm(nn.Module):
     of the whole batch. Under `jit` over a mesh no axis is bound, and they are those of the whole batch anyway. Give an
     axis of anything but parts of one batch, such as the members of an ensemble, another name.
 
+    Training on one value a channel is an error: its variance is 0, whatever the value, so that the layer would output
+    its bias, and the running variance would fall to 0.
+
     Attributes:
         momentum: share of the running statistics that stays; PyTorch's momentum 0.1 is 0.9 here.
         epsilon: added to the variance.
         dtype: type of the result.
         scale_init: first value of 'scale'.
+
+    Raises:
+        ValueError: (in training) the batch has one value a channel: one image of 1 x 1 features.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -55,6 +63,8 @@ class BatchNorm(nn.Module):
         running_var = self.variable('batch_stats', 'var', jnp.ones, shape)
         x = x.astype(jnp.float32)
         if train:
+            if not self.is_initializing():
+                _check_count(x, '/'.join(self.path))
             mean, mean_of_squares = x.mean(axis=(0, 1, 2)), jnp.square(x).mean(axis=(0, 1, 2))
             if _is_bound(DATA_AXIS) and not self.is_initializing():
                 mean, mean_of_squares = lax.pmean((mean, mean_of_squares), DATA_AXIS)
@@ -68,6 +78,18 @@ class BatchNorm(nn.Module):
             mean, var = running_mean.value, running_var.value
         slope = scale * lax.rsqrt(var + self.epsilon)
         return (x * slope + (bias - mean * slope)).astype(self.dtype)
+
+
+def _check_count(x: Array, layer: str) -> None:
+    """Raise a ValueError unless the batch, of all devices, has several values a channel."""
+    count = math.prod(x.shape[:-1]) * (lax.axis_size(DATA_AXIS) if _is_bound(DATA_AXIS) else 1)
+    if count < 2:
+        raise ValueError(
+            f'{layer or "batch norm"} would train on {count} value{"s" * (count != 1)} a channel, features of shape '
+            f'{x.shape} [n h w c]: their variance is 0. Take at least two images an update (data.batch_size divided by '
+            'training.accumulate), larger images, a network without the pooling before it (image_pooling=False, '
+            'global_norm=False), or freeze the layer'
+        )
 
 
 def _is_bound(axis_name: str) -> bool:

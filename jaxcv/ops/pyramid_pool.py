@@ -20,6 +20,9 @@ def spatial_pyramid_pool(x: Float[Array, 'n h w c'], *, sizes: Sequence[int] = (
     Returns:
         `[n, c sum_k k^2]`: grid by grid, each in reading order, all channels of a cell together.
 
+    Raises:
+        ValueError: there are no grids, one has no cells, or the features have no pixels.
+
     Example:
         >>> import jax.numpy as jnp
         >>> spatial_pyramid_pool(jnp.arange(25.0).reshape(1, 5, 5, 1), sizes=(2, 1))
@@ -28,6 +31,10 @@ def spatial_pyramid_pool(x: Float[Array, 'n h w c'], *, sizes: Sequence[int] = (
     He et al. 2014, Spatial pyramid pooling in deep convolutional networks for visual recognition
     (https://arxiv.org/abs/1406.4729).
     """
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f'sizes are the rows and columns of at least one grid, 1 or more; got {tuple(sizes)}')
+    if 0 in x.shape[1:3]:
+        raise ValueError(f'features of {x.shape[1]} x {x.shape[2]} pixels have no cells: the images are too small')
     grids = []
     for count in sizes:
         grid = x

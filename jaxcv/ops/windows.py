@@ -6,6 +6,7 @@ is as high as a window; the pixels that no later row of windows covers become a 
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +44,9 @@ def sliding_windows(
         The mask, uint8 `[h, w]`.
 
     Raises:
-        ValueError: the overlap is not less than the window, the batch is empty, or there are more than 255 classes.
+        ValueError: the window has no pixels, the overlap is not less than it, the batch is empty, the image is no
+            `[h w c]`, or `logits_of` gives an array of another shape, such as logits coarser than the window, or more
+            than 255 classes.
 
     Example:
         >>> image = np.array([[[9], [9], [200], [9], [200]]], np.uint8)
@@ -52,10 +55,13 @@ def sliding_windows(
         [[0 0 1 0 1]]
     """
     (height, width), (shared_rows, shared_columns) = pair(window), pair(overlap)
+    if min(height, width) < 1:
+        raise ValueError(f'window must be at least 1 pixel, got {window}')
     if not (0 <= shared_rows < height and 0 <= shared_columns < width):
         raise ValueError(f'overlap must be at least 0 and less than the window of {window} pixels, got {overlap}')
     if batch_size < 1:
         raise ValueError(f'batch_size must be at least 1, got {batch_size}')
+    check_image(image)
     h, w = image.shape[:2]
     if h < height or w < width:
         image = np.pad(image, ((0, max(0, height - h)), (0, max(0, width - w)), (0, 0)), mode='reflect')
@@ -66,8 +72,6 @@ def sliding_windows(
         # Row y of the image is row y % height of the band, so that the band's contents never move.
         for left, one in _windows(logits_of, image, top, lefts, (height, width), batch_size):
             if band is None:
-                if one.shape[-1] > IGNORED:
-                    raise ValueError(f'a mask of bytes has at most {IGNORED} classes, got {one.shape[-1]}')
                 band = jnp.zeros((height, image.shape[1], one.shape[-1]), jnp.float32)
             band = _add(band, one, top, left)
         band, rows = _take(band, top, end - top)
@@ -84,7 +88,35 @@ def _windows(
         batch = lefts[start : start + batch_size]
         filled = batch + batch[-1:] * (batch_size - len(batch))
         logits = logits_of(np.stack([image[top : top + height, left : left + width] for left in filled]))
+        check_logits(logits, (batch_size, height, width))
         yield from zip(batch, logits, strict=False)
+
+
+def check_image(image: Any) -> None:
+    """Raise a ValueError unless an image is [h w c] and has pixels."""
+    if np.ndim(image) != 3 or 0 in np.shape(image):
+        raise ValueError(f'sliding_windows takes one image [h w c], got an array of shape {np.shape(image)}')
+
+
+def check_logits(logits: Any, size: tuple[int, int, int]) -> None:
+    """Raise a ValueError unless logits are [n h w classes] for n windows of h x w pixels, of 1 to 255 classes.
+
+    Example:
+        >>> check_logits(np.zeros((1, 8, 8, 4)), (1, 32, 32))
+        Traceback (most recent call last):
+        ValueError: logits_of should give [1 32 32 classes], a score of each pixel of the windows, got shape ...
+    """
+    shape: tuple[int, ...] = tuple(logits.shape) if hasattr(logits, 'shape') else ()
+    if len(shape) != 4 or shape[:3] != size:
+        coarse = len(shape) == 4 and shape[0] == size[0] and shape[1] < size[1] and shape[2] < size[2]
+        remedy = ': resize them to the window, as with jaxcv.ops.resize_bilinear' if coarse else ''
+        found = f'shape {shape}' if hasattr(logits, 'shape') else type(logits).__name__
+        raise ValueError(
+            f'logits_of should give [{" ".join(map(str, size))} classes], a score of each pixel of the windows, got '
+            f'{found}{remedy}'
+        )
+    if not 1 <= shape[-1] <= IGNORED:
+        raise ValueError(f'a mask of bytes has 1 class and at most {IGNORED} classes, got {shape[-1]}')
 
 
 @functools.partial(jax.jit, donate_argnums=0)

@@ -64,7 +64,8 @@ def with_views(task: Task, views: Sequence[Callable[[Array], Array]]) -> Task:
 
     Raises:
         ValueError: there are no views, or the task's predictions cannot be averaged: it has no `decide`; (when
-            called) a view has no `inverse`, and the predictions are of pixels.
+            called) a view has no `inverse`, and the predictions are of pixels, or its inverse leaves another size; or
+            a view gives other than one prediction for each image.
 
     Example:
         >>> from jaxcv import models, tasks
@@ -94,6 +95,15 @@ def with_views(task: Task, views: Sequence[Callable[[Array], Array]]) -> Task:
                         'multi_scale() without a crop'
                     )
                 logits = inverse(logits, images.shape[1:3])
+                if logits.shape[:3] != images.shape[:3]:
+                    raise ValueError(
+                        f'with_views: the inverse of a view gives logits of shape {logits.shape} for images of shape '
+                        f'{images.shape}: their rows and columns must be those of the images'
+                    )
+            if len(logits) != len(images):
+                raise ValueError(
+                    f'with_views: a view gives {len(logits)} predictions of {len(images)} images, not one of each'
+                )
             seen.append(jax.nn.softmax(logits))
         return decided(sum(seen[1:], start=seen[0]) / len(seen), predictions)
 

@@ -28,6 +28,9 @@ def windowed(
         A function (variables, image [h w c], uint8 or float in [0, 1]) -> mask, uint8 [h w]. The task's `predict` is
         compiled once, for images of all sizes.
 
+    Raises:
+        ValueError: (when called) the predictions have no `logits`, or not of each pixel.
+
     Example:
         >>> from jaxcv import models, tasks
         >>> task = tasks.segmentation(models.segmentation.unet(num_classes=2, width=2, depth=1), num_classes=2)
@@ -36,7 +39,10 @@ def windowed(
 
     @jax.jit
     def logits_of(variables: Variables, images: Array) -> Array:
-        return task.predict(variables, {'image': images, 'valid': jnp.ones(len(images), bool)})['logits']
+        predictions = task.predict(variables, {'image': images, 'valid': jnp.ones(len(images), bool)})
+        if 'logits' not in predictions:
+            raise ValueError(f"windowed: the predictions have no 'logits', only {', '.join(sorted(predictions))}")
+        return predictions['logits']
 
     def mask_of(variables: Variables, image: np.ndarray) -> UInt8[np.ndarray, 'h w']:
         of_images = functools.partial(logits_of, variables)

@@ -11,7 +11,8 @@ params/.../bias                bias
 batch_stats/.../mean, var      running_mean, running_var
 """
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -25,6 +26,11 @@ from jaxcv.weights.layouts.table import Layout, their_name
 StateDict = Mapping[str, np.ndarray]
 COUNTER = 'num_batches_tracked'
 """The name of the array in which PyTorch's batch norms count updates. It holds no weights."""
+
+MOST_CHANNELS = 16
+"""Channels of images, at most: a kernel for more is that of an inner layer."""
+SHOWN = 20
+"""Names of arrays in a message, at most."""
 
 
 class Pair(NamedTuple):
@@ -73,6 +79,16 @@ def correspondence(wanted: Variables, layout: Layout) -> list[Pair]:
     return pairs
 
 
+def expected_names(wanted: Variables, layout: Layout) -> set[str]:
+    """Return the names of theirs for the arrays of ours that the layout has.
+
+    Example:
+        >>> expected_names({'params': {'head': {'bias': np.zeros(10)}}}, Layout((('head', 'fc'),)))
+        {'fc.bias'}
+    """
+    return {pair.theirs for pair in _pairs(wanted, layout)[0]}
+
+
 def _pairs(wanted: Variables, layout: Layout) -> tuple[list[Pair], list[str]]:
     """Return the pairs, and the names of our arrays that are not in the table."""
     pairs, unmapped = [], []
@@ -90,7 +106,12 @@ def _pairs(wanted: Variables, layout: Layout) -> tuple[list[Pair], list[str]]:
 
 
 def to_variables(
-    state_dict: StateDict, wanted: Variables, layout: Layout, *, without: tuple[str, ...] = ()
+    state_dict: StateDict,
+    wanted: Variables,
+    layout: Layout,
+    *,
+    without: tuple[str, ...] = (),
+    sum_channels: bool = False,
 ) -> Variables:
     """Convert a state dict to variables.
 
@@ -99,13 +120,15 @@ def to_variables(
         wanted: our variables, or their shapes (`jax.eval_shape`).
         layout: the layout of theirs.
         without: layers of ours to leave out, such as the head of a network for other classes.
+        sum_channels: sum the filters of a first convolution for RGB over its three channels, where ours is for gray.
+            The network then computes from a gray image what theirs does from three equal channels.
 
     Returns:
         `{'params': ..., 'batch_stats': ...}` of float32 NumPy arrays, without the layers of `without`.
 
     Raises:
-        ValueError: arrays are missing, left over, of another shape or type, or not in the table; the message lists all
-            of them.
+        ValueError: arrays are missing, left over, of another shape or type, not finite, or not in the table; the
+            message counts them and lists the first 20.
 
     Example:
         >>> wanted = {'params': {'head': {'kernel': np.zeros((2, 3))}}}
@@ -115,28 +138,87 @@ def to_variables(
     everything, unmapped = _pairs(wanted, layout)
     pairs = [p for p in everything if not any(paths.is_within(p.ours.partition('/')[2], layer) for layer in without)]
     expected = {pair.theirs for pair in everything}
-    problems = [f'{name} has no line in the table' for name in unmapped]
-    problems += [f'{pair.theirs} is missing (for {pair.ours})' for pair in pairs if pair.theirs not in state_dict]
+    # A head that is left out may be of several layers in the file.
+    replaced = tuple({_module(pair) for pair in everything} - {_module(pair) for pair in pairs})
+    problems: list[tuple[str, str]] = [('not in the table', f'{name} has no line in the table') for name in unmapped]
     problems += [
-        f'{name} {tuple(value.shape)} has no place'
+        ('missing', f'{pair.theirs} is missing (for {pair.ours})') for pair in pairs if pair.theirs not in state_dict
+    ]
+    problems += [
+        ('left over', f'{name} {tuple(value.shape)} has no place')
         for name, value in state_dict.items()
-        if name not in expected and not name.endswith((COUNTER, *layout.ignored))
+        if name not in expected and not name.endswith((COUNTER, *layout.ignored)) and not name.startswith(replaced)
     ]
     found: dict[str, np.ndarray] = {}
     for pair in pairs:
         if pair.theirs in state_dict:
             value = np.asarray(state_dict[pair.theirs])
-            if tuple(value.shape) != their_shape(pair):
-                problems.append(
-                    f'{pair.theirs} has shape {tuple(value.shape)}, expected {their_shape(pair)} (for {pair.ours})'
-                )
-            elif not jnp.issubdtype(value.dtype, jnp.floating):
-                problems.append(f'{pair.theirs} has type {value.dtype}, expected floats (for {pair.ours})')
+            if sum_channels and _is_rgb_for_gray(value, pair):
+                value = value.astype(np.float32).sum(axis=1, keepdims=True)
+            if problem := _problem(value, pair):
+                problems.append(problem)
             else:
                 found[pair.ours] = to_ours(value.astype(np.float32), pair)
     if problems:
-        raise ValueError(f'{len(problems)} arrays do not fit:\n' + '\n'.join(f'  {line}' for line in problems))
+        raise ValueError(_report(problems, fitting=len(found), of=len(pairs)))
     return traverse_util.unflatten_dict(found, sep='/')
+
+
+def _problem(value: np.ndarray, pair: Pair) -> tuple[str, str] | None:
+    """Return (kind, description) of why an array is not the one that is expected; None if it is."""
+    for_ours = f'(for {pair.ours})'
+    if tuple(value.shape) != their_shape(pair):
+        shapes = f'{pair.theirs} has shape {tuple(value.shape)}, expected {their_shape(pair)} {for_ours}'
+        if _is_rgb_for_gray(value, pair):
+            return 'for RGB images', f'{shapes}: sum_channels=True sums its filters for RGB to one for gray images'
+        if _is_for_other_channels(value, pair):
+            channels = value.shape[1], their_shape(pair)[1]
+            return (
+                'for other channels',
+                f'{shapes}: it is for images of {channels[0]} channels, the network for {channels[1]}',
+            )
+        return 'of another shape', shapes
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        return 'of another type', f'{pair.theirs} has type {value.dtype}, expected floats {for_ours}'
+    with np.errstate(over='ignore'):
+        broken = value.size - np.count_nonzero(np.isfinite(value.astype(np.float32)))
+    if broken:
+        return 'not finite', f'{pair.theirs} has {broken} of {value.size} values that are NaN or infinite {for_ours}'
+    return None
+
+
+def _is_rgb_for_gray(value: np.ndarray, pair: Pair) -> bool:
+    """Whether an array is the kernel of a first convolution for three channels, and ours that for one."""
+    expected = their_shape(pair)
+    return value.ndim == len(expected) == 4 and expected[1] == 1 and value.shape == (expected[0], 3, *expected[2:])
+
+
+def _is_for_other_channels(value: np.ndarray, pair: Pair) -> bool:
+    """Whether an array is a kernel that differs from ours in its input channels only, as few as those of images."""
+    own, expected = value.shape, their_shape(pair)
+    if len(own) != 4 or len(expected) != 4 or own[:1] + own[2:] != expected[:1] + expected[2:]:
+        return False
+    return max(own[1], expected[1]) <= MOST_CHANNELS
+
+
+def _module(pair: Pair) -> str:
+    """The name of their module, up to the dot after it."""
+    return pair.theirs.rpartition('.')[0] + '.'
+
+
+def _report(problems: Sequence[tuple[str, str]], *, fitting: int, of: int) -> str:
+    """Return the counts, then the first lines."""
+    kinds: dict[str, list[str]] = {}
+    for kind, line in sorted(problems, key=lambda problem: problem[1].partition(' ')[0].count('.')):
+        kinds.setdefault(kind, []).append(line)
+    counts = ', '.join(f'{len(lines)} {kind}' for kind, lines in kinds.items())
+    # Of each kind the same number, those of the outer modules first.
+    rounds = itertools.zip_longest(*kinds.values())
+    shown = [line for lines in rounds for line in lines if line is not None][:SHOWN]
+    lines = [f'  {line}' for kind in kinds.values() for line in kind if line in shown]
+    if len(problems) > SHOWN:
+        lines.append(f'  ... and {len(problems) - SHOWN} more')
+    return '\n'.join([f'{len(problems)} arrays do not fit: {counts}; {fitting} of {of} fit', *lines])
 
 
 def to_state_dict(variables: Variables, layout: Layout) -> dict[str, np.ndarray]:

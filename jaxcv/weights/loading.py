@@ -1,8 +1,9 @@
 """Published weights as variables of the model of the same name, and back."""
 
+import functools
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -14,8 +15,9 @@ from jaxcv import models, paths
 from jaxcv.names import nearest
 from jaxcv.types import Array, Variables
 from jaxcv.weights import convert
-from jaxcv.weights.files import read_state_dict, write_state_dict
-from jaxcv.weights.layouts import layout
+from jaxcv.weights.files import read_part, write_state_dict
+from jaxcv.weights.fitting import fit
+from jaxcv.weights.layouts import Layout, layout
 from jaxcv.weights.published import image_size
 
 
@@ -26,13 +28,17 @@ def from_state_dict(
     source: str = 'torchvision',
     num_classes: int | None = None,
     fresh_head: Array | None = None,
+    averaged: bool = False,
+    channels: int | None = None,
+    sum_channels: bool = False,
     **options: Any,
 ) -> Variables:
     """Convert a state dict of a published model to the variables of ours.
 
-    The two must correspond one to one. For other classes than those of the training, a new head is needed:
-    `num_classes=10, fresh_head=key` converts all layers whose shape does not depend on the number of classes, and
-    initializes the others.
+    The two must correspond one to one, but for a prefix before the names of theirs, 'model.' or 'student.backbone.',
+    which is found by the names after it and taken off; a line of the log says so. For other classes than those of the
+    training, a new head is needed: `num_classes=10, fresh_head=key` converts all layers whose shape does not depend on
+    the number of classes, and initializes the others.
 
     Args:
         model_name: a model of `jaxcv.models` or of one of its subpackages, such as 'resnet18' or 'unet_resnet34'.
@@ -41,53 +47,77 @@ def from_state_dict(
             'segmentation_models_pytorch', ...
         num_classes: the number of classes; None for the model's default.
         fresh_head: a random key, to initialize the head instead of converting it.
+        averaged: take the averaged weights (EMA, SWA, a teacher), where the names have both under two prefixes.
+        channels: of the images; None for those that the first convolution of the arrays is for.
+        sum_channels: sum the filters of a first convolution for RGB over its channels, for a network of gray images
+            (`channels=1`). From a gray image it computes what the original does from three equal channels.
         **options: further arguments of the model, where they change its parameters, such as `aux_heads=True`.
 
     Returns:
         `{'params': ..., 'batch_stats': ...}`: float32 NumPy arrays; those of a fresh head are `jax.Array`.
 
     Raises:
-        ValueError: the model or source is unknown; or arrays are left over, missing, of another shape or type, or not
-            in the layout's table, and the message lists all of them.
+        ValueError: the model or source is unknown; or arrays are left over, missing, of another shape or type, not
+            finite, or not in the layout's table: the message has the source that fits better, if there is one, the
+            counts, and the first 20.
 
     Example:
         >>> from_state_dict('resnet18', {'fc.bias': np.zeros(10, np.float32)}, num_classes=10)
         Traceback (most recent call last):
-        ValueError: resnet18 from torchvision: 101 arrays do not fit: ...
+        ValueError: resnet18 from torchvision: 101 arrays do not fit: 101 missing; 1 of 102 fit ...
     """
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(
+            f'a state dict is a mapping from names to arrays, got {type(state_dict).__name__}; load(...) takes a file'
+        )
+    if sum_channels and channels is None:
+        channels = 1
     wanted = shapes(model_name, num_classes=num_classes, **options)
     found = layout(model_name, source)
     fresh = () if fresh_head is None else _heads(model_name, num_classes, wanted, options)
+    wanted = _with_channels(state_dict, wanted, found, channels)
+    hint = '' if fresh else 'If they have no head, or one for other classes, fresh_head=key converts all but the head.'
+    convert_to = functools.partial(fit, without=fresh, averaged=averaged, sum_channels=sum_channels, hint=hint)
     try:
-        converted = convert.to_variables(state_dict, wanted, found, without=fresh)
+        converted = convert_to(state_dict, wanted, model_name, source)
     except ValueError as error:
-        hint = '' if fresh else '\nIf they were trained on other classes, fresh_head=key converts all but the head.'
-        raise ValueError(f'{model_name} from {source}: {error}{hint}') from None
+        raise ValueError(f'{model_name} from {source}: {error}') from None
     if fresh_head is None:
         return converted
-    model = _model(model_name, num_classes, options)
+    model, shape = _model(model_name, num_classes, options), _image_shape(model_name, 3)
     # Under jit, the other variables are not computed, as nothing depends on them.
-    initialize = jax.jit(lambda key: _layers(model.init(key, jax.numpy.zeros(_image_shape(model_name))), fresh))
+    initialize = jax.jit(lambda key: _layers(model.init(key, jax.numpy.zeros(shape)), fresh))
     return traverse_util.unflatten_dict({**paths.flat(converted), **initialize(fresh_head)}, sep='/')
 
 
 def load(
     model_name: str,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     source: str = 'torchvision',
     num_classes: int | None = None,
     fresh_head: Array | None = None,
+    part: str | None = None,
+    averaged: bool = False,
+    channels: int | None = None,
+    sum_channels: bool = False,
     **options: Any,
 ) -> Variables:
     """Read a file of published weights as the variables of our model: `from_state_dict(read_state_dict(path))`.
 
+    Of a checkpoint, the network is found among its dicts and by its names; a line of the log says which part was taken,
+    which prefix was taken off, and what was left out.
+
     Args:
         model_name: a model of `jaxcv.models` or of one of its subpackages, such as 'resnet18' or 'unet_resnet34'.
-        path: a .safetensors, .pth or .pt file; no code in it is run.
+        path: a .safetensors, .pth or .pt file, all shards of one, or a folder with it; no code in it is run.
         source: whose names the arrays have, as in `layouts.LAYOUTS`: 'torchvision', 'timm', ...
         num_classes: the number of classes; None for the model's default.
         fresh_head: a random key, to initialize the head instead of converting it.
+        part: the part of the checkpoint that is the network, as in `read_state_dict`; None: it is found.
+        averaged: take the averaged weights (EMA, SWA, a teacher), where the file has them beside the raw ones.
+        channels: of the images; None for those that the first convolution in the file is for.
+        sum_channels: sum the filters of a first convolution for RGB over its channels, for gray images.
         **options: further arguments of the model, where they change its parameters.
 
     Returns:
@@ -95,17 +125,25 @@ def load(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, holds anything but tensors, or does not fit the model.
+        ValueError: the file is of another kind, is damaged, holds anything but tensors, or does not fit the model.
 
     Example:
         >>> load('resnet18', 'resnet18-f37072fd.pth')
         Traceback (most recent call last):
         FileNotFoundError: there is no file of weights resnet18-f37072fd.pth
     """
-    state_dict = read_state_dict(path)
+    state_dict, choice = read_part(path, part=part, averaged=averaged)
     try:
         return from_state_dict(
-            model_name, state_dict, source=source, num_classes=num_classes, fresh_head=fresh_head, **options
+            model_name,
+            state_dict,
+            source=source,
+            num_classes=num_classes,
+            fresh_head=fresh_head,
+            averaged=averaged and not choice.averaged,
+            channels=channels,
+            sum_channels=sum_channels,
+            **options,
         )
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from None
@@ -154,6 +192,7 @@ def save(model_name: str, variables: Variables, path: str | os.PathLike[str], *,
     Example:
         >>> import tempfile
         >>> path = tempfile.mkdtemp() + '/head.safetensors'
+        >>> from jaxcv.weights import read_state_dict
         >>> save('resnet18', {'params': {'head': {'bias': np.zeros(2, np.float32)}}}, path)
         >>> read_state_dict(path)
         {'fc.bias': array([0., 0.], dtype=float32)}
@@ -161,12 +200,13 @@ def save(model_name: str, variables: Variables, path: str | os.PathLike[str], *,
     write_state_dict(to_state_dict(model_name, variables, source=source), path)
 
 
-def shapes(model_name: str, *, num_classes: int | None = None, **options: Any) -> Variables:
+def shapes(model_name: str, *, num_classes: int | None = None, channels: int = 3, **options: Any) -> Variables:
     """Return the shapes of a model's variables, without computing any.
 
     Args:
         model_name: a model of `jaxcv.models` or of one of its subpackages.
         num_classes: the number of classes; None for the model's default.
+        channels: of the images.
         **options: further arguments of the model.
 
     Returns:
@@ -179,7 +219,7 @@ def shapes(model_name: str, *, num_classes: int | None = None, **options: Any) -
         >>> shapes('resnet18', num_classes=10)['params']['head']['bias'].shape
         (10,)
     """
-    images = jax.ShapeDtypeStruct(_image_shape(model_name), np.float32)
+    images = jax.ShapeDtypeStruct(_image_shape(model_name, channels), np.float32)
     return jax.eval_shape(_model(model_name, num_classes, options).init, jax.random.key(0), images)
 
 
@@ -220,9 +260,24 @@ def _model(model_name: str, num_classes: int | None, options: Mapping[str, Any])
     return constructor(model_name)(**classes, **options)
 
 
-def _image_shape(model_name: str) -> tuple[int, int, int, int]:
+def _image_shape(model_name: str, channels: int) -> tuple[int, int, int, int]:
     size = image_size(model_name)
-    return (1, size, size, 3)
+    return (1, size, size, channels)
+
+
+def _with_channels(state_dict: convert.StateDict, wanted: Variables, found: Layout, channels: int | None) -> Variables:
+    """Return the shapes with the first convolution for so many channels; None: as in the state dict."""
+    firsts = [pair for pair in convert.correspondence(wanted, found) if len(pair.shape) == 4 and pair.shape[2] == 3]
+    if not firsts:
+        return wanted
+    first = firsts[0]
+    if channels is None:
+        names = [name for name in state_dict if f'.{name}'.endswith(f'.{first.theirs}')]
+        theirs = state_dict[min(names, key=len)].shape if names else ()
+        channels = theirs[1] if len(theirs) == 4 else 3
+    rows, columns, _, features = first.shape
+    kernel = jax.ShapeDtypeStruct((rows, columns, channels, features), np.float32)
+    return paths.map_names(lambda name, leaf: kernel if name == first.ours else leaf, wanted)
 
 
 def _heads(model_name: str, num_classes: int | None, wanted: Variables, options: Mapping[str, Any]) -> tuple[str, ...]:

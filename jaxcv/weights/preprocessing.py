@@ -5,9 +5,10 @@ shrinks (antialiasing), and it rounds to 8 bits after each of two passes. Other 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from jaxcv.types import Float, UInt8
 from jaxcv.weights.published import Preprocessing, find
@@ -15,7 +16,7 @@ from jaxcv.weights.published import Preprocessing, find
 _FILTERS = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
 
 
-def preprocessing(name: str) -> Callable[[UInt8[np.ndarray, 'h w 3']], Float[np.ndarray, 'i j 3']]:
+def preprocessing(name: str) -> Callable[[UInt8[np.ndarray, 'h w 3'] | Image.Image], Float[np.ndarray, 'i j 3']]:
     """Make the evaluation transform of a set of published weights.
 
     It resizes the short side, crops the center, and normalizes: `(x / 255 - mean) / std`. For weights with
@@ -26,9 +27,10 @@ def preprocessing(name: str) -> Callable[[UInt8[np.ndarray, 'h w 3']], Float[np.
         name: a set of weights, such as 'resnet50.imagenet1k_v1', or a model, for its first set.
 
     Returns:
-        A function on the host: a uint8 image `[h w 3]`, RGB, to float32 `[size size 3]`, or for segmentation `[i j 3]`
-        of the image's proportions. It raises TypeError for images of another type, and ValueError for those of another
-        shape.
+        A function on the host: an image to float32 `[size size 3]`, or for segmentation `[i j 3]` of the image's
+        proportions. The image is uint8 `[h w 3]`, RGB, or a PIL image of any mode of 8 bits: it is turned by its
+        orientation tag, gray is repeated to RGB, a palette looked up, alpha dropped. TypeError for images of another
+        type, ValueError for those of another shape.
 
     Raises:
         ValueError: no such weights are known.
@@ -44,7 +46,7 @@ def preprocessing(name: str) -> Callable[[UInt8[np.ndarray, 'h w 3']], Float[np.
 
 def evaluation_transform(
     settings: Preprocessing,
-) -> Callable[[UInt8[np.ndarray, 'h w 3']], Float[np.ndarray, 'i j 3']]:
+) -> Callable[[UInt8[np.ndarray, 'h w 3'] | Image.Image], Float[np.ndarray, 'i j 3']]:
     """Make an evaluation transform from settings, for weights that are not in the table.
 
     Args:
@@ -67,14 +69,9 @@ def evaluation_transform(
         raise ValueError(f'a crop of {size} pixels does not fit into images whose short side is resized to {short}')
     mean, std = (np.asarray(values, np.float32) for values in settings.normalization)
 
-    def apply(image: np.ndarray) -> np.ndarray:
-        if image.dtype != np.uint8:
-            raise TypeError(f'an image is prepared from uint8, not from {image.dtype}')
-        if image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f'an image is prepared from [h w 3], RGB, not from {image.shape}')
+    def apply(image: Any) -> np.ndarray:
+        image = _rgb(image)
         height, width = image.shape[:2]
-        if not height or not width:
-            raise ValueError(f'no image of 0 pixels can be prepared: {image.shape}')
         # As torchvision: the long side is rounded down, the crop's corner half to even.
         new_height, new_width = (short * side // min(height, width) for side in (height, width))
         if (new_height, new_width) != (height, width):
@@ -90,3 +87,34 @@ def evaluation_transform(
         return x
 
     return apply
+
+
+MODES = ('1', 'L', 'LA', 'La', 'P', 'PA', 'RGB', 'RGBA', 'RGBa', 'RGBX', 'CMYK', 'YCbCr', 'HSV', 'LAB')
+"""PIL's modes of at most 8 bits a channel."""
+
+
+def _rgb(image: Any) -> np.ndarray:
+    """Return uint8 [h w 3] of a PIL image, or of such an array."""
+    if isinstance(image, Image.Image):
+        if image.mode not in MODES:
+            raise TypeError(f'an image is prepared from 8 bits a channel, not from a PIL image of mode {image.mode!r}')
+        image = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+    if not hasattr(image, 'dtype') or not hasattr(image, 'shape'):
+        kind = type(image).__name__
+        raise TypeError(f'an image is prepared from a uint8 array [h w 3] or a PIL image, not from {kind}')
+    if image.dtype != np.uint8:
+        raise TypeError(f'an image is prepared from uint8, not from {image.dtype}')
+    shape = tuple(image.shape)
+    if len(shape) != 3 or shape[2] != 3:
+        raise ValueError(f'an image is prepared from [h w 3], RGB, not from {shape}{_remedy(shape)}')
+    if 0 in shape:
+        raise ValueError(f'no image of 0 pixels can be prepared: {shape}')
+    return np.asarray(image)
+
+
+def _remedy(shape: tuple[int, ...]) -> str:
+    if len(shape) == 4:
+        return ': one image at a time, np.stack([transform(image) for image in images])'
+    if len(shape) == 2 or shape[2:] == (1,):
+        return ': a gray image is repeated, np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)'
+    return ': without alpha, image[:, :, :3]' if shape[2:] == (4,) else ''

@@ -215,8 +215,12 @@ def find(name: str) -> Published:
     """
     if name in PUBLISHED:
         return PUBLISHED[name]
+    name = str(name)
     model = name.partition('.')[0]
     of_model = [row for row in PUBLISHED.values() if row.name.partition('.')[0] == model]
+    meant = name.lower().replace('_weights', '')  # torchvision's ResNet50_Weights.IMAGENET1K_V2
+    if meant != name and (meant in PUBLISHED or any(row.partition('.')[0] == meant for row in PUBLISHED)):
+        raise ValueError(f'no published weights {name!r}, did you mean {meant}?')
     if not of_model:
         known = ', '.join(dict.fromkeys(row.partition('.')[0] for row in PUBLISHED))
         raise ValueError(f'no published weights of {model!r}; there are some of {known}')

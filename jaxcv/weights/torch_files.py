@@ -12,39 +12,43 @@ import io
 import math
 import mmap
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxcv.weights.torch_pickle import Refused, Storage, Tensor, run
+from jaxcv.weights.parts import Choice, choose, places
+from jaxcv.weights.torch_pickle import Opaque, Refused, Storage, Tensor, run
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
-NESTED = ('state_dict', 'model')
-"""The entries of a training run's checkpoint that hold the weights."""
+EXTRA = '_extra_state'
+"""The end of the names of what modules keep beside their tensors."""
 
 _DAMAGED = (ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError, OSError, zipfile.BadZipFile)
 """The errors of pickletools, zipfile and NumPy for a damaged file."""
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
+def read(path: Path, *, part: str | None = None, averaged: bool = False) -> tuple[dict[str, np.ndarray], Choice]:
     """Read the state dict of a file, or of the checkpoint around it.
 
     Args:
         path: the file.
+        part: the place of the state dict among the checkpoint's dicts, such as 'state_dict'; None: it is found.
+        averaged: whether averaged weights are wanted, where there are both.
 
     Returns:
-        Names to arrays, read-only.
+        Names to arrays, read-only; and the choice among the state dicts there are.
 
     Raises:
-        ValueError: the file is damaged, holds anything but tensors in plain containers, or holds no state dict.
+        ValueError: the file is damaged, holds anything but tensors in plain containers, holds no state dict, or several
+            that are as large.
     """
     with path.open('rb') as file:
         is_zip = file.read(4) == b'PK\x03\x04'
     try:
-        return _read_zip(path) if is_zip else _read_legacy(path)
+        return (_read_zip if is_zip else _read_legacy)(path, part, averaged)
     except Refused as error:
         reason, cause = str(error), None
     except _DAMAGED as error:
@@ -55,7 +59,14 @@ def read(path: Path) -> dict[str, np.ndarray]:
     ) from cause
 
 
-def _read_zip(path: Path) -> dict[str, np.ndarray]:
+def is_one(path: Path) -> bool:
+    """Whether a file begins as those of torch.save do: a zip archive, or a pickle of protocol 2 or later."""
+    with path.open('rb') as file:
+        head = file.read(4)
+    return head == b'PK\x03\x04' or (head[:1] == b'\x80' and head[1:2] in b'\x02\x03\x04\x05' and head[2:] != b'\0\0')
+
+
+def _read_zip(path: Path, part: str | None, averaged: bool) -> tuple[dict[str, np.ndarray], Choice]:
     size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
@@ -85,10 +96,10 @@ def _read_zip(path: Path) -> dict[str, np.ndarray]:
                 seen[storage.key, dtype] = values.byteswap() if order == b'big' else values
             return seen[storage.key, dtype]
 
-        return _state_dict(value, values_of, size)
+        return _state_dict(value, values_of, size, part, averaged)
 
 
-def _read_legacy(path: Path) -> dict[str, np.ndarray]:
+def _read_legacy(path: Path, part: str | None, averaged: bool) -> tuple[dict[str, np.ndarray], Choice]:
     size = path.stat().st_size
     if size == 0:
         raise Refused('it is empty')
@@ -108,7 +119,11 @@ def _read_legacy(path: Path) -> dict[str, np.ndarray]:
             if length != storages[key].length:
                 raise Refused(f'storage {key} has {length} values, its tensors expect {storages[key].length}')
             records[key] = file.read(length * storages[key].dtype.itemsize)
-    return _state_dict(value, lambda storage, dtype: _values(records[storage.key], storage, dtype), size)
+
+    def values_of(storage: Storage, dtype: np.dtype) -> np.ndarray:
+        return _values(records[storage.key], storage, dtype)
+
+    return _state_dict(value, values_of, size, part, averaged)
 
 
 def _values(record: bytes, storage: Storage, dtype: np.dtype) -> np.ndarray:
@@ -117,29 +132,42 @@ def _values(record: bytes, storage: Storage, dtype: np.dtype) -> np.ndarray:
     return np.frombuffer(record, dtype)
 
 
-def _state_dict(value: Any, values_of: Callable[[Storage, np.dtype], np.ndarray], size: int) -> dict[str, np.ndarray]:
-    """Return the arrays of a state dict or of the checkpoint around it; other tensors are not read."""
-    for key in NESTED:
-        if type(value) is dict and type(value.get(key)) is dict:
-            value = value[key]
-    if type(value) is not dict or not value:
+def _state_dict(
+    tree: Any, values_of: Callable[[Storage, np.dtype], np.ndarray], size: int, part: str | None, averaged: bool
+) -> tuple[dict[str, np.ndarray], Choice]:
+    """Return the arrays of a state dict or of the checkpoint around it, and its place; other tensors are not read."""
+    found = places(tree, Tensor)
+    if part is not None and part in found:
+        choice = Choice(part, '', True)
+    elif found:
+        try:
+            choice = choose({place: len(node) for place, node in found.items()}, averaged=averaged)
+        except ValueError as error:
+            raise Refused(str(error)) from None
+    elif type(tree) is dict and tree and all(type(name) is str for name in tree):
+        raise Refused(f'these entries of its state dict are no tensors: {_shown(tree)}')
+    else:
         raise Refused('it holds no state dict')
-    if others := [str(name)[:100] for name, entry in value.items() if type(entry) is not Tensor]:
-        shown = ', '.join(others[:10]) + (', ...' if len(others) > 10 else '')
-        raise Refused(f'these entries of its state dict are no tensors: {shown}')
+    value = found[choice.part]
     if not all(type(name) is str for name in value):
         raise Refused('it holds no state dict: the names are no text')
-    arrays = {}
-    for name, tensor in value.items():
-        # With a stride of 0 a small storage can have a huge view, which a copy would then allocate.
-        if math.prod(tensor.shape) * tensor.dtype.itemsize > size:
-            raise Refused(f'{name[:100]} is larger than the whole file')
-        values = values_of(tensor.storage, tensor.dtype)
-        first = tensor.storage.first * tensor.storage.dtype.itemsize // tensor.dtype.itemsize + tensor.offset
-        arrays[name] = np.lib.stride_tricks.as_strided(
-            values[first:],
-            tensor.shape,
-            [stride * tensor.dtype.itemsize for stride in tensor.strides],
-            writeable=False,
-        )
-    return arrays
+    value = {name: entry for name, entry in value.items() if not name.endswith(EXTRA)}
+    if others := {name: entry for name, entry in value.items() if type(entry) is not Tensor}:
+        raise Refused(f'these entries of its state dict are no tensors: {_shown(others)}')
+    return {name: _array(name, tensor, values_of, size) for name, tensor in value.items()}, choice
+
+
+def _shown(entries: Mapping[str, Any]) -> str:
+    """The first names, with the classes of objects."""
+    names = [f'{name[:100]} ({x.name})' if type(x) is Opaque else name[:100] for name, x in entries.items()]
+    return ', '.join(names[:10]) + (', ...' if len(names) > 10 else '')
+
+
+def _array(name: str, tensor: Tensor, values_of: Callable[[Storage, np.dtype], np.ndarray], size: int) -> np.ndarray:
+    # With a stride of 0 a small storage can have a huge view, which a copy would then allocate.
+    if math.prod(tensor.shape) * tensor.dtype.itemsize > size:
+        raise Refused(f'{name[:100]} is larger than the whole file')
+    values = values_of(tensor.storage, tensor.dtype)
+    first = tensor.storage.first * tensor.storage.dtype.itemsize // tensor.dtype.itemsize + tensor.offset
+    strides = [stride * tensor.dtype.itemsize for stride in tensor.strides]
+    return np.lib.stride_tricks.as_strided(values[first:], tensor.shape, strides, writeable=False)

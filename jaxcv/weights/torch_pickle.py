@@ -3,23 +3,31 @@
 A pickle is a program for a stack machine, and whoever wrote the file chooses which functions it calls. Here
 `pickletools.genops` splits it into instructions, and `run` executes only those that make numbers, text, tuples, lists,
 dicts and descriptions of tensors. No name in the file is ever imported or called: a few are recognized by their
-spelling, and any other one is an error. Sizes are checked before a tensor is described.
+spelling, and any other one is an error. What trainers keep beside the weights (options, paths, NumPy's numbers) becomes
+an `Opaque`, a name without contents. Sizes are checked before a tensor is described.
 """
 
 import functools
 import math
 import pickletools
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
-__all__ = ['Refused', 'Storage', 'Tensor', 'run']
+__all__ = ['Opaque', 'Refused', 'Storage', 'Tensor', 'run']
 
 
 class Known(NamedTuple):
     """A name in a pickle that is recognized."""
+
+    name: str
+
+
+class Opaque(NamedTuple):
+    """An object that holds no weights: of it, only the name of its class or function is kept."""
 
     name: str
 
@@ -125,6 +133,8 @@ def _short_tuple(machine: _Machine, argument: Any, *, length: int) -> None:
 
 def _fill(machine: _Machine, items: list[Any]) -> None:
     """Set entries of the dict on top of the stack."""
+    if type(machine.stack[-1]) is Opaque:
+        return
     if type(machine.stack[-1]) is not dict or len(items) % 2:
         raise Refused('it sets entries of something that is no dict')
     machine.stack[-1].update(_pairs(items))
@@ -132,6 +142,8 @@ def _fill(machine: _Machine, items: list[Any]) -> None:
 
 def _extend(machine: _Machine, items: list[Any]) -> None:
     """Append to the list on top of the stack."""
+    if type(machine.stack[-1]) is Opaque:
+        return
     if type(machine.stack[-1]) is not list:
         raise Refused('it appends to something that is no list')
     machine.stack[-1].extend(items)
@@ -160,6 +172,9 @@ def _push_stack_global(machine: _Machine, argument: Any) -> None:
 def _call(machine: _Machine, argument: Any) -> None:
     """A call: never of the name itself, but of this module's function for it."""
     arguments, known = machine.stack.pop(), machine.stack.pop()
+    if type(known) is Opaque:
+        machine.stack.append(known)
+        return
     if type(known) is not Known or known.name not in _MAKERS or type(arguments) is not tuple:
         raise Refused('it calls something that makes no tensor and no container')
     machine.stack.append(_MAKERS[known.name](*arguments))
@@ -168,7 +183,7 @@ def _call(machine: _Machine, argument: Any) -> None:
 def _set_attributes(machine: _Machine, argument: Any) -> None:
     """Attributes, such as an OrderedDict's `_metadata`, hold no weights and are dropped."""
     machine.stack.pop()
-    if type(machine.stack[-1]) not in (dict, Tensor):
+    if type(machine.stack[-1]) not in (dict, Tensor, Opaque):
         raise Refused('it sets attributes of something that is no dict and no tensor')
 
 
@@ -201,6 +216,8 @@ _INSTRUCTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     'DICT': lambda machine, _: _push(machine, dict(_pairs(_since_mark(machine)))),
     'APPENDS': lambda machine, _: _extend(machine, _since_mark(machine)),
     'APPEND': lambda machine, _: _extend(machine, [machine.stack.pop()]),
+    'EMPTY_SET': lambda machine, _: _push(machine, Opaque('set')),
+    'ADDITEMS': lambda machine, _: _extend(machine, _since_mark(machine)),
     'SETITEMS': lambda machine, _: _fill(machine, _since_mark(machine)),
     'SETITEM': _set_item,
     **dict.fromkeys(('BINPUT', 'LONG_BINPUT', 'PUT', 'MEMOIZE'), _remember),
@@ -238,7 +255,21 @@ _DTYPE_OF_STORAGE = {
 _DTYPES_WITHOUT_STORAGE = {f'torch.{kind}': np.dtype(kind) for kind in ('uint16', 'uint32', 'uint64')}
 
 
-def _known(name: str) -> Known:
+_OPAQUE = re.compile(
+    r'argparse\.Namespace|types\.SimpleNamespace|collections\.(defaultdict|deque|Counter)|_codecs\.encode|'
+    r'(builtins|__builtin__)\.(dict|list|tuple|set|frozenset|int|float|bool|str|bytes|complex|slice|range)|'
+    r'datetime\.(datetime|date|timedelta)|pathlib\.(_local\.)?(Posix|Windows|PurePosix|PureWindows)Path|'
+    r'numpy\.(core|_core)\.multiarray\.(scalar|_reconstruct)|numpy\.(dtype|ndarray)|numpy\.dtypes\.\w+|'
+    r'torch\.(device|float16|bfloat16|float32|float64|int8|uint8|int16|int32|int64|bool)|'
+    r'(omegaconf|pytorch_lightning|lightning|lightning_fabric|yacs|mmengine|mmcv|addict|easydict|munch|ml_collections)'
+    r'\.[\w.]+'
+)
+"""What the checkpoints of known trainers hold beside the weights: options, paths, dates, NumPy's numbers."""
+
+
+def _known(name: str) -> Known | Opaque:
+    if _OPAQUE.fullmatch(name):
+        return Opaque(name)
     if name not in _MAKERS and name not in _DTYPE_OF_STORAGE and name not in _DTYPES_WITHOUT_STORAGE:
         raise Refused(f'it refers to {name[:100]}, which is no tensor and no plain container')
     return Known(name)
@@ -312,6 +343,13 @@ def _parameter(tensor: Any, *_: Any) -> Tensor:
     return tensor
 
 
+def _subclass(maker: Any, _class: Any, arguments: Any, *_: Any) -> Tensor:
+    """A tensor with attributes, which are dropped."""
+    if type(maker) is not Known or not maker.name.startswith('torch._utils._rebuild') or type(arguments) is not tuple:
+        raise Refused('a tensor of it has no known maker')
+    return _MAKERS[maker.name](*arguments)
+
+
 def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
@@ -325,4 +363,6 @@ _MAKERS: dict[str, Callable[..., Any]] = {
     'torch._utils._rebuild_parameter': _parameter,
     'torch._utils._rebuild_parameter_with_state': _parameter,
     'torch.nn.parameter.Parameter': _parameter,
+    'torch._tensor._rebuild_from_type_v2': _subclass,
+    'torch.Tensor': _parameter,
 }

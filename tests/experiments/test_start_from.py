@@ -100,10 +100,39 @@ def test_a_whole_segmenter_starts_from_a_file_of_weights(tmp_path):
     weights.save('resnet18', {'params': {'head': {'bias': np.zeros(2, np.float32)}}}, tmp_path / 'x.safetensors')
     settings = small({'name': 'segmentation.fcn_resnet50'}, start_from=str(tmp_path / 'x.safetensors'), into='')
     settings.finetune.rates = {}
-    with pytest.raises(
-        config.ConfigError, match=r'as segmentation.fcn_resnet50 (?s:.)*backbone.conv1.weight is missing'
-    ):
+    with pytest.raises(config.ConfigError, match=r'as segmentation\.fcn_resnet50 ') as caught:
         given_variables(run(settings))
+    _, counts, first, *_ = str(caught.value).splitlines()
+    assert counts == '266 arrays do not fit: 1 left over, 265 missing; 0 of 265 fit'
+    assert first == '  fc.bias (2,) has no place'
+
+
+@pytest.mark.slow
+def test_weights_for_rgb_start_a_gray_network_when_asked(tmp_path):
+    """Averaged ones beside raw ones, under a prefix, and the first convolution summed."""
+    rng = np.random.default_rng(3)
+    shapes = weights.loading.shapes('resnet18', num_classes=7)
+    raw, averaged = (
+        weights.to_state_dict(
+            'resnet18', jax.tree.map(lambda x: rng.uniform(0.5, 1.5, x.shape).astype(np.float32), shapes)
+        )
+        for _ in range(2)
+    )
+    both = {f'model.{name}': x for name, x in raw.items()} | {f'ema.{name}': x for name, x in averaged.items()}
+    weights.files.write_state_dict(both, tmp_path / 'x.safetensors')
+    model = {'name': 'segmentation.deeplabv3', 'backbone': {'name': 'resnet18'}}
+    example = {'image': np.zeros((16, 16, 1), np.uint8), 'mask': np.zeros((16, 16), np.int32)}
+
+    def given(**finetune):
+        settings = small(model, start_from=str(tmp_path / 'x.safetensors'), **finetune)
+        variables = given_variables(assembled(settings, example, names={'mask': ['ground', 'red', 'blue']}))
+        return variables['params']['backbone']['stem']['conv']['kernel'].transpose(3, 2, 0, 1)
+
+    with pytest.raises(config.ConfigError, match='sum_channels=True sums its filters'):
+        given()
+    for finetune, expected in (({}, raw), ({'averaged': True}, averaged)):
+        found = given(sum_channels=True, **finetune)
+        np.testing.assert_allclose(found, expected['conv1.weight'].sum(1, keepdims=True), rtol=1e-6)
 
 
 WRONG = {

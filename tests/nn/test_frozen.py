@@ -92,3 +92,9 @@ def test_a_linear_probe_needs_no_gradient_of_the_backbone(setting):
         return jax.jit(jax.grad(loss)).lower(variables['params']).compile().cost_analysis()['flops']
 
     assert flops(nn.frozen(model, layers={'*': True, 'head': False})) < 0.5 * flops(model)
+
+
+def test_a_layer_that_is_not_there_is_an_error(setting):
+    model, images, variables = setting
+    with pytest.raises(ValueError, match="frozen: no layer 'stage4'; the network has head, stage1"):
+        nn.frozen(model, layers={'stage4': True}).apply(variables, images)

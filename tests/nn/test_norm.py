@@ -7,7 +7,7 @@ import pytest
 from flax import linen as nn
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxcv.nn import BatchNorm
+from jaxcv.nn import ASPP, BatchNorm, PyramidPooling
 
 
 def example():
@@ -117,3 +117,47 @@ def test_an_axis_bound_after_a_first_trace_without_it(transform):
     apart = jax.vmap(jax.vmap(jax.grad(loss), (None, 0), axis_name='data'), (0, None), axis_name='members')
     for name, value in apart(members, parts)['params'].items():
         np.testing.assert_allclose(value.mean(axis=1)[2], gradient[name], atol=2e-5)
+
+
+ONE_VALUE = 'would train on 1 value a channel, features of shape .* two images an update .*, larger images, a network'
+
+
+def test_one_value_a_channel_is_refused_in_training_only():
+    """Its variance is 0: the output would be the bias, and the running variance fall towards 0."""
+    x = jnp.ones((1, 1, 1, 6))
+    variables = BatchNorm().init(jax.random.key(0), x, train=True)  # making variables trains nothing
+    assert BatchNorm().apply(variables, x).shape == x.shape
+    with pytest.raises(ValueError, match=ONE_VALUE):
+        BatchNorm().apply(variables, x, train=True, mutable=['batch_stats'])
+    for shape in ((2, 1, 1, 6), (1, 1, 2, 6)):
+        BatchNorm().apply(variables, jnp.ones(shape), train=True, mutable=['batch_stats'])
+
+
+def test_one_value_on_each_device_is_several_where_they_are_averaged():
+    variables = BatchNorm().init(jax.random.key(0), jnp.ones((1, 1, 1, 6)))
+
+    def train(x):
+        return BatchNorm().apply(variables, x, train=True, mutable=['batch_stats'])[0]
+
+    x = example()[0][:2, :1, :1]
+    whole = train(x)
+    np.testing.assert_allclose(jax.vmap(train, axis_name='data')(x[:, None])[:, 0], whole, atol=2e-5)
+    for options in ({}, {'axis_name': 'members'}):
+        with pytest.raises(ValueError, match=ONE_VALUE):
+            jax.vmap(train, **options)(x[:, None])
+
+
+@pytest.mark.parametrize(
+    'layer', [ASPP(features=2, rates=(1,)), PyramidPooling(sizes=(1, 2))], ids=['ASPP', 'PyramidPooling']
+)
+def test_the_mean_of_one_image_is_one_value(layer):
+    """DeepLab v3's pooled branch and PSPNet's grid of one cell, by the name of the layer; two images train."""
+    x = jnp.ones((2, 4, 4, 2))
+    variables = jax.eval_shape(layer.init, jax.random.key(0), x)
+
+    def train(variables, x):
+        return layer.apply(variables, x, train=True, mutable=['batch_stats'], rngs={'dropout': jax.random.key(0)})
+
+    jax.eval_shape(train, variables, x)
+    with pytest.raises(ValueError, match=r'^pool1?/bn would train on 1 value a channel'):
+        jax.eval_shape(train, variables, x[:1])

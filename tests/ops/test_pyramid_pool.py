@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxcv.ops import spatial_pyramid_pool
 
@@ -29,3 +30,12 @@ def test_spatial_pyramid_pool_under_jit_and_grad():
     x = jnp.asarray(np.random.default_rng(0).permutation(5 * 7 * 2).reshape(1, 5, 7, 2), jnp.float32)
     gradient = jax.jit(jax.grad(lambda x: spatial_pyramid_pool(x, sizes=(2, 1)).sum()))(x)
     assert float(gradient.sum()) == 2 * 5
+
+
+def test_grids_without_cells_and_features_without_pixels():
+    x = jnp.ones((1, 4, 4, 2))
+    for sizes in ((), (2, 0), (-1,)):
+        with pytest.raises(ValueError, match='of at least one grid, 1 or more'):
+            spatial_pyramid_pool(x, sizes=sizes)
+    with pytest.raises(ValueError, match='features of 0 x 4 pixels have no cells'):
+        spatial_pyramid_pool(x[:, :0])

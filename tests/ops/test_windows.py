@@ -115,7 +115,34 @@ def test_bad_arguments():
     for overlap in (16, -1, (0, 16)):
         with pytest.raises(ValueError, match='overlap'):
             ops.sliding_windows(image, logits_of=pointwise, window=16, overlap=overlap)
+    with pytest.raises(ValueError, match='window must be at least 1 pixel, got 0'):
+        ops.sliding_windows(image, logits_of=pointwise, window=0, overlap=0)
     with pytest.raises(ValueError, match='batch_size'):
         ops.sliding_windows(image, logits_of=pointwise, window=16, overlap=0, batch_size=0)
     with pytest.raises(ValueError, match='at most 255 classes, got 256'):
         ops.sliding_windows(image, logits_of=lambda x: jnp.zeros((*x.shape[:3], 256)), window=16, overlap=0)
+
+
+@pytest.mark.parametrize(
+    ('result', 'message'),
+    [
+        (lambda x: x[:, ::4, ::4], r'\[2 16 16 classes\], .* got shape \(2, 4, 4, 3\): resize them to the window'),
+        (lambda x: x[:, :, :8], r'got shape \(2, 16, 8, 3\)$'),
+        (lambda x: x[:1], r'got shape \(1, 16, 16, 3\)$'),
+        (lambda x: x.mean(axis=(1, 2)), r'got shape \(2, 3\)$'),
+        (lambda x: x[..., 0], r'got shape \(2, 16, 16\)$'),
+        (lambda x: {'logits': x}, 'got dict$'),
+        (lambda x: x[..., :0], '1 class and at most 255 classes, got 0'),
+    ],
+)
+def test_logits_of_another_form_are_an_error(result, message):
+    with pytest.raises(ValueError, match=message):
+        ops.sliding_windows(
+            image_of(20, 33), logits_of=lambda x: result(x.astype(np.float32)), window=16, overlap=4, batch_size=2
+        )
+
+
+@pytest.mark.parametrize('shape', [(20, 20), (1, 20, 20, 3), (0, 20, 3)])
+def test_what_is_no_image_is_an_error(shape):
+    with pytest.raises(ValueError, match=r'takes one image \[h w c\], got an array of shape'):
+        windows.check_image(np.zeros(shape, np.uint8))

@@ -122,6 +122,23 @@ def test_views_of_parts_have_no_way_back(dense_batch):
             tasks.with_views(PIXELS, parts).predict(variables, dense_batch)
 
 
+def test_views_that_give_results_of_another_form(dense_batch):
+    """An inverse that leaves another size, and two predictions of one image."""
+
+    def halved(images):
+        return images
+
+    halved.inverse = lambda logits, size: logits[:, ::2, ::2]
+    variables = PIXELS.init(jax.random.key(0), dense_batch)
+    with pytest.raises(ValueError, match='must be those of the images'):
+        tasks.with_views(PIXELS, [halved]).predict(variables, dense_batch)
+    batch = {'image': jnp.ones((2, 4, 4, 3)), 'valid': jnp.ones(2, bool)}
+    task = tasks.classification(models.linear_classifier(num_classes=2), num_classes=2)
+    twice = tasks.with_views(task, [lambda images: jnp.concatenate([images] * 2)])
+    with pytest.raises(ValueError, match='a view gives 4 predictions of 2 images'):
+        twice.predict(task.init(jax.random.key(0), batch), batch)
+
+
 def test_predictions_that_cannot_be_averaged_are_refused():
     """When the task is made, not when it predicts."""
     alone = TASK._replace(decide=None)

@@ -165,7 +165,7 @@ def test_other_classes_need_a_fresh_head_that_is_asked_for(tmp_path):
     assert 0.9 / 512**0.5 < jnp.abs(head['kernel']).max() <= 1 / 512**0.5
 
     del state['conv1.weight']
-    with pytest.raises(ValueError, match=r'1 arrays do not fit:\n  conv1\.weight is missing'):
+    with pytest.raises(ValueError, match=r'1 arrays do not fit: 1 missing; 99 of 100 fit\n  conv1\.weight is missing'):
         from_state_dict('resnet18', state, num_classes=10, fresh_head=key)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxcv.weights import PUBLISHED, preprocessing
 from jaxcv.weights.preprocessing import evaluation_transform
@@ -55,3 +56,34 @@ def test_errors():
         evaluation_transform(Preprocessing(300, 256, 'bilinear', IMAGENET))
     with pytest.raises(ValueError, match='no published weights'):
         preprocessing('resnet51')
+
+
+@pytest.mark.parametrize('mode', ['L', 'LA', 'P', 'RGB', 'RGBA', 'CMYK', '1'])
+def test_an_image_of_pil_is_taken_in_any_mode_of_8_bits(mode):
+    image = Image.fromarray(photo((40, 60))).convert(mode)
+    transform = evaluation_transform(Preprocessing(24, 26, 'bilinear', IMAGENET))
+    np.testing.assert_array_equal(transform(image), transform(np.asarray(image.convert('RGB'))))
+
+
+def test_an_image_of_pil_is_turned_by_its_orientation_tag():
+    image, transform = (
+        Image.fromarray(photo((40, 60))),
+        evaluation_transform(Preprocessing(24, 26, 'bilinear', IMAGENET)),
+    )
+    image.getexif()[0x0112] = 6  # turned by a quarter, clockwise
+    np.testing.assert_array_equal(transform(image), transform(np.rot90(photo((40, 60)), -1).copy()))
+
+
+def test_what_is_no_image_is_one_line_with_a_remedy():
+    transform = preprocessing('resnet18')
+    for image, kind, message in (
+        ('cat.jpg', TypeError, 'uint8 array .* or a PIL image, not from str'),
+        ([[0, 0, 0]], TypeError, 'not from list'),
+        (Image.new('I;16', (30, 30)), TypeError, "not from a PIL image of mode 'I;16'"),
+        (np.zeros((30, 30), np.uint8), ValueError, 'a gray image is repeated'),
+        (np.zeros((30, 30, 1), np.uint8), ValueError, 'a gray image is repeated'),
+        (np.zeros((30, 30, 4), np.uint8), ValueError, 'without alpha'),
+        (np.zeros((2, 30, 30, 3), np.uint8), ValueError, 'one image at a time'),
+    ):
+        with pytest.raises(kind, match=message):
+            transform(image)

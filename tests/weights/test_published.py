@@ -159,3 +159,16 @@ def test_errors_of_the_network(server, tmp_path, monkeypatch):
     monkeypatch.setitem(PUBLISHED, NAME, PUBLISHED[NAME]._replace(url='http://127.0.0.1:9/weights.safetensors'))
     with pytest.raises(ConnectionError, match=r'weights\.safetensors: .* call again to resume'):
         download(NAME, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('name', 'meant'),
+    [
+        ('ResNet50_Weights.IMAGENET1K_V2', 'resnet50.imagenet1k_v2'),
+        ('ResNet50', 'resnet50'),
+        ('resnet50.IMAGENET1K_V1', 'resnet50.imagenet1k_v1'),
+    ],
+)
+def test_torchvisions_spelling_is_answered_with_ours(name, meant):
+    with pytest.raises(ValueError, match=f'did you mean {meant}\\?$'):
+        find(name)

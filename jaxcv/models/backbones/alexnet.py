@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.models.checks import Window, check_classes, check_images, compute_type, smallest_size
 from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, pool, steps
 from jaxcv.models.variants import variant
 from jaxcv.nn.conv import Conv
@@ -77,6 +78,7 @@ class AlexNet(nn.Module):
 
     def __post_init__(self):
         """Check the options that the layers would check late."""
+        check_classes(self.num_classes)
         check_rate('dropout', self.dropout)
         check_output_stride(self.output_stride)
         super().__post_init__()
@@ -97,6 +99,7 @@ class AlexNet(nn.Module):
     @nn.compact
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the outputs of 'stem' (the first convolution) and, after each pooling, of 'stage1' to 'stage3'."""
+        check_images(self, images, smallest=self._smallest())
         layers, features = self.layers, self.layers.features
         conv = functools.partial(Conv, use_bias=True, kernel_init=layers.kernel_init, dtype=self.dtype)
         max_pool = functools.partial(pool, window=3, ceil_mode=layers.response_norm)
@@ -120,6 +123,16 @@ class AlexNet(nn.Module):
         x = self.drop1(nn.relu(self.fc1(x)), train=train)
         x = self.drop2(nn.relu(self.fc2(x)), train=train)
         return self.head(x).astype(jnp.float32)
+
+    def _smallest(self) -> int:
+        """Return the least rows and columns of the images, in pixels."""
+        layers, (_, pool1, _, pool2, pool3) = self.layers, self._steps()
+        one, two, three = (
+            [Window(3, 2, ceil_mode=layers.response_norm)] * (step.strides > 1) for step in (pool1, pool2, pool3)
+        )
+        conv1 = Window(layers.kernel_size, layers.strides, layers.padding)
+        conv2 = Window(5, layers.second_strides, layers.second_padding)
+        return smallest_size([conv1, *one, conv2, *two, *three])
 
     def _steps(self) -> list[Step]:
         """Return the steps of the first convolution, its pooling, the second one, its pooling and the last pooling."""
@@ -160,7 +173,7 @@ def network(
         >>> shapes['params']['fc1']['kernel'].shape, shapes['params']['head']['kernel'].shape
         ((9216, 4096), (4096, 5))
     """
-    return AlexNet(num_classes, dropout, jnp.dtype(dtype), output_stride, layers)
+    return AlexNet(num_classes, dropout, compute_type(dtype), output_stride, layers)
 
 
 alexnet = variant(

@@ -18,6 +18,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcv.models.backbones.mobilenet import UNIFORM_HEAD, MobileNet, Row, round_channels
+from jaxcv.models.checks import compute_type
 from jaxcv.models.strides import OutputStride
 from jaxcv.models.variants import variant
 from jaxcv.nn.conv_norm import Padding
@@ -156,7 +157,7 @@ def network(
         dropout=dropout,
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
-        dtype=jnp.dtype(dtype),
+        dtype=compute_type(dtype),
     )
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.models.checks import Window, check_classes, check_images, compute_type, smallest_size
 from jaxcv.models.strides import OutputStride, Stage, check_output_stride, declared, pool, steps
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.inception import Inception
@@ -71,6 +72,7 @@ class GoogLeNet(nn.Module):
 
     def __post_init__(self):
         """Check the options that the layers would check late."""
+        check_classes(self.num_classes)
         check_rate('dropout', self.dropout)
         check_rate('aux_dropout', self.aux_dropout)
         check_output_stride(self.output_stride)
@@ -102,7 +104,9 @@ class GoogLeNet(nn.Module):
             layer = Layer(features, kernel_size, strides, dtype=self.dtype, name=name)
             return layer(x, train=train)
 
-        _, first, *later = steps((2, 2, 2, 2, 2), self.output_stride)
+        _, first, *later = pools = steps((2, 2, 2, 2, 2), self.output_stride)
+        windows = [Window(3, 2, ceil_mode=True) for step in pools[1:4] if step.strides > 1]
+        check_images(self, images, smallest=smallest_size([Window(7, 2, 3), *windows]))
         outputs = {'stem': conv(images, 'stem', 64, 7, 2)}
         x = conv(pool(outputs['stem'], first, window=3, ceil_mode=True), 'conv2', 64, 1)
         x = outputs['stage1'] = conv(x, 'conv3', 192, 3)
@@ -195,6 +199,6 @@ def googlenet(
         paper_5x5=paper_5x5,
         dropout=dropout,
         aux_dropout=aux_dropout,
-        dtype=jnp.dtype(dtype),
+        dtype=compute_type(dtype),
         output_stride=output_stride,
     )

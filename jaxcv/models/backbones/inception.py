@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.models.checks import Window, check_classes, check_images, compute_type, smallest_size
 from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, pool, steps
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.regularization import Dropout, check_rate
@@ -160,6 +161,7 @@ class InceptionV3(nn.Module):
 
     def __post_init__(self):
         """Check the options that the layers would check late."""
+        check_classes(self.num_classes)
         check_rate('dropout', self.dropout)
         check_output_stride(self.output_stride)
         super().__post_init__()
@@ -198,6 +200,9 @@ class InceptionV3(nn.Module):
             return layer(x, train=train)
 
         _, pool1, pool2, *reductions = steps((2, 2, 2, 2, 2), self.output_stride)
+        reduced = [Window(3, 2) for step in reductions if step.strides > 1]
+        windows = [Window(3, 2), Window(3), Window(3, pool1.strides), Window(3), Window(3, pool2.strides), *reduced]
+        check_images(self, images, smallest=smallest_size(windows))
         x = conv(images, 'conv1a', 32, 3, strides=2)
         x = conv(x, 'conv2a', 32, 3)
         stages = {'stem': conv(x, 'conv2b', 64, 3, padding=1)}
@@ -281,6 +286,6 @@ def inception_v3(
         num_classes=num_classes,
         aux_heads=aux_heads,
         dropout=dropout,
-        dtype=jnp.dtype(dtype),
+        dtype=compute_type(dtype),
         output_stride=output_stride,
     )

@@ -1,9 +1,12 @@
 """The linear classifier."""
 
+import math
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.models.checks import check_classes, check_images, compute_type
 from jaxcv.types import Array, Float, Images
 
 
@@ -13,6 +16,11 @@ class LinearClassifier(nn.Module):
     num_classes: int
     dtype: DTypeLike = jnp.float32
 
+    def __post_init__(self):
+        """Check the option that the layer would check late."""
+        check_classes(self.num_classes)
+        super().__post_init__()
+
     def setup(self):
         """Make the layer."""
         self.head = nn.Dense(self.num_classes, dtype=self.dtype)
@@ -20,7 +28,19 @@ class LinearClassifier(nn.Module):
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n classes']:
         """Return float32 logits; `train` changes nothing."""
         del train
+        check_images(self, images)
+        self._check_size(images)
         return self.head(images.reshape(images.shape[0], -1)).astype(jnp.float32)
+
+    def _check_size(self, images: Images) -> None:
+        """Raise a ValueError if the weights are for images of another size."""
+        weights = self.head.variables.get('params', {}).get('kernel')
+        pixels = math.prod(images.shape[1:])
+        if weights is not None and weights.shape[0] != pixels:
+            raise ValueError(
+                f'a linear classifier takes images of the size that it was made for, of {weights.shape[0]} values; got '
+                f'{pixels} values, shape {images.shape[1:]}: resize them to that size'
+            )
 
 
 def linear_classifier(*, num_classes: int, dtype: DTypeLike = jnp.float32) -> LinearClassifier:
@@ -40,4 +60,4 @@ def linear_classifier(*, num_classes: int, dtype: DTypeLike = jnp.float32) -> Li
         >>> model.apply(variables, images).shape
         (2, 10)
     """
-    return LinearClassifier(num_classes=num_classes, dtype=jnp.dtype(dtype))
+    return LinearClassifier(num_classes=num_classes, dtype=compute_type(dtype))

@@ -13,6 +13,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcv.models.backbones.stage import BlockStage
+from jaxcv.models.checks import check_classes, check_images, compute_type
 from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, steps
 from jaxcv.models.variants import variant
 from jaxcv.nn.conv_norm import ConvNorm, Padding
@@ -105,6 +106,7 @@ class MobileNet(nn.Module):
 
     def __post_init__(self):
         """Check the options that the layers would check late or never."""
+        check_classes(self.num_classes)
         check_rate('dropout', self.dropout)
         check_rate('stochastic_depth', self.stochastic_depth)
         check_output_stride(self.output_stride)
@@ -127,6 +129,7 @@ class MobileNet(nn.Module):
     @nn.compact
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the outputs of 'stage1' to 'stage5' by name."""
+        check_images(self, images)
         x = self._layer(self.stem_features, strides=2, name='stem')(images, train=train)
         everything = list(places(self.rows, self.output_stride))
         blocks: dict[str, list[tuple[str, Callable[..., nn.Module]]]] = {}
@@ -238,7 +241,7 @@ def mobilenet(
         num_classes=num_classes,
         dropout=dropout,
         output_stride=output_stride,
-        dtype=jnp.dtype(dtype),
+        dtype=compute_type(dtype),
     )
 
 

@@ -18,6 +18,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcv.models.backbones.stage import BlockStage
+from jaxcv.models.checks import check_classes, check_images, compute_type
 from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, steps
 from jaxcv.models.variants import variant
 from jaxcv.nn.conv import Conv
@@ -69,10 +70,11 @@ class ResNet(nn.Module):
 
     def __post_init__(self):
         """Check the options that the layers would check late or never."""
+        check_classes(self.num_classes)
         check_rate('dropout', self.dropout)
         check_rate('stochastic_depth', self.stochastic_depth)
         check_output_stride(self.output_stride)
-        self.dtype = jnp.dtype(self.dtype)
+        self.dtype = compute_type(self.dtype)
         super().__post_init__()
 
     def setup(self):
@@ -91,6 +93,7 @@ class ResNet(nn.Module):
     @nn.compact
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the outputs of 'stem' (before its pooling) and of 'stage1', 'stage2', ... by name."""
+        check_images(self, images)
         kernel_size, strides = (3, 1) if self.small_images else (7, 2)
         x = Stem(self.width, kernel_size, strides, self.dtype, name='stem')(images, train=train)
         stages = {'stem': x}

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.models.checks import Window, check_classes, check_images, compute_type, smallest_size
 from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, pool, steps
 from jaxcv.models.variants import variant
 from jaxcv.nn.conv import Conv
@@ -54,6 +55,7 @@ class VGG(nn.Module):
 
     def __post_init__(self):
         """Check the options that the layers would check late."""
+        check_classes(self.num_classes)
         check_rate('dropout', self.dropout)
         check_output_stride(self.output_stride)
         super().__post_init__()
@@ -74,8 +76,9 @@ class VGG(nn.Module):
     @nn.compact
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the outputs of 'stage1' to 'stage5', each after its pooling."""
-        x, stages = images, {}
         pools = steps((2,) * 5, self.output_stride)
+        check_images(self, images, smallest=smallest_size(Window(step.strides, step.strides) for step in pools))
+        x, stages = images, {}
         for (name, features), depth, step in zip(WIDTHS.items(), self.depths, pools, strict=True):
             stage = ConvStage(depth, features, self.batch_norm, step, self.dtype, name=name)
             x = stages[name] = stage(x, train=train)
@@ -136,7 +139,7 @@ def vgg(
         **convolutions._asdict(),
         num_classes=num_classes,
         dropout=dropout,
-        dtype=jnp.dtype(dtype),
+        dtype=compute_type(dtype),
         output_stride=output_stride,
     )
 

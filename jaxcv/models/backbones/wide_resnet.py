@@ -11,6 +11,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcv.models.backbones.stage import BlockStage
+from jaxcv.models.checks import check_classes, check_images, compute_type
 from jaxcv.models.strides import Stage, declared, steps
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
@@ -30,8 +31,9 @@ class WideResNet(nn.Module):
 
     def __post_init__(self):
         """Check the option that the layers would check in training only."""
+        check_classes(self.num_classes)
         check_rate('dropout', self.dropout)
-        self.dtype = jnp.dtype(self.dtype)
+        self.dtype = compute_type(self.dtype)
         super().__post_init__()
 
     def setup(self):
@@ -49,6 +51,7 @@ class WideResNet(nn.Module):
     @nn.compact
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return the outputs of 'stem' and of 'stage1', 'stage2', ... by name, before the batch norm that follows."""
+        check_images(self, images)
         x = Conv(16, dtype=self.dtype, name='stem')(images)
         stages = {'stem': x}
         for i, depth in enumerate(self.depths):

@@ -13,6 +13,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcv.models.backbones.resnet import ResNet, resnet50, resnet101
+from jaxcv.models.checks import check_classes, compute_type
 from jaxcv.models.segmentation.head import BackboneHead, FCNHead, score_layer, upsampled
 from jaxcv.models.strides import Stage, by_stride, stages
 from jaxcv.models.variants import variant
@@ -58,6 +59,7 @@ class DeepLabV3Plus(nn.Module):
 
     def __post_init__(self):
         """Check the option that the layers would check in training only."""
+        check_classes(self.num_classes)
         check_rate('dropout', self.dropout)
         super().__post_init__()
 
@@ -128,8 +130,9 @@ def deeplab_v1(
     Chen et al. 2015, Semantic image segmentation with deep convolutional nets and fully connected CRFs
     (https://arxiv.org/abs/1412.7062).
     """
+    check_classes(num_classes)
     check_rate('dropout', dropout)
-    return BackboneHead(backbone, SummedASPP(num_classes, (rate,), hidden_features, dropout, jnp.dtype(dtype)))
+    return BackboneHead(backbone, SummedASPP(num_classes, (rate,), hidden_features, dropout, compute_type(dtype)))
 
 
 def deeplab_v2(
@@ -168,8 +171,9 @@ def deeplab_v2(
 
     Chen et al. 2016, DeepLab (https://arxiv.org/abs/1606.00915).
     """
+    check_classes(num_classes)
     check_rate('dropout', dropout)
-    return BackboneHead(backbone, SummedASPP(num_classes, tuple(rates), hidden_features, dropout, jnp.dtype(dtype)))
+    return BackboneHead(backbone, SummedASPP(num_classes, tuple(rates), hidden_features, dropout, compute_type(dtype)))
 
 
 def deeplabv3(
@@ -210,8 +214,9 @@ def deeplabv3(
 
     Chen et al. 2017, Rethinking atrous convolution for semantic image segmentation (https://arxiv.org/abs/1706.05587).
     """
+    check_classes(num_classes)
     check_rate('dropout', dropout)
-    dtype = jnp.dtype(dtype)
+    dtype = compute_type(dtype)
     auxiliary = FCNHead(num_classes, dtype=dtype)
     head = DeepLabV3Head(num_classes, tuple(rates), dropout=dropout, dtype=dtype)
     return BackboneHead(backbone, head, auxiliary if aux_head else None)
@@ -262,7 +267,7 @@ def deeplabv3_plus(
         tuple(rates),
         separable=separable,
         dropout=dropout,
-        dtype=jnp.dtype(dtype),
+        dtype=compute_type(dtype),
     )
 
 
@@ -343,8 +348,9 @@ def deeplabv3_resnet34(*, num_classes: int = 1, dropout: float = 0.5, dtype: DTy
 
     Chen et al. 2017, Rethinking atrous convolution for semantic image segmentation (https://arxiv.org/abs/1706.05587).
     """
+    check_classes(num_classes)
     check_rate('dropout', dropout)
-    dtype = jnp.dtype(dtype)
+    dtype = compute_type(dtype)
     backbone = ResNet(
         block=BasicBlock,
         depths=(3, 4, 6, 3),

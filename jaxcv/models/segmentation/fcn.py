@@ -12,6 +12,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcv.models.backbones.resnet import ResNet, resnet50, resnet101
+from jaxcv.models.checks import check_classes, compute_type
 from jaxcv.models.segmentation.head import BackboneHead, FCNHead, upsampled
 from jaxcv.models.strides import Stage, by_stride, stages
 from jaxcv.models.variants import variant
@@ -36,6 +37,7 @@ class FCN(nn.Module):
 
     def __post_init__(self):
         """Check the option that the layers would check in training only."""
+        check_classes(self.num_classes)
         check_rate('dropout', self.dropout)
         super().__post_init__()
 
@@ -131,7 +133,7 @@ def fcn(
 
     Long et al. 2015, Fully convolutional networks for semantic segmentation (https://arxiv.org/abs/1411.4038).
     """
-    return FCN(backbone, num_classes, finest, hidden_features, dropout, jnp.dtype(dtype))
+    return FCN(backbone, num_classes, finest, hidden_features, dropout, compute_type(dtype))
 
 
 fcn32s = variant(
@@ -184,8 +186,9 @@ def fcn_resnet(
 
     Long et al. 2015, Fully convolutional networks for semantic segmentation (https://arxiv.org/abs/1411.4038).
     """
+    check_classes(num_classes)
     check_rate('dropout', dropout)
-    dtype = jnp.dtype(dtype)
+    dtype = compute_type(dtype)
     head, auxiliary = (FCNHead(num_classes, dropout=dropout, dtype=dtype) for _ in range(2))
     return BackboneHead(backbone(output_stride=8, dtype=dtype), head, auxiliary if aux_head else None)
 

@@ -11,6 +11,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcv.models.backbones.resnet import ResNet
+from jaxcv.models.checks import check_classes, compute_type
 from jaxcv.models.segmentation.head import BackboneHead, FCNHead, score_layer
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.pyramid_pooling import PyramidPooling
@@ -85,8 +86,9 @@ def pspnet(
 
     Zhao et al. 2017, Pyramid scene parsing network (https://arxiv.org/abs/1612.01105).
     """
+    check_classes(num_classes)
     check_rate('dropout', dropout)
-    options: dict[str, Any] = {'dropout': dropout, 'dtype': jnp.dtype(dtype)}
+    options: dict[str, Any] = {'dropout': dropout, 'dtype': compute_type(dtype)}
     head = PSPHead(num_classes, tuple(sizes), features, **options)
     auxiliary = FCNHead(num_classes, 256, **options) if aux_head else None
     return BackboneHead(backbone, head, auxiliary, align_corners=True)
@@ -118,8 +120,9 @@ def pspnet_resnet34(*, num_classes: int = 1, dropout: float = 0.2, dtype: DTypeL
 
     Zhao et al. 2017, Pyramid scene parsing network (https://arxiv.org/abs/1612.01105).
     """
+    check_classes(num_classes)
     check_rate('dropout', dropout)
-    dtype = jnp.dtype(dtype)
+    dtype = compute_type(dtype)
     head = PSPHead(
         num_classes,
         kernel_size=1,

@@ -12,6 +12,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcv.models.backbones.resnet import resnet34
+from jaxcv.models.checks import check_classes, check_images, compute_type
 from jaxcv.models.segmentation.head import score_layer
 from jaxcv.models.strides import Stage, by_stride, stages
 from jaxcv.nn.conv import Conv
@@ -69,6 +70,7 @@ class UNet(nn.Module):
 
     def __post_init__(self):
         """Check the option that the layers would check in training only."""
+        check_classes(self.num_classes)
         check_rate('dropout', self.dropout)
         super().__post_init__()
 
@@ -87,6 +89,7 @@ class UNet(nn.Module):
     @nn.compact
     def features(self, images: Images, *, train: bool = False) -> dict[str, Float[Array, 'n i j f']]:
         """Return 'down1', 'down2', ... and 'bottom', then ..., 'up2', 'up1', all of the padded images."""
+        check_images(self, images)
         pad = int(self.padding == 'same')
 
         def convs(name: str, level: int, x: Array) -> Array:
@@ -228,7 +231,7 @@ def unet(
     Ronneberger et al. 2015, U-Net: convolutional networks for biomedical image segmentation
     (https://arxiv.org/abs/1505.04597).
     """
-    return UNet(num_classes, width, depth, padding, batch_norm, dropout, jnp.dtype(dtype))
+    return UNet(num_classes, width, depth, padding, batch_norm, dropout, compute_type(dtype))
 
 
 def backbone_unet(
@@ -266,7 +269,8 @@ def backbone_unet(
     Ronneberger et al. 2015, U-Net: convolutional networks for biomedical image segmentation
     (https://arxiv.org/abs/1505.04597).
     """
-    dtype = jnp.dtype(dtype)
+    check_classes(num_classes)
+    dtype = compute_type(dtype)
     return BackboneUNet(backbone, UNetDecoder(tuple(decoder_features), dtype), num_classes, dtype)
 
 

@@ -151,5 +151,5 @@ def test_dropout_is_a_probability(make):
 
 
 def test_images_too_small_are_refused():
-    with pytest.raises(ValueError, match='the images are too small for this pooling'):
+    with pytest.raises(ValueError, match='takes images of 63 x 63 pixels or more, got 40 x 40'):
         shapes_of(alexnet(), size=40)
