@@ -61,6 +61,17 @@ FEATURES: dict[str, Feature] = {
 }
 
 
+class FeatureError(ValueError):
+    """A feature of one example that is wrong: a damaged image, a mask with numbers that are no classes.
+
+    `feature` is its name, so that a message can begin with the file of that feature.
+    """
+
+    def __init__(self, feature: str, message: str):
+        super().__init__(message)
+        self.feature = feature
+
+
 class MisuseError(ValueError):
     """A function of examples got one that it cannot work on: an error of the config, not of a single example.
 

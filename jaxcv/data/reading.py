@@ -11,8 +11,7 @@ from absl import logging
 from jaxcv.data.pixels import mask_pixels
 from jaxcv.data.sources import Source, place
 from jaxcv.data.transforms import Transform, compose
-from jaxcv.data.transforms.transform import FeatureError
-from jaxcv.features import FEATURES, Example, Feature, MisuseError, Names
+from jaxcv.features import FEATURES, Example, Feature, FeatureError, MisuseError, Names
 
 __all__ = ['BrokenExampleError', 'checked', 'reader']
 

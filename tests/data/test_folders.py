@@ -130,7 +130,7 @@ def test_a_folder_of_masks_that_is_not_as_it_should_be(pixels):
     (folder / 'classes.txt').unlink()
     mask = folder / 'train/masks/b.png'
     mask.write_bytes(cv2.imencode('.png', np.zeros((12, 9), np.uint8))[1].tobytes())
-    assert re.search(r'masks/b\.png: the mask has \(12, 9\) pixels, its image \(9, 12\)', message(ValueError))
+    assert re.search(r'masks/b\.png: the image has \(9, 12\) pixels, its mask \(12, 9\)', message(ValueError))
     shutil.copy(mask, folder / 'train/masks/c.png')
     (folder / 'train/masks/a.1.png').rename(folder / 'train/masks/a.2.png')
     found = message(ValueError)

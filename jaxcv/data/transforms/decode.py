@@ -8,9 +8,9 @@ import numpy as np
 from absl import logging
 
 from jaxcv.data.pixels import image_pixels, mask_pixels
-from jaxcv.data.transforms.transform import FeatureError, Transform
-from jaxcv.features import FEATURES, IGNORED, Example, MisuseError, lookup
-from jaxcv.moves import is_encoded
+from jaxcv.data.transforms.transform import Transform
+from jaxcv.features import FEATURES, IGNORED, Example, FeatureError, MisuseError, lookup
+from jaxcv.moves import image_size, is_encoded
 
 __all__ = ['decode', 'decode_mask']
 
@@ -112,9 +112,8 @@ def decode_mask() -> Transform:
                 _warn_of_several('mask')
             mask = pixels.array
         mask = _classes(np.asarray(mask))
-        image = example.get('image')
-        if image is not None and not is_encoded(image) and np.shape(image)[:2] != mask.shape:
-            raise FeatureError('mask', f'the mask has {mask.shape} pixels, its image {np.shape(image)[:2]}')
+        if 'image' in example and not is_encoded(example['image']):
+            image_size({'image': example['image'], 'mask': mask})
         return {**example, 'mask': mask}
 
     return apply

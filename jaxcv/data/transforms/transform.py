@@ -1,23 +1,12 @@
-"""The type of a transform, the composition of several, and the error of a feature."""
+"""The type of a transform, and the composition of several."""
 
 from collections.abc import Callable, Sequence
 
 from jaxcv.features import FEATURES, Example, MisuseError
 
-__all__ = ['FeatureError', 'Transform', 'compose']
+__all__ = ['Transform', 'compose']
 
 Transform = Callable[[Example], Example]
-
-
-class FeatureError(ValueError):
-    """A feature of one example that is wrong: a damaged image, a mask with numbers that are no classes.
-
-    `feature` is its name, so that a message can begin with the file of that feature.
-    """
-
-    def __init__(self, feature: str, message: str):
-        super().__init__(message)
-        self.feature = feature
 
 
 def compose(transforms: Sequence[Transform]) -> Transform:
