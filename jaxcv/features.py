@@ -90,9 +90,9 @@ def lookup(example: Mapping[str, Any], name: str) -> Any:
         MisuseError: there is none; the message lists those that there are.
 
     Example:
-        >>> lookup({'image_left': 1, 'seed': 2}, 'image')
+        >>> lookup({'photo': 1, 'seed': 2}, 'image')
         Traceback (most recent call last):
-        jaxcv.features.MisuseError: there is no feature 'image', but image_left; if it has another name, 'rename' it first
+        jaxcv.features.MisuseError: there is no feature 'image', but photo; if it has another name, 'rename' it first
     """
     if name not in example:
         there = ', '.join(sorted(example.keys() - {'seed'})) or 'none at all'

@@ -117,9 +117,9 @@ def _scaling(scale: float) -> data.transforms.Transform:
 def _decoder(experiment: Experiment) -> data.transforms.Transform:
     """The evaluation's own decoding, with its channels and depth; the usual one where the evaluation has none."""
     specs = [spec for spec in experiment.data.eval_transforms if spec['name'] in data.transforms.DECODING]
-    channels = 1 if experiment.facts.example['image']['shape'][-1] == 1 else 3
     own = build_transforms(specs, experiment.checked.registries)
-    return data.transforms.compose(own or [data.transforms.decode(channels=channels)])
+    is_gray = experiment.facts.example['image']['shape'][-1] == 1
+    return data.transforms.compose(own or [data.transforms.decode(channels=1 if is_gray else 3)])
 
 
 def _decoded(

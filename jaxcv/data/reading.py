@@ -73,7 +73,7 @@ def reader(source: Source, transforms: Sequence[Transform]) -> Callable[[int, in
 
 
 def _raw(source: Source, index: int) -> Example:
-    """The raw example. The libraries behind a source have errors of their own kinds: any of them is a broken example."""
+    """The raw example. Libraries behind a source have errors of their own kinds: any of them is a broken example."""
     try:
         return source.read(index)
     except MemoryError:
@@ -146,9 +146,7 @@ def _converted(name: str, value: Any, row: Feature) -> np.ndarray:
     fits = array.dtype.char in _CONVERTED_FROM[row.dtype] and array.ndim == len(_letters(row.axes))
     if not fits or any(array.shape[place] != size for place, size in _fixed_sizes(row.axes)):
         remedy = f'use {row.decoder!r}' if row.decoder else "'rename' it, or drop it by 'keep'"
-        raise FeatureError(
-            name, f'the {name} is {array.dtype} {array.shape}, not {row.dtype} [{row.axes}]; {remedy}'
-        )
+        raise FeatureError(name, f'the {name} is {array.dtype} {array.shape}, not {row.dtype} [{row.axes}]; {remedy}')
     if row.names and row.moved and array.itemsize > 1 and array.size and array.max() > row.outside:
         raise FeatureError(
             name,

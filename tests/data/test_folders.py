@@ -157,7 +157,14 @@ def names_of(data, root):
 
 
 def test_a_class_is_walked_in_depth_and_what_is_left_out_is_counted(tmp_path):
-    for name in ('cat/0.jpg', 'cat/deep/1.png', 'cat/deep/er/2.jpg', 'dog/3.jpg', '.ipynb_checkpoints/4.jpg', '__MACOSX/5.jpg'):
+    for name in (
+        'cat/0.jpg',
+        'cat/deep/1.png',
+        'cat/deep/er/2.jpg',
+        'dog/3.jpg',
+        '.ipynb_checkpoints/4.jpg',
+        '__MACOSX/5.jpg',
+    ):
         write(tmp_path / 'train' / name)
     (tmp_path / 'train/cat/0.jpg').rename(tmp_path / 'train/cat/0.jfif')
     (tmp_path / 'train/dog/3.jpg').rename(tmp_path / 'train/dog/no_suffix')
@@ -230,6 +237,17 @@ def test_masks_are_found_beside_their_images_in_depth_and_in_one_form(tmp_path):
         source('folder_masks', split='train', data_dir=tmp_path)
 
 
+def test_a_folder_of_the_other_kind_is_named(tmp_path):
+    for name in ('masked/train/images/1.png', 'masked/train/masks/1.png', 'classes/train/cat/1.png'):
+        write(tmp_path / name)
+    with pytest.raises(ValueError, match=r"has images and masks, .* open it as 'folder_masks'"):
+        source('folder', split='train', data_dir=tmp_path / 'masked')
+    with pytest.raises(
+        FileNotFoundError, match=r"no folder .*images, but cat; a folder for each class is opened as 'fold"
+    ):
+        source('folder_masks', split='train', data_dir=tmp_path / 'classes')
+
+
 @pytest.mark.parametrize(
     ('text', 'found'),
     [
@@ -282,6 +300,6 @@ def test_the_faults_of_a_mask_name_its_file(tmp_path, caplog):
     for _ in range(2):
         assert read(0, 0)['mask'].min() == 255
     assert [record.message for record in caplog.records if 'ignored' in record.message] == [
-        f"{mask}: all pixels of the mask are 255, which is ignored: nothing is learned from them. If they are a class, "
+        f'{mask}: all pixels of the mask are 255, which is ignored: nothing is learned from them. If they are a class, '
         "renumber them by 'relabel'. This is logged once."
     ]

@@ -15,7 +15,16 @@ def test_the_notation_of_tfds():
     assert split_parts('train') == (Part('train'),)
     assert split_parts('a/b[ 1_0 : -20% ]+val') == (Part('a/b', '1_0', '-20%'), Part('val'))
     assert part('train[:12.5%]').stop == '12.5%'
-    for wrong in ('train[80]', 'train[:80%', 'train[:80%][5:]', 'train[:a]', 'train+', '', 'train[:1.5]', 'train[0shard]'):
+    for wrong in (
+        'train[80]',
+        'train[:80%',
+        'train[:80%][5:]',
+        'train[:a]',
+        'train+',
+        '',
+        'train[:1.5]',
+        'train[0shard]',
+    ):
         with pytest.raises(ValueError, match=r"is no split or part of one: write 'train', 'train\[:80%\]'"):
             split_parts(wrong)
     with pytest.raises(ValueError, match='more than 100 %'):
@@ -23,16 +32,11 @@ def test_the_notation_of_tfds():
 
 
 @pytest.mark.parametrize('counts', [[50, 50], [97, 2, 1], [7] * 30, [1] * 9, [1000]])
-@pytest.mark.parametrize('cut', ['80%', '33%', '1', '-20%', '0.5%'])
+@pytest.mark.parametrize('cut', ['80%', '33%', '1', '-20%', '93.5%'])
 def test_two_parts_are_disjoint_and_exhaustive_and_have_the_shares_of_the_classes(counts, cut):
     labels = np.repeat(np.arange(len(counts)), counts)
     names = [f'{label}/{number}' for number, label in enumerate(labels.tolist())]
-    try:
-        first, rest = (set(indices(part(f'train[{cut_}]'), names, labels.tolist())) for cut_ in (f':{cut}', f'{cut}:'))
-    except ValueError as error:
-        assert 'is empty' in str(error)
-        assert cut == '0.5%'
-        return
+    first, rest = (set(indices(part(f'train[{cut_}]'), names, labels.tolist())) for cut_ in (f':{cut}', f'{cut}:'))
     assert not first & rest
     assert first | rest == set(range(len(labels)))
     expected = np.array(counts) * len(first) / len(labels)
@@ -59,6 +63,11 @@ def test_parts_by_numbers():
     sizes = {expression: len(indices(part(f'train[{expression}]'), names, [0] * 10)) for expression in
              (':3', '3:', '2:5', '-4:', ':-4', '-100%:', ':')}  # fmt: skip
     assert sizes == {':3': 3, '3:': 7, '2:5': 3, '-4:': 4, ':-4': 6, '-100%:': 10, ':': 10}
-    for expression, message in ((':11', 'beyond the 10'), ('-11:', 'beyond the 10'), ('5:5', 'is empty'), (':1%', 'empty')):
+    for expression, message in (
+        (':11', 'beyond the 10'),
+        ('-11:', 'beyond the 10'),
+        ('5:5', 'is empty'),
+        (':1%', 'empty'),
+    ):
         with pytest.raises(ValueError, match=message):
             indices(part(f'train[{expression}]'), names, [0] * 10)

@@ -139,7 +139,11 @@ def test_any_error_of_a_source_is_a_broken_example():
     data = Source(3, read, lambda index: f'n[{index}]', {})
     with pytest.raises(BrokenExampleError, match=r'^n\[1\]: LibraryError: record 1: checksum$'):
         reader(data, [])(1, 0)
-    assert sorted(next(train_batches(data, batch_size=3, transforms=[], seed=0, on_broken='skip'))['label']) == [0, 2, 2]
+    assert sorted(next(train_batches(data, batch_size=3, transforms=[], seed=0, on_broken='skip'))['label']) == [
+        0,
+        2,
+        2,
+    ]
 
 
 def test_errors_are_of_the_example_or_of_the_config():
@@ -173,5 +177,7 @@ def test_messages_name_the_file_of_the_feature():
 def test_a_mask_has_at_most_255_classes_whether_they_have_names_or_not():
     for value in (254, 255):
         assert checked({'mask': np.full((2, 2), value)}, {})['mask'].max() == value
-    with pytest.raises(ValueError, match=r"has class 256; classes are 0\.\.254, and 255 for ignored pixels: .*'relabel'"):
+    with pytest.raises(
+        ValueError, match=r"has class 256; classes are 0\.\.254, and 255 for ignored pixels: .*'relabel'"
+    ):
         checked({'mask': np.full((2, 2), 256, np.int32)}, {})

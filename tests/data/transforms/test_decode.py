@@ -222,7 +222,9 @@ def test_images_and_masks_are_turned_upright_alike(kind, orientation):
     classes = np.arange(6, dtype=np.uint8).reshape(2, 3)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(saved(Image.fromarray(classes), 'PNG', exif=exif)))))
+    upright = np.asarray(
+        ImageOps.exif_transpose(Image.open(io.BytesIO(saved(Image.fromarray(classes), 'PNG', exif=exif))))
+    )
     if kind in ('JPEG', 'WEBP', 'AVIF'):  # lossy: only images, and blocks that it keeps
         large = Image.fromarray(np.kron(classes * 40, np.ones((16, 16), np.uint8))).convert('RGB')
         found = decoded(saved(large, kind, exif=exif, quality=95))[8::16, 8::16, 0]
@@ -277,7 +279,9 @@ def test_floats_and_negative_numbers_are_no_pictures():
         decoded(cv2.imencode('.hdr', np.ones((2, 2, 3), np.float32))[1].tobytes())
 
 
-@pytest.mark.parametrize(('kind', 'mode'), [(k, m) for k in ('PNG', 'TIFF', 'WEBP') for m in ('RGBA', 'LA', 'P')] + [('GIF', 'P')])
+@pytest.mark.parametrize(
+    ('kind', 'mode'), [(k, m) for k in ('PNG', 'TIFF', 'WEBP') for m in ('RGBA', 'LA', 'P')] + [('GIF', 'P')]
+)
 def test_alpha_is_dropped_and_not_blended(kind, mode):
     colours = np.array([[[250, 0, 0], [0, 250, 0], [0, 0, 250]]], np.uint8)
     gray = np.array([[7, 80, 200]], np.uint8)
@@ -298,7 +302,9 @@ def test_masks_lose_their_alpha():
     for planes in ([classes, full], [classes] * 3 + [full], [classes, classes * 100], [classes] * 3 + [classes]):
         for kind in ('PNG', 'TIFF'):
             assert mask_of(saved(Image.fromarray(np.dstack(planes)), kind)).tolist() == [[0, 1], [2, 2]]
-    deep = cv2.imencode('.png', np.dstack([classes.astype(np.uint16) * 300] * 3 + [full.astype(np.uint16)]))[1].tobytes()
+    deep = cv2.imencode('.png', np.dstack([classes.astype(np.uint16) * 300] * 3 + [full.astype(np.uint16)]))[
+        1
+    ].tobytes()
     assert mask_of(deep).tolist() == [[0, 300], [600, 600]]
     with pytest.raises(FeatureError, match='differs in its alpha: save alpha as gray'):
         mask_of(saved(Image.fromarray(np.dstack([full, full, full, classes])), 'PNG'))
@@ -351,6 +357,33 @@ def test_sizes_at_both_ends(monkeypatch):
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)  # Pillow's own limit is not that of masks
     assert mask_of(saved(Image.fromarray(np.zeros((9, 9), np.uint8)), 'PNG')).shape == (9, 9)
     assert pixels.MOST_PIXELS == 2**30
+
+
+def test_damaged_exif_is_no_orientation():
+    gray = Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3))
+    for kind, options in (('PNG', {}), ('WEBP', {'lossless': True})):
+        data = saved(gray, kind, exif=b'damaged', **options)
+        assert np.array_equal(mask_of(data), gray)
+        assert np.array_equal(decoded(data)[..., 0], gray)
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'TIFF', 'BMP', 'GIF', 'PPM', 'AVIF', 'JPEG2000'])
+def test_a_file_cut_anywhere_is_one_error(kind):
+    data = saved(Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 9), np.uint8)), kind)
+    for length in (1, 4, 8, 12, 20, 33, 60, len(data) * 3 // 4):
+        for decode in (decoded, mask_of):
+            with pytest.raises(FeatureError, match=r'cannot be decoded: (it is|the \w+ is truncated or damaged)'):
+                decode(data[:length])
+
+
+def test_values_that_are_no_file_and_no_pixels():
+    for value in (None, 'photos/1.jpg', 7, np.zeros(3)):
+        with pytest.raises(MisuseError, match='not an array or the bytes of a file'):
+            decoded(value)
+    for value in (np.zeros((0, 3, 3), np.uint8), np.zeros((3, 3, 5), np.uint8)):
+        with pytest.raises(ValueError, match='1, 3 or 4 channels'):
+            decoded(value)
+    assert decoded(bytearray(saved(Image.new('L', (3, 2)), 'PNG'))).shape == (2, 3, 3)
 
 
 def test_a_mask_of_another_size_names_both_sizes(photo):

@@ -294,3 +294,10 @@ def test_what_cannot_be_moved():
         for move in (transforms.resize(size=8), transforms.random_flip(), transforms.random_resized_crop(size=3)):
             with pytest.raises(ValueError, match=message):
                 move({**example, 'seed': 0})
+
+
+def test_a_strip_is_not_resized_to_more_pixels_than_an_image_may_have():
+    strip = {'image': np.zeros((1, 20000, 3), np.uint8), 'seed': 1}
+    with pytest.raises(ValueError, match=r"of \(1, 20000\) pixels would become one of \(256, 5120000\).* by 'resize'$"):
+        transforms.resize_short_side(size=256)(strip)
+    assert transforms.resize(size=8)(strip)['image'].shape == (8, 8, 3)
