@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from absl import logging
 
@@ -54,7 +55,7 @@ def reader(source: Source, transforms: Sequence[Transform]) -> Callable[[int, in
             example = transform({**raw, 'seed': seed})
         except MisuseError as error:
             raise ValueError(f'{source.where(index)}: {error}') from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, cv2.error) as error:
             raise BrokenExampleError(f'{_place(source, index, error)}: {error}') from error
         except Exception as error:
             error.add_note(f'in a transform of {source.where(index)}')

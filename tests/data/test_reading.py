@@ -1,5 +1,6 @@
 """One example as it goes into a batch: every feature of the table is checked by its row."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -147,6 +148,9 @@ def test_any_error_of_a_source_is_a_broken_example():
 
 
 def test_errors_are_of_the_example_or_of_the_config():
+    def damaged(example):
+        return cv2.resize(np.zeros((0, 0)), (2, 2))
+
     def misuse(example):
         raise MisuseError('put it first')
 
@@ -157,6 +161,8 @@ def test_errors_are_of_the_example_or_of_the_config():
     with pytest.raises(ValueError, match=r'^n\[0\]: misuse|^n\[0\]: .*put it first') as error:
         reader(data, [misuse])(0, 0)
     assert not isinstance(error.value, BrokenExampleError)
+    with pytest.raises(BrokenExampleError, match=r'^n\[0\]: OpenCV'):
+        reader(data, [damaged])(0, 0)
     with pytest.raises(AttributeError, match='no_such_method') as bug:
         reader(data, [wrong])(0, 0)
     assert bug.value.__notes__ == ['in a transform of n[0]']
