@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,3 +34,29 @@ def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def local_path(text: str | os.PathLike[str]) -> Path:
+    """Return the path that a person typed: '~' and variables ('$HOME') replaced, of a file or folder of this machine.
+
+    Args:
+        text: any path; whether it is there does not matter. Brackets and spaces stand for themselves.
+
+    Raises:
+        ValueError: it is an address ('gs://bucket/x'), or has a variable that is not set.
+
+    Example:
+        >>> local_path('~/runs/') == Path.home() / 'runs', str(local_path('runs/[a] b/'))
+        (True, 'runs/[a] b')
+        >>> local_path('gs://bucket/runs')
+        Traceback (most recent call last):
+        ValueError: gs://bucket/runs is no local path: mount it (gcsfuse, s3fs, sshfs) or copy it, and give the folder
+    """
+    path = os.path.expandvars(os.path.expanduser(os.fspath(text).removeprefix('file://')))
+    if re.match(r'[A-Za-z][A-Za-z0-9+.-]*://', path):
+        raise ValueError(f'{path} is no local path: mount it (gcsfuse, s3fs, sshfs) or copy it, and give the folder')
+    unset = re.search(r'\$(\w+|\{\w+\})', path)
+    if (unset or path.startswith('~')) and not os.path.lexists(path):
+        missing = f'the variable {unset[1].strip("{}")} is not set' if unset else 'there is no such home folder'
+        raise ValueError(f'{path}: {missing}')
+    return Path(path)
