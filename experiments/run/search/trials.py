@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import jax
 import optuna
+import sqlalchemy
 from absl import logging
 from ml_collections import ConfigDict
 from optuna.trial import FrozenTrial, TrialState
@@ -76,7 +77,7 @@ def search(
     """
     config.raise_for([*_problems(settings, pruner), *spaces.problems(space, settings, used)])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    ranked_by = (ranking or _ranking)(check(spaces.apply(settings, spaces.first(space)), used))
+    ranked_by = (ranking or _ranking)(check(spaces.apply(settings, spaces.first(space), used), used))
     study = _open(settings, space, folder, ranked_by, seed=seed, pruner=pruner)
     try:
         with _sigterm_interrupts():
@@ -84,7 +85,7 @@ def search(
                 trial, values, lock = claimed
                 with lock:
                     _say(f'\ntrial {trial.number} of {trials}: {report.listed(values)}')
-                    checked = functools.partial(check, spaces.apply(settings, values), used)
+                    checked = functools.partial(check, spaces.apply(settings, values, used), used)
                     if _run(trial, checked, folder, train, ranked_by) == RESUME_ME:
                         return RESUME_ME
     except KeyboardInterrupt:
@@ -116,7 +117,7 @@ def _problems(settings: ConfigDict, pruner: str) -> list[str]:
 def _ranking(checked: Checked) -> Ranking:
     """The value that the checkpoints of this config are ranked by; opening the data also checks them."""
     experiment = assemble(checked, facts_of(open_training(checked), open_evaluation(checked)))
-    return Ranking(experiment.best, workdir.better(experiment))
+    return Ranking(experiment.best, workdir.better(experiment), experiment.training.eval_every)
 
 
 def _lock(path: Path, *, wait: bool) -> IO | None:
@@ -169,10 +170,10 @@ def _open(
         workdir.describe(folder / 'search.json', described, what='search')
         return optuna.create_study(
             study_name='search',
-            storage=f'sqlite:///{folder.absolute()}/search.db',
+            storage=_address(folder / 'search.db'),
             load_if_exists=True,
             direction='maximize' if ranked_by.better == 'max' else 'minimize',
-            pruner=PRUNERS[pruner](settings.training.eval_every),
+            pruner=PRUNERS[pruner](ranked_by.eval_every),
         )
 
 
@@ -250,6 +251,11 @@ def _conclude(study: optuna.Study, space: spaces.Space, folder: Path, ranked_by:
         return 0 if 'running' in states else BAD_INPUT
     _say(f'The best, trial {rows[0].number}, again:\n  {report.command(given, rows[0].parameters)}')
     return 0
+
+
+def _address(path: Path) -> str:
+    """The address of a database in SQLite; '?', '%' and other marks of addresses may stand in its path."""
+    return sqlalchemy.URL.create('sqlite', database=str(path.absolute())).render_as_string()
 
 
 def _folder_of(folder: Path, number: int) -> Path:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import optuna
 import pytest
+import sqlalchemy
 from scipy import stats
 
 from experiments.classification import digits, digits_space
@@ -43,7 +44,7 @@ def score(chosen, step):
 
 def by_top1(checked):
     """The value that trials are compared by, without data."""
-    return report.Ranking('top1', 'max')
+    return report.Ranking('top1', 'max', checked.settings.training.eval_every)
 
 
 def fake_train(checked, workdir, *, on_evaluation):
@@ -305,3 +306,29 @@ def test_a_search_of_an_earlier_version_resumes(tmp_path):
     del described['config']['data']['class_names']
     (tmp_path / 'search.json').write_text(json.dumps(described))
     assert run(tmp_path, number=2) == 0
+
+
+@pytest.mark.parametrize('name', ['a?b', 'a%20b', 'a {b} [c] #&=;', 'ü'])
+def test_the_study_is_in_the_folder_whatever_its_name(name, tmp_path):
+    folder = tmp_path / name
+    folder.mkdir()
+    engine = sqlalchemy.create_engine(trials._address(folder / 'search.db'))
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text('create table t (x)'))
+    engine.dispose()
+    assert [path.name for path in tmp_path.rglob('*')] == [name, 'search.db']
+
+
+def test_the_values_of_a_space_are_read_as_on_the_command_line():
+    given = {
+        'optimizer.clip_norm': {'name': 'choice', 'of': ['None', '1e-1', None]},
+        'schedule': {'name': 'choice', 'of': ['one_cycle', 'cosine(end=0.01)']},
+        'augment[0].max_shift': {'name': 'choice', 'of': [1, 2]},
+        'training.save_every': {'name': 'choice', 'of': ['1 epoch', '10%']},
+    }
+    assert space.problems(given, settings()) == []
+    assert space.apply(settings(), space.first(given)).optimizer.clip_norm is None
+    given = {'training.save_every': {'name': 'choice', 'of': ['1 epoch', '1 epohc']}}
+    assert "'1 epohc' is no duration" in space.problems(given, settings())[0]
+    given = {'augment[1].max_shift': {'name': 'choice', 'of': [1, 2]}}
+    assert "there is no 'augment[1]'" in space.problems(given, settings())[0]
