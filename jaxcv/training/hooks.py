@@ -142,7 +142,11 @@ def stop_if_not_finite(checkpoints: Checkpoints) -> Callable[[Interval], None]:
         NonFiniteLoss: (by the handler) with the step, the examples of its batch, and the checkpoint.
     """
 
+    first = None
+
     def handler(interval: Interval) -> None:
+        nonlocal first
+        first = interval.ticks[0].step if first is None else first
         bad = np.flatnonzero(interval.logs['finite'] == 0)
         if not len(bad):
             return
@@ -159,6 +163,9 @@ def stop_if_not_finite(checkpoints: Checkpoints) -> Callable[[Interval], None]:
             f'Examples of the batch, by their place in the data set: {shown}\n'
             f'The state from before it is saved as step {tick.step - 1}. Look at these examples, {REMEDIES}; '
             f"or let such steps be left out: training.on_non_finite='skip'."
+            + f'\nThe run began with this step: if the parameters have grown too large already, remove the checkpoint of '
+            f'step {tick.step - 1}, so that it goes on from an earlier one, or give another workdir.'
+            * (first == tick.step > 1)
         )
 
     return handler
