@@ -171,7 +171,7 @@ def _begin(
     """Restores the newest checkpoint, or makes the state before the first step; only then the config is written."""
     changed = workdir.check_config(run.experiment, run.folder, changes_allowed=changes_allowed)
     plan = resuming.plan(run.experiment, run.folder, run.shapes, changes_allowed=changes_allowed)
-    log_due, evaluate_due, save_due = _due(run.experiment)
+    log_due, evaluate_due, save_due = due(run.experiment)
     interrupted = at_the_end.enter_context(hooks.interruption(agree_at=log_due))
     store = workdir.checkpoints(run.experiment, run.folder)
     at_the_end.callback(store.close)
@@ -194,11 +194,11 @@ def _begin(
     save_config: Callable[[], None] = functools.partial(workdir.save_config, run.experiment, run.folder)
     if plan.other_optimizer:
         store, save_config = _with_config(store, save_config), lambda: None
-    due = log_due, evaluate_due, save_due
-    return Session(store, batches, unreported, interrupted, stopping, *due, save_config), state, start
+    steps = log_due, evaluate_due, save_due
+    return Session(store, batches, unreported, interrupted, stopping, *steps, save_config), state, start
 
 
-def _due(experiment: Experiment) -> tuple[hooks.Due, hooks.Due, hooks.Due]:
+def due(experiment: Experiment) -> tuple[hooks.Due, hooks.Due, hooks.Due]:
     """The steps at which the run reports, evaluates and saves."""
     options, last = experiment.training, experiment.num_steps
     size = experiment.data.batch_size

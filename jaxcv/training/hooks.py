@@ -141,7 +141,6 @@ def stop_if_not_finite(checkpoints: Checkpoints) -> Callable[[Interval], None]:
     Raises:
         NonFiniteLoss: (by the handler) with the step, the examples of its batch, and the checkpoint.
     """
-
     first = None
 
     def handler(interval: Interval) -> None:
@@ -163,8 +162,8 @@ def stop_if_not_finite(checkpoints: Checkpoints) -> Callable[[Interval], None]:
             f'Examples of the batch, by their place in the data set: {shown}\n'
             f'The state from before it is saved as step {tick.step - 1}. Look at these examples, {REMEDIES}; '
             f"or let such steps be left out: training.on_non_finite='skip'."
-            + f'\nThe run began with this step: if the parameters have grown too large already, remove the checkpoint of '
-            f'step {tick.step - 1}, so that it goes on from an earlier one, or give another workdir.'
+            + f'\nThe run began with this step. If the parameters have grown too large already, remove the checkpoint '
+            f'of step {tick.step - 1}, so that it goes on from an earlier one, or give another workdir.'
             * (first == tick.step > 1)
         )
 
