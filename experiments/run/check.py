@@ -28,10 +28,8 @@ from jaxcv.config.values import plain
 from jaxcv.optim.durations import Clock, Updates, durations_in_updates, value_in_updates
 from jaxcv.optim.durations import in_updates as duration_in_updates
 
-ANY_CLOCK = Clock(total_steps=100, steps_per_epoch=10.0, batch_size=10)
-"""Durations are checked before the length of an epoch is known."""
-LONG_CLOCK = Clock(total_steps=10**12, steps_per_epoch=1e12, batch_size=1)
-"""With it only what is nothing is 0 updates."""
+ANY_CLOCK = Clock(total_steps=10**8, steps_per_epoch=1e7, batch_size=1)
+"""Durations are checked before the length of an epoch is known: one in which none is rounded to nothing."""
 DURATIONS = tuple(field.path.rpartition('.')[2] for field in declared('training') if field.type == Updates)
 
 
@@ -191,7 +189,7 @@ def _duration_problems(field: Field, value: Any) -> Iterator[str]:
             yield f'{field.path} is the length of the run, of which {value!r} is a share'
             return
         try:
-            is_nothing = duration_in_updates(value, clock=LONG_CLOCK) == 0
+            is_nothing = duration_in_updates(value, clock=ANY_CLOCK) == 0
         except ValueError as error:
             yield f'{field.path}: {error}'
             return
