@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import functools
 import signal
+import sqlite3
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -169,11 +170,17 @@ def _open(
         workdir.describe(folder / 'search.json', described, what='search')
         return optuna.create_study(
             study_name='search',
-            storage=f'sqlite:///{folder.absolute()}/search.db',
+            storage=_storage(folder / 'search.db'),
             load_if_exists=True,
             direction='maximize' if ranked_by.better == 'max' else 'minimize',
             pruner=PRUNERS[pruner](settings.training.eval_every),
         )
+
+
+def _storage(path: Path) -> optuna.storages.RDBStorage:
+    """Optuna's storage in a file of SQLite. The path is no part of the URL: it may have any character, such as ?."""
+    connect = functools.partial(sqlite3.connect, path.absolute(), check_same_thread=False)
+    return optuna.storages.RDBStorage('sqlite:///search.db', engine_kwargs={'creator': connect})
 
 
 def _claim(

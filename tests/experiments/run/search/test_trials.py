@@ -305,3 +305,14 @@ def test_a_search_of_an_earlier_version_resumes(tmp_path):
     del described['config']['data']['class_names']
     (tmp_path / 'search.json').write_text(json.dumps(described))
     assert run(tmp_path, number=2) == 0
+
+
+def test_a_workdir_may_have_any_name(tmp_path):
+    """Also the characters that mean something in the address of a storage."""
+    for name in ('what?mode=memory', '50%20of {it}', 'a#b'):
+        study = optuna.create_study(storage=trials._storage(tmp_path / f'{name}.db'), study_name='search')
+        study.ask()
+        again = optuna.load_study(storage=trials._storage(tmp_path / f'{name}.db'), study_name='search')
+        assert len(again.get_trials()) == 1
+        assert (tmp_path / f'{name}.db').exists()
+    assert len(list(tmp_path.iterdir())) == 3
