@@ -113,7 +113,7 @@ def test_tokens_of_earlier_files_are_read(tmp_path):
 
 
 def test_all_json_is_written_in_one_place():
-    files = [path for name in ('jaxcv', 'experiments') for path in (ROOT / name).rglob('*.py')]
+    files = [path for name in ('jaxcv', 'experiments', 'benchmarks', 'tools') for path in (ROOT / name).rglob('*.py')]
     found = [str(path) for path in files if re.search(r'json\.dumps?\(', path.read_text())]
     assert found == [str(ROOT / 'jaxcv' / 'files.py')]
 

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import functools
 import signal
+import sqlite3
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import IO, Any
 
 import jax
 import optuna
-import sqlalchemy
 from absl import logging
 from ml_collections import ConfigDict
 from optuna.trial import FrozenTrial, TrialState
@@ -170,11 +170,17 @@ def _open(
         workdir.describe(folder / 'search.json', described, what='search')
         return optuna.create_study(
             study_name='search',
-            storage=_address(folder / 'search.db'),
+            storage=_storage(folder / 'search.db'),
             load_if_exists=True,
             direction='maximize' if ranked_by.better == 'max' else 'minimize',
             pruner=PRUNERS[pruner](ranked_by.eval_every),
         )
+
+
+def _storage(path: Path) -> optuna.storages.RDBStorage:
+    """Optuna's storage in a file of SQLite. The path is no part of the URL: it may have any character, such as ?."""
+    connect = functools.partial(sqlite3.connect, path.absolute(), check_same_thread=False)
+    return optuna.storages.RDBStorage('sqlite:///search.db', engine_kwargs={'creator': connect})
 
 
 def _claim(
@@ -251,11 +257,6 @@ def _conclude(study: optuna.Study, space: spaces.Space, folder: Path, ranked_by:
         return 0 if 'running' in states else BAD_INPUT
     _say(f'The best, trial {rows[0].number}, again:\n  {report.command(given, rows[0].parameters)}')
     return 0
-
-
-def _address(path: Path) -> str:
-    """The address of a database in SQLite; '?', '%' and other marks of addresses may stand in its path."""
-    return sqlalchemy.URL.create('sqlite', database=str(path.absolute())).render_as_string()
 
 
 def _folder_of(folder: Path, number: int) -> Path:
