@@ -4,13 +4,17 @@ A file is written under another name, then renamed, which is atomic within a fol
 infinities: they are written as null, which every parser accepts, and `read_json` accepts the tokens of earlier files.
 """
 
+import atexit
 import contextlib
 import errno
+import glob
 import json
 import math
 import os
 import re
+import shutil
 import socket
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,6 +82,31 @@ def local_path(text: str | os.PathLike[str]) -> Path:
         missing = f'the variable {unset[1].strip("{}")} is not set' if unset else 'there is no such home folder'
         raise ValueError(f'{path}: {missing}')
     return Path(path)
+
+
+def without_pattern(folder: Path) -> Path:
+    """Return a path of the folder for libraries that list files by patterns: a link to it, where its own path has one.
+
+    In a folder 'run[1]' a pattern such as 'run[1]/part_*' finds the files of 'run1' and none of its own. The link is
+    removed at the end of the process.
+
+    Args:
+        folder: an absolute path; where a link is needed, the folder is made if it is not there.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp()) / 'run[1]'
+        >>> without_pattern(folder).resolve() == folder.resolve(), without_pattern(folder.parent) == folder.parent
+        (True, True)
+    """
+    if glob.escape(str(folder)) == str(folder):
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    own = Path(tempfile.mkdtemp(prefix='jaxcv-'))
+    atexit.register(shutil.rmtree, own, ignore_errors=True)  # of a link it removes the link alone
+    link = own / folder.name.translate(str.maketrans('*?[]', '____'))
+    link.symlink_to(folder, target_is_directory=True)
+    return link
 
 
 def to_json(content: Any, *, indent: int | None = None) -> str:

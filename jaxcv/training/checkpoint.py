@@ -33,7 +33,7 @@ import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 
-from jaxcv.files import read_json, to_json, write_json
+from jaxcv.files import read_json, to_json, without_pattern, write_json
 from jaxcv.training import stored
 from jaxcv.training.checksum import checksum
 from jaxcv.training.ranking import Better, best_steps, rank
@@ -128,7 +128,7 @@ def checkpoints(
         best_fn=lambda metrics: rank(metrics.get(best_metric), better),  # Orbax writes no metrics without it
         cleanup_tmp_directories=not read_only,  # remains of a killed run
     )
-    manager = ocp.CheckpointManager(directory.absolute(), options=options)
+    manager = ocp.CheckpointManager(without_pattern(directory.absolute()), options=options)
     store = _Store(manager, directory, best_metric, better, read_only)
     return Checkpoints(
         functools.partial(_save, store),
