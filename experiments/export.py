@@ -27,7 +27,9 @@ from experiments import launch
 from experiments.run.exporting import export
 from experiments.run.workdir import trained
 
-OUT = flags.DEFINE_string('out', None, 'The file to write, or a folder for model.stablehlo; by default the workdir.')
+OUT = flags.DEFINE(
+    launch.LocalPath(), 'out', None, 'The file to write, or a folder for model.stablehlo; by default the workdir.'
+)
 USES = launch.OF_A_TRAINED_RUN
 
 

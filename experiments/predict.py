@@ -21,7 +21,9 @@ from experiments.run.workdir import trained
 from jaxcv import config
 
 IMAGES = flags.DEFINE_string('images', '', "Files, a pattern: 'photos/*.jpg'.")
-OUTPUT = flags.DEFINE_string('output', None, 'Folder for predictions.json and .png; by default WORKDIR/predicted.')
+OUTPUT = flags.DEFINE(
+    launch.LocalPath(), 'output', None, 'Folder for predictions.json and .png; by default WORKDIR/predicted.'
+)
 SCALE = flags.DEFINE_float(
     'scale',
     None,

@@ -12,7 +12,7 @@ from flax.errors import FlaxError
 from ml_collections import ConfigDict
 
 from experiments.run.batches import zeros
-from experiments.run.check import Checked, cycle, in_updates
+from experiments.run.check import Checked, cycle, in_updates, run_length, training_in_updates
 from experiments.run.fields import SECTIONS, Data, Facts, Finetune, Part, Training
 from jaxcv import augment, config, losses, nn, optim, paths, tasks, training
 from jaxcv.optim.durations import Clock
@@ -72,8 +72,9 @@ def assemble(checked: Checked, facts: Facts) -> Experiment:
         ConfigError: all that is wrong, at once.
     """
     settings, fields, options = checked.settings, checked.data, checked.training
-    num_steps = max(1, round(options.epochs * facts.train_size / fields.batch_size))
+    num_steps = run_length(options.epochs, train_size=facts.train_size, batch_size=fields.batch_size)
     clock = Clock(num_steps, facts.train_size / fields.batch_size, fields.batch_size)
+    checked = checked._replace(training=training_in_updates(options, clock))
     provided = {'total_steps': num_steps, **num_classes(checked, facts)}
     finetune = _finetune(settings, clock)
     task_of = _task_factory(checked, provided)
@@ -271,10 +272,11 @@ def _optimizer(
     momentum = call.keywords.get('decay', call.keywords.get('beta1'))
 
     def watch(state: training.TrainState) -> dict[str, Array]:
+        count = training.applied_updates(state)  # steps that were left out do not count for the optimizer
         if callable(schedule):
-            rate = schedule(state.step)
+            rate = schedule(count)
         else:  # it has a state of its own; by layer there are several, the first is as good as any
             rate = optax.tree.get_all_with_path(state.opt_state, 'learning_rate')[0][1]
-        return {'learning_rate': rate} | ({'momentum': momentum(state.step)} if callable(momentum) else {})
+        return {'learning_rate': rate} | ({'momentum': momentum(count)} if callable(momentum) else {})
 
     return optax.chain(*chain), watch

@@ -1,7 +1,6 @@
 """Predictions for files of the user's: a line for each, predictions.json, and pictures, in a folder of their own."""
 
 import collections
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from experiments.run.exits import BAD_INPUT
 from experiments.run.variables import evaluated_task, restore
 from jaxcv import config, data, training, viz
 from jaxcv.features import Example, Names
+from jaxcv.files import read_json
 from jaxcv.task import Gallery, PhotoOptions, Presentation, Shown
 from jaxcv.types import Batch, Variables
 
@@ -177,7 +177,7 @@ def _make(output: Path) -> None:
 
 def _is_list_of_predictions(path: Path) -> bool:
     try:
-        rows = json.loads(path.read_text())
+        rows = read_json(path)
     except (OSError, ValueError):
         return False
     return isinstance(rows, list) and all(isinstance(row, dict) and 'file' in row for row in rows)
