@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-BASE = {'types', 'task', 'features', 'moves', 'sizes', 'paths', 'names', 'files'}
+BASE = {'types', 'task', 'features', 'moves', 'sizes', 'paths', 'names', 'files', 'arguments'}
 BLOCKS = {'nn', 'losses', 'metrics', 'augment', 'classical'}
 MAY_IMPORT = {
     '': set(),  # jaxcv/__init__.py
@@ -21,7 +21,8 @@ MAY_IMPORT = {
     'names': set(),
     'sizes': set(),
     'files': set(),
-    'config': {'names', 'files'},
+    'arguments': {'names'},
+    'config': {'names', 'files', 'arguments'},
     'ops': BASE,
     **{block: BASE | {'ops'} for block in BLOCKS},
     'models': BASE | BLOCKS | {'ops'},
