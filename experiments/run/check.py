@@ -22,8 +22,8 @@ PACKAGES = {
 }
 """The packages that a name inside a section may begin with: `{'name': 'losses.focal'}` in a task's arguments."""
 
-ANY_CLOCK = Clock(total_steps=100, steps_per_epoch=10.0, batch_size=10)
-"""Durations are checked before the length of an epoch is known."""
+ANY_CLOCK = Clock(total_steps=10**8, steps_per_epoch=1e7, batch_size=1)
+"""Durations are checked before the length of an epoch is known: one in which none is rounded to nothing."""
 
 
 class Checked(NamedTuple):
@@ -171,8 +171,8 @@ def _number_problems(settings: ConfigDict) -> Iterator[str]:
     if not isinstance(settings.seed, int) or settings.seed < 0:
         yield f'seed must be an int of at least 0, got {settings.seed!r}'
     rate = settings.optimizer.get('learning_rate', 1.0)
-    if not isinstance(rate, int | float) or not 0 < rate < math.inf:
-        yield f'optimizer.learning_rate must be a positive float, got {rate!r}'
+    if isinstance(rate, ConfigDict | tuple | list):
+        yield f'optimizer.learning_rate must be a number, got {rate!r}: its course stands in the section schedule'
 
 
 def _combination_problems(settings: ConfigDict) -> Iterator[str]:

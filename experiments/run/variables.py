@@ -83,7 +83,7 @@ def restore(
     """The variables of a checkpoint that are to be evaluated, replicated over the devices, and its step.
 
     Raises:
-        ConfigError: there are no checkpoints.
+        ConfigError: there are no checkpoints, or the average has not begun at this one.
     """
     evaluated = variables_factory(experiment, mesh, averaged=averaged, trained_on=trained_on)
     if not (workdir / 'checkpoints').is_dir():
@@ -94,7 +94,16 @@ def restore(
     store.close()
     if restored is None:
         raise config.ConfigError(f'{workdir} holds no checkpoints yet: train first, python -m experiments.train')
+    if averaged:
+        _check_begun(experiment, restored.state, restored.step)
     return evaluated(restored.state), restored.step
+
+
+def _check_begun(experiment: Experiment, state: training.TrainState, step: int) -> None:
+    taken, kept = int(jnp.min(optim.num_averaged(state.opt_state))), experiment.snapshots
+    if taken < max(kept, 1):
+        there = f'only {taken} of {kept} snapshots are' if kept else 'no network is'
+        raise config.ConfigError(f'{there} in the average at step {step}: use a later checkpoint, or --noaveraged')
 
 
 def _collected(experiment: Experiment) -> Callable[[training.TrainState], Variables]:
@@ -103,7 +112,7 @@ def _collected(experiment: Experiment) -> Callable[[training.TrainState], Variab
 
     @jax.jit
     def collected(state: training.TrainState) -> Variables:
-        params, rest = optim.averaged_params(state.opt_state), state.state
+        params, rest = optim.averaged_params(state.opt_state, like=state.params), state.state
         if kept and members > 1:  # [members snapshots ...] on one axis
             params = jax.tree.map(lambda x: x.reshape(count, *x.shape[2:]), params)
             rest = jax.tree.map(lambda x: jnp.repeat(x, kept, axis=0), rest)

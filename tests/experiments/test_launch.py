@@ -99,7 +99,7 @@ WRONG = {
     'range': ({'training.epochs': -1.0}, 'training.epochs must be positive, got -1'),
     'seed': ({'seed': -1}, 'seed must be an int of at least 0, got -1'),
     'not finite': ({'training.epochs': float('nan')}, 'training.epochs must be positive, got nan'),
-    'learning rate': ({'optimizer.learning_rate': -0.1}, 'learning_rate must be a positive float'),
+    'learning rate': ({'optimizer.learning_rate': -0.1}, 'learning_rate must be in (0, inf), got -0.1'),
     'best metric': ({'training.best_metric': 'accuracy'}, "no metric 'accuracy'"),
     'masks of digits': (
         {'task': {'name': 'segmentation'}, 'model': {'name': 'segmentation.unet', 'width': 2, 'depth': 1}},
