@@ -62,6 +62,7 @@ Below1: TypeAlias = Annotated[float, Range(0, 1, '[)')]
 """A share that leaves something: a rate of dropout, a decay of a moving average."""
 AtLeast0: TypeAlias = Annotated[int, Range(0)]
 AtLeast1: TypeAlias = Annotated[int, Range(1)]
+AtLeast2: TypeAlias = Annotated[int, Range(2)]
 
 
 @overload
@@ -170,6 +171,7 @@ def _wrapped(function: Callable[..., Any], hinted: Any, called: str) -> Callable
             raise ValueError(f'{called}: {"; ".join(found)}')
         return function(*args, **options)
 
+    call.__wrapped__ = inspect.unwrap(function)
     return call
 
 

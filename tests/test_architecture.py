@@ -19,7 +19,7 @@ MAY_IMPORT = {
     'task': {'types', 'features'},
     'paths': {'types'},
     'names': set(),
-    'sizes': set(),
+    'sizes': {'arguments'},
     'files': set(),
     'arguments': {'names'},
     'config': {'names', 'files', 'arguments'},

@@ -1,5 +1,6 @@
 """Words and ranges in signatures are enforced in calls by hand, as in configs."""
 
+import importlib
 import inspect
 import math
 import pickle
@@ -159,3 +160,55 @@ def test_configs_have_the_same_rules():
     assert config.call_problems(own, {'count': 2, 'rate': 1, 'flag': True, 'either': True}) == []
     found = config.call_problems(own, {'count': True, 'rate': False})
     assert found == ['count must be int, got True (bool)', 'rate must be float, got False (bool)']
+
+
+PACKAGES = [
+    *('augment', 'classical', 'data', 'data.transforms', 'losses', 'metrics', 'models', 'nn', 'ops', 'optim', 'tasks'),
+    *('presentation', 'training', 'viz', 'weights'),
+]
+
+
+def public(module: Any) -> dict[str, Any]:
+    """The functions and Linen modules that `__all__` lists, in the modules that it lists too."""
+    found = {}
+    for name in module.__all__:
+        member = getattr(module, name)
+        if inspect.ismodule(member):
+            found |= public(member)
+        elif inspect.isroutine(member) or (inspect.isclass(member) and issubclass(member, nn.Module)):
+            found[f'{module.__name__}.{name}'.removeprefix('jaxcv.')] = member
+    return found
+
+
+def parts(hint: Any) -> list[Any]:
+    """The hint and all within it, the metadata of `Annotated` too."""
+    inner = [*typing.get_args(hint)] if typing.get_origin(hint) is not Literal else []
+    inner += getattr(hint, '__metadata__', ())
+    return [hint, *(part for item in inner for part in parts(item))]
+
+
+PUBLIC = {k: v for name in PACKAGES for k, v in public(importlib.import_module(f'jaxcv.{name}')).items()}
+
+
+@pytest.mark.parametrize('name', PUBLIC)
+def test_every_public_function_refuses_unknown_words_and_numbers_out_of_range(name):
+    """`@checked` is above it: the message comes even before that of the arguments that are not there."""
+    function = PUBLIC[name]
+    hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function, include_extras=True)
+    hints.pop('return', None)
+    for parameter, hint in hints.items():
+        within = parts(hint)
+        wrong = []
+        if any(typing.get_origin(part) is Literal for part in within) and str not in within:
+            wrong.append('no such word')
+        if any(isinstance(part, Range) for part in within):
+            wrong.append(math.nan)
+        for value in wrong:
+            with pytest.raises(ValueError, match=rf'{parameter} must be .* got '):
+                function(**{parameter: value})
+
+
+def test_the_guard_finds_words_and_ranges():
+    found = {'losses.dice', 'models.segmentation.unet', 'models.resnet18', 'nn.ConvNorm', 'training.compile_step'}
+    assert found <= PUBLIC.keys()
+    assert len(PUBLIC) > 150

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.ops.distance import pairwise_squared_distance
 from jaxcv.types import Array, Float, Int
 
@@ -27,7 +28,8 @@ class KNN(NamedTuple):
     """0, 1, ...: an array, so that the number of classes is a shape and `predict` can be compiled."""
 
 
-def fit(features: Float[Array, 'n d'], labels: Int[Array, ' n'], *, num_classes: int | None = None) -> KNN:
+@checked
+def fit(features: Float[Array, 'n d'], labels: Int[Array, ' n'], *, num_classes: AtLeast1 | None = None) -> KNN:
     """Make the model: k nearest neighbours keeps the training set.
 
     Args:
@@ -53,8 +55,9 @@ def fit(features: Float[Array, 'n d'], labels: Int[Array, ' n'], *, num_classes:
     return KNN(features, labels, jnp.arange(num_classes))
 
 
+@checked
 def neighbors(
-    model: KNN, queries: Float[Array, 'm d'], *, k: int = 5, block_size: int = 1024
+    model: KNN, queries: Float[Array, 'm d'], *, k: AtLeast1 = 5, block_size: AtLeast1 = 1024
 ) -> tuple[Float[Array, 'm k'], Int[Array, 'm k']]:
     """Find the k training examples nearest to each query, nearest first; ties go to the smaller index.
 
@@ -82,20 +85,19 @@ def neighbors(
     n, d = model.features.shape
     if not 1 <= k <= n:
         raise ValueError(f'k must be from 1 to the {n} training examples, got {k}')
-    if block_size < 1:
-        raise ValueError(f'block_size must be at least 1, got {block_size}')
     if queries.ndim != 2 or queries.shape[1] != d:
         raise ValueError(f'queries must be of shape [m, {d}], as the training features are, got {queries.shape}')
     return _neighbors(model.features, queries, k=k, block_size=block_size)
 
 
+@checked
 def predict(
     model: KNN,
     queries: Float[Array, 'm d'],
     *,
-    k: int = 5,
+    k: AtLeast1 = 5,
     weights: Literal['uniform', 'distance'] = 'uniform',
-    block_size: int = 1024,
+    block_size: AtLeast1 = 1024,
 ) -> Int[Array, ' m']:
     """Predict the class with the most votes of the k nearest neighbours; ties go to the smallest class.
 
@@ -126,13 +128,14 @@ def predict(
     return jnp.argmax(_votes(model, queries, k, weights, block_size), axis=-1).astype(jnp.int32)
 
 
+@checked
 def predict_probabilities(
     model: KNN,
     queries: Float[Array, 'm d'],
     *,
-    k: int = 5,
+    k: AtLeast1 = 5,
     weights: Literal['uniform', 'distance'] = 'uniform',
-    block_size: int = 1024,
+    block_size: AtLeast1 = 1024,
 ) -> Float[Array, 'm classes']:
     """Predict each class's share of the votes, `Σ_{j∈N(q)} w_j [y_j = c] / Σ_{j∈N(q)} w_j`.
 
@@ -191,8 +194,6 @@ def _blocks(rows: Array, block_size: int, *, fill: int = 0) -> Array:
 
 
 def _votes(model: KNN, queries: Array, k: int, weights: str, block_size: int) -> Array:
-    if weights not in ('uniform', 'distance'):
-        raise ValueError(f"weights must be 'uniform' or 'distance', got {weights!r}")
     distances, indices = neighbors(model, queries, k=k, block_size=block_size)
     weight = jnp.ones_like(distances)
     if weights == 'distance':

@@ -4,12 +4,13 @@ Shotton et al., "Real-Time Human Pose Recognition in Parts from Single Depth Ima
 """
 
 import functools
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcv.arguments import AtLeast1, Positive, Range, checked
 from jaxcv.classical import random_forest
 from jaxcv.classical.splits import Criterion
 from jaxcv.types import IGNORED, Array, Float, Int, Key, UInt8
@@ -46,7 +47,8 @@ class PixelForest(NamedTuple):
     """The mean depth of the training images; None if they had no depth, and then others must have none."""
 
 
-def draw_offsets(key: Key[Array, ''], *, num_features: int, radius: float, channels: int) -> Offsets:
+@checked
+def draw_offsets(key: Key[Array, ''], *, num_features: AtLeast1, radius: Positive, channels: AtLeast1) -> Offsets:
     """Draw pairs of points in a square around the pixel; in every second pair the first point is the pixel itself.
 
     Each coordinate is `r · s · |s|`, with s uniform in [-1, 1]: dense near the pixel, sparse far from it.
@@ -68,8 +70,6 @@ def draw_offsets(key: Key[Array, ''], *, num_features: int, radius: float, chann
         >>> print(offsets.first.shape, offsets.first[1])
         (4, 2) [0. 0.]
     """
-    if num_features < 1 or radius <= 0 or channels < 1:
-        raise ValueError(f'need positive numbers, got {num_features} features, radius {radius}, {channels} channels')
     place, channel = jax.random.split(key)
     uniform = jax.random.uniform(place, (2, num_features, 2), minval=-1, maxval=1)
     first, second = radius * uniform * jnp.abs(uniform)
@@ -104,21 +104,22 @@ def intensity_difference_features(
     return _features(images, depth, offsets, pixels).reshape(*images.shape[:3], -1)
 
 
+@checked
 def fit(
     key: Key[Array, ''],
     images: Float[Array, 'n h w c'] | UInt8[Array, 'n h w c'],
     masks: Int[Array, 'n h w'] | UInt8[Array, 'n h w'],
     depth: Float[Array, 'n h w'] | None,
     *,
-    num_classes: int,
-    pixels_per_image: int = 500,
+    num_classes: AtLeast1,
+    pixels_per_image: AtLeast1 = 500,
     balanced: bool = True,
-    num_features: int = 200,
-    radius: float = 16,
-    num_trees: int = 20,
-    max_features: int | float | Literal['sqrt'] | None = 'sqrt',
-    max_depth: int | None = 16,
-    min_samples_leaf: int = 1,
+    num_features: AtLeast1 = 200,
+    radius: Positive = 16,
+    num_trees: AtLeast1 = 20,
+    max_features: AtLeast1 | Annotated[float, Range(0, 1, '(]')] | Literal['sqrt'] | None = 'sqrt',
+    max_depth: AtLeast1 | None = 16,
+    min_samples_leaf: AtLeast1 = 1,
     criterion: Criterion = 'entropy',
 ) -> PixelForest:
     """Grow a forest on labelled pixels, drawn from each image with replacement.
@@ -181,12 +182,13 @@ def fit(
     return PixelForest(forest, offsets, jnp.mean(images, axis=(0, 1, 2)), None if depth is None else jnp.mean(depth))
 
 
+@checked
 def predict(
     forest: PixelForest,
     images: Float[Array, 'n h w c'] | UInt8[Array, 'n h w c'],
     depth: Float[Array, 'n h w'] | None,
     *,
-    block_size: int = 8192,
+    block_size: AtLeast1 = 8192,
 ) -> Int[Array, 'n h w']:
     """Predict the most probable class of every pixel.
 
@@ -212,12 +214,13 @@ def predict(
     return jnp.argmax(predict_probabilities(forest, images, depth, block_size=block_size), axis=-1).astype(jnp.int32)
 
 
+@checked
 def predict_probabilities(
     forest: PixelForest,
     images: Float[Array, 'n h w c'] | UInt8[Array, 'n h w c'],
     depth: Float[Array, 'n h w'] | None,
     *,
-    block_size: int = 8192,
+    block_size: AtLeast1 = 8192,
 ) -> Float[Array, 'n h w classes']:
     """Predict the share of each class at every pixel, in memory bounded by `block_size`.
 
@@ -250,8 +253,6 @@ def predict_probabilities(
             if depth is None
             else 'the forest was fitted without depth: pass None'
         )
-    if block_size < 1:
-        raise ValueError(f'block_size must be at least 1, got {block_size}')
     return _predict_probabilities(forest, images, depth, block_size=block_size)
 
 

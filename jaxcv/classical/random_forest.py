@@ -8,12 +8,13 @@ Breiman, "Random Forests", 2001.
 
 import functools
 import math
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcv.arguments import AtLeast1, AtLeast2, Range, checked
 from jaxcv.classical.growing import grow, most_nodes
 from jaxcv.classical.splits import Criterion
 from jaxcv.classical.trees import Trees, bin_features, check_finite, join, leaves, narrow, trim
@@ -45,22 +46,23 @@ class Forest(NamedTuple):
     """Which training examples have a weight above 0."""
 
 
+@checked
 def fit(
     key: Key[Array, ''],
     features: Float[Array, 'n d'],
     targets: Float[Array, ' n'] | Int[Array, ' n'],
     weights: Float[Array, ' n'] | None,
     *,
-    num_trees: int = 100,
-    num_classes: int | None = None,
+    num_trees: AtLeast1 = 100,
+    num_classes: AtLeast1 | None = None,
     criterion: Criterion = 'gini',
-    max_features: int | float | Literal['sqrt'] | None = 'sqrt',
-    max_depth: int | None = None,
-    min_samples_split: int = 2,
-    min_samples_leaf: int = 1,
+    max_features: AtLeast1 | Annotated[float, Range(0, 1, '(]')] | Literal['sqrt'] | None = 'sqrt',
+    max_depth: AtLeast1 | None = None,
+    min_samples_split: AtLeast2 = 2,
+    min_samples_leaf: AtLeast1 = 1,
     bootstrap: bool = True,
-    num_bins: int = 256,
-    cells: int | None = None,
+    num_bins: AtLeast2 = 256,
+    cells: AtLeast1 | None = None,
 ) -> Forest:
     """Grow a forest; the options have scikit-learn's names and meanings, except for the bins.
 
@@ -102,8 +104,6 @@ def fit(
     if n == 0 or targets.shape != (n,) or (weights is not None and weights.shape != (n,)):
         shapes = f'{targets.shape} and {None if weights is None else weights.shape}'
         raise ValueError(f'fit needs at least one example, and a target and a weight for each of {n}, got {shapes}')
-    if num_trees < 1:
-        raise ValueError(f'num_trees must be at least 1, got {num_trees}')
     if weights is not None and not (jnp.min(weights) >= 0 and jnp.max(weights) > 0):
         raise ValueError('weights must be at least 0, and not all of them 0')
     mean: Array | float = 0.0

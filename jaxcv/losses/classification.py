@@ -9,14 +9,16 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxcv.arguments import Below1, NonNegative, checked
 from jaxcv.types import Array, Bool, Float, Int
 
 
+@checked
 def softmax_cross_entropy(
     logits: Float[Array, '*n classes'],
     labels: Int[Array, '*n'] | Float[Array, '*n classes'],
     *,
-    label_smoothing: float = 0.0,
+    label_smoothing: Below1 = 0.0,
 ) -> Float[Array, '*n']:
     """Cross-entropy between the labels and the softmax of the logits.
 
@@ -47,11 +49,12 @@ def softmax_cross_entropy(
     return jnp.where(known, losses, jnp.nan)
 
 
+@checked
 def kl_divergence(
     logits: Float[Array, '*n classes'],
     labels: Int[Array, '*n'] | Float[Array, '*n classes'],
     *,
-    label_smoothing: float = 0.0,
+    label_smoothing: Below1 = 0.0,
 ) -> Float[Array, '*n']:
     """Kullback-Leibler divergence of the softmax of the logits from the labels.
 
@@ -84,11 +87,12 @@ def kl_divergence(
     return jnp.where(known, losses, jnp.nan)
 
 
+@checked
 def sigmoid_cross_entropy(
     logits: Float[Array, '*n classes'],
     labels: Int[Array, '*n'] | Float[Array, '*n classes'] | Int[Array, '*n classes'] | Bool[Array, '*n classes'],
     *,
-    label_smoothing: float = 0.0,
+    label_smoothing: Below1 = 0.0,
 ) -> Float[Array, '*n']:
     """Binary cross-entropies, summed over the classes, for labels that do not exclude one another.
 
@@ -110,7 +114,6 @@ def sigmoid_cross_entropy(
         >>> print(sigmoid_cross_entropy(logits, jnp.array([[1.0, 0.0], [1.0, 1.0]])).round(2))
         [0.82 1.39]
     """
-    _check_smoothing(label_smoothing)
     targets, known = _targets(logits, labels)
     targets = (1 - label_smoothing) * targets + label_smoothing / 2
     logits = logits.astype(jnp.float32)
@@ -147,12 +150,13 @@ def zero_one(
     return jnp.where(known, wrong.astype(jnp.float32), jnp.nan)
 
 
+@checked
 def focal(
     logits: Float[Array, '*n classes'],
     labels: Int[Array, '*n'],
     *,
-    gamma: float = 2.0,
-    alpha: float | Sequence[float] | None = None,
+    gamma: NonNegative = 2.0,
+    alpha: NonNegative | Sequence[NonNegative] | None = None,
 ) -> Float[Array, '*n']:
     """Focal loss: the cross-entropy weighted by `(1 - p)^γ`, so that easy examples do not outweigh hard ones.
 
@@ -179,8 +183,6 @@ def focal(
     """
     num_classes = logits.shape[-1]
     weights = jnp.asarray(1.0 if alpha is None else alpha, jnp.float32)
-    if gamma < 0:
-        raise ValueError(f'gamma must not be negative, got {gamma}')
     if weights.shape not in ((), (num_classes,)):
         raise ValueError(f'alpha must be one weight, or one for each of {num_classes} classes, got {alpha}')
     known = (labels >= 0) & (labels < num_classes)
@@ -192,7 +194,10 @@ def focal(
     return jnp.where(known, losses, jnp.nan)
 
 
-def hinge(logits: Float[Array, '*n classes'], labels: Int[Array, '*n'], *, margin: float = 1.0) -> Float[Array, '*n']:
+@checked
+def hinge(
+    logits: Float[Array, '*n classes'], labels: Int[Array, '*n'], *, margin: NonNegative = 1.0
+) -> Float[Array, '*n']:
     """Hinge loss of the multi-class SVM: each wrong class must score less than the label by a margin.
 
     `L = Σ_{j≠y} max(0, s_j - s_y + margin)`.
@@ -238,11 +243,5 @@ def _targets(logits: Array, labels: Array) -> tuple[Array, Array]:
 
 def _smoothed_targets(logits: Array, labels: Array, label_smoothing: float) -> tuple[Array, Array]:
     """As `_targets`, with a share of each label given evenly to all classes."""
-    _check_smoothing(label_smoothing)
     targets, known = _targets(logits, labels)
     return (1 - label_smoothing) * targets + label_smoothing / logits.shape[-1], known
-
-
-def _check_smoothing(label_smoothing: float) -> None:
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f'label_smoothing must be in [0, 1], got {label_smoothing}')

@@ -11,15 +11,17 @@ import jax
 import jax.numpy as jnp
 
 from jaxcv import ops
+from jaxcv.arguments import NonNegative, checked
 from jaxcv.types import IGNORED, Array, Float, Int
 
 
+@checked
 def dice(
     logits: Float[Array, '*n h w classes'],
     labels: Int[Array, '*n h w'],
     *,
     classes: Literal['present', 'all'] = 'present',
-    smoothing: float = 1.0,
+    smoothing: NonNegative = 1.0,
 ) -> Float[Array, '*n']:
     """Dice loss: one minus the overlap of the softmax with the mask, averaged over the classes, however small they are.
 
@@ -47,8 +49,6 @@ def dice(
 
     Milletari et al., "V-Net: Fully Convolutional Neural Networks for Volumetric Medical Image Segmentation", 2016.
     """
-    if smoothing < 0:
-        raise ValueError(f'smoothing must not be negative, got {smoothing}')
     num_classes = logits.shape[-1]
     labelled = labels != IGNORED
     known = jnp.all(~labelled | ((labels >= 0) & (labels < num_classes)), axis=(-2, -1))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import checked
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.ops.convolution import pad_same
@@ -17,6 +18,7 @@ Padding = Literal['symmetric', 'same']
 """PyTorch's, the same on every side, or TensorFlow's SAME, which depends on the size of the image."""
 
 
+@checked
 class ConvNorm(nn.Module):
     """A convolution without bias, a batch norm and an activation: `activation(bn(conv(x)))`.
 

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import checked
 from jaxcv.nn.conv_norm import ConvNorm, Padding
 from jaxcv.types import Array, Float
 
 
+@checked
 class DepthwiseSeparableConv(nn.Module):
     """Depthwise separable convolution: one k x k filter for each channel, then a 1x1 convolution over the channels.
 

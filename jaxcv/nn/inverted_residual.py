@@ -7,12 +7,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import checked
 from jaxcv.nn.conv_norm import ConvNorm, Padding
 from jaxcv.nn.regularization import StochasticDepth
 from jaxcv.nn.squeeze_excitation import SqueezeExcitation
 from jaxcv.types import Array, Float
 
 
+@checked
 class InvertedResidual(nn.Module):
     """1x1 up to t times the channels, k x k depthwise, 1x1 down, and a shortcut between the ends.
 

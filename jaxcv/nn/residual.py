@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import checked
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.nn.regularization import Dropout, StochasticDepth
@@ -16,6 +17,7 @@ Shortcut = Literal['identity', 'projection']
 """How a shortcut changes shape: without parameters (option A of the paper) or by a 1x1 convolution (option B)."""
 
 
+@checked
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut: ReLU(x + F(x)), He et al. 2016, figure 5 left.
 
@@ -73,6 +75,7 @@ class BasicBlock(nn.Module):
         return _close(self, x, y, 'bn2', train=train)
 
 
+@checked
 class Bottleneck(nn.Module):
     """1x1 down, 3x3, 1x1 up to 4 times `features`, and a shortcut: ReLU(x + F(x)), He et al. 2016, figure 5 right.
 

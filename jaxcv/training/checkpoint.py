@@ -28,6 +28,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
+from jaxcv.arguments import AtLeast0, AtLeast1, checked
 from jaxcv.training.checksum import checksum
 from jaxcv.training.ranking import Better, best_step, rank
 from jaxcv.training.state import TrainState
@@ -72,13 +73,14 @@ class _Store(NamedTuple):
     read_only: bool
 
 
+@checked
 def checkpoints(
     directory: Path,
     *,
     best_metric: str,
     better: Better = 'max',
-    keep_last: int = 2,
-    keep_best: int = 1,
+    keep_last: AtLeast1 = 2,
+    keep_best: AtLeast0 = 1,
     read_only: bool = False,
 ) -> Checkpoints:
     """Open the checkpoints in a directory, or start a new one.
@@ -237,6 +239,7 @@ def _close(store: _Store) -> None:
     store.manager.close()
 
 
+@checked
 def read_variables(
     directory: Path, which: Which = 'last', *, best_metric: str | None = None, better: Better = 'max'
 ) -> Variables:

@@ -11,6 +11,7 @@ import numpy as np
 from flax import traverse_util
 
 from jaxcv import models, paths
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.names import nearest
 from jaxcv.types import Array, Variables
 from jaxcv.weights import convert
@@ -19,12 +20,13 @@ from jaxcv.weights.layouts import layout
 from jaxcv.weights.published import image_size
 
 
+@checked
 def from_state_dict(
     model_name: str,
     state_dict: convert.StateDict,
     *,
     source: str = 'torchvision',
-    num_classes: int | None = None,
+    num_classes: AtLeast1 | None = None,
     fresh_head: Array | None = None,
     **options: Any,
 ) -> Variables:
@@ -71,12 +73,13 @@ def from_state_dict(
     return traverse_util.unflatten_dict({**paths.flat(converted), **initialize(fresh_head)}, sep='/')
 
 
+@checked
 def load(
     model_name: str,
     path: str | os.PathLike[str],
     *,
     source: str = 'torchvision',
-    num_classes: int | None = None,
+    num_classes: AtLeast1 | None = None,
     fresh_head: Array | None = None,
     **options: Any,
 ) -> Variables:

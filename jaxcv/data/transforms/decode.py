@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from jaxcv.arguments import checked
 from jaxcv.data.transforms.transform import Transform
 from jaxcv.features import FEATURES, IGNORED, Example, lookup
 from jaxcv.moves import image_size, is_encoded
@@ -14,6 +15,7 @@ from jaxcv.moves import image_size, is_encoded
 __all__ = ['decode', 'decode_mask']
 
 
+@checked
 def decode(*, channels: Literal[1, 3] = 3) -> Transform:
     """Decode encoded images (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM) to uint8: `image`, and the images of a pair.
 

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.types import Array, Float, Images
 
 
@@ -23,7 +24,8 @@ class LinearClassifier(nn.Module):
         return self.head(images.reshape(images.shape[0], -1)).astype(jnp.float32)
 
 
-def linear_classifier(*, num_classes: int, dtype: DTypeLike = jnp.float32) -> LinearClassifier:
+@checked
+def linear_classifier(*, num_classes: AtLeast1, dtype: DTypeLike = jnp.float32) -> LinearClassifier:
     """Make a linear classifier of the pixels: `logits = W x + b`, x the flattened image.
 
     Args:

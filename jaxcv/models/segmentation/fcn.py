@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, checked
 from jaxcv.models.backbones.resnet import ResNet, resnet50, resnet101
 from jaxcv.models.segmentation.head import BackboneHead, FCNHead, upsampled
 from jaxcv.models.strides import Stage, by_stride, stages
@@ -91,13 +92,14 @@ class FCN(nn.Module):
         return jnp.pad(scores, ((0, 0), *lacking, (0, 0)), mode='edge')
 
 
+@checked
 def fcn(
     finest: int,
     *,
     backbone: nn.Module,
-    num_classes: int = 21,
-    hidden_features: int = 0,
-    dropout: float = 0.5,
+    num_classes: AtLeast1 = 21,
+    hidden_features: AtLeast1 = 0,
+    dropout: Below1 = 0.5,
     dtype: DTypeLike = jnp.float32,
 ) -> FCN:
     """Make a fully convolutional network.
@@ -147,12 +149,13 @@ fcn16s = variant(fcn, 'fcn16s', 16, "FCN-16s: the last stage's scores, upsampled
 fcn8s = variant(fcn, 'fcn8s', 8, 'FCN-8s: scores at stride 32, upsampled and summed with those at 16, and again at 8.')
 
 
+@checked
 def fcn_resnet(
     backbone: Callable[..., ResNet],
     *,
-    num_classes: int = 21,
+    num_classes: AtLeast1 = 21,
     aux_head: bool = False,
-    dropout: float = 0.1,
+    dropout: Below1 = 0.1,
     dtype: DTypeLike = jnp.float32,
 ) -> BackboneHead:
     """Make torchvision's FCN on a ResNet of output stride 8.

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, checked
 from jaxcv.models.backbones.resnet import ResNet
 from jaxcv.models.segmentation.head import BackboneHead, FCNHead, score_layer
 from jaxcv.nn.conv_norm import ConvNorm
@@ -41,14 +42,15 @@ class PSPHead(nn.Module):
         return score_layer(self.num_classes, kernel_size=self.score_kernel_size, dtype=self.dtype, name='score')(x)
 
 
+@checked
 def pspnet(
     *,
     backbone: nn.Module,
-    num_classes: int = 21,
-    sizes: Sequence[int] = (1, 2, 3, 6),
-    features: int = 512,
+    num_classes: AtLeast1 = 21,
+    sizes: Sequence[AtLeast1] = (1, 2, 3, 6),
+    features: AtLeast1 = 512,
     aux_head: bool = False,
-    dropout: float = 0.1,
+    dropout: Below1 = 0.1,
     dtype: DTypeLike = jnp.float32,
 ) -> BackboneHead:
     """Make a PSPNet: the pyramid pooling module on the backbone's last stage, and two convolutions.
@@ -92,7 +94,10 @@ def pspnet(
     return BackboneHead(backbone, head, auxiliary, align_corners=True)
 
 
-def pspnet_resnet34(*, num_classes: int = 1, dropout: float = 0.2, dtype: DTypeLike = jnp.float32) -> BackboneHead:
+@checked
+def pspnet_resnet34(
+    *, num_classes: AtLeast1 = 1, dropout: Below1 = 0.2, dtype: DTypeLike = jnp.float32
+) -> BackboneHead:
     """Make the PSPNet of segmentation-models-pytorch on the first half of a ResNet-34, down to 'stage2' at stride 8.
 
     It has a 1x1 convolution after the pyramid and a 3x3 one to the classes. There it has 21,437,985 parameters, with

@@ -2,6 +2,7 @@
 
 import jax
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.ops.convolution.dense import dense_conv
 from jaxcv.ops.convolution.depthwise import depthwise_conv
 from jaxcv.ops.convolution.grouped import grouped_conv
@@ -12,14 +13,15 @@ from jaxcv.sizes import Size, pair
 from jaxcv.types import Array, Float
 
 
+@checked
 def conv2d(
     x: Float[Array, 'n h w c'],
     kernel: Float[Array, 'kh kw d f'],
     *,
-    strides: int = 1,
+    strides: AtLeast1 = 1,
     padding: Size = 0,
-    dilation: int = 1,
-    groups: int = 1,
+    dilation: AtLeast1 = 1,
+    groups: AtLeast1 = 1,
 ) -> Float[Array, 'n i j f']:
     """Convolve images: `y[i, j, f] = sum_{a b c} x[s i + d a - p, s j + d b - p, c] kernel[a, b, c, f]`.
 
