@@ -16,7 +16,7 @@ MAY_IMPORT = {
     'features': set(),
     'moves': {'features'},
     'types': {'features'},
-    'task': {'types', 'features'},
+    'task': {'types', 'features', 'arguments'},
     'paths': {'types'},
     'names': set(),
     'sizes': {'arguments'},

@@ -16,6 +16,7 @@ import pytest
 
 from jaxcv import config
 from jaxcv.arguments import AtLeast1, Below1, Positive, Range, call_faults, checked, faults
+from jaxcv.task import Metric, Unit
 from jaxcv.types import Schedule
 
 Features = Annotated[int, Range(1)] | Annotated[float, Range(0, 1, '(]')] | Literal['sqrt'] | None
@@ -145,6 +146,15 @@ def test_constructors_of_modules_and_of_named_tuples_are_checked():
         ValueError, match=r"^Option: better must be 'max' .* did you mean 'max'\?; rise must be .* got -1"
     ):
         Option('maximum', rise=-1)
+
+
+def test_units_and_metrics_are_checked():
+    with pytest.raises(
+        ValueError, match="Unit: better must be 'max', 'min' or None, got 'maximum', did you mean 'max'"
+    ):
+        Unit('%', 'maximum')
+    with pytest.raises(ValueError, match="Metric: where must be 'device' or 'host', got 'cpu'"):
+        Metric(measure=max, compute=dict, units={}, where='cpu')
 
 
 def test_configs_have_the_same_rules():

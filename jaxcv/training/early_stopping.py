@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxcv.arguments import AtLeast0, NonNegative, checked
+from jaxcv.arguments import AtLeast1, NonNegative, checked
 from jaxcv.training.ranking import Better, rank
 
 
@@ -33,7 +33,7 @@ class EarlyStopping(NamedTuple):
 
 
 @checked
-def early_stopping(patience: AtLeast0, *, better: Better = 'max', min_change: NonNegative = 0.0) -> EarlyStopping:
+def early_stopping(patience: AtLeast1, *, better: Better = 'max', min_change: NonNegative = 0.0) -> EarlyStopping:
     """Stop after `patience` evaluations in a row without an improvement.
 
     A value v improves on the best b if v > b + min_change ('max') or v < b - min_change ('min'), and is then the new

@@ -42,6 +42,12 @@ def test_what_is_no_duration(duration):
         in_updates(duration, clock=CLOCK)
 
 
+@pytest.mark.parametrize('duration', ['150%', '100.1 %', '1,000%'])
+def test_a_share_is_of_the_run(duration):
+    with pytest.raises(ValueError, match='is longer than the run: write 100% at most'):
+        in_updates(duration, clock=CLOCK)
+
+
 def test_inside_a_config():
     """By the signatures, also of a spec inside a spec: period and steps are durations."""
     decay = {'name': 'cosine_restarts', 'period': '10%', 'peak': '10%'}
