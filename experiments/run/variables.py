@@ -95,11 +95,16 @@ def restore(
     if restored is None:
         raise config.ConfigError(f'{workdir} holds no checkpoints yet: train first, python -m experiments.train')
     if averaged:
-        _check_begun(experiment, restored.state, restored.step)
+        check_average_begun(experiment, restored.state, restored.step)
     return evaluated(restored.state), restored.step
 
 
-def _check_begun(experiment: Experiment, state: training.TrainState, step: int) -> None:
+def check_average_begun(experiment: Experiment, state: training.TrainState, step: int) -> None:
+    """Checks that the average of a checkpoint has all the networks that it is said to have.
+
+    Raises:
+        ConfigError: it has none yet, or fewer snapshots than it keeps.
+    """
     taken, kept = int(jnp.min(optim.num_averaged(state.opt_state))), experiment.snapshots
     if taken < max(kept, 1):
         there = f'only {taken} of {kept} snapshots are' if kept else 'no network is'

@@ -68,6 +68,7 @@ def by_layer(
 
     Paper: Howard and Ruder 2018, "Universal Language Model Fine-tuning" (rates by depth, gradual unfreezing).
     """
+    optimizer(**options)  # checks them, whichever layers are frozen
     starts = dict(frozen_until or {})
     named = [*rates, *starts]
 
