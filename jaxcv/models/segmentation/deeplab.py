@@ -130,7 +130,6 @@ def deeplab_v1(
     Chen et al. 2015, Semantic image segmentation with deep convolutional nets and fully connected CRFs
     (https://arxiv.org/abs/1412.7062).
     """
-    check_rate('dropout', dropout)
     return BackboneHead(backbone, SummedASPP(num_classes, (rate,), hidden_features, dropout, jnp.dtype(dtype)))
 
 
@@ -171,7 +170,6 @@ def deeplab_v2(
 
     Chen et al. 2016, DeepLab (https://arxiv.org/abs/1606.00915).
     """
-    check_rate('dropout', dropout)
     return BackboneHead(backbone, SummedASPP(num_classes, tuple(rates), hidden_features, dropout, jnp.dtype(dtype)))
 
 
@@ -214,7 +212,6 @@ def deeplabv3(
 
     Chen et al. 2017, Rethinking atrous convolution for semantic image segmentation (https://arxiv.org/abs/1706.05587).
     """
-    check_rate('dropout', dropout)
     dtype = jnp.dtype(dtype)
     auxiliary = FCNHead(num_classes, dtype=dtype)
     head = DeepLabV3Head(num_classes, tuple(rates), dropout=dropout, dtype=dtype)
@@ -352,7 +349,6 @@ def deeplabv3_resnet34(
 
     Chen et al. 2017, Rethinking atrous convolution for semantic image segmentation (https://arxiv.org/abs/1706.05587).
     """
-    check_rate('dropout', dropout)
     dtype = jnp.dtype(dtype)
     backbone = ResNet(
         block=BasicBlock,

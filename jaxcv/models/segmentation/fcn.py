@@ -187,7 +187,6 @@ def fcn_resnet(
 
     Long et al. 2015, Fully convolutional networks for semantic segmentation (https://arxiv.org/abs/1411.4038).
     """
-    check_rate('dropout', dropout)
     dtype = jnp.dtype(dtype)
     head, auxiliary = (FCNHead(num_classes, dropout=dropout, dtype=dtype) for _ in range(2))
     return BackboneHead(backbone(output_stride=8, dtype=dtype), head, auxiliary if aux_head else None)

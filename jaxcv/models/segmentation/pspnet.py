@@ -15,7 +15,6 @@ from jaxcv.models.backbones.resnet import ResNet
 from jaxcv.models.segmentation.head import BackboneHead, FCNHead, score_layer
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.pyramid_pooling import PyramidPooling
-from jaxcv.nn.regularization import check_rate
 from jaxcv.nn.residual import BasicBlock
 from jaxcv.types import Array, Float
 
@@ -87,7 +86,6 @@ def pspnet(
 
     Zhao et al. 2017, Pyramid scene parsing network (https://arxiv.org/abs/1612.01105).
     """
-    check_rate('dropout', dropout)
     options: dict[str, Any] = {'dropout': dropout, 'dtype': jnp.dtype(dtype)}
     head = PSPHead(num_classes, tuple(sizes), features, **options)
     auxiliary = FCNHead(num_classes, 256, **options) if aux_head else None
@@ -123,7 +121,6 @@ def pspnet_resnet34(
 
     Zhao et al. 2017, Pyramid scene parsing network (https://arxiv.org/abs/1612.01105).
     """
-    check_rate('dropout', dropout)
     dtype = jnp.dtype(dtype)
     head = PSPHead(
         num_classes,
