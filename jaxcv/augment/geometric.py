@@ -88,7 +88,7 @@ def random_shift(
     *,
     max_shift: AtLeast0,
     fill: Share = 0.0,
-    mask_fill: Annotated[int, Range(0, 255)] = IGNORED,
+    mask_fill: AtLeast0 = IGNORED,
     min_visible: Share = 0.0,
 ) -> Batch:
     """Shift each example by a random whole number of pixels, the augmentation of CIFAR: pad all round, crop at random.
@@ -136,7 +136,7 @@ def random_crop(
     size: PositiveSize,
     padding: AtLeast0 = 0,
     fill: Share = 0.0,
-    mask_fill: Annotated[int, Range(0, 255)] = IGNORED,
+    mask_fill: AtLeast0 = IGNORED,
     min_visible: Share = 0.0,
 ) -> Batch:
     """Cut a random patch out of each example, which may first be padded all round.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxcv.arguments import Below1, NonNegative, checked
+from jaxcv.arguments import NonNegative, Share, checked
 from jaxcv.types import Array, Bool, Float, Int
 
 
@@ -18,7 +18,7 @@ def softmax_cross_entropy(
     logits: Float[Array, '*n classes'],
     labels: Int[Array, '*n'] | Float[Array, '*n classes'],
     *,
-    label_smoothing: Below1 = 0.0,
+    label_smoothing: Share = 0.0,
 ) -> Float[Array, '*n']:
     """Cross-entropy between the labels and the softmax of the logits.
 
@@ -54,7 +54,7 @@ def kl_divergence(
     logits: Float[Array, '*n classes'],
     labels: Int[Array, '*n'] | Float[Array, '*n classes'],
     *,
-    label_smoothing: Below1 = 0.0,
+    label_smoothing: Share = 0.0,
 ) -> Float[Array, '*n']:
     """Kullback-Leibler divergence of the softmax of the logits from the labels.
 
@@ -92,7 +92,7 @@ def sigmoid_cross_entropy(
     logits: Float[Array, '*n classes'],
     labels: Int[Array, '*n'] | Float[Array, '*n classes'] | Int[Array, '*n classes'] | Bool[Array, '*n classes'],
     *,
-    label_smoothing: Below1 = 0.0,
+    label_smoothing: Share = 0.0,
 ) -> Float[Array, '*n']:
     """Binary cross-entropies, summed over the classes, for labels that do not exclude one another.
 
