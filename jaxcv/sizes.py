@@ -1,7 +1,12 @@
 """Sizes in two dimensions: of kernels, windows, images, crops and paddings."""
 
+from jaxcv.arguments import AtLeast1
+
 Size = int | tuple[int, int]
 """Rows and columns; one number stands for both."""
+
+PositiveSize = AtLeast1 | tuple[AtLeast1, AtLeast1]
+"""A size of one row and one column or more."""
 
 Pair = tuple[int, int]
 """Rows and columns."""

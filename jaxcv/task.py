@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
+from jaxcv.arguments import checked
 from jaxcv.features import Example, Names
 from jaxcv.types import Array, Batch, PRNGKeyArray, PyTree, Scalar, Variables
 
@@ -43,6 +44,7 @@ class LossOutput(NamedTuple):
     """Further sums with the same weight; the step reports each divided by it."""
 
 
+@checked
 class Unit(NamedTuple):
     """Unit of a value: how it is written, and which direction is better.
 
@@ -77,6 +79,7 @@ def add(left: PyTree, right: PyTree) -> PyTree:
     return jax.tree.map(lambda x, y: x + y, left, right)
 
 
+@checked
 class Metric(NamedTuple):
     """Metric: one state, from which one or several named values are computed.
 

@@ -13,7 +13,8 @@
 * **A batch** is a dict of arrays that share their first axis. `valid` (bool) is False for padding and for images
   that could not be read; `index` (int32) is the example's place in its data set, -1 for padding.
 * **Randomness**: a function that draws takes `key` first. The same key gives the same result.
-* **Arguments**: arrays are positional, options keyword-only.
+* **Arguments**: arrays are positional, options keyword-only. Words (`Literal`) and ranges of numbers stand in the
+  signature, and `jaxcv.arguments.checked` enforces them.
 * **Losses** are per example (anchor, pixel). The task reduces them once, to a sum and its weight.
 * **Precision**: parameters, batch-norm statistics and losses are float32; `dtype` sets the compute type only.
 * **Shapes** stand in the signature, in jaxtyping's words: `Float[Array, 'n h w c']`.

@@ -9,19 +9,20 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-BASE = {'types', 'task', 'features', 'moves', 'sizes', 'paths', 'names', 'files'}
+BASE = {'types', 'task', 'features', 'moves', 'sizes', 'paths', 'names', 'files', 'arguments'}
 BLOCKS = {'nn', 'losses', 'metrics', 'augment', 'classical'}
 MAY_IMPORT = {
     '': set(),  # jaxcv/__init__.py
     'features': set(),
     'moves': {'features'},
     'types': {'features'},
-    'task': {'types', 'features'},
+    'task': {'types', 'features', 'arguments'},
     'paths': {'types'},
     'names': set(),
-    'sizes': set(),
+    'sizes': {'arguments'},
     'files': set(),
-    'config': {'names', 'files'},
+    'arguments': {'names'},
+    'config': {'names', 'files', 'arguments'},
     'ops': BASE,
     **{block: BASE | {'ops'} for block in BLOCKS},
     'models': BASE | BLOCKS | {'ops'},

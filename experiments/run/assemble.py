@@ -155,6 +155,21 @@ def check_evaluation(experiment: Experiment) -> None:
         ) from None
 
 
+def check_average(experiment: Experiment) -> None:
+    """Builds the average with the length of the run, so that one that never begins is refused before training.
+
+    Raises:
+        ConfigError: nothing would be averaged.
+    """
+    checked, fields = experiment.checked, experiment.data
+    if not checked.settings.average:
+        return
+    an_epoch = experiment.facts.train_size / fields.batch_size
+    clock = Clock(experiment.num_steps, an_epoch, fields.batch_size)
+    timed = {name: in_updates(name, checked.settings, clock, checked.registries) for name in ('schedule', 'average')}
+    _build(checked, 'average', timed['average'], {**cycle(timed), 'total_steps': experiment.num_steps})
+
+
 def _rows(count: int, spec: Mapping[str, Any]) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((count, *spec['shape']), np.dtype(spec['dtype']))
 

@@ -259,8 +259,6 @@ def _number_problems(settings: ConfigDict) -> Iterator[str]:
     rate = optimizer.get('learning_rate', 1.0)
     if isinstance(rate, Mapping):
         yield 'optimizer.learning_rate must be a number: name what it follows in schedule, --config.schedule=cosine'
-    elif rate is True or (isinstance(rate, int | float) and not 0 < rate < math.inf):
-        yield f'optimizer.learning_rate must be a positive float, got {rate!r}'
 
 
 def _combination_problems(settings: ConfigDict) -> Iterator[str]:

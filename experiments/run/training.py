@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments.run import batches as opening
 from experiments.run import gallery, memory, reporting, resuming, workdir
-from experiments.run.assemble import Experiment, assemble, check_evaluation, check_loss, state_factory
+from experiments.run.assemble import Experiment, assemble, check_average, check_evaluation, check_loss, state_factory
 from experiments.run.check import Checked
 from experiments.run.exits import RESUME_ME
 from experiments.run.start_from import given_variables
@@ -155,6 +155,7 @@ def _open(checked: Checked, folder: Path) -> Run:
     experiment = assemble(checked, opening.facts_of(opened, evaluation))
     init = state_factory(experiment)
     shapes = jax.eval_shape(init)
+    check_average(experiment)
     check_loss(experiment)
     check_evaluation(experiment)
     workdir.check_space(folder, shapes, options.keep_last + options.keep_best)

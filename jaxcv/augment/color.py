@@ -4,13 +4,14 @@ torchvision's formulas, on floats in [0, 1]. Brightness, contrast and saturation
 black, its mean grey, its greys; a factor of 1 keeps the image, 0 gives the second one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
+from jaxcv.arguments import NonNegative, Range, Share, checked
 from jaxcv.augment.batch import Keys, check_images, for_each
-from jaxcv.moves import check_share
 from jaxcv.types import Array, Batch, Float, PRNGKeyArray, Scalar
 
 __all__ = [
@@ -23,7 +24,8 @@ __all__ = [
 ]
 
 
-def random_brightness(key: Keys, batch: Batch, *, max_change: float = 0.4) -> Batch:
+@checked
+def random_brightness(key: Keys, batch: Batch, *, max_change: NonNegative = 0.4) -> Batch:
     """Make each image brighter or darker.
 
     `out = clip(f · image, 0, 1)`, with f uniform in `[max(0, 1 - max_change), 1 + max_change]`.
@@ -45,11 +47,12 @@ def random_brightness(key: Keys, batch: Batch, *, max_change: float = 0.4) -> Ba
         >>> bool((abs(bright - 0.5) <= 0.1).all() and bright[0, 0, 0, 0] != bright[1, 0, 0, 0])
         True
     """
-    _check(batch, {'max_change': max_change})
+    _check(batch)
     return _recolored(lambda key, image: blend(image, _black(image), _factor(key, max_change)), key, batch)
 
 
-def random_contrast(key: Keys, batch: Batch, *, max_change: float = 0.4) -> Batch:
+@checked
+def random_contrast(key: Keys, batch: Batch, *, max_change: NonNegative = 0.4) -> Batch:
     """Raise or lower the contrast of each image.
 
     `out = clip(f · image + (1 - f) · m, 0, 1)`, with m the mean grey of the image (without three channels, its mean)
@@ -71,11 +74,12 @@ def random_contrast(key: Keys, batch: Batch, *, max_change: float = 0.4) -> Batc
         >>> print(random_contrast(jax.random.key(0), batch)['image'][0, 0, 0].round(3))  # there is none to change
         [0.5 0.5 0.5]
     """
-    _check(batch, {'max_change': max_change})
+    _check(batch)
     return _recolored(lambda key, image: blend(image, mean_gray(image), _factor(key, max_change)), key, batch)
 
 
-def random_saturation(key: Keys, batch: Batch, *, max_change: float = 0.4) -> Batch:
+@checked
+def random_saturation(key: Keys, batch: Batch, *, max_change: NonNegative = 0.4) -> Batch:
     """Make the colours of each image stronger or paler.
 
     `out = clip(f · image + (1 - f) · grey, 0, 1)`, with `grey = 0.2989 r + 0.587 g + 0.114 b` of the pixel and f
@@ -97,12 +101,13 @@ def random_saturation(key: Keys, batch: Batch, *, max_change: float = 0.4) -> Ba
         >>> print(random_saturation(jax.random.key(0), batch, max_change=0.0)['image'].ravel())
         [0.6 0.5 0.4]
     """
-    _check(batch, {'max_change': max_change})
+    _check(batch)
     _check_rgb(batch)
     return _recolored(lambda key, image: blend(image, gray(image), _factor(key, max_change)), key, batch)
 
 
-def random_hue(key: Keys, batch: Batch, *, max_change: float = 0.1) -> Batch:
+@checked
+def random_hue(key: Keys, batch: Batch, *, max_change: Annotated[float, Range(0, 0.5)] = 0.1) -> Batch:
     """Rotate the hues of each image on the colour circle.
 
     In HSV: `hue' = (hue + d) mod 1`, with d uniform in `[-max_change, max_change]`.
@@ -123,19 +128,20 @@ def random_hue(key: Keys, batch: Batch, *, max_change: float = 0.1) -> Batch:
         >>> print(random_hue(jax.random.key(0), batch)['image'].ravel())  # grey has no hue
         [0.5 0.5 0.5]
     """
-    _check(batch, {}, hue=max_change)
+    _check(batch)
     _check_rgb(batch)
     return _recolored(lambda key, image: _turned(key, image, max_change), key, batch)
 
 
+@checked
 def color_jitter(
     key: Keys,
     batch: Batch,
     *,
-    brightness: float = 0.4,
-    contrast: float = 0.4,
-    saturation: float = 0.4,
-    hue: float = 0.1,
+    brightness: NonNegative = 0.4,
+    contrast: NonNegative = 0.4,
+    saturation: NonNegative = 0.4,
+    hue: Annotated[float, Range(0, 0.5)] = 0.1,
 ) -> Batch:
     """Change brightness, contrast, saturation and hue, in an order that is drawn for each image.
 
@@ -163,7 +169,7 @@ def color_jitter(
 
     Howard, "Some Improvements on Deep Convolutional Neural Network Based Image Classification", 2013.
     """
-    _check(batch, {'brightness': brightness, 'contrast': contrast, 'saturation': saturation}, hue=hue)
+    _check(batch)
     if saturation > 0 or hue > 0:
         _check_rgb(batch)
 
@@ -182,7 +188,8 @@ def color_jitter(
     return _recolored(jitter, key, batch)
 
 
-def random_grayscale(key: Keys, batch: Batch, *, probability: float = 0.1) -> Batch:
+@checked
+def random_grayscale(key: Keys, batch: Batch, *, probability: Share = 0.1) -> Batch:
     """Turn some images grey: `r = g = b = 0.2989 r + 0.587 g + 0.114 b`.
 
     Args:
@@ -201,9 +208,8 @@ def random_grayscale(key: Keys, batch: Batch, *, probability: float = 0.1) -> Ba
         >>> print(random_grayscale(jax.random.key(0), batch, probability=1.0)['image'].ravel())
         [0.2989 0.2989 0.2989]
     """
-    _check(batch, {})
+    _check(batch)
     _check_rgb(batch)
-    check_share('probability', probability)
 
     def grayed(key: PRNGKeyArray, image: Array) -> Array:
         return jnp.where(jax.random.bernoulli(key, probability), gray(image), image)
@@ -291,15 +297,10 @@ def _recolored(function: Callable[[PRNGKeyArray, Array], Array], key: Keys, batc
     return for_each(lambda key, example: {**example, 'image': function(key, example['image'])}, key, batch)
 
 
-def _check(batch: Batch, changes: Mapping[str, float], *, hue: float = 0.0) -> None:
+def _check(batch: Batch) -> None:
     if not jnp.issubdtype(batch['image'].dtype, jnp.floating):
         raise ValueError(f'colours change on floats in [0, 1], got {batch["image"].dtype}: pass ops.to_float(images)')
     check_images(batch, unit=True)
-    for name, change in changes.items():
-        if change < 0:
-            raise ValueError(f'{name} must be at least 0, got {change}')
-    if not 0 <= hue <= 0.5:
-        raise ValueError(f'the largest rotation of the hue must be in [0, 0.5], got {hue}')
 
 
 def _check_rgb(batch: Batch) -> None:

@@ -5,21 +5,22 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from jaxcv.arguments import AtLeast0, Share, checked
 from jaxcv.augment.batch import Keys, fill_value, for_each
 from jaxcv.features import Example
-from jaxcv.moves import check_share
 from jaxcv.types import Array, Batch, PRNGKeyArray
 
 __all__ = ['cutout']
 
 
+@checked
 def cutout(
     key: Keys,
     batch: Batch,
     *,
-    size: int,
-    fill: float | Literal['noise'] = 0.5,
-    probability: float = 1.0,
+    size: AtLeast0,
+    fill: Share | Literal['noise'] = 0.5,
+    probability: Share = 1.0,
 ) -> Batch:
     """Replace a random square of each image by gray or by noise, so that no single part of an object is decisive.
 
@@ -46,9 +47,6 @@ def cutout(
 
     DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017.
     """
-    if size < 0:
-        raise ValueError(f'size must be at least 0 pixels, got {size}')
-    check_share('probability', probability)
     if fill == 'noise':
         fill_value(0, batch['image'].dtype)  # noise too needs a range
 

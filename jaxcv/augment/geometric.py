@@ -7,36 +7,37 @@ numbers is no class. The same operations on the host, in `jaxcv.data.transforms`
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from jaxcv import ops
+from jaxcv.arguments import AtLeast0, AtLeast1, Positive, Range, Share, checked
 from jaxcv.augment.batch import Keys, fill_value, for_each
 from jaxcv.features import FEATURES, Example
 from jaxcv.moves import (
     Move,
     check_area_and_ratio,
     check_scales,
-    check_share,
     image_size,
     largest_box,
     mirror_sources,
     move_example,
 )
-from jaxcv.sizes import height_and_width
+from jaxcv.sizes import PositiveSize, height_and_width
 from jaxcv.types import IGNORED, Array, Batch, Int, PRNGKeyArray
 
 __all__ = ['random_crop', 'random_flip', 'random_resized_crop', 'random_scale_crop', 'random_shift']
 
 
+@checked
 def random_flip(
     key: Keys,
     batch: Batch,
     *,
-    probability: float = 0.5,
+    probability: Share = 0.5,
     axis: Literal['horizontal', 'vertical'] = 'horizontal',
 ) -> Batch:
     """Mirror each example with a probability: `out[y, x] = in[y, w - 1 - x]`.
@@ -62,7 +63,6 @@ def random_flip(
         >>> print(flipped['image'].ravel(), flipped['boxes'][0, 0])
         [3. 2. 1.] [2. 0. 3. 1.]
     """
-    check_share('probability', probability)
     size = image_size(batch, batch_axes=1)
     sources = mirror_sources(batch) if axis == 'horizontal' else {}
     along = 1 if axis == 'horizontal' else 0
@@ -81,14 +81,15 @@ def random_flip(
     return for_each(flip, key, batch)
 
 
+@checked
 def random_shift(
     key: Keys,
     batch: Batch,
     *,
-    max_shift: int,
-    fill: float = 0.0,
-    mask_fill: int = IGNORED,
-    min_visible: float = 0.0,
+    max_shift: AtLeast0,
+    fill: Share = 0.0,
+    mask_fill: AtLeast0 = IGNORED,
+    min_visible: Share = 0.0,
 ) -> Batch:
     """Shift each example by a random whole number of pixels, the augmentation of CIFAR: pad all round, crop at random.
 
@@ -116,8 +117,6 @@ def random_shift(
 
     He et al., "Deep Residual Learning for Image Recognition", 2016, section 4.2.
     """
-    if max_shift < 0:
-        raise ValueError(f'max_shift must be at least 0, got {max_shift}')
     return random_crop(
         key,
         batch,
@@ -129,15 +128,16 @@ def random_shift(
     )
 
 
+@checked
 def random_crop(
     key: Keys,
     batch: Batch,
     *,
-    size: int | tuple[int, int],
-    padding: int = 0,
-    fill: float = 0.0,
-    mask_fill: int = IGNORED,
-    min_visible: float = 0.0,
+    size: PositiveSize,
+    padding: AtLeast0 = 0,
+    fill: Share = 0.0,
+    mask_fill: AtLeast0 = IGNORED,
+    min_visible: Share = 0.0,
 ) -> Batch:
     """Cut a random patch out of each example, which may first be padded all round.
 
@@ -167,9 +167,6 @@ def random_crop(
     """
     height, width = height_and_width(size)
     h, w = image_size(batch, batch_axes=1)
-    check_share('min_visible', min_visible)
-    if padding < 0:
-        raise ValueError(f'padding must be at least 0, got {padding}')
     places = h + 2 * padding - height + 1, w + 2 * padding - width + 1
     if min(places) < 1:
         raise ValueError(
@@ -195,13 +192,14 @@ def random_crop(
     return for_each(crop, key, batch)
 
 
+@checked
 def random_scale_crop(
     key: Keys,
     batch: Batch,
     *,
-    size: int | tuple[int, int],
-    scales: tuple[int, int] = (256, 480),
-    min_visible: float = 0.0,
+    size: PositiveSize,
+    scales: tuple[AtLeast1, AtLeast1] = (256, 480),
+    min_visible: Share = 0.0,
 ) -> Batch:
     """Multi-scale training: resize each example so that its short side is a random S, and cut out a random patch.
 
@@ -233,7 +231,6 @@ def random_scale_crop(
     """
     height, width = height_and_width(size)
     check_scales((height, width), scales)
-    check_share('min_visible', min_visible)
     shape = jnp.array(image_size(batch, batch_axes=1))
 
     def patch(key: Array, example: Example) -> Example:
@@ -246,14 +243,15 @@ def random_scale_crop(
     return for_each(patch, key, batch)
 
 
+@checked
 def random_resized_crop(
     key: Keys,
     batch: Batch,
     *,
-    size: int | tuple[int, int],
-    area: tuple[float, float] = (0.08, 1.0),
-    ratio: tuple[float, float] = (3 / 4, 4 / 3),
-    min_visible: float = 0.0,
+    size: PositiveSize,
+    area: tuple[Annotated[float, Range(0, 1, '(]')], Annotated[float, Range(0, 1, '(]')]] = (0.08, 1.0),
+    ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3),
+    min_visible: Share = 0.0,
 ) -> Batch:
     """Cut a random box out of each example and resize it: Inception's crop, the standard augmentation of ImageNet.
 
@@ -286,7 +284,6 @@ def random_resized_crop(
     """
     height, width = height_and_width(size)
     check_area_and_ratio(area, ratio)
-    check_share('min_visible', min_visible)
     h, w = image_size(batch, batch_axes=1)
 
     def crop(key: Array, example: Example) -> Example:

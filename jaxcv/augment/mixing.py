@@ -10,21 +10,22 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxcv.arguments import AtLeast2, Positive, Share, checked
 from jaxcv.augment.batch import Keys, check_images, keys_for
 from jaxcv.features import moved_features
-from jaxcv.moves import check_share
 from jaxcv.types import Array, Batch, PRNGKeyArray
 
 __all__ = ['cutmix', 'mixup']
 
 
+@checked
 def mixup(
     key: Keys,
     batch: Batch,
     *,
-    num_classes: int,
-    alpha: float = 0.2,
-    probability: float = 1.0,
+    num_classes: AtLeast2,
+    alpha: Positive = 0.2,
+    probability: Share = 1.0,
     per_batch: bool = False,
 ) -> Batch:
     """Average each example with the one before it, images and labels.
@@ -56,7 +57,7 @@ def mixup(
     """
     if not jnp.issubdtype(batch['image'].dtype, jnp.floating):
         raise ValueError(f'mixup averages floats, got {batch["image"].dtype} images: pass ops.to_float(images)')
-    _check(batch, alpha, probability)
+    _check(batch)
 
     def draw(key: PRNGKeyArray) -> Array:
         mix_key, share_key = jax.random.split(key)
@@ -66,13 +67,14 @@ def mixup(
     return _mixed(_draws(draw, key, len(batch['image']), per_batch), batch, num_classes)
 
 
+@checked
 def cutmix(
     key: Keys,
     batch: Batch,
     *,
-    num_classes: int,
-    alpha: float = 1.0,
-    probability: float = 1.0,
+    num_classes: AtLeast2,
+    alpha: Positive = 1.0,
+    probability: Share = 1.0,
     per_batch: bool = False,
 ) -> Batch:
     """Paste a box of the example before it into each example, and mix the labels by area.
@@ -104,7 +106,7 @@ def cutmix(
 
     Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features", 2019.
     """
-    _check(batch, alpha, probability)
+    _check(batch)
     n, *size, _ = batch['image'].shape
 
     def draw(key: PRNGKeyArray) -> Array:
@@ -154,12 +156,9 @@ def _mixed(own: Array, batch: Batch, num_classes: int) -> Batch:
     return {**batch, 'image': mix(images, own), 'label': mix(labels, own.mean(axis=(1, 2)))}
 
 
-def _check(batch: Batch, alpha: float, probability: float) -> None:
+def _check(batch: Batch) -> None:
     if 'label' not in batch:
         raise ValueError(f'mixing needs the labels, the batch has only: {", ".join(batch)}')
     if unmixed := sorted({*moved_features(batch)} - {'image'}):
         raise ValueError(f'the batch has {", ".join(unmixed)}, which mixup and cutmix cannot mix')
-    if alpha <= 0:
-        raise ValueError(f'alpha must be above 0, got {alpha}')
-    check_share('probability', probability)
     check_images(batch)

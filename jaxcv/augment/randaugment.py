@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxcv.arguments import AtLeast0, AtLeast2, Share, checked
 from jaxcv.augment.batch import Keys, check_images, for_each
 from jaxcv.augment.color import gray, mean_gray
 from jaxcv.features import Example, moved_features
-from jaxcv.moves import check_share
 from jaxcv.types import Array, Batch, Float, Int, PRNGKeyArray, Scalar
 
 __all__ = ['rand_augment']
@@ -30,14 +30,15 @@ OPERATIONS = (*_MOVED, *_SCALED, *_LOOKED_UP, 'identity')
 _SIGNED = np.isin(OPERATIONS, (*_MOVED, *_SCALED[:-1]))
 
 
+@checked
 def rand_augment(
     key: Keys,
     batch: Batch,
     *,
-    num_ops: int = 2,
-    magnitude: int = 9,
-    num_magnitude_bins: int = 31,
-    fill: float = 0.0,
+    num_ops: AtLeast0 = 2,
+    magnitude: AtLeast0 = 9,
+    num_magnitude_bins: AtLeast2 = 31,
+    fill: Share = 0.0,
 ) -> Batch:
     """Apply operations drawn at random to each image, one after another: RandAugment, as in torchvision.
 
@@ -77,11 +78,8 @@ def rand_augment(
         raise ValueError(f'rand_augment takes images with 1 or 3 channels, got {images.shape}')
     if unmoved := sorted({*moved_features(batch)} - {'image'}):
         raise ValueError(f'the batch has {", ".join(unmoved)}, which rand_augment does not move with the image')
-    if num_ops < 0:
-        raise ValueError(f'num_ops must be at least 0, got {num_ops}')
-    if num_magnitude_bins < 2 or not 0 <= magnitude < num_magnitude_bins:
-        raise ValueError(f'magnitude must be in [0, {num_magnitude_bins - 1}] with at least 2 bins, got {magnitude}')
-    check_share('fill', fill)
+    if magnitude >= num_magnitude_bins:
+        raise ValueError(f'magnitude must be in [0, {num_magnitude_bins - 1}], one of the bins, got {magnitude}')
     values = magnitudes(images.shape[1], images.shape[2], share=magnitude / (num_magnitude_bins - 1))
 
     def augment(key: PRNGKeyArray, example: Example) -> Example:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.ops import center_crop, resize_short_side, to_float
-from jaxcv.sizes import height_and_width
+from jaxcv.sizes import PositiveSize, height_and_width
 from jaxcv.types import Array, Float, Images, UInt8
 
 __all__ = ['crops', 'flips', 'multi_scale']
@@ -44,8 +45,9 @@ def flips() -> tuple[View, ...]:
     return _with_mirrored((View(to_float, lambda dense, size: dense),))
 
 
+@checked
 def multi_scale(
-    *, scales: Sequence[int] = (224, 256, 384), crop: int | None = None, flip: bool = False
+    *, scales: Sequence[AtLeast1] = (224, 256, 384), crop: AtLeast1 | None = None, flip: bool = False
 ) -> tuple[View, ...]:
     """Multi-scale testing: the images resized so that the short side is each Q of `scales`, proportions kept.
 
@@ -71,8 +73,6 @@ def multi_scale(
 
     Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2015, section 3.2.
     """
-    if crop is not None and crop < 1:
-        raise ValueError(f'crop must be at least 1 pixel, got {crop}')
     if not scales or min(scales) < (crop or 1):
         raise ValueError(f'scales must be one or more sides of at least {crop or 1} pixels, got {tuple(scales)}')
 
@@ -88,7 +88,8 @@ def multi_scale(
     return _with_mirrored(views) if flip else views
 
 
-def crops(*, size: int | tuple[int, int], flip: bool = False) -> tuple[View, ...]:
+@checked
+def crops(*, size: PositiveSize, flip: bool = False) -> tuple[View, ...]:
     """The four corners and the centre of the images, the test of AlexNet (with `flip`: ten crops).
 
     Args:

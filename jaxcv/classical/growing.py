@@ -44,6 +44,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcv.arguments import AtLeast1, AtLeast2, checked
 from jaxcv.classical.frontier import (
     Block,
     Cut,
@@ -66,6 +67,7 @@ from jaxcv.types import Array, Float, Int, Key
 __all__ = ['grow']
 
 
+@checked
 def grow(
     keys: Key[Array, ' trees'],
     bins: Bins,
@@ -73,12 +75,12 @@ def grow(
     weights: Float[Array, 'trees n'],
     *,
     criterion: Criterion = 'gini',
-    num_classes: int = 2,
-    max_features: int | None = None,
-    max_depth: int | None = None,
-    min_samples_split: int = 2,
-    min_samples_leaf: int = 1,
-    cells: int | None = None,
+    num_classes: AtLeast1 = 2,
+    max_features: AtLeast1 | None = None,
+    max_depth: AtLeast1 | None = None,
+    min_samples_split: AtLeast2 = 2,
+    min_samples_leaf: AtLeast1 = 1,
+    cells: AtLeast1 | None = None,
 ) -> Trees:
     """Grow a decision tree for each row of weights.
 
@@ -125,11 +127,6 @@ def grow(
         raise ValueError(f'targets must be class indices for {criterion}, got {targets.dtype}')
     if not 1 <= max_features <= d:
         raise ValueError(f'max_features must be from 1 to the {d} features, got {max_features}')
-    if min_samples_split < 2 or min_samples_leaf < 1 or (max_depth is not None and max_depth < 1):
-        raise ValueError(
-            'min_samples_split must be at least 2, min_samples_leaf and max_depth at least 1, '
-            f'got {min_samples_split}, {min_samples_leaf} and {max_depth}'
-        )
     if 2 * len(keys) * n >= 2**31:
         raise ValueError(f'{len(keys)} trees of {n} examples are too many at a time: grow them in groups')
     if cells is None:

@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Shaped
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.classical.inputs import check_count, to_classes, to_rows
 from jaxcv.ops.distance import by_difference, by_product, nearest_to_mean
 from jaxcv.types import Array, Float, Int
@@ -41,7 +42,8 @@ class KNN(NamedTuple):
     """A power of 2, not smaller than any difference to the origin: no square overflows, or vanishes."""
 
 
-def fit(features: Shaped[Any, 'n d'], labels: Shaped[Any, ' n'], *, num_classes: int | None = None) -> KNN:
+@checked
+def fit(features: Shaped[Any, 'n d'], labels: Shaped[Any, ' n'], *, num_classes: AtLeast1 | None = None) -> KNN:
     """Make the model: k nearest neighbours keeps the training set.
 
     Args:
@@ -76,8 +78,9 @@ def fit(features: Shaped[Any, 'n d'], labels: Shaped[Any, ' n'], *, num_classes:
     return KNN(_relative(rows, origin, scale), classes, jnp.arange(num_classes), origin, scale)
 
 
+@checked
 def neighbors(
-    model: KNN, queries: Shaped[Any, 'm d'], *, k: int = 5, block_size: int = 1024
+    model: KNN, queries: Shaped[Any, 'm d'], *, k: AtLeast1 = 5, block_size: AtLeast1 = 1024
 ) -> tuple[Float[Array, 'm k'], Int[Array, 'm k']]:
     """Find the k training examples nearest to each query, nearest first; ties go to the smaller index.
 
@@ -108,13 +111,14 @@ def neighbors(
     return _checked_neighbors(model, queries, k, block_size)
 
 
+@checked
 def predict(
     model: KNN,
     queries: Shaped[Any, 'm d'],
     *,
-    k: int = 5,
+    k: AtLeast1 = 5,
     weights: Literal['uniform', 'distance'] = 'uniform',
-    block_size: int = 1024,
+    block_size: AtLeast1 = 1024,
 ) -> Int[Array, ' m']:
     """Predict the class with the most votes of the k nearest neighbours; ties go to the smallest class.
 
@@ -145,13 +149,14 @@ def predict(
     return jnp.argmax(_votes(model, queries, k, weights, block_size), axis=-1).astype(jnp.int32)
 
 
+@checked
 def predict_probabilities(
     model: KNN,
     queries: Shaped[Any, 'm d'],
     *,
-    k: int = 5,
+    k: AtLeast1 = 5,
     weights: Literal['uniform', 'distance'] = 'uniform',
-    block_size: int = 1024,
+    block_size: AtLeast1 = 1024,
 ) -> Float[Array, 'm classes']:
     """Predict each class's share of the votes, `Σ_{j∈N(q)} w_j [y_j = c] / Σ_{j∈N(q)} w_j`.
 

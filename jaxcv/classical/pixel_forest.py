@@ -4,7 +4,7 @@ Shotton et al., "Real-Time Human Pose Recognition in Parts from Single Depth Ima
 """
 
 import functools
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Shaped
 
+from jaxcv.arguments import AtLeast1, Positive, Range, checked
 from jaxcv.classical import random_forest
 from jaxcv.classical.inputs import check_count, to_array, to_classes, to_numbers
 from jaxcv.classical.splits import Criterion
@@ -51,7 +52,8 @@ class PixelForest(NamedTuple):
     """The largest pixel of the training images, by which images of another range are found out."""
 
 
-def draw_offsets(key: Key[Array, ''], *, num_features: int, radius: float, channels: int) -> Offsets:
+@checked
+def draw_offsets(key: Key[Array, ''], *, num_features: AtLeast1, radius: Positive, channels: AtLeast1) -> Offsets:
     """Draw pairs of points in a square around the pixel; in every second pair the first point is the pixel itself.
 
     Each coordinate is `r · s · |s|`, with s uniform in [-1, 1]: dense near the pixel, sparse far from it.
@@ -73,8 +75,6 @@ def draw_offsets(key: Key[Array, ''], *, num_features: int, radius: float, chann
         >>> print(offsets.first.shape, offsets.first[1])
         (4, 2) [0. 0.]
     """
-    if num_features < 1 or radius <= 0 or channels < 1:
-        raise ValueError(f'need positive numbers, got {num_features} features, radius {radius}, {channels} channels')
     place, channel = jax.random.split(key)
     uniform = jax.random.uniform(place, (2, num_features, 2), minval=-1, maxval=1)
     first, second = radius * uniform * jnp.abs(uniform)
@@ -109,21 +109,22 @@ def intensity_difference_features(
     return _features(images, depth, offsets, pixels).reshape(*images.shape[:3], -1)
 
 
+@checked
 def fit(
     key: Key[Array, ''],
     images: Shaped[Any, 'n h w c'],
     masks: Shaped[Any, 'n h w'],
     depth: Shaped[Any, 'n h w'] | None,
     *,
-    num_classes: int,
-    pixels_per_image: int = 500,
+    num_classes: AtLeast1,
+    pixels_per_image: AtLeast1 = 500,
     balanced: bool = True,
-    num_features: int = 200,
-    radius: float = 16,
-    num_trees: int = 20,
-    max_features: int | float | Literal['sqrt'] | None = 'sqrt',
-    max_depth: int | None = 16,
-    min_samples_leaf: int = 1,
+    num_features: AtLeast1 = 200,
+    radius: Positive = 16,
+    num_trees: AtLeast1 = 20,
+    max_features: AtLeast1 | Annotated[float, Range(0, 1, '(]')] | Literal['sqrt'] | None = 'sqrt',
+    max_depth: AtLeast1 | None = 16,
+    min_samples_leaf: AtLeast1 = 1,
     criterion: Criterion = 'entropy',
 ) -> PixelForest:
     """Grow a forest on labelled pixels, drawn from each image with replacement.
@@ -191,12 +192,13 @@ def fit(
     )
 
 
+@checked
 def predict(
     forest: PixelForest,
     images: Shaped[Any, 'n h w c'],
     depth: Shaped[Any, 'n h w'] | None,
     *,
-    block_size: int = 8192,
+    block_size: AtLeast1 = 8192,
 ) -> Int[Array, 'n h w']:
     """Predict the most probable class of every pixel.
 
@@ -222,12 +224,13 @@ def predict(
     return jnp.argmax(predict_probabilities(forest, images, depth, block_size=block_size), axis=-1).astype(jnp.int32)
 
 
+@checked
 def predict_probabilities(
     forest: PixelForest,
     images: Shaped[Any, 'n h w c'],
     depth: Shaped[Any, 'n h w'] | None,
     *,
-    block_size: int = 8192,
+    block_size: AtLeast1 = 8192,
 ) -> Float[Array, 'n h w classes']:
     """Predict the share of each class at every pixel, in memory bounded by `block_size`.
 

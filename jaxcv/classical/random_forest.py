@@ -8,7 +8,7 @@ Breiman, "Random Forests", 2001.
 
 import functools
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Shaped
 
+from jaxcv.arguments import AtLeast1, AtLeast2, Range, checked
 from jaxcv.classical.growing import grow, most_nodes
 from jaxcv.classical.inputs import check_count, to_array, to_classes, to_numbers, to_rows, to_weights
 from jaxcv.classical.splits import Criterion
@@ -48,22 +49,23 @@ class Forest(NamedTuple):
     """The weight of each training example."""
 
 
+@checked
 def fit(
     key: Key[Array, ''],
     features: Shaped[Any, 'n d'],
     targets: Shaped[Any, ' n'],
     weights: Shaped[Any, ' n'] | None,
     *,
-    num_trees: int = 100,
-    num_classes: int | None = None,
+    num_trees: AtLeast1 = 100,
+    num_classes: AtLeast1 | None = None,
     criterion: Criterion = 'gini',
-    max_features: int | float | Literal['sqrt'] | None = 'sqrt',
-    max_depth: int | None = None,
-    min_samples_split: int = 2,
-    min_samples_leaf: int = 1,
+    max_features: AtLeast1 | Annotated[float, Range(0, 1, '(]')] | Literal['sqrt'] | None = 'sqrt',
+    max_depth: AtLeast1 | None = None,
+    min_samples_split: AtLeast2 = 2,
+    min_samples_leaf: AtLeast1 = 1,
     bootstrap: bool = True,
-    num_bins: int = 256,
-    cells: int | None = None,
+    num_bins: AtLeast2 = 256,
+    cells: AtLeast1 | None = None,
 ) -> Forest:
     """Grow a forest; the options have scikit-learn's names and meanings, except for the bins.
 

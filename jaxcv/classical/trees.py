@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Shaped
 
+from jaxcv.arguments import AtLeast2, checked
 from jaxcv.classical.inputs import to_rows
 from jaxcv.types import Array, Float, Int, UInt8
 
@@ -50,7 +51,8 @@ class Trees(NamedTuple):
     """The number of nodes in use, which are the first ones of the pool."""
 
 
-def bin_features(features: Shaped[Any, 'n d'], *, num_bins: int = 256) -> Bins:
+@checked
+def bin_features(features: Shaped[Any, 'n d'], *, num_bins: AtLeast2 = 256) -> Bins:
     """Bin each feature: a bin for each value if it has at most `num_bins` values, else bins of about equal counts.
 
     Equal values are always in the same bin, so there can be fewer bins, and uneven ones. With a bin for each value, a

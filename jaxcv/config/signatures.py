@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from beartype import BeartypeConf
 from beartype.door import is_bearable
 
+from jaxcv.arguments import faults
 from jaxcv.config.values import Spec, inner_specs, plain
 from jaxcv.names import close
 
@@ -23,7 +24,9 @@ def call_problems(
     provided: Collection[str] | None = None,
     bound: bool = False,
 ) -> list[str]:
-    """List the unknown, missing and wrongly typed arguments of `function(**arguments)`, a line each.
+    """List the unknown, missing, wrongly typed and forbidden arguments of `function(**arguments)`, a line each.
+
+    Words and ranges are those of the annotations, see `jaxcv.arguments`.
 
     Args:
         function: the function, or a NamedTuple.
@@ -49,7 +52,7 @@ def call_problems(
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY or (parameter.kind in BY_POSITION and not bound)
     }
     name = getattr(function, '__name__', str(function))
-    hints = hints_of(function)
+    hints, with_metadata = hints_of(function), hints_of(function, with_metadata=True)
     signature = f'{name}({", ".join(map(_describe, settable.values()))})'
     found = []
     for key, value in arguments.items():
@@ -57,8 +60,11 @@ def call_problems(
             similar = close(key, settable, most=1)
             meant = f', did you mean {similar[0]}?' if similar else '.'
             found.append(f'{where}{name} has no argument {key!r}{meant} It is {signature}')
-        elif key in hints and not any(inner_specs(value)) and not _fits(value, hints[key]):
-            found.append(f'{where}{key} must be {_type_name(hints[key])}, got {value!r} ({type(value).__name__})')
+        elif key in hints and not any(inner_specs(value)):
+            wrong = faults(key, value, with_metadata[key])
+            if not wrong and not _fits(value, hints[key]):
+                wrong = [f'{key} must be {_type_name(hints[key])}, got {value!r} ({type(value).__name__})']
+            found += [f'{where}{line}' for line in wrong]
     for key, parameter in settable.items():
         given = key in arguments or key in (provided or ())
         if not given and parameter.default is inspect.Parameter.empty:
@@ -113,6 +119,8 @@ def _modules(hint: Any) -> Iterator[Any]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(value, bool) and (kinds := {hint, *typing.get_args(hint)}) & {int, float} and not kinds & {bool, Any}:
+        return False  # Python's bools are ints
     return is_bearable(value, hint, conf=_AN_INT_IS_A_FLOAT)
 
 

@@ -60,9 +60,9 @@ def call(prepared: functools.partial, *, path: str = '') -> Any:
 
     Example:
         >>> from jaxcv import optim
-        >>> call(prepare({'name': 'polyak', 'rho': 2.0}, optim.averaging), path='average')
+        >>> call(prepare({'name': 'polyak', 'start': 9, 'total_steps': 5}, optim.averaging), path='average')
         Traceback (most recent call last):
-        jaxcv.config.ConfigError: average: polyak: rho must be in [0, 1), got 2.0
+        jaxcv.config.ConfigError: average: start must be less than total_steps, which is 5, got 9
     """
     try:
         return prepared()
@@ -90,7 +90,7 @@ def prepare(
     """
     spec, provided, registries = plain(spec), provided or {}, registries or {}
     raise_for(problems(spec, package, path=path, provided=provided, registries=registries))
-    return _prepared(spec, package, provided, registries)
+    return _prepared(spec, package, provided, registries, path)
 
 
 def bind(
@@ -111,7 +111,7 @@ def bind(
     """
     spec, provided, registries = plain(spec), provided or {}, registries or {}
     raise_for(problems(spec, package, path=path, provided=provided, registries=registries, bound=True))
-    return _prepared(spec, package, provided, registries)
+    return _prepared(spec, package, provided, registries, path)
 
 
 def problems(
@@ -128,7 +128,7 @@ def problems(
     Example:
         >>> from jaxcv import optim
         >>> problems({'name': 'polyak', 'rho': 'high'}, optim.averaging, path='average')
-        ["average: rho must be float, got 'high' (str)"]
+        ["average: rho must be a number in [0, 1), got 'high' (str)"]
     """
     spec, where, registries = plain(spec), f'{path}: ' if path else '', registries or {}
     if not isinstance(spec, Mapping) or not isinstance(spec.get('name'), str):
@@ -166,9 +166,9 @@ def map_arguments(
 
     Example:
         >>> from jaxcv import optim
-        >>> spec = {'name': 'polyak', 'rho': 0, 'debias': False}
-        >>> map_arguments(lambda value, annotation: float(value) if annotation is float else value, spec, optim)
-        {'name': 'polyak', 'rho': 0.0, 'debias': False}
+        >>> spec = {'name': 'polyak', 'rho': 0.9, 'debias': False}
+        >>> map_arguments(lambda value, annotation: int(value) if annotation is bool else value, spec, optim)
+        {'name': 'polyak', 'rho': 0.9, 'debias': 0}
     """
     spec, registries = plain(spec), registries or {}
     called = named(package, registries).get(str(spec.get('name')))
@@ -190,11 +190,11 @@ def _is_dtype(hint: Any) -> bool:
 
 
 def _prepared(
-    spec: Mapping[str, Any], package: Any, provided: Mapping[str, Any], registries: Registries
+    spec: Mapping[str, Any], package: Any, provided: Mapping[str, Any], registries: Registries, path: str
 ) -> functools.partial:
     function = named(package, registries)[spec['name']]
     arguments = {
-        key: _built(value, package_of(function, key, package), provided, registries)
+        key: _built(value, package_of(function, key, package), provided, registries, f'{path}.{key}'.lstrip('.'))
         for key, value in spec.items()
         if key != 'name'
     }
@@ -202,11 +202,11 @@ def _prepared(
     return functools.partial(function, **{**known, **arguments})
 
 
-def _built(value: Any, package: Any, provided: Mapping[str, Any], registries: Registries) -> Any:
+def _built(value: Any, package: Any, provided: Mapping[str, Any], registries: Registries, path: str) -> Any:
     """Return an argument in which every spec is replaced by its result, or by its bound function."""
     if isinstance(value, Mapping) and 'name' in value:
-        inner = _prepared(value, package, provided, registries)
-        return inner if is_left_open(inner.func, inner.keywords) else inner()
+        inner = _prepared(value, package, provided, registries, path)
+        return inner if is_left_open(inner.func, inner.keywords) else call(inner, path=path)
     if type(value) is tuple:
-        return tuple(_built(item, package, provided, registries) for item in value)
+        return tuple(_built(item, package, provided, registries, f'{path}[{i}]') for i, item in enumerate(value))
     return value

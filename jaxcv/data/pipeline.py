@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from absl import logging
 
+from jaxcv.arguments import AtLeast0, AtLeast1, checked
 from jaxcv.data.collate import HostBatch, Rows
 from jaxcv.data.orders import Order, fingerprint, shuffled
 from jaxcv.data.reading import BrokenExampleError, reader
@@ -26,17 +27,18 @@ _ENDLESS = 2**62
 OnBroken = Literal['error', 'skip']
 
 
+@checked
 def train_batches(
     source: Source,
     *,
-    batch_size: int,
+    batch_size: AtLeast1,
     transforms: Sequence[Transform],
     seed: int,
     order: Order | None = None,
-    process_index: int = 0,
-    process_count: int = 1,
+    process_index: AtLeast0 = 0,
+    process_count: AtLeast1 = 1,
     on_broken: OnBroken = 'error',
-    threads: int | None = None,
+    threads: AtLeast1 | None = None,
     buffer: int | None = None,
 ) -> 'TrainBatches':
     """Endless batches. Batch i is a pure function of (seed, i), whatever the number of processes.
@@ -145,15 +147,16 @@ class TrainBatches(Iterator[HostBatch]):
         self.skipped = state['skipped']
 
 
+@checked
 def eval_batches(
     source: Source,
     *,
-    batch_size: int,
+    batch_size: AtLeast1,
     transforms: Sequence[Transform],
-    process_index: int = 0,
-    process_count: int = 1,
+    process_index: AtLeast0 = 0,
+    process_count: AtLeast1 = 1,
     on_broken: OnBroken = 'error',
-    threads: int | None = None,
+    threads: AtLeast1 | None = None,
     buffer: int | None = None,
 ) -> 'EvalBatches':
     """Every example exactly once over all processes, in order, in batches of equal shape.

@@ -4,10 +4,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from jaxcv.arguments import AtLeast1, checked
+
 __all__ = ['Prefetched', 'prefetch']
 
 
-def prefetch(batches: Iterable[Any], put: Callable[[Any], Any], *, size: int = 2) -> 'Prefetched':
+@checked
+def prefetch(batches: Iterable[Any], put: Callable[[Any], Any], *, size: AtLeast1 = 2) -> 'Prefetched':
     """Put batches on the device ahead of their use.
 
     No thread is started here: the host's batches are made in threads already, and JAX copies in the background.

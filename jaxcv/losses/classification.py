@@ -9,7 +9,6 @@ indices `Σ w_j t_j l_j / Σ w_y`, with the divisor of `label_weights`; of distr
 `balanced_class_weights` makes the weights of the classes' counts.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,14 +16,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcv.arguments import NonNegative, Share, checked
 from jaxcv.types import Array, Bool, Float, Int
 
 
+@checked
 def softmax_cross_entropy(
     logits: Float[Array, '*n classes'],
     labels: Int[Array, '*n'] | Float[Array, '*n classes'],
     *,
-    label_smoothing: float = 0.0,
+    label_smoothing: Share = 0.0,
     class_weights: Sequence[float] | Array | np.ndarray | None = None,
 ) -> Float[Array, '*n']:
     """Cross-entropy between the labels and the softmax of the logits.
@@ -59,11 +60,12 @@ def softmax_cross_entropy(
     return jnp.where(known, losses, jnp.nan)
 
 
+@checked
 def kl_divergence(
     logits: Float[Array, '*n classes'],
     labels: Int[Array, '*n'] | Float[Array, '*n classes'],
     *,
-    label_smoothing: float = 0.0,
+    label_smoothing: Share = 0.0,
     class_weights: Sequence[float] | Array | np.ndarray | None = None,
 ) -> Float[Array, '*n']:
     """Kullback-Leibler divergence of the softmax of the logits from the labels.
@@ -101,11 +103,12 @@ def kl_divergence(
     return jnp.where(known, losses, jnp.nan)
 
 
+@checked
 def sigmoid_cross_entropy(
     logits: Float[Array, '*n classes'],
     labels: Int[Array, '*n'] | Float[Array, '*n classes'] | Int[Array, '*n classes'] | Bool[Array, '*n classes'],
     *,
-    label_smoothing: float = 0.0,
+    label_smoothing: Share = 0.0,
     class_weights: Sequence[float] | Array | np.ndarray | None = None,
 ) -> Float[Array, '*n']:
     """Binary cross-entropies, summed over the classes, for labels that do not exclude one another.
@@ -131,7 +134,6 @@ def sigmoid_cross_entropy(
         >>> print(sigmoid_cross_entropy(logits, jnp.array([[1.0, 0.0], [1.0, 1.0]])).round(2))
         [0.82 1.39]
     """
-    _check_smoothing(label_smoothing)
     targets, known = _targets(logits, labels)
     targets = (1 - label_smoothing) * targets + label_smoothing / 2
     logits = logits.astype(jnp.float32)
@@ -171,12 +173,13 @@ def zero_one(
     return jnp.where(known, wrong.astype(jnp.float32), jnp.nan)
 
 
+@checked
 def focal(
     logits: Float[Array, '*n classes'],
     labels: Int[Array, '*n'] | Float[Array, '*n classes'],
     *,
-    gamma: float = 2.0,
-    alpha: float | Sequence[float] | None = None,
+    gamma: NonNegative = 2.0,
+    alpha: NonNegative | Sequence[NonNegative] | None = None,
     class_weights: Sequence[float] | Array | np.ndarray | None = None,
 ) -> Float[Array, '*n']:
     """Focal loss: the cross-entropy weighted by `(1 - p)^γ`, so that easy examples do not outweigh hard ones.
@@ -206,8 +209,6 @@ def focal(
     Lin et al., "Focal Loss for Dense Object Detection", 2017.
     """
     num_classes = logits.shape[-1]
-    if not 0 <= gamma < math.inf:
-        raise ValueError(f'gamma must not be negative, and finite, got {gamma}')
     if isinstance(alpha, int | float):
         alpha = (alpha,) * num_classes
     targets, known = _targets(logits, labels)
@@ -221,11 +222,12 @@ def focal(
     return jnp.where(known, losses, jnp.nan)
 
 
+@checked
 def hinge(
     logits: Float[Array, '*n classes'],
     labels: Int[Array, '*n'],
     *,
-    margin: float = 1.0,
+    margin: NonNegative = 1.0,
     class_weights: Sequence[float] | Array | np.ndarray | None = None,
 ) -> Float[Array, '*n']:
     """Hinge loss of the multi-class SVM: each wrong class must score less than the label by a margin.
@@ -348,11 +350,5 @@ def _targets(logits: Array, labels: Array) -> tuple[Array, Array]:
 
 def _smoothed_targets(logits: Array, labels: Array, label_smoothing: float) -> tuple[Array, Array]:
     """As `_targets`, with a share of each label given evenly to all classes."""
-    _check_smoothing(label_smoothing)
     targets, known = _targets(logits, labels)
     return (1 - label_smoothing) * targets + label_smoothing / logits.shape[-1], known
-
-
-def _check_smoothing(label_smoothing: float) -> None:
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f'label_smoothing must be in [0, 1], got {label_smoothing}')

@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 
+from jaxcv.arguments import NonNegative, checked
 from jaxcv.types import PyTree, Scalar
 
 
-def weight_penalty(params: PyTree, *, l1: float = 0.0, l2: float = 0.0) -> Scalar:
+@checked
+def weight_penalty(params: PyTree, *, l1: NonNegative = 0.0, l2: NonNegative = 0.0) -> Scalar:
     """L1 and L2 penalty on the weights, to be added to the mean loss.
 
     `R = l1 Σ|w| + l2/2 Σw²`, over the arrays of more than one axis: biases, and the scales of normalizations, are left
@@ -29,8 +31,6 @@ def weight_penalty(params: PyTree, *, l1: float = 0.0, l2: float = 0.0) -> Scala
         >>> print(weight_penalty(params, l1=0.5, l2=0.25))
         2.125
     """
-    if l1 < 0 or l2 < 0:
-        raise ValueError(f'l1 and l2 must not be negative, got l1={l1} and l2={l2}')
     weights = [leaf.astype(jnp.float32) for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
     # w sign(w), not abs(w), whose gradient at 0 is 1 in JAX: a weight of 0 must stay 0.
     penalties = [jnp.sum(l1 * w * jnp.sign(w) + l2 / 2 * jnp.square(w)) for w in weights]

@@ -4,7 +4,6 @@
 `IGNORED` is no class to them: its loss is NaN with no gradient, and `masked_loss` replaces it by 0, as it does padding.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -13,16 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcv import ops
+from jaxcv.arguments import NonNegative, checked
 from jaxcv.losses.classification import checked_weights, label_weights
 from jaxcv.types import IGNORED, Array, Float, Int
 
 
+@checked
 def dice(
     logits: Float[Array, '*n h w classes'],
     labels: Int[Array, '*n h w'],
     *,
     classes: Literal['present', 'all'] = 'present',
-    smoothing: float = 1.0,
+    smoothing: NonNegative = 1.0,
     class_weights: Sequence[float] | Array | np.ndarray | None = None,
 ) -> Float[Array, '*n']:
     """Dice loss: one minus the overlap of the softmax with the mask, averaged over the classes, however small they are.
@@ -58,8 +59,6 @@ def dice(
             'dice is a loss of masks: logits [*n, h, w, classes] and class indices [*n, h, w]; got logits '
             f'{logits.shape} and {labels.dtype} labels {labels.shape}'
         )
-    if not 0 <= smoothing < math.inf:
-        raise ValueError(f'smoothing must not be negative, and finite, got {smoothing}')
     num_classes = logits.shape[-1]
     weights = checked_weights(class_weights, num_classes)
     labelled = labels != IGNORED

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.losses.classification import label_weights
 from jaxcv.metrics.sums import Sum, float_sum, mean_share, merge, share, value
 from jaxcv.task import COUNT, LOSS, SHARE, Metric, Unit
@@ -32,7 +33,8 @@ class _Bins(NamedTuple):
     number: Array
 
 
-def top_k_accuracy(*, k: int = 1) -> Metric:
+@checked
+def top_k_accuracy(*, k: AtLeast1 = 1) -> Metric:
     """Top-k accuracy: the share of examples whose true class is among the k highest scores.
 
     `1/n Σ_i [rank of y_i in s_i < k]`; of equal scores the smaller class index ranks first.
@@ -54,8 +56,6 @@ def top_k_accuracy(*, k: int = 1) -> Metric:
         >>> print(metric.compute(metric.measure(predictions, {'label': jnp.array([0, 1])}))['top2'])
         0.5
     """
-    if k < 1:
-        raise ValueError(f'top_k_accuracy needs k of at least 1, got {k}')
 
     def measure(logits: Array, label: Array, valid: Array) -> _Mean:
         classes = logits.shape[-1]
@@ -96,7 +96,8 @@ def mean_loss(*, loss: Callable[..., Array]) -> Metric:
     return _metric(measure, lambda state: {'loss': _mean(state)}, {'loss': LOSS})
 
 
-def confusion_matrix(*, num_classes: int) -> Metric:
+@checked
+def confusion_matrix(*, num_classes: AtLeast1) -> Metric:
     """Confusion matrix: the number of examples of each class that are predicted as each class.
 
     `C_jk = Σ_i [y_i = j] [argmax s_i = k]`: rows are true classes, columns predicted ones.
@@ -168,7 +169,8 @@ def class_scores(*, num_classes: int) -> Metric:
     return _metric(_confusion(num_classes), compute, units)
 
 
-def expected_calibration_error(*, bins: int = 15) -> Metric:
+@checked
+def expected_calibration_error(*, bins: AtLeast1 = 15) -> Metric:
     """Expected calibration error: the mean gap between a classifier's confidence and its accuracy.
 
     `Σ_b n_b / n · |accuracy_b - confidence_b|`, where the confidence of an example is its highest softmax probability,
@@ -191,8 +193,6 @@ def expected_calibration_error(*, bins: int = 15) -> Metric:
 
     Guo et al., "On Calibration of Modern Neural Networks", 2017.
     """
-    if bins < 1:
-        raise ValueError(f'expected_calibration_error needs at least 1 bin, got {bins}')
 
     def measure(logits: Array, label: Array, valid: Array) -> _Bins:
         confidence = jax.nn.softmax(logits.astype(jnp.float32)).max(axis=-1)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcv import ops
+from jaxcv.arguments import AtLeast1, NonNegative, checked
 from jaxcv.losses.segmentation import counted_weight, masked_loss
 from jaxcv.metrics.sums import Count, Sum, count, exact, float_sum, mean_share, merge, share, value
 from jaxcv.task import COUNT, LOSS, SHARE, Metric, Unit
@@ -31,7 +32,8 @@ class _Mean(NamedTuple):
     number: Count | Sum
 
 
-def segmentation_confusion(*, num_classes: int) -> Metric:
+@checked
+def segmentation_confusion(*, num_classes: AtLeast1) -> Metric:
     """Confusion matrix of the pixels, and the scores that follow from it.
 
     `C_jk = Σ_i [y_i = j] [m_i = k]` over the pixels i, with `y` the true class (rows) and `m` the predicted one
@@ -91,7 +93,8 @@ def segmentation_confusion(*, num_classes: int) -> Metric:
     return Metric(measure, compute, units, merge)
 
 
-def boundary_f_score(*, num_classes: int, tolerance: float | None = None) -> Metric:
+@checked
+def boundary_f_score(*, num_classes: AtLeast1, tolerance: NonNegative | None = None) -> Metric:
     """Boundary F-score: how well the predicted outlines of the classes match the true ones.
 
     Of each image and class: precision P is the share of the predicted boundary's pixels with a pixel of the true
@@ -123,8 +126,6 @@ def boundary_f_score(*, num_classes: int, tolerance: float | None = None) -> Met
 
     Csurka et al., "What is a good evaluation measure for semantic segmentation?", 2013.
     """
-    if tolerance is not None and tolerance < 0:
-        raise ValueError(f'tolerance must not be negative, got {tolerance}')
 
     def of_each_class(labels: Array) -> Array:
         """[n h w] -> the number of pixels of each class [n classes]; `num_classes` stands for none."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxcv import paths
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.types import PyTree
 
 
@@ -38,7 +39,8 @@ class _Field(NamedTuple):
     """Of the last image-like array before it."""
 
 
-def summarize(model: nn.Module, *, image_size: int, channels: int = 3) -> list[Layer]:
+@checked
+def summarize(model: nn.Module, *, image_size: AtLeast1, channels: AtLeast1 = 3) -> list[Layer]:
     """List the layers of a model with the costs of each.
 
     Args:

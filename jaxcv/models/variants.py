@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from jaxcv.arguments import checked
+
 Architecture = TypeVar('Architecture')
 Options = ParamSpec('Options')
 Model = TypeVar('Model')
@@ -77,7 +79,7 @@ def variant(
     make.__annotations__ = {option.name: option.annotation for option in options}
     make.__annotations__['return'] = signature.return_annotation
     vars(make)['__signature__'] = signature
-    return make
+    return checked(make)
 
 
 def _documentation(summary: str, family: str, first: str) -> str:

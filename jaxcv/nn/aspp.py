@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast0, AtLeast1, Below1, checked
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.depthwise import DepthwiseSeparableConv
@@ -16,6 +17,7 @@ from jaxcv.nn.regularization import Dropout
 from jaxcv.types import Array, Float
 
 
+@checked
 class ASPP(nn.Module):
     """DeepLab v3's: `project([1x1(x), 3x3_r1(x), 3x3_r2(x), ..., 1x1(mean(x))])`, channels stacked.
 
@@ -40,11 +42,11 @@ class ASPP(nn.Module):
     Chen et al. 2017, Rethinking atrous convolution for semantic image segmentation (https://arxiv.org/abs/1706.05587).
     """
 
-    features: int = 256
-    rates: Sequence[int] = (12, 24, 36)
+    features: AtLeast1 = 256
+    rates: Sequence[AtLeast1] = (12, 24, 36)
     image_pooling: bool = True
     separable: bool = False
-    dropout: float = 0.5
+    dropout: Below1 = 0.5
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -68,6 +70,7 @@ class ASPP(nn.Module):
         return Dropout(self.dropout, name='drop')(y, train=train)
 
 
+@checked
 class SummedASPP(nn.Module):
     """DeepLab v2's: the sum of the scores of dilated convolutions of several rates, `sum_r score_r(x)`.
 
@@ -91,10 +94,10 @@ class SummedASPP(nn.Module):
     Chen et al. 2016, DeepLab, section 3.2 (https://arxiv.org/abs/1606.00915).
     """
 
-    features: int
-    rates: Sequence[int] = (6, 12, 18, 24)
-    hidden_features: int = 0
-    dropout: float = 0.5
+    features: AtLeast1
+    rates: Sequence[AtLeast1] = (6, 12, 18, 24)
+    hidden_features: AtLeast0 = 0
+    dropout: Below1 = 0.5
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -4,11 +4,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast0, AtLeast1, checked
 from jaxcv.ops.convolution import conv2d
-from jaxcv.sizes import Pair, Size, pair
+from jaxcv.sizes import Pair, PositiveSize, pair
 from jaxcv.types import Array, Float
 
 
+@checked
 class Conv(nn.Module):
     """Convolution layer: `ops.conv2d` and an optional bias; parameters have the names and shapes of `flax.linen.Conv`.
 
@@ -38,12 +40,12 @@ class Conv(nn.Module):
         ((3, 3, 4, 8), (1, 3, 3, 8))
     """
 
-    features: int
-    kernel_size: Size = 3
-    strides: int = 1
-    padding: Size | None = None
-    dilation: int = 1
-    groups: int = 1
+    features: AtLeast1
+    kernel_size: PositiveSize = 3
+    strides: AtLeast1 = 1
+    padding: AtLeast0 | tuple[AtLeast0, AtLeast0] | None = None
+    dilation: AtLeast1 = 1
+    groups: AtLeast1 = 1
     use_bias: bool = False
     dtype: DTypeLike = jnp.float32
     kernel_init: nn.initializers.Initializer = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')

@@ -7,16 +7,18 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast0, AtLeast1, Below1, Positive, checked
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.ops.convolution import pad_same
-from jaxcv.sizes import Size
+from jaxcv.sizes import PositiveSize
 from jaxcv.types import Array, Float
 
 Padding = Literal['symmetric', 'same']
 """PyTorch's, the same on every side, or TensorFlow's SAME, which depends on the size of the image."""
 
 
+@checked
 class ConvNorm(nn.Module):
     """A convolution without bias, a batch norm and an activation: `activation(bn(conv(x)))`.
 
@@ -41,16 +43,16 @@ class ConvNorm(nn.Module):
         (1, 3, 3, 8)
     """
 
-    features: int
-    kernel_size: Size = 3
-    strides: int = 1
-    dilation: int = 1
-    groups: int = 1
+    features: AtLeast1
+    kernel_size: PositiveSize = 3
+    strides: AtLeast1 = 1
+    dilation: AtLeast1 = 1
+    groups: AtLeast1 = 1
     activation: Callable[[Array], Array] | None = nn.relu
-    padding: Padding | int = 'symmetric'
+    padding: Padding | AtLeast0 = 'symmetric'
     kernel_init: nn.initializers.Initializer = Conv.kernel_init
-    epsilon: float = 1e-5
-    momentum: float = 0.9
+    epsilon: Positive = 1e-5
+    momentum: Below1 = 0.9
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -8,10 +8,12 @@ import numpy as np
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast0, AtLeast1, checked
 from jaxcv.ops.convolution.transposed import check_output_padding, conv_transpose2d
 from jaxcv.types import Array, Float, Key
 
 
+@checked
 class ConvTranspose(nn.Module):
     """Transposed convolution layer: `ops.conv_transpose2d` and an optional bias; PyTorch's `ConvTranspose2d`.
 
@@ -43,12 +45,12 @@ class ConvTranspose(nn.Module):
     Zeiler et al. 2010, Deconvolutional networks; Dumoulin and Visin 2016 (https://arxiv.org/abs/1603.07285).
     """
 
-    features: int
-    kernel_size: int = 2
-    strides: int = 2
-    padding: int = 0
-    output_padding: int = 0
-    dilation: int = 1
+    features: AtLeast1
+    kernel_size: AtLeast1 = 2
+    strides: AtLeast1 = 2
+    padding: AtLeast0 = 0
+    output_padding: AtLeast0 = 0
+    dilation: AtLeast1 = 1
     use_bias: bool = False
     dtype: DTypeLike = jnp.float32
     kernel_init: nn.initializers.Initializer | None = None

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, Positive, checked
 from jaxcv.nn.conv_norm import ConvNorm, Padding
 from jaxcv.types import Array, Float
 
 
+@checked
 class DepthwiseSeparableConv(nn.Module):
     """Depthwise separable convolution: one k x k filter for each channel, then a 1x1 convolution over the channels.
 
@@ -40,14 +42,14 @@ class DepthwiseSeparableConv(nn.Module):
     Howard et al. 2017, MobileNets, section 3.1 (https://arxiv.org/abs/1704.04861).
     """
 
-    features: int
-    kernel_size: int = 3
-    strides: int = 1
-    dilation: int = 1
+    features: AtLeast1
+    kernel_size: AtLeast1 = 3
+    strides: AtLeast1 = 1
+    dilation: AtLeast1 = 1
     activation: Callable[[Array], Array] = nn.relu
     padding: Padding = 'symmetric'
-    epsilon: float = 1e-5
-    momentum: float = 0.9
+    epsilon: Positive = 1e-5
+    momentum: Below1 = 0.9
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -7,12 +7,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, NonNegative, Positive, checked
 from jaxcv.nn.conv_norm import ConvNorm, Padding
 from jaxcv.nn.regularization import StochasticDepth
 from jaxcv.nn.squeeze_excitation import SqueezeExcitation
 from jaxcv.types import Array, Float
 
 
+@checked
 class InvertedResidual(nn.Module):
     """1x1 up to t times the channels, k x k depthwise, 1x1 down, and a shortcut between the ends.
 
@@ -46,17 +48,17 @@ class InvertedResidual(nn.Module):
     Tan and Le 2019, EfficientNet (https://arxiv.org/abs/1905.11946).
     """
 
-    features: int
-    expansion: int = 6
-    kernel_size: int = 3
-    strides: int = 1
-    dilation: int = 1
-    squeeze_ratio: float = 0.0
-    stochastic_depth: float = 0.0
+    features: AtLeast1
+    expansion: AtLeast1 = 6
+    kernel_size: AtLeast1 = 3
+    strides: AtLeast1 = 1
+    dilation: AtLeast1 = 1
+    squeeze_ratio: NonNegative = 0.0
+    stochastic_depth: Below1 = 0.0
     activation: Callable[[Array], Array] = nn.relu6
     padding: Padding = 'symmetric'
-    epsilon: float = 1e-5
-    momentum: float = 0.9
+    epsilon: Positive = 1e-5
+    momentum: Below1 = 0.9
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

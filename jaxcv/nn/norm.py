@@ -7,10 +7,12 @@ from flax import linen as nn
 from jax import lax
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import Below1, Positive, checked
 from jaxcv.task import BATCH_MOMENTS
 from jaxcv.types import DATA_AXIS, Array, Float
 
 
+@checked
 class BatchNorm(nn.Module):
     """Batch normalization: `y = scale (x - mean) / sqrt(var + epsilon) + bias`, channel by channel.
 
@@ -48,8 +50,8 @@ class BatchNorm(nn.Module):
     Ioffe and Szegedy 2015, Batch normalization (https://arxiv.org/abs/1502.03167).
     """
 
-    momentum: float = 0.9
-    epsilon: float = 1e-5
+    momentum: Below1 = 0.9
+    epsilon: Positive = 1e-5
     dtype: DTypeLike = jnp.float32
     scale_init: nn.initializers.Initializer = nn.initializers.ones
 

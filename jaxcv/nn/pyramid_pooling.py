@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.ops.pool import adaptive_avg_pool
@@ -13,6 +14,7 @@ from jaxcv.ops.resize import resize_bilinear
 from jaxcv.types import Array, Float
 
 
+@checked
 class PyramidPooling(nn.Module):
     """Pyramid pooling of PSPNet: the means of the cells of several grids, upsampled and stacked on the features.
 
@@ -35,8 +37,8 @@ class PyramidPooling(nn.Module):
     Zhao et al. 2017, Pyramid scene parsing network (https://arxiv.org/abs/1612.01105).
     """
 
-    sizes: Sequence[int] = (1, 2, 3, 6)
-    features: int | None = None
+    sizes: Sequence[AtLeast1] = (1, 2, 3, 6)
+    features: AtLeast1 | None = None
     global_norm: bool = True
     dtype: DTypeLike = jnp.float32
 

@@ -6,9 +6,11 @@ needs no scaling. Both draw from the stream 'dropout', `apply(..., rngs={'dropou
 
 from flax import linen as nn
 
+from jaxcv.arguments import Below1, checked, faults
 from jaxcv.types import Array, Float
 
 
+@checked
 class Dropout(nn.Module):
     """Dropout: in training each value is set to 0 with probability `rate`, and divided by `1 - rate` otherwise.
 
@@ -29,12 +31,7 @@ class Dropout(nn.Module):
     Srivastava et al. 2014, Dropout: a simple way to prevent neural networks from overfitting.
     """
 
-    rate: float
-
-    def __post_init__(self):
-        """Check the rate."""
-        check_rate('Dropout: rate', self.rate)
-        super().__post_init__()
+    rate: Below1
 
     @nn.compact
     def __call__(self, x: Float[Array, '*n'], *, train: bool = False) -> Float[Array, '*n']:
@@ -42,6 +39,7 @@ class Dropout(nn.Module):
         return nn.Dropout(self.rate)(x, deterministic=not train)
 
 
+@checked
 class StochasticDepth(nn.Module):
     """Stochastic depth: in training an example's whole branch is set to 0 with probability `rate`.
 
@@ -65,12 +63,7 @@ class StochasticDepth(nn.Module):
     Huang et al. 2016, Deep networks with stochastic depth (https://arxiv.org/abs/1603.09382).
     """
 
-    rate: float
-
-    def __post_init__(self):
-        """Check the rate."""
-        check_rate('StochasticDepth: rate', self.rate)
-        super().__post_init__()
+    rate: Below1
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n *shape'], *, train: bool = False) -> Float[Array, 'n *shape']:
@@ -80,5 +73,5 @@ class StochasticDepth(nn.Module):
 
 def check_rate(name: str, rate: float) -> None:
     """Raise a ValueError that names the option, unless the rate is in [0, 1)."""
-    if not 0 <= rate < 1:
-        raise ValueError(f'{name} is a probability in [0, 1), got {rate}')
+    if wrong := faults(name, rate, Below1):
+        raise ValueError(wrong[0])

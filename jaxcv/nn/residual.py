@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, checked
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.nn.regularization import Dropout, StochasticDepth
@@ -16,6 +17,7 @@ Shortcut = Literal['identity', 'projection']
 """How a shortcut changes shape: without parameters (option A of the paper) or by a 1x1 convolution (option B)."""
 
 
+@checked
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut: ReLU(x + F(x)), He et al. 2016, figure 5 left.
 
@@ -44,16 +46,16 @@ class BasicBlock(nn.Module):
 
     expansion: ClassVar[int] = 1
     """Channels of the output by `features`."""
-    features: int
-    inner_features: int | None = None
-    groups: int = 1
-    strides: int = 1
-    dilation: int = 1
-    first_dilation: int | None = None
-    squeeze_reduction: int | None = None
+    features: AtLeast1
+    inner_features: AtLeast1 | None = None
+    groups: AtLeast1 = 1
+    strides: AtLeast1 = 1
+    dilation: AtLeast1 = 1
+    first_dilation: AtLeast1 | None = None
+    squeeze_reduction: AtLeast1 | None = None
     shortcut: Shortcut = 'projection'
     zero_init_residual: bool = False
-    stochastic_depth: float = 0.0
+    stochastic_depth: Below1 = 0.0
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -73,6 +75,7 @@ class BasicBlock(nn.Module):
         return _close(self, x, y, 'bn2', train=train)
 
 
+@checked
 class Bottleneck(nn.Module):
     """1x1 down, 3x3, 1x1 up to 4 times `features`, and a shortcut: ReLU(x + F(x)), He et al. 2016, figure 5 right.
 
@@ -104,16 +107,16 @@ class Bottleneck(nn.Module):
 
     expansion: ClassVar[int] = 4
     """Channels of the output by `features`."""
-    features: int
-    inner_features: int | None = None
-    groups: int = 1
-    strides: int = 1
-    dilation: int = 1
-    first_dilation: int | None = None
-    squeeze_reduction: int | None = None
+    features: AtLeast1
+    inner_features: AtLeast1 | None = None
+    groups: AtLeast1 = 1
+    strides: AtLeast1 = 1
+    dilation: AtLeast1 = 1
+    first_dilation: AtLeast1 | None = None
+    squeeze_reduction: AtLeast1 | None = None
     shortcut: Shortcut = 'projection'
     zero_init_residual: bool = False
-    stochastic_depth: float = 0.0
+    stochastic_depth: Below1 = 0.0
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -135,6 +138,7 @@ class Bottleneck(nn.Module):
         return _close(self, x, y, 'bn3', train=train)
 
 
+@checked
 class PreActivationBlock(nn.Module):
     """Batch norm and ReLU before each of two 3x3 convolutions, and a shortcut: x + F(x), with nothing after the sum.
 
@@ -156,9 +160,9 @@ class PreActivationBlock(nn.Module):
     He et al. 2016, Identity mappings in deep residual networks (https://arxiv.org/abs/1603.05027).
     """
 
-    features: int
-    strides: int = 1
-    dropout: float = 0.0
+    features: AtLeast1
+    strides: AtLeast1 = 1
+    dropout: Below1 = 0.0
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -6,10 +6,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.nn.conv import Conv
 from jaxcv.types import Array, Float
 
 
+@checked
 class SqueezeExcitation(nn.Module):
     """Squeeze-and-excitation: weigh each channel, image by image: `y = x * gate(W2 f(W1 mean(x) + b1) + b2)`.
 
@@ -33,7 +35,7 @@ class SqueezeExcitation(nn.Module):
     Hu et al. 2018, Squeeze-and-excitation networks (https://arxiv.org/abs/1709.01507).
     """
 
-    squeezed: int
+    squeezed: AtLeast1
     activation: Callable[[Array], Array] = nn.relu
     gate: Callable[[Array], Array] = nn.sigmoid
     dtype: DTypeLike = jnp.float32

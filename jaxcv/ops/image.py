@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxcv.sizes import Size, pair
+from jaxcv.arguments import AtLeast1, Finite, Positive, checked
+from jaxcv.sizes import PositiveSize, pair
 from jaxcv.types import Array, Float, UInt8
 
 
@@ -32,8 +33,9 @@ def to_float(images: UInt8[Array, '*n h w c'] | Float[Array, '*n h w c']) -> Flo
     return images.astype(jnp.float32) / 255
 
 
+@checked
 def normalize(
-    images: Float[Array, '*n h w c'], *, mean: Sequence[float], std: Sequence[float]
+    images: Float[Array, '*n h w c'], *, mean: Sequence[Finite], std: Sequence[Positive]
 ) -> Float[Array, '*n h w c']:
     """Shift and scale each channel: `(x - mean_c) / std_c`.
 
@@ -58,12 +60,11 @@ def normalize(
         raise TypeError(f'normalize takes float images, got {images.dtype}; call to_float first')
     if len(mean) != channels or len(std) != channels:
         raise ValueError(f'the images have {channels} channels, but mean has {len(mean)} values and std {len(std)}')
-    if 0 in tuple(std):
-        raise ValueError(f'std must not be zero, got {tuple(std)}')
     return (images - jnp.asarray(mean, images.dtype)) / jnp.asarray(std, images.dtype)
 
 
-def resize_short_side(images: Float[Array, 'n h w c'], *, size: int) -> Float[Array, 'n height width c']:
+@checked
+def resize_short_side(images: Float[Array, 'n h w c'], *, size: AtLeast1) -> Float[Array, 'n height width c']:
     """Resize isotropically, so that the short side is `size`: `(h, w) -> round((h, w) size / min(h, w))`.
 
     Bilinear; where it shrinks, the filter is stretched over all pixels that a result covers, so nothing is aliased.
@@ -82,15 +83,14 @@ def resize_short_side(images: Float[Array, 'n h w c'], *, size: int) -> Float[Ar
         >>> resize_short_side(jnp.zeros((1, 600, 800, 3)), size=300).shape
         (1, 300, 400, 3)
     """
-    if size < 1:
-        raise ValueError(f'size must be at least 1 pixel, got {size}')
     n, h, w, c = images.shape
     height, width = (round(side * size / min(h, w)) for side in (h, w))
     return jax.image.resize(images, (n, height, width, c), 'linear')
 
 
+@checked
 def center_crop(
-    images: Float[Array, '*n h w c'] | UInt8[Array, '*n h w c'], *, size: Size
+    images: Float[Array, '*n h w c'] | UInt8[Array, '*n h w c'], *, size: PositiveSize
 ) -> Float[Array, '*n height width c'] | UInt8[Array, '*n height width c']:
     """Crop the center: `out[y, x] = in[(h - height) // 2 + y, (w - width) // 2 + x]`.
 

@@ -12,21 +12,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxcv.arguments import AtLeast0, AtLeast1, checked
 from jaxcv.ops.convolution.switch import is_plain
-from jaxcv.sizes import Size, pair
+from jaxcv.sizes import PositiveSize, pair
 from jaxcv.types import Array, Float
 
 Sides = tuple[tuple[int, int], tuple[int, int]]
 """Padding: rows (above, below) and columns (left, right)."""
 
 
+@checked
 def max_pool(
     x: Float[Array, 'n h w c'],
     *,
-    window: int = 3,
-    strides: int = 2,
-    padding: int | Literal['same'] = 1,
-    dilation: int = 1,
+    window: AtLeast1 = 3,
+    strides: AtLeast1 = 2,
+    padding: AtLeast0 | Literal['same'] = 1,
+    dilation: AtLeast1 = 1,
     ceil_mode: bool = False,
 ) -> Float[Array, 'n i j c']:
     """Return the largest value of each window: `y[i, j] = max_{a b} x[s i + d a - p, s j + d b - p]`, by channel.
@@ -72,8 +74,14 @@ def max_pool(
     return _xla_max_pool(x, window, strides, dilation, (rows, columns))
 
 
+@checked
 def avg_pool(
-    x: Float[Array, 'n h w c'], *, window: int, strides: int = 1, padding: int = 0, dilation: int = 1
+    x: Float[Array, 'n h w c'],
+    *,
+    window: AtLeast1,
+    strides: AtLeast1 = 1,
+    padding: AtLeast0 = 0,
+    dilation: AtLeast1 = 1,
 ) -> Float[Array, 'n i j c']:
     """Return the mean of each window: `y[i, j] = sum_{a b} x[s i + d a - p, s j + d b - p] / window^2`, by channel.
 
@@ -110,7 +118,8 @@ def avg_pool(
     return (total / window**2).astype(x.dtype)
 
 
-def adaptive_avg_pool(x: Float[Array, 'n h w c'], *, size: Size) -> Float[Array, 'n i j c']:
+@checked
+def adaptive_avg_pool(x: Float[Array, 'n h w c'], *, size: PositiveSize) -> Float[Array, 'n i j c']:
     """Average to a given size: output row i of k is the mean of rows `floor(i h / k)` to `ceil((i + 1) h / k) - 1`.
 
     Columns likewise. Where k does not divide h, the cells overlap; where k is more than h, rows repeat.

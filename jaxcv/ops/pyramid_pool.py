@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.types import Array, Float
 
 
-def spatial_pyramid_pool(x: Float[Array, 'n h w c'], *, sizes: Sequence[int] = (4, 2, 1)) -> Float[Array, 'n f']:
+@checked
+def spatial_pyramid_pool(x: Float[Array, 'n h w c'], *, sizes: Sequence[AtLeast1] = (4, 2, 1)) -> Float[Array, 'n f']:
     """Pool the maxima of the cells of several grids: a vector of the same length for images of any size.
 
     Cell (i, j) of a k x k grid has the rows from `floor(i h / k)` to before `ceil((i + 1) h / k)`, and columns

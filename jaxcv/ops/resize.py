@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.types import Array, Float
 
 
+@checked
 def resize_bilinear(
-    x: Float[Array, 'n h w c'], *, size: Sequence[int], align_corners: bool = False
+    x: Float[Array, 'n h w c'], *, size: Sequence[AtLeast1], align_corners: bool = False
 ) -> Float[Array, 'n i j c']:
     """Interpolate linearly along both axes: `y[i] = (1 - t) x[floor(p)] + t x[floor(p) + 1]`, with `t = p - floor(p)`.
 
@@ -50,7 +52,8 @@ def resize_bilinear(
     return y.astype(x.dtype)
 
 
-def resize_nearest(x: Float[Array, 'n h w c'], *, size: Sequence[int]) -> Float[Array, 'n i j c']:
+@checked
+def resize_nearest(x: Float[Array, 'n h w c'], *, size: Sequence[AtLeast1]) -> Float[Array, 'n i j c']:
     """Take for row i of m the row `floor(i h / m)` of the h, and columns likewise: PyTorch's 'nearest'.
 
     `jax.image.resize` has another convention, the row below the center: `floor((i + 1/2) h / m)`. For whole factors the

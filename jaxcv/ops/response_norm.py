@@ -3,11 +3,18 @@
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcv.arguments import AtLeast1, NonNegative, checked
 from jaxcv.types import Array, Float
 
 
+@checked
 def local_response_norm(
-    x: Float[Array, 'n h w c'], *, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, bias: float = 2.0
+    x: Float[Array, 'n h w c'],
+    *,
+    size: AtLeast1 = 5,
+    alpha: NonNegative = 1e-4,
+    beta: NonNegative = 0.75,
+    bias: NonNegative = 2.0,
 ) -> Float[Array, 'n h w c']:
     """Normalize over neighbouring channels: `y[c] = x[c] / (bias + alpha sum_d x[d]^2)^beta`.
 

@@ -12,17 +12,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcv.sizes import Size, pair
+from jaxcv.arguments import AtLeast0, AtLeast1, checked
+from jaxcv.sizes import PositiveSize, pair
 from jaxcv.types import IGNORED, Array, Float, Int, UInt8
 
 
+@checked
 def sliding_windows(
     image: UInt8[np.ndarray, 'h w c'] | Float[np.ndarray, 'h w c'],
     *,
     logits_of: Callable[[UInt8[Array, 'n i j c'] | Float[Array, 'n i j c']], Float[Array, 'n i j classes']],
-    window: Size,
-    overlap: Size,
-    batch_size: int = 1,
+    window: PositiveSize,
+    overlap: AtLeast0 | tuple[AtLeast0, AtLeast0],
+    batch_size: AtLeast1 = 1,
 ) -> UInt8[np.ndarray, 'h w']:
     """Segment an image of any size by overlapping windows, with less weight near a window's border.
 
@@ -59,8 +61,6 @@ def sliding_windows(
         raise ValueError(f'window must be at least 1 pixel, got {window}')
     if not (0 <= shared_rows < height and 0 <= shared_columns < width):
         raise ValueError(f'overlap must be at least 0 and less than the window of {window} pixels, got {overlap}')
-    if batch_size < 1:
-        raise ValueError(f'batch_size must be at least 1, got {batch_size}')
     check_image(image)
     h, w = image.shape[:2]
     if h < height or w < width:

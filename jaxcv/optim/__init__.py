@@ -11,7 +11,7 @@ from jaxcv.optim import averaging as averaging
 from jaxcv.optim import durations as durations
 from jaxcv.optim import optimizers as optimizers
 from jaxcv.optim import schedules as schedules
-from jaxcv.optim.averaging import averaged_params, polyak, snapshots, swa
+from jaxcv.optim.averaging import averaged_params, num_averaged, polyak, snapshots, swa
 from jaxcv.optim.layers import by_layer, progressive_rates
 from jaxcv.optim.optimizers import adagrad, adam, adamw, momentum, nesterov, rmsprop, sgd
 from jaxcv.optim.schedules import (
@@ -44,6 +44,7 @@ __all__ = [
     'momentum',
     'multi_step',
     'nesterov',
+    'num_averaged',
     'one_cycle',
     'one_cycle_momentum',
     'polyak',

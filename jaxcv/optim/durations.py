@@ -10,9 +10,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from jaxcv import config
+from jaxcv.arguments import Range
 
 Updates: TypeAlias = Annotated[int, 'updates']
 """A duration as a number of updates; in a config it may be written with a unit."""
+Delay: TypeAlias = Annotated[Updates, Range(0)]
+"""A duration that may be nothing, such as a warm-up."""
+Period: TypeAlias = Annotated[Updates, Range(1)]
+"""A duration of an update or more, such as a cycle or the whole run."""
 
 _UNITS = ('step', 'steps', 'epoch', 'epochs', 'example', 'examples', '%')
 # A number, whose commas may only part thousands ('64,000', '1_000', '0.5'), and a unit.
@@ -41,7 +46,7 @@ def in_updates(duration: int | float | str, *, clock: Clock) -> int:
         Updates.
 
     Raises:
-        ValueError: the string is not a duration.
+        ValueError: the string is not a duration, or over 100 %.
 
     Example:
         >>> clock = Clock(total_steps=1000, steps_per_epoch=12.5, batch_size=128)
@@ -54,6 +59,8 @@ def in_updates(duration: int | float | str, *, clock: Clock) -> int:
     if match is None or match[2] not in _UNITS:
         raise ValueError(f"{duration!r} is no duration: write '100 steps', '5 epochs', '64000 examples' or '30%'")
     number = float(match[1].replace(',', '').replace('_', ''))
+    if match[2] == '%' and number > 100:
+        raise ValueError(f'{duration!r} is longer than the run: write 100% at most')
     unit = {
         'step': 1.0,
         'epoch': clock.steps_per_epoch,
@@ -63,13 +70,23 @@ def in_updates(duration: int | float | str, *, clock: Clock) -> int:
     return round(number * unit)
 
 
+def is_duration(annotation: Any) -> bool:
+    """Return whether an annotation is `Updates`, perhaps with a range.
+
+    Example:
+        >>> is_duration(Period), is_duration(int)
+        (True, False)
+    """
+    return typing.get_origin(annotation) is Annotated and 'updates' in annotation.__metadata__
+
+
 def value_in_updates(value: Any, annotation: Any, *, clock: Clock) -> Any:
     """Convert the strings in a value that are durations by its annotation; everything else stays as it is.
 
     Args:
         value: of an argument or a field of a config.
-        annotation: its type, with metadata: `Updates`, `Updates | None`, `Sequence[Updates]`, `Mapping[str, Updates]`;
-            any other is of no duration.
+        annotation: its type, with metadata: `Updates`, or one made of it, as `Period`, `Delay | None`,
+            `Sequence[Updates]`, `Mapping[str, Updates]`; any other is of no duration.
         clock: of the run.
 
     Returns:
@@ -85,9 +102,11 @@ def value_in_updates(value: Any, annotation: Any, *, clock: Clock) -> Any:
         >>> value_in_updates('2 epochs', str, clock=clock)
         '2 epochs'
     """
-    if annotation == Updates:
+    if is_duration(annotation):
         return in_updates(value, clock=clock) if isinstance(value, str) else value
     parts = typing.get_args(annotation)
+    if typing.get_origin(annotation) is Annotated:
+        return value_in_updates(value, parts[0], clock=clock)
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         for part in parts:
             value = value_in_updates(value, part, clock=clock)

@@ -5,14 +5,15 @@ contain a parameter the longest counts (`jaxcv.paths`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxcv import paths
-from jaxcv.optim.durations import Updates
+from jaxcv.arguments import AtLeast0, NonNegative, Range, checked
+from jaxcv.optim.durations import Delay
 from jaxcv.optim.schedules.plateau import PlateauState
 from jaxcv.types import Array, PyTree
 
@@ -25,12 +26,13 @@ class HeldState(NamedTuple):
     inner: PyTree
 
 
+@checked
 def by_layer(
     optimizer: Callable[..., optax.GradientTransformation],
     *,
     options: Mapping[str, Any],
-    rates: Mapping[str, float],
-    frozen_until: Mapping[str, Updates] | None = None,
+    rates: Mapping[str, NonNegative],
+    frozen_until: Mapping[str, Delay] | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Make an optimizer for each group of layers, with its own learning rate and its own start.
 
@@ -43,14 +45,15 @@ def by_layer(
         options: its arguments, `learning_rate` and others. Schedules among them count from the first update of the run,
             and `reduce_on_plateau` uses the losses from there; `clip_norm` is the norm over all layers that are not
             frozen.
-        rates: layer -> factor of its learning rate.
+        rates: layer -> factor of its learning rate, in [0, inf).
         frozen_until: layer -> updates for which it is frozen.
 
     Returns:
         An optax transformation.
 
     Raises:
-        ValueError: a negative rate; or, from `init` of the transformation, a layer that the parameters do not have.
+        ValueError: an argument out of its range; or, from `init` of the transformation, a layer that the parameters do
+            not have, or no parameter that is ever trained.
 
     Example:
         >>> from jaxcv.optim import sgd
@@ -65,8 +68,7 @@ def by_layer(
 
     Paper: Howard and Ruder 2018, "Universal Language Model Fine-tuning" (rates by depth, gradual unfreezing).
     """
-    if any(rate < 0 for rate in rates.values()):
-        raise ValueError(f'by_layer: rates must be at least 0, got {dict(rates)}')
+    optimizer(**options)  # checks them, whichever layers are frozen
     starts = dict(frozen_until or {})
     named = [*rates, *starts]
 
@@ -92,24 +94,32 @@ def by_layer(
     return optax.chain(_zero_frozen(named, group), *clipping, partition)
 
 
-def progressive_rates(layers: Sequence[str], *, factor: float = 0.3, frozen: int = 1) -> dict[str, float]:
+@checked
+def progressive_rates(
+    layers: Sequence[str], *, factor: Annotated[float, Range(0, 1, '(]')] = 0.3, frozen: AtLeast0 = 1
+) -> dict[str, float]:
     """Rates by depth for fine-tuning: 1, factor, factor², ... from the last layer on, and 0 for the first few.
 
     The first layers detect edges and blobs, which serve any task; the last ones are specific to the task.
 
     Args:
         layers: names, from the input to the output.
-        factor: rate of a layer over that of the next one.
+        factor: rate of a layer over that of the next one, in (0, 1].
         frozen: number of first layers with the rate 0.
 
     Returns:
         Layer -> rate, for `by_layer`.
+
+    Raises:
+        ValueError: an argument out of its range, or no layer that is not frozen.
 
     Example:
         >>> progressive_rates(['stem', 'stage1', 'stage2', 'head'], factor=0.5)
         {'stem': 0.0, 'stage1': 0.25, 'stage2': 0.5, 'head': 1.0}
     """
     last = len(layers) - 1
+    if frozen > last:
+        raise ValueError(f'frozen must be less than the number of layers, which is {len(layers)}, got {frozen}')
     return {layer: factor ** (last - i) if i >= frozen else 0.0 for i, layer in enumerate(layers)}
 
 
@@ -121,6 +131,8 @@ def _zero_frozen(named: Sequence[str], group: Callable[[str], tuple[float, int]]
         if unknown := paths.unknown_layers(named, names):
             layers = ', '.join(dict.fromkeys(name.split('/')[0] for name in names))
             raise ValueError(f'no layer {", ".join(map(repr, unknown))}: the parameters have {layers}')
+        if names and not any(group(name)[0] for name in names):
+            raise ValueError('every layer is frozen: give one of them a rate over 0')
         return jnp.zeros((), jnp.int32)
 
     def update(updates: PyTree, count: Array, params: PyTree = None) -> tuple[PyTree, Array]:

@@ -11,43 +11,46 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxcv.arguments import Below1, NonNegative, Positive, Range, checked
 from jaxcv.optim import schedules, transforms
 from jaxcv.optim.schedules import momentum as momentum_schedules
 from jaxcv.types import PyTree, Schedule
 
 __all__ = ['adagrad', 'adam', 'adamw', 'momentum', 'nesterov', 'rmsprop', 'sgd']
 
-LearningRate: TypeAlias = Annotated[float | Schedule | optax.GradientTransformation, schedules]
-"""A number; a schedule; or a transformation that turns a direction g into the step -lr g, by a rate in its state."""
+LearningRate: TypeAlias = Annotated[float | Schedule | optax.GradientTransformation, schedules, Range(0, ends='()')]
+"""A positive number; a schedule; or a transformation of a direction g into the step -lr g, by a rate in its state."""
 
-Momentum: TypeAlias = Annotated[float | Schedule, momentum_schedules]
-"""A number or a schedule. In a config, a spec in its place names a function of the annotated module."""
+Momentum: TypeAlias = Annotated[float | Schedule, momentum_schedules, Range(0, 1, '[)')]
+"""A number in [0, 1) or a schedule. In a config, a spec in its place names a function of the annotated module."""
 
 Form = Literal['notes', 'pytorch']
 Penalize = Literal['weights', 'all']
 
 
+@checked
 def sgd(
     *,
     learning_rate: LearningRate,
-    weight_decay: float = 0.0,
-    l1: float = 0.0,
+    weight_decay: NonNegative = 0.0,
+    l1: NonNegative = 0.0,
     decoupled: bool = False,
     penalize: Penalize = 'weights',
-    clip_norm: float | None = None,
+    clip_norm: Positive | None = None,
 ) -> optax.GradientTransformation:
     """Stochastic gradient descent: θ ← θ - lr ∇L(θ).
 
     The options here are common to all the optimizers.
 
     Args:
-        learning_rate: a number, a schedule or `reduce_on_plateau`.
-        weight_decay: λ of the penalty λ/2 |θ|², which adds λ θ to the gradient.
-        l1: λ of the penalty λ |θ|, which adds λ sign(θ) to the gradient.
+        learning_rate: a number in (0, inf), a schedule or `reduce_on_plateau`.
+        weight_decay: λ in [0, inf) of the penalty λ/2 |θ|², which adds λ θ to the gradient.
+        l1: λ in [0, inf) of the penalty λ |θ|, which adds λ sign(θ) to the gradient.
         decoupled: subtracts the weight decay from the parameters, θ ← θ - lr λ θ, instead of adding it to the gradient:
             it is in no velocity and is not rescaled. `l1` stays in the gradient.
         penalize: 'weights' excludes biases and the scales and offsets of norms (arrays of one axis) from the penalties.
-        clip_norm: scales a gradient (before the penalties) of a larger norm, over all parameters, down to this one.
+        clip_norm: in (0, inf), scales a gradient (before the penalties) of a larger norm, over all parameters, down to
+            this one.
 
     Returns:
         An optax transformation.
@@ -62,17 +65,18 @@ def sgd(
     return _assemble(_Common(learning_rate, weight_decay, l1, decoupled, penalize, clip_norm))
 
 
+@checked
 def momentum(
     *,
     learning_rate: LearningRate,
     decay: Momentum = 0.9,
     form: Form = 'notes',
-    dampening: float = 0.0,
-    weight_decay: float = 0.0,
-    l1: float = 0.0,
+    dampening: Below1 = 0.0,
+    weight_decay: NonNegative = 0.0,
+    l1: NonNegative = 0.0,
     decoupled: bool = False,
     penalize: Penalize = 'weights',
-    clip_norm: float | None = None,
+    clip_norm: Positive | None = None,
 ) -> optax.GradientTransformation:
     """SGD with momentum: v ← β v - lr ∇L(θ), θ ← θ + v.
 
@@ -80,10 +84,10 @@ def momentum(
     first gradient undampened. Without dampening the two are the same while the learning rate is constant.
 
     Args:
-        learning_rate: a number, a schedule or `reduce_on_plateau`.
-        decay: β, share of the velocity that is kept; a number or a schedule such as `one_cycle_momentum`.
+        learning_rate: a number in (0, inf), a schedule or `reduce_on_plateau`.
+        decay: β in [0, 1), share of the velocity that is kept; or a schedule such as `one_cycle_momentum`.
         form: of the formula, 'notes' or 'pytorch'.
-        dampening: share of the gradient that is left out of the velocity, in PyTorch's form.
+        dampening: share in [0, 1) of the gradient that is left out of the velocity, in PyTorch's form.
         weight_decay: see `sgd`.
         l1: see `sgd`.
         decoupled: see `sgd`.
@@ -94,7 +98,7 @@ def momentum(
         An optax transformation.
 
     Raises:
-        ValueError: dampening in the notes' form, or an unknown form.
+        ValueError: an argument out of its range, an unknown word, or dampening in the notes' form.
 
     Example:
         >>> optimizer = momentum(learning_rate=0.1, decay=0.9, weight_decay=5e-4)
@@ -107,16 +111,17 @@ def momentum(
     return _with_velocity(common, form, transforms.velocity(decay, dampening=dampening))
 
 
+@checked
 def nesterov(
     *,
     learning_rate: LearningRate,
     decay: Momentum = 0.9,
     form: Form = 'notes',
-    weight_decay: float = 0.0,
-    l1: float = 0.0,
+    weight_decay: NonNegative = 0.0,
+    l1: NonNegative = 0.0,
     decoupled: bool = False,
     penalize: Penalize = 'weights',
-    clip_norm: float | None = None,
+    clip_norm: Positive | None = None,
 ) -> optax.GradientTransformation:
     """Momentum with the gradient at the look-ahead point: v ← β v - lr ∇L(θ + β v), θ ← θ + v.
 
@@ -126,8 +131,8 @@ def nesterov(
     φ ← φ - lr (∇L(φ) + β v).
 
     Args:
-        learning_rate: a number, a schedule or `reduce_on_plateau`.
-        decay: β, share of the velocity that is kept; a number or a schedule such as `one_cycle_momentum`.
+        learning_rate: a number in (0, inf), a schedule or `reduce_on_plateau`.
+        decay: β in [0, 1), share of the velocity that is kept; or a schedule such as `one_cycle_momentum`.
         form: of the formula, 'notes' or 'pytorch'.
         weight_decay: see `sgd`.
         l1: see `sgd`.
@@ -139,7 +144,7 @@ def nesterov(
         An optax transformation.
 
     Raises:
-        ValueError: an unknown form.
+        ValueError: an argument out of its range, or an unknown form.
 
     Example:
         >>> optimizer = nesterov(learning_rate=0.1, decay=0.9)
@@ -150,25 +155,26 @@ def nesterov(
     return _with_velocity(common, form, transforms.velocity(decay, look_ahead=1 if form == 'notes' else 0))
 
 
+@checked
 def adagrad(
     *,
     learning_rate: LearningRate,
-    eps: float = 1e-10,
-    initial: float = 0.0,
-    rate_decay: float = 0.0,
-    weight_decay: float = 0.0,
-    l1: float = 0.0,
+    eps: Positive = 1e-10,
+    initial: NonNegative = 0.0,
+    rate_decay: NonNegative = 0.0,
+    weight_decay: NonNegative = 0.0,
+    l1: NonNegative = 0.0,
     decoupled: bool = False,
     penalize: Penalize = 'weights',
-    clip_norm: float | None = None,
+    clip_norm: Positive | None = None,
 ) -> optax.GradientTransformation:
     """AdaGrad: s ← s + ∇L², θ ← θ - lr ∇L / (√s + ε).
 
     Args:
-        learning_rate: a number, a schedule or `reduce_on_plateau`.
-        eps: ε, outside the root.
-        initial: s at the start.
-        rate_decay: d, of a further decay of the learning rate, lr / (1 + d t); PyTorch's `lr_decay`.
+        learning_rate: a number in (0, inf), a schedule or `reduce_on_plateau`.
+        eps: ε in (0, inf), outside the root.
+        initial: s at the start, in [0, inf).
+        rate_decay: d in [0, inf), of a further decay of the learning rate, lr / (1 + d t); PyTorch's `lr_decay`.
         weight_decay: see `sgd`.
         l1: see `sgd`.
         decoupled: see `sgd`.
@@ -191,27 +197,28 @@ def adagrad(
     return _assemble(common, direction=transforms.scale_by_sum_of_squares(eps, initial))
 
 
+@checked
 def rmsprop(
     *,
     learning_rate: LearningRate,
-    decay: float = 0.9,
-    eps: float = 1e-8,
+    decay: Below1 = 0.9,
+    eps: Positive = 1e-8,
     centered: bool = False,
     momentum: Momentum = 0.0,
-    weight_decay: float = 0.0,
-    l1: float = 0.0,
+    weight_decay: NonNegative = 0.0,
+    l1: NonNegative = 0.0,
     decoupled: bool = False,
     penalize: Penalize = 'weights',
-    clip_norm: float | None = None,
+    clip_norm: Positive | None = None,
 ) -> optax.GradientTransformation:
     """RMSProp: s ← β s + (1-β) ∇L², θ ← θ - lr ∇L / (√s + ε).
 
     Args:
-        learning_rate: a number, a schedule or `reduce_on_plateau`.
-        decay: β, of the mean of squares. PyTorch's default is 0.99.
-        eps: ε, outside the root.
+        learning_rate: a number in (0, inf), a schedule or `reduce_on_plateau`.
+        decay: β in [0, 1), of the mean of squares. PyTorch's default is 0.99.
+        eps: ε in (0, inf), outside the root.
         centered: divides by the root of the variance s - m², with m ← β m + (1-β) ∇L, instead of s.
-        momentum: μ of a velocity of the rescaled gradients, PyTorch's: v ← μ v + ∇L / (√s + ε), θ ← θ - lr v.
+        momentum: μ in [0, 1) of a velocity of the rescaled gradients, PyTorch's: v ← μ v + ∇L / (√s + ε), θ ← θ - lr v.
         weight_decay: see `sgd`.
         l1: see `sgd`.
         decoupled: see `sgd`.
@@ -233,29 +240,30 @@ def rmsprop(
     return _assemble(common, direction=optax.chain(rescale, transforms.velocity(momentum)) if momentum else rescale)
 
 
+@checked
 def adam(
     *,
     learning_rate: LearningRate,
     beta1: Momentum = 0.9,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
+    beta2: Below1 = 0.999,
+    eps: Positive = 1e-8,
     amsgrad: bool = False,
-    weight_decay: float = 0.0,
-    l1: float = 0.0,
+    weight_decay: NonNegative = 0.0,
+    l1: NonNegative = 0.0,
     decoupled: bool = False,
     penalize: Penalize = 'weights',
-    clip_norm: float | None = None,
+    clip_norm: Positive | None = None,
 ) -> optax.GradientTransformation:
     """Adam: g ← β₁ g + (1-β₁) ∇L, s ← β₂ s + (1-β₂) ∇L², θ ← θ - lr ĝ / (√ŝ + ε), both debiased.
 
     ĝₜ = gₜ / (1 - β₁ᵗ), ŝₜ = sₜ / (1 - β₂ᵗ), t = 1 for the first update.
 
     Args:
-        learning_rate: a number, a schedule or `reduce_on_plateau`.
-        beta1: β₁, decay of the mean gradient; a number or a schedule such as `one_cycle_momentum`, whose value at an
+        learning_rate: a number in (0, inf), a schedule or `reduce_on_plateau`.
+        beta1: β₁ in [0, 1), decay of the mean gradient; or a schedule such as `one_cycle_momentum`, whose value at an
             update is also that of the debiasing (as in PyTorch).
-        beta2: β₂, decay of the mean squared gradient.
-        eps: ε, outside the root.
+        beta2: β₂ in [0, 1), decay of the mean squared gradient.
+        eps: ε in (0, inf), outside the root.
         amsgrad: divides by the root of the maximum of s so far (taken before debiasing, as in PyTorch).
         weight_decay: see `sgd`.
         l1: see `sgd`.
@@ -275,27 +283,28 @@ def adam(
     return _assemble(common, direction=transforms.scale_by_adam(beta1, beta2, eps, amsgrad))
 
 
+@checked
 def adamw(
     *,
     learning_rate: LearningRate,
     beta1: Momentum = 0.9,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
+    beta2: Below1 = 0.999,
+    eps: Positive = 1e-8,
     amsgrad: bool = False,
-    weight_decay: float = 0.01,
-    l1: float = 0.0,
+    weight_decay: NonNegative = 0.01,
+    l1: NonNegative = 0.0,
     penalize: Penalize = 'weights',
-    clip_norm: float | None = None,
+    clip_norm: Positive | None = None,
 ) -> optax.GradientTransformation:
     """Adam with decoupled weight decay: Adam's step, and θ ← θ - lr λ θ.
 
     Args:
-        learning_rate: a number, a schedule or `reduce_on_plateau`.
+        learning_rate: a number in (0, inf), a schedule or `reduce_on_plateau`.
         beta1: see `adam`.
         beta2: see `adam`.
         eps: see `adam`.
         amsgrad: see `adam`.
-        weight_decay: λ.
+        weight_decay: λ in [0, inf).
         l1: see `sgd`.
         penalize: see `sgd`. PyTorch penalizes 'all'.
         clip_norm: see `sgd`.
@@ -339,13 +348,6 @@ def _assemble(
     velocity: optax.GradientTransformation | None = None,
 ) -> optax.GradientTransformation:
     """Return the chain, with `direction` before the learning rate and `velocity` after it."""
-    if common.penalize not in ('weights', 'all'):
-        raise ValueError(f"penalize must be 'weights' or 'all', got {common.penalize!r}")
-    if common.weight_decay < 0 or common.l1 < 0 or (common.clip_norm is not None and common.clip_norm <= 0):
-        raise ValueError(
-            'weight_decay and l1 must be at least 0 and clip_norm over 0, '
-            f'got {common.weight_decay}, {common.l1} and {common.clip_norm}'
-        )
     mask = _weights if common.penalize == 'weights' else _everything
     rate = _scaled(common.learning_rate)
     chain = []
@@ -365,12 +367,7 @@ def _assemble(
 
 
 def _with_velocity(common: _Common, form: Form, velocity: optax.GradientTransformation) -> optax.GradientTransformation:
-    match form:
-        case 'notes':
-            return _assemble(common, velocity=velocity)
-        case 'pytorch':
-            return _assemble(common, direction=velocity)
-    raise ValueError(f"form must be 'notes' or 'pytorch', got {form!r}")
+    return _assemble(common, velocity=velocity) if form == 'notes' else _assemble(common, direction=velocity)
 
 
 def _scaled(learning_rate: LearningRate) -> optax.GradientTransformation:

@@ -7,20 +7,22 @@ import jax
 import jax.numpy as jnp
 
 from jaxcv import losses, metrics, presentation
+from jaxcv.arguments import AtLeast2, Finite, Positive, checked
 from jaxcv.losses.classification import label_weights
 from jaxcv.task import LossOutput, Task
 from jaxcv.tasks.network import check_loss, log_probabilities, network, require
 from jaxcv.types import Array, Batch, Float, PRNGKeyArray, PyTree, Variables
 
 
+@checked
 def classification(
     model: Any,
     *,
-    num_classes: int,
+    num_classes: AtLeast2,
     loss: Callable = losses.softmax_cross_entropy,
     augment: Sequence[Callable] = (),
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    mean: Sequence[Finite] | None = None,
+    std: Sequence[Positive] | None = None,
 ) -> Task:
     """Image classification: one label an image.
 

@@ -1,28 +1,30 @@
 """Semantic segmentation as a `Task`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax.numpy as jnp
 
 from jaxcv import losses, metrics, ops, presentation
+from jaxcv.arguments import Finite, NonNegative, Positive, Range, checked
 from jaxcv.losses.segmentation import counted_weight, masked_loss
 from jaxcv.task import LossOutput, Task
 from jaxcv.tasks.network import check_loss, log_probabilities, network, require
-from jaxcv.types import IGNORED, Array, Batch, Float, PRNGKeyArray, PyTree, Variables
+from jaxcv.types import Array, Batch, Float, PRNGKeyArray, PyTree, Variables
 
 NO_MASKS = "; if the data set has masks, put 'decode_mask' among data.train_transforms"
 
 
+@checked
 def segmentation(
     model: Any,
     *,
-    num_classes: int,
+    num_classes: Annotated[int, Range(2, 255)],
     loss: Callable = losses.softmax_cross_entropy,
-    auxiliary_weights: Sequence[float] = (),
+    auxiliary_weights: Sequence[NonNegative] = (),
     augment: Sequence[Callable] = (),
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    mean: Sequence[Finite] | None = None,
+    std: Sequence[Positive] | None = None,
 ) -> Task:
     """Semantic segmentation: a class for each pixel.
 
@@ -63,10 +65,6 @@ def segmentation(
         >>> predictions['logits'].shape, predictions['mask'].shape
         ((1, 4, 6, 2), (1, 4, 6))
     """
-    if num_classes > IGNORED:
-        raise ValueError(f'masks have at most {IGNORED} classes, as {IGNORED} is ignored; got {num_classes}')
-    if num_classes < 2:
-        raise ValueError(f'masks have at least 2 classes, such as background and object; got {num_classes}')
     if auxiliary_weights and _has_no_auxiliary_heads(model):
         raise ValueError(
             f'auxiliary_weights: {type(model).__name__} has no auxiliary heads: leave the weights out, or set '

@@ -7,14 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcv.arguments import AtLeast0, AtLeast1, checked
 from jaxcv.ops.windows import sliding_windows
-from jaxcv.sizes import Size
+from jaxcv.sizes import PositiveSize
 from jaxcv.task import Task
 from jaxcv.types import Array, UInt8, Variables
 
 
+@checked
 def windowed(
-    task: Task, *, window: Size, overlap: Size, batch_size: int = 1
+    task: Task, *, window: PositiveSize, overlap: AtLeast0 | tuple[AtLeast0, AtLeast0], batch_size: AtLeast1 = 1
 ) -> Callable[[Variables, np.ndarray], UInt8[np.ndarray, 'h w']]:
     """Prediction of a segmentation task for images of any size, by `jaxcv.ops.sliding_windows`.
 

@@ -33,6 +33,7 @@ import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 
+from jaxcv.arguments import AtLeast0, AtLeast1, checked
 from jaxcv.files import read_json, to_json, without_pattern, write_json
 from jaxcv.training import stored
 from jaxcv.training.checksum import checksum
@@ -70,13 +71,14 @@ class _Store(NamedTuple):
     read_only: bool
 
 
+@checked
 def checkpoints(
     directory: Path,
     *,
     best_metric: str,
     better: Better = 'max',
-    keep_last: int = 2,
-    keep_best: int = 1,
+    keep_last: AtLeast1 = 2,
+    keep_best: AtLeast0 = 1,
     read_only: bool = False,
 ) -> Checkpoints:
     """Open the checkpoints in a directory, or start a new one.

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jaxcv.arguments import AtLeast1, NonNegative, checked
 from jaxcv.training.ranking import Better, rank
 
 
@@ -31,7 +32,8 @@ class EarlyStopping(NamedTuple):
     """state -> whether there were `patience` evaluations without an improvement."""
 
 
-def early_stopping(patience: int, *, better: Better = 'max', min_change: float = 0.0) -> EarlyStopping:
+@checked
+def early_stopping(patience: AtLeast1, *, better: Better = 'max', min_change: NonNegative = 0.0) -> EarlyStopping:
     """Stop after `patience` evaluations in a row without an improvement.
 
     A value v improves on the best b if v > b + min_change ('max') or v < b - min_change ('min'), and is then the new

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jaxcv.arguments import AtLeast0, checked
+
 
 class Tick(NamedTuple):
     """The argument of a hook. Reading an array of it waits for the device; the next step donates `state`."""
@@ -24,13 +26,14 @@ Hook = Callable[[Tick], bool | None]
 """Called after each step; True ends the run, an exception aborts it."""
 
 
+@checked
 def run(
     step: Callable[[Any, Any], tuple[Any, Mapping[str, Any]]],
     state: Any,
     batches: Iterator[Any],
     hooks: Sequence[Hook] = (),
     *,
-    num_steps: int,
+    num_steps: AtLeast0,
 ) -> Any:
     """Train from `state.step` to `num_steps`, or until a hook returns True.
 

@@ -13,6 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.training.state import TrainState
 from jaxcv.training.step import Step
 from jaxcv.types import DATA_AXIS, Batch, PyTree
@@ -93,7 +94,10 @@ def put_batch(mesh: Mesh) -> Callable[[Mapping[str, np.ndarray]], Batch]:
     return put
 
 
-def state_sharding(shapes: PyTree, mesh: Mesh, *, sharding: Sharding = 'replicate', min_size: int = 1024) -> PyTree:
+@checked
+def state_sharding(
+    shapes: PyTree, mesh: Mesh, *, sharding: Sharding = 'replicate', min_size: AtLeast1 = 1024
+) -> PyTree:
     """Return the sharding of each array of the train state.
 
     Args:
@@ -128,6 +132,7 @@ def state_sharding(shapes: PyTree, mesh: Mesh, *, sharding: Sharding = 'replicat
     return jax.tree.map(place, shapes)
 
 
+@checked
 def with_shardings(shapes: PyTree, mesh: Mesh, *, sharding: Sharding = 'replicate') -> PyTree:
     """Shapes with the sharding of `state_sharding`: the `like` that a checkpoint is restored to.
 
@@ -140,6 +145,7 @@ def with_shardings(shapes: PyTree, mesh: Mesh, *, sharding: Sharding = 'replicat
     return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, layout)
 
 
+@checked
 def create_state(
     init: Callable[..., TrainState], mesh: Mesh, *given: PyTree, sharding: Sharding = 'replicate'
 ) -> TrainState:
@@ -163,6 +169,7 @@ def create_state(
     return jax.jit(init, out_shardings=layout)(*given)
 
 
+@checked
 def compile_step(step: Step, mesh: Mesh, *, mode: Mode = 'jit', sharding: Sharding = 'replicate') -> Any:
     """Compile a step for the mesh. It donates the train state it is given: use the one that it returns.
 

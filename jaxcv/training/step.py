@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.task import LossOutput, Task
 from jaxcv.training.state import TrainState
 from jaxcv.types import Array, Batch, PyTree
@@ -14,11 +15,12 @@ from jaxcv.types import Array, Batch, PyTree
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
 
 
+@checked
 def make_train_step(
     task: Task,
     optimizer: optax.GradientTransformation,
     *,
-    accumulate: int = 1,
+    accumulate: AtLeast1 = 1,
     axis_name: str | None = None,
     on_non_finite: Literal['stop', 'skip'] = 'stop',
     watch: Callable[[TrainState], Mapping[str, Array]] | None = None,

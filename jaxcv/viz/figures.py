@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.files import atomically
 
 INK, MUTED, GRID = '#222222', '#6b6b6b', '#dddddd'
@@ -16,7 +17,8 @@ BLUE, ORANGE, GREEN, PURPLE, BROWN = '#1f6fb4', '#e07b00', '#2b9348', '#8e44ad',
 WRONG = '#d62728'
 
 
-def save(figure: Figure, path: str | os.PathLike, *, dpi: int = 120) -> Path:
+@checked
+def save(figure: Figure, path: str | os.PathLike, *, dpi: AtLeast1 = 120) -> Path:
     """Write a figure as PNG, atomically: the path always holds a whole file, the old or the new one.
 
     Args:
@@ -40,7 +42,8 @@ def save(figure: Figure, path: str | os.PathLike, *, dpi: int = 120) -> Path:
     return path
 
 
-def rendered(figure: Figure, *, dpi: int = 120) -> np.ndarray:
+@checked
+def rendered(figure: Figure, *, dpi: AtLeast1 = 120) -> np.ndarray:
     """Pixels of a figure, for TensorBoard and notebooks.
 
     Args:

@@ -7,15 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.types import Array
 from jaxcv.viz.figures import GRID, INK, WRONG, class_name, headline, shorten
 
 
+@checked
 def image_grid(
     images: Sequence[ArrayLike] | np.ndarray | Array,
     *,
     captions: Sequence[str] | None = None,
-    columns: int | None = None,
+    columns: AtLeast1 | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draw images side by side.
@@ -43,6 +45,7 @@ def image_grid(
     return figure
 
 
+@checked
 def prediction_grid(
     images: Sequence[ArrayLike] | np.ndarray | Array,
     labels: ArrayLike | None,
@@ -50,7 +53,7 @@ def prediction_grid(
     class_names: Sequence[str] = (),
     *,
     confidences: ArrayLike | None = None,
-    columns: int | None = None,
+    columns: AtLeast1 | None = None,
     title: str | None = None,
 ) -> Figure:
     r"""Draw images with their true and their predicted class; mistakes are framed in red.

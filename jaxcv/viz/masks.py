@@ -2,12 +2,14 @@
 
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
+from jaxcv.arguments import Range, Share, checked
 from jaxcv.types import IGNORED, Array
 from jaxcv.viz.figures import GRID, INK, class_name, headline, shorten
 from jaxcv.viz.grids import as_picture, show
@@ -15,7 +17,8 @@ from jaxcv.viz.grids import as_picture, show
 IGNORED_COLOR = (160, 160, 160)
 
 
-def mask_colors(num_classes: int) -> np.ndarray:
+@checked
+def mask_colors(num_classes: Annotated[int, Range(1, 255)]) -> np.ndarray:
     """Colours of classes, each as different as possible from those before it; class 0, often the background, is dark.
 
     The colour of a class does not depend on the number of classes.
@@ -33,12 +36,11 @@ def mask_colors(num_classes: int) -> np.ndarray:
         >>> mask_colors(2).tolist()[0]
         [48, 48, 56]
     """
-    if not 1 <= num_classes <= IGNORED:
-        raise ValueError(f'masks have from 1 to {IGNORED} classes, got {num_classes}')
     return _colors()[:num_classes].copy()
 
 
-def overlay(image: ArrayLike, mask: ArrayLike, *, alpha: float = 0.6) -> np.ndarray:
+@checked
+def overlay(image: ArrayLike, mask: ArrayLike, *, alpha: Share = 0.6) -> np.ndarray:
     """Lay the colours of the classes over an image: `(1 - alpha) image + alpha color[mask]`.
 
     Args:
@@ -59,20 +61,19 @@ def overlay(image: ArrayLike, mask: ArrayLike, *, alpha: float = 0.6) -> np.ndar
     pixels, classes = as_picture(image), np.asarray(mask)
     if pixels.shape[:2] != classes.shape:
         raise ValueError(f'an image of {pixels.shape[:2]} pixels needs a mask of that shape, got {classes.shape}')
-    if not 0 <= alpha <= 1:
-        raise ValueError(f'alpha must be in [0, 1], got {alpha}')
     pixels = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
     colors = np.concatenate([_colors(), [IGNORED_COLOR]])[np.clip(classes, 0, IGNORED)]
     return np.rint((1 - alpha) * 255 * pixels + alpha * colors).astype(np.uint8)
 
 
+@checked
 def mask_grid(
     images: Sequence[ArrayLike] | np.ndarray | Array,
     masks: Sequence[ArrayLike] | np.ndarray | Array | None,
     predicted: Sequence[ArrayLike] | np.ndarray | Array | Mapping[str, Sequence[ArrayLike] | np.ndarray],
     class_names: Sequence[str] = (),
     *,
-    alpha: float = 0.75,
+    alpha: Share = 0.75,
     title: str | None = None,
 ) -> Figure:
     """Draw rows of an image, its true and its predicted mask, and a legend of the classes that occur.

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.types import Schedule
 from jaxcv.viz.figures import BLUE, INK, headline, shorten, style
 
@@ -16,8 +17,13 @@ _MOST_POINTS = 2000  # more than a panel has pixels
 _ROUND = (1, 2, 5, 10)
 
 
+@checked
 def schedules(
-    schedules: Mapping[str, Schedule | Sequence[float]], *, total_steps: int, columns: int = 3, title: str | None = None
+    schedules: Mapping[str, Schedule | Sequence[float]],
+    *,
+    total_steps: AtLeast1,
+    columns: AtLeast1 = 3,
+    title: str | None = None,
 ) -> Figure:
     """Draw schedules, each in a panel of its own: the value over the updates 0 to `total_steps - 1`.
 
@@ -39,11 +45,8 @@ def schedules(
         >>> [axes.get_title(loc='left') for axes in schedules(rates, total_steps=100).axes]
         ['constant', 'linear']
     """
-    if not schedules or total_steps < 1 or columns < 1:
-        raise ValueError(
-            f'nothing to draw: {len(schedules)} schedules, total_steps={total_steps}, columns={columns}; '
-            f'each must be at least 1'
-        )
+    if not schedules:
+        raise ValueError('no schedules: nothing to draw')
     for name, schedule in schedules.items():
         if not callable(schedule) and not (np.ndim(schedule) == 1 and len(schedule) >= total_steps):
             raise ValueError(

@@ -9,11 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from jaxcv.arguments import checked
 from jaxcv.viz.figures import BLUE, INK, MUTED, ORANGE, WRONG, headline, shorten, style
 
 Scale = Literal['linear', 'log', 'choice']
 
 
+@checked
 def search_results(
     trials: Sequence[Mapping[str, Any]],
     *,

@@ -12,6 +12,7 @@ import numpy as np
 from flax import traverse_util
 
 from jaxcv import models, paths
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.names import nearest
 from jaxcv.types import Array, Variables
 from jaxcv.weights import convert
@@ -21,12 +22,13 @@ from jaxcv.weights.layouts import Layout, layout
 from jaxcv.weights.published import image_size
 
 
+@checked
 def from_state_dict(
     model_name: str,
     state_dict: convert.StateDict,
     *,
     source: str = 'torchvision',
-    num_classes: int | None = None,
+    num_classes: AtLeast1 | None = None,
     fresh_head: Array | None = None,
     averaged: bool = False,
     channels: int | None = None,
@@ -90,12 +92,13 @@ def from_state_dict(
     return traverse_util.unflatten_dict({**paths.flat(converted), **initialize(fresh_head)}, sep='/')
 
 
+@checked
 def load(
     model_name: str,
     path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     source: str = 'torchvision',
-    num_classes: int | None = None,
+    num_classes: AtLeast1 | None = None,
     fresh_head: Array | None = None,
     part: str | None = None,
     averaged: bool = False,

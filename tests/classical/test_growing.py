@@ -210,7 +210,7 @@ def test_bad_arguments():
         growing.grow.__wrapped__(KEYS, bins, labels, weights[:1])
     with pytest.raises(ValueError, match='max_features must be from 1 to the 2 features, got 3'):
         growing.grow(KEYS, bins, labels, weights, max_features=3)
-    with pytest.raises(ValueError, match='min_samples_leaf and max_depth at least 1'):
+    with pytest.raises(ValueError, match=r'max_depth must be in \[1, inf\), got 0'):
         growing.grow(KEYS, bins, labels, weights, max_depth=0)
-    with pytest.raises(ValueError, match='at least 2 bins'):
+    with pytest.raises(ValueError, match=r'num_bins must be in \[2, inf\), got 1'):
         bin_features(jnp.zeros((4, 2)), num_bins=1)

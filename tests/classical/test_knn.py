@@ -149,4 +149,4 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match='at least one example'):
         knn.fit(jnp.zeros((0, 2)), jnp.zeros(0, jnp.int32))
     with pytest.raises(ValueError, match="'uniform' or 'distance'"):
-        knn.predict.__wrapped__(model, jnp.zeros((1, 2)), k=1, weights='near')
+        knn.predict(model, jnp.zeros((1, 2)), k=1, weights='near')

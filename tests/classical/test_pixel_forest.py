@@ -48,7 +48,7 @@ def test_offsets():
     assert (first[1::2] == 0).all()
     assert np.mean(np.abs(second) < 2.5) == pytest.approx(0.5, abs=0.05)
     assert set(np.unique(channels)) == {0, 1, 2}
-    with pytest.raises(ValueError, match='positive'):
+    with pytest.raises(ValueError, match=r'num_features must be in \[1, inf\), got 0'):
         pixel_forest.draw_offsets(KEY, num_features=0, radius=1, channels=1)
 
 

@@ -111,7 +111,7 @@ def test_options_are_bound_and_arrays_left_out():
     [
         ({'name': 'resnet81'}, "model: no 'resnet81' in jaxcv.models, did you mean resnet18"),
         ({'name': 'resnet18', 'num_clases': 3}, "has no argument 'num_clases', did you mean num_classes"),
-        ({'name': 'resnet18', 'num_classes': 'ten'}, "num_classes must be int, got 'ten'"),
+        ({'name': 'resnet18', 'num_classes': 'ten'}, r"num_classes must be an int in \[1, inf\), got 'ten'"),
         ({'name': 'linear_classifier'}, "linear_classifier needs the argument 'num_classes'"),
         ({'depth': 3}, "expected {'name': function"),
         ({'name': 'resnet18', 'dtype': 'bf16'}, "dtype must be 'float32' or 'bfloat16' or 'float16', got 'bf16'"),
@@ -166,3 +166,23 @@ def test_a_tuple_survives_json(tmp_path):
 def test_private_and_imported_names_are_not_in_the_registry():
     for name in ('optax', '_weights', '__doc__', 'optimizers'):
         assert config.problems({'name': name, 'learning_rate': 1.0}, optim)
+
+
+def test_an_error_of_an_inner_function_has_its_place():
+    decay = {'name': 'one_cycle_momentum', 'low': 0.9, 'high': 0.8}
+    with pytest.raises(config.ConfigError, match=r'^optimizer\.decay: low must be at most high, which is 0\.8'):
+        config.build(
+            {'name': 'momentum', 'learning_rate': 0.1, 'decay': decay},
+            optim.optimizers,
+            path='optimizer',
+            provided={'total_steps': 10},
+        )
+
+
+def test_words_and_ranges_are_problems_of_the_spec():
+    spec = {'name': 'adam', 'learning_rate': -1, 'beta1': {'name': 'constant', 'peak': 0.0}, 'penalize': 'weihgts'}
+    assert config.problems(spec, optim.optimizers, path='optimizer') == [
+        'optimizer.beta1: peak must be in (0, inf), got 0.0',
+        'optimizer: learning_rate must be in (0, inf), got -1',
+        "optimizer: penalize must be 'weights' or 'all', got 'weihgts', did you mean 'weights'?",
+    ]

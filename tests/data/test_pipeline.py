@@ -158,7 +158,7 @@ def test_errors_say_what_to_do():
         train(numbers(8), process_count=3)
     with pytest.raises(ValueError, match='process_index 2'):
         train(numbers(8), process_count=2, process_index=2)
-    with pytest.raises(ValueError, match='at least 1'):
+    with pytest.raises(ValueError, match=r'batch_size must be in \[1, inf\), got 0'):
         train(numbers(8), batch_size=0)
     for label in (-1, 2):  # even where broken examples are skipped: a wrong label is no broken file
         bad = numbers(8, labels=[0, 1, label, 0, 0, 0, 0, 0])

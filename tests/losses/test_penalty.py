@@ -44,5 +44,5 @@ def test_it_is_no_loss_that_a_config_may_name():
 
 @pytest.mark.parametrize('options', [{'l1': -1.0}, {'l2': -0.1}])
 def test_negative_weights(options):
-    with pytest.raises(ValueError, match='must not be negative'):
+    with pytest.raises(ValueError, match=r'must be in \[0, inf\)'):
         losses.weight_penalty(PARAMS, **options)

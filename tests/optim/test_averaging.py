@@ -81,8 +81,12 @@ def test_the_average_is_found_anywhere_in_the_chain_and_must_be_one():
     optimizer = optim.by_layer(optim.adam, options={'learning_rate': 1e-3}, rates={'head': 0.5})
     state = optax.chain(optimizer, optim.swa(start=0)).init(params)
     np.testing.assert_array_equal(optim.averaged_params(state)['head']['kernel'], 1)
-    for count, links in {0: [], 2: [optim.polyak(), optim.swa(start=0)]}.items():
-        with pytest.raises(ValueError, match=f'has {count} averages,'):
+    assert int(optim.num_averaged(state)) == 0
+    for message, links in {
+        'nothing is averaged: the optimizer has no average': [],
+        'has 2 averages, expected one': [optim.polyak(), optim.swa(start=0)],
+    }.items():
+        with pytest.raises(ValueError, match=message):
             optim.averaged_params(optax.chain(optim.sgd(learning_rate=0.1), *links).init(params))
 
 
@@ -90,11 +94,73 @@ def test_the_average_is_found_anywhere_in_the_chain_and_must_be_one():
     ('make', 'message'),
     [
         (lambda: optim.polyak(rho=1.0), r'rho must be in \[0, 1\)'),
-        (lambda: optim.swa(start=0, period=0), 'at least 1'),
+        (lambda: optim.swa(start=0, period=0, growth=0), r'period must be in \[1, inf\), got 0; growth must'),
+        (lambda: optim.swa(start=-1), r'start must be in \[0, inf\), got -1'),
         (lambda: optim.polyak().update({}, optim.polyak().init({})), 'needs the parameters'),
-        (lambda: optim.snapshots(keep=0, period=5), 'keep must be at least 1'),
+        (lambda: optim.snapshots(keep=0, period=5), r'keep must be in \[1, inf\), got 0'),
     ],
 )
 def test_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_default_average_is_free_of_the_initial_parameters():
+    """After 100 updates these would be 91 % of it: ρᵗ with ρ = 0.999."""
+    link = optim.polyak()
+    state = link.init({'w': jnp.full(2, 1e4)})
+    for value in range(1, 6):
+        _, state = link.update({'w': jnp.full(2, value)}, state, {'w': jnp.zeros(2)})
+    weights = 0.999 ** np.arange(5)[::-1]
+    np.testing.assert_allclose(optim.averaged_params(state)['w'], weights @ np.arange(1, 6) / weights.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
+@pytest.mark.parametrize(('link', 'rho'), [(optim.polyak(rho=0.999), 0.999), (optim.swa(start=0), 1.0)])
+def test_averages_of_few_bits_against_float64(link, rho, dtype):
+    """In bfloat16 a step of less than 1/256 of the average would be rounded away; a sum of float16 overflows."""
+    values = (6e4 * (1 + np.random.default_rng(0).random(600)) / 2).astype(dtype)
+    state = link.init({'w': jnp.zeros((), dtype)})
+    update = jax.jit(lambda state, value: link.update({'w': value}, state, {'w': jnp.zeros((), dtype)})[1])
+    for value in values:
+        state = update(state, value)
+    weights = rho ** np.arange(600)[::-1]
+    average = optim.averaged_params(state)['w']
+    assert average.dtype == jnp.float32
+    expected = weights @ values.astype(np.float64) / weights.sum()
+    np.testing.assert_allclose(average, expected, rtol=1e-5)
+    assert optim.averaged_params(state, like={'w': jnp.zeros((), dtype)})['w'].dtype == dtype
+    assert int(optim.num_averaged(state)) == 600
+
+
+@pytest.mark.parametrize(
+    ('make', 'message'),
+    [
+        (lambda **end: optim.polyak(start=100, **end), 'start must be less than total_steps, which is 100, got 100'),
+        (lambda **end: optim.swa(start=101, **end), r'no cycle ends from update 101 \(start\) to 100 \(total_steps\)'),
+        (lambda **end: optim.swa(start=81, period=40, **end), 'no cycle ends from update 81'),
+        (lambda **end: optim.swa(start=0, period=99, warmup_steps=2, **end), 'no cycle ends from update 0'),
+        (
+            lambda **end: optim.snapshots(keep=3, period=20, growth=2, **end),
+            'at most 2, the cycles that end within 100',
+        ),
+        (lambda **end: optim.snapshots(keep=1, period=101, **end), 'at most 0, the cycles that end'),
+    ],
+)
+def test_an_average_that_never_begins_is_refused_where_the_end_is_known(make, message):
+    make()
+    make(total_steps=102 + 40)
+    with pytest.raises(ValueError, match=message):
+        make(total_steps=100)
+
+
+def test_the_number_of_snapshots_is_of_those_taken():
+    link = optim.snapshots(keep=3, period=2)
+    params = {'w': jnp.zeros((5, 2))}
+    state, counts = link.init(params), []
+    for _ in range(9):
+        _, state = link.update(params, state, params)
+        counts.append(int(optim.num_averaged(state)))
+    assert counts == [0, 1, 1, 2, 2, 3, 3, 3, 3]
+    together = jax.vmap(link.init)(params)  # networks trained together
+    assert optim.num_averaged(together).tolist() == [0] * 5

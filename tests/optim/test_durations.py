@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from jaxcv import config, optim
-from jaxcv.optim.durations import Clock, Updates, durations_in_updates, in_updates, value_in_updates
+from jaxcv.optim.durations import Clock, Updates, durations_in_updates, in_updates, is_duration, value_in_updates
 from jaxcv.optim.schedules import momentum
 
 CLOCK = Clock(total_steps=2000, steps_per_epoch=9.375, batch_size=128)
@@ -42,6 +42,12 @@ def test_what_is_no_duration(duration):
         in_updates(duration, clock=CLOCK)
 
 
+@pytest.mark.parametrize('duration', ['150%', '100.1 %', '1,000%'])
+def test_a_share_is_of_the_run(duration):
+    with pytest.raises(ValueError, match='is longer than the run: write 100% at most'):
+        in_updates(duration, clock=CLOCK)
+
+
 def test_inside_a_config():
     """By the signatures, also of a spec inside a spec: period and steps are durations."""
     decay = {'name': 'cosine_restarts', 'period': '10%', 'peak': '10%'}
@@ -55,7 +61,7 @@ def test_a_duration_for_another_parameter_fails_its_type_check():
     spec = {'name': 'exponential', 'peak': 0.1, 'factor': '5 epochs', 'every': '5 epochs'}
     found = config.problems(durations_in_updates(spec, optim.schedules, clock=CLOCK), optim.schedules)
     assert len(found) == 1
-    assert "factor must be float, got '5 epochs'" in found[0]
+    assert "factor must be a number in (0, 1], got '5 epochs'" in found[0]
 
 
 def test_what_a_config_gets_wrong_is_left_to_its_checks():
@@ -90,7 +96,9 @@ def test_every_duration_of_the_registries_is_declared():
     for package in (optim.optimizers, optim.schedules, momentum, optim.averaging):
         for name in package.__all__:
             hints = typing.get_type_hints(inspect.unwrap(getattr(package, name)), include_extras=True)
-            declared = {parameter for parameter, hint in hints.items() if hint in (Updates, Sequence[Updates])}
+            declared = {
+                parameter for parameter, hint in hints.items() if any(map(is_duration, (hint, *typing.get_args(hint))))
+            }
             assert declared == hints.keys() & named, name
             found |= {f'{name}.{parameter}' for parameter in declared}
     assert {'multi_step.steps', 'polyak.start', 'one_cycle_momentum.total_steps', 'reduce_on_plateau.window'} <= found

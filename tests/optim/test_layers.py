@@ -129,5 +129,11 @@ def test_errors():
         optim.by_layer(
             optim.sgd, options={'learning_rate': 1.0}, rates={'stage7': 0.1, 'head': 1.0}, frozen_until={'haed': 3}
         ).init(PARAMS)
-    with pytest.raises(ValueError, match='rates must be at least 0'):
+    with pytest.raises(ValueError, match=r"by_layer: rates\['stem'\] must be in \[0, inf\), got -1.0"):
         optim.by_layer(optim.sgd, options={'learning_rate': 1.0}, rates={'stem': -1.0})
+    with pytest.raises(ValueError, match=r'sgd: clip_norm must be in \(0, inf\), got 0'):
+        optim.by_layer(optim.sgd, options={'learning_rate': 1.0, 'clip_norm': 0}, rates={'stem': 0.0})
+    with pytest.raises(ValueError, match='every layer is frozen'):
+        optim.by_layer(optim.sgd, options={'learning_rate': 1.0}, rates={'*': 0.0}).init(PARAMS)
+    with pytest.raises(ValueError, match='frozen must be less than the number of layers, which is 2, got 2'):
+        optim.progressive_rates(['stem', 'head'], frozen=2)

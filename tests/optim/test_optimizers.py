@@ -6,6 +6,7 @@ The problem is a logistic regression (tools/optim_reference.py): its gradient ch
 learning rate with the step, so it matters where each stands.
 """
 
+import math
 from pathlib import Path
 
 import jax
@@ -360,9 +361,41 @@ def test_a_constant_gradient_is_no_division_by_the_root_of_less_than_nothing():
     assert np.all(np.isfinite(updates))
 
 
+OUT_OF_RANGE = [
+    (lambda: optim.adam(learning_rate=0.1, beta1=1.0), r'adam: beta1 must be in \[0, 1\), got 1.0$'),
+    (lambda: optim.adamw(learning_rate=0.1, beta2=1, eps=-1), r'adamw: beta2 must .* got 1; eps must be in \(0, inf\)'),
+    (lambda: optim.momentum(learning_rate=0.1, decay=1.5), r'decay must be in \[0, 1\), got 1.5'),
+    (lambda: optim.nesterov(learning_rate=0.1, decay=True), r'decay must be a number .* got True'),
+    (lambda: optim.momentum(learning_rate=0.1, dampening=1, form='pytorch'), r'dampening must be in \[0, 1\), got 1'),
+    (lambda: optim.rmsprop(learning_rate=0.1, decay=-0.1, momentum=1), r'decay must .*; momentum must be in \[0, 1\)'),
+    (
+        lambda: optim.adagrad(learning_rate=0.1, initial=-1, rate_decay=-1),
+        r'initial must .*; rate_decay must be in',
+    ),
+    *(
+        (lambda rate=rate: optim.sgd(learning_rate=rate), r'sgd: learning_rate must be in \(0, inf\), got')
+        for rate in (0, -0.1, math.inf, math.nan)
+    ),
+    (lambda: optim.sgd(learning_rate='0.1'), "learning_rate must be a number in .*, got '0.1'"),
+    (lambda: optim.sgd(learning_rate=0.1, weight_decay=-1, l1=-1), r'weight_decay must be in \[0, inf\), .*; l1 must'),
+    (lambda: optim.sgd(learning_rate=0.1, clip_norm=0), r'clip_norm must be .*\(0, inf\).* got 0'),
+    (
+        lambda: optim.sgd(learning_rate=0.1, penalize='al'),
+        "penalize must be 'weights' or 'all', got 'al', did you",
+    ),
+    (
+        lambda: optim.nesterov(learning_rate=0.1, form='torch'),
+        "form must be 'notes' or 'pytorch', got 'torch'",
+    ),
+]
+
+
 def test_what_cannot_be_is_said():
     with pytest.raises(ValueError, match="is for form='pytorch'"):
         optim.momentum(learning_rate=0.1, dampening=0.1)
+    for make, message in OUT_OF_RANGE:
+        with pytest.raises(ValueError, match=message):
+            make()
     grads = {'w': jnp.ones((2, 2))}
     for options in ({'weight_decay': 0.1}, {'weight_decay': 0.1, 'decoupled': True}, {'l1': 0.1}):
         optimizer = optim.sgd(learning_rate=0.1, **options)

@@ -73,7 +73,16 @@ def test_a_loss_that_is_not_finite_is_no_improvement():
 
 
 @pytest.mark.parametrize(
-    ('options', 'message'), [({'factor': 1.0}, 'factor'), ({'window': 0}, 'window'), ({'min_rate': 2.0}, 'min_rate')]
+    ('options', 'message'),
+    [
+        ({'factor': 1.0}, r'factor must be in \(0, 1\), got 1.0'),
+        ({'window': 0}, r'window must be in \[1, inf\), got 0'),
+        ({'min_rate': 2.0}, 'min_rate must be at most peak, which is 1.0, got 2.0'),
+        (
+            {'patience': -1, 'cooldown': 1.5},
+            r'patience must be in \[0, inf\), got -1; cooldown must be an int in \[0, inf\), got 1.5',
+        ),
+    ],
 )
 def test_what_cannot_be_is_said(options, message):
     with pytest.raises(ValueError, match=message):

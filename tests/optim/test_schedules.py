@@ -157,15 +157,40 @@ def test_one_cycle_of_a_few_updates_is_finite(total_steps, options):
 @pytest.mark.parametrize(
     ('make', 'message'),
     [
-        (lambda: optim.cosine(peak=1.0, total_steps=5, warmup_steps=5), 'warmup_steps 5 must be less than total_steps'),
-        (lambda: optim.step(peak=1.0, every=5, warmup_steps=6), 'warmup_steps 6 must be less than the first step'),
-        (lambda: optim.multi_step(peak=1.0, steps=[9, 3], warmup_steps=4), 'less than the first step, which is 3'),
-        (lambda: optim.constant(peak=1.0, warmup_steps=-1), 'it must be 0, for none, or more'),
-        (lambda: optim.exponential(peak=1.0, factor=0.5, every=0), 'every is 0; it must be at least 1'),
-        (lambda: optim.one_cycle(peak=1.0, total_steps=10, rise=1.0), 'between 0 and 1'),
-        (lambda: optim.one_cycle_momentum(total_steps=10, rise=0.6, three_phase=True), 'between 0 and 0.5'),
-        (lambda: optim.cosine_restarts(peak=1.0, period=0), 'period is 0'),
-        (lambda: cycle_ends(period=3, growth=0, total_steps=9), 'growth is 0'),
+        (
+            lambda: optim.cosine(peak=1.0, total_steps=5, warmup_steps=5),
+            'less than total_steps, which is 5, got 5',
+        ),
+        (
+            lambda: optim.step(peak=1.0, every=5, warmup_steps=6),
+            'less than the first step, which is 5, got 6',
+        ),
+        (lambda: optim.multi_step(peak=1.0, steps=[3, 9], warmup_steps=4), 'less than the first step, which is 3'),
+        (lambda: optim.multi_step(peak=1.0, steps=[9, 3]), r'steps must not decrease, got \(9, 3\)'),
+        (lambda: optim.constant(peak=1.0, warmup_steps=-1), r'warmup_steps must be in \[0, inf\), got -1'),
+        (lambda: optim.exponential(peak=1.0, factor=0.5, every=0), r'every must be in \[1, inf\), got 0'),
+        (lambda: optim.one_cycle(peak=1.0, total_steps=10, rise=1.0), r'rise must be in \(0, 1\), got 1.0'),
+        (
+            lambda: optim.one_cycle_momentum(total_steps=10, rise=0.6, three_phase=True),
+            r'in \(0, 0.5\] with three',
+        ),
+        (lambda: optim.cosine_restarts(peak=1.0, period=0), r'period must be in \[1, inf\), got 0'),
+        (lambda: cycle_ends(period=3, growth=0, total_steps=9), r'growth must be in \[1, inf\), got 0'),
+        (
+            lambda: optim.cosine_restarts(peak=1.0, period=3, growth=0.5),
+            r'growth must be an int in \[1, inf\)',
+        ),
+        (lambda: optim.linear(peak=0.1, total_steps=9, end=0.2), 'end must be at most peak, which is 0.1, got 0.2'),
+        (lambda: optim.one_cycle(peak=1.0, total_steps=9, end_divisor=0), r'end_divisor must be in \(0, inf\), got 0'),
+        (lambda: optim.one_cycle(peak=1.0, total_steps=9, end_divisor=0.01), 'must be at most peak'),
+        (lambda: optim.one_cycle_momentum(total_steps=9, low=0.9, high=0.8), 'low must be at most high, which is 0.8'),
+        (lambda: optim.exponential(peak=1.0, factor=-0.5), r'factor must be in \(0, 1\], got -0.5'),
+        (lambda: optim.step(peak=1.0, every=5, factor=10), r'factor must be in \(0, 1\], got 10'),
+        (
+            lambda: optim.polynomial(peak=math.nan, total_steps=9, power=0),
+            r'got nan; power must be in \(0, inf\)',
+        ),
+        (lambda: optim.cosine(peak=1.0, total_steps='30%'), r"total_steps must be an int in \[1, inf\), got '30%'"),
     ],
 )
 def test_what_cannot_be_is_said(make, message):

@@ -91,9 +91,9 @@ def test_replay_without_evaluations_and_with_an_unknown_metric():
 
 
 def test_bad_options():
-    with pytest.raises(ValueError, match='at least 1, got 0'):
+    with pytest.raises(ValueError, match=r'patience must be in \[1, inf\), got 0'):
         early_stopping(0)
-    with pytest.raises(ValueError, match='min_change must not be negative'):
+    with pytest.raises(ValueError, match=r'min_change must be in \[0, inf\), got -0.1'):
         early_stopping(1, min_change=-0.1)
     plain = early_stopping
     while hasattr(plain, '__wrapped__'):

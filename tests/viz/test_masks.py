@@ -78,7 +78,7 @@ def test_bad_arguments():
         with pytest.raises(ValueError, match='needs a mask of its size'):
             viz.mask_grid(np.zeros((2, 6, 8)), truth, predicted)
     for number in (0, 256):
-        with pytest.raises(ValueError, match='from 1 to 255'):
+        with pytest.raises(ValueError, match=r'num_classes must be in \[1, 255\]'):
             viz.mask_colors(number)
 
 

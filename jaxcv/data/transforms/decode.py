@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from absl import logging
 
+from jaxcv.arguments import checked
 from jaxcv.data.pixels import image_pixels, mask_pixels
 from jaxcv.data.transforms.transform import Transform
 from jaxcv.features import FEATURES, IGNORED, Example, FeatureError, MisuseError, lookup
@@ -19,6 +20,7 @@ _ALL_BITS = 2**14
 _IGNORED_16 = 2**16 - 1
 
 
+@checked
 def decode(*, channels: Literal[1, 3] = 3, bits: Literal[8, 10, 12, 14, 16] | None = None) -> Transform:
     """Decode encoded images (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM, AVIF) to uint8: `image`, and the images of a pair.
 

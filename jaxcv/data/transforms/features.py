@@ -2,10 +2,12 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
 from absl import logging
 
+from jaxcv.arguments import AtLeast1, Range, checked
 from jaxcv.data.transforms.transform import Transform
 from jaxcv.features import FEATURES, IGNORED, Example, FeatureError, MisuseError, lookup
 
@@ -37,7 +39,8 @@ def rename(*, names: Mapping[str, str]) -> Transform:
     return apply
 
 
-def relabel(*, values: Sequence[int], feature: str = 'mask') -> Transform:
+@checked
+def relabel(*, values: Sequence[Annotated[int, Range(0, 255)]], feature: str = 'mask') -> Transform:
     """Renumber classes: `new = values[old]`.
 
     Args:
@@ -98,7 +101,8 @@ def keep(*, names: Sequence[str]) -> Transform:
     return lambda example: {name: value for name, value in example.items() if name in wanted}
 
 
-def pad_boxes(*, max_boxes: int) -> Transform:
+@checked
+def pad_boxes(*, max_boxes: AtLeast1) -> Transform:
     """Pad or cut the objects of an example to a fixed number, so that examples fit into one batch.
 
     The features of objects (`boxes`, `box_labels`, `box_crowd`, `instance_masks`) keep those whose `box_valid` is True,
@@ -121,8 +125,6 @@ def pad_boxes(*, max_boxes: int) -> Transform:
         >>> padded['box_labels'], padded['box_valid'], padded['boxes_dropped']
         (array([6, 0, 0]), array([ True, False, False]), np.int32(0))
     """
-    if max_boxes < 1:
-        raise ValueError(f'max_boxes must be at least 1, got {max_boxes}')
     times = itertools.count()  # a counter that threads may share
 
     def apply(example: Example) -> Example:

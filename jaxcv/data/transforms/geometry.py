@@ -8,11 +8,12 @@ device, in `jaxcv.augment`, differ only in that interpolation.
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
 
+from jaxcv.arguments import AtLeast1, Positive, Range, Share, checked
 from jaxcv.data.pixels import MOST_PIXELS
 from jaxcv.data.seeds import uniform
 from jaxcv.data.transforms.decode import with_channel_axis
@@ -22,13 +23,12 @@ from jaxcv.moves import (
     Move,
     check_area_and_ratio,
     check_scales,
-    check_share,
     image_size,
     largest_box,
     mirror_sources,
     move_example,
 )
-from jaxcv.sizes import height_and_width
+from jaxcv.sizes import PositiveSize, height_and_width
 
 __all__ = [
     'center_crop',
@@ -45,12 +45,13 @@ _FAST = 2.0
 is five times as fast: training waits for the host."""
 
 
+@checked
 def random_resized_crop(
     *,
-    size: int | tuple[int, int],
-    area: tuple[float, float] = (0.08, 1.0),
-    ratio: tuple[float, float] = (3 / 4, 4 / 3),
-    min_visible: float = 0.0,
+    size: PositiveSize,
+    area: tuple[Annotated[float, Range(0, 1, '(]')], Annotated[float, Range(0, 1, '(]')]] = (0.08, 1.0),
+    ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3),
+    min_visible: Share = 0.0,
 ) -> Transform:
     """Cut out a random box and resize it: Inception's crop, the standard augmentation of ImageNet.
 
@@ -78,7 +79,6 @@ def random_resized_crop(
     """
     height, width = height_and_width(size)
     check_area_and_ratio(area, ratio)
-    check_share('min_visible', min_visible)
 
     def apply(example: Example) -> Example:
         box, seed = _draw_box(example['seed'], image_size(example), area, ratio)
@@ -88,8 +88,9 @@ def random_resized_crop(
     return apply
 
 
+@checked
 def random_scale_crop(
-    *, size: int | tuple[int, int], scales: tuple[int, int] = (256, 480), min_visible: float = 0.0
+    *, size: PositiveSize, scales: tuple[AtLeast1, AtLeast1] = (256, 480), min_visible: Share = 0.0
 ) -> Transform:
     """Multi-scale training: resize so that the short side is a random S, proportions kept, and cut out a random patch.
 
@@ -115,7 +116,6 @@ def random_scale_crop(
     """
     height, width = height_and_width(size)
     check_scales((height, width), scales)
-    check_share('min_visible', min_visible)
 
     def apply(example: Example) -> Example:
         shape = image_size(example)
@@ -131,7 +131,8 @@ def random_scale_crop(
     return apply
 
 
-def random_flip(*, probability: float = 0.5, axis: Literal['horizontal', 'vertical'] = 'horizontal') -> Transform:
+@checked
+def random_flip(*, probability: Share = 0.5, axis: Literal['horizontal', 'vertical'] = 'horizontal') -> Transform:
     """Mirror the image with a probability. The views of a pair, mirrored left to right, are exchanged.
 
     Args:
@@ -148,7 +149,6 @@ def random_flip(*, probability: float = 0.5, axis: Literal['horizontal', 'vertic
         >>> sorted({str(random_flip()({**example, 'seed': seed})['image'].ravel()) for seed in range(20)})
         ['[1 2]', '[2 1]']
     """
-    check_share('probability', probability)
 
     def apply(example: Example) -> Example:
         size, sources = image_size(example), mirror_sources(example) if axis == 'horizontal' else {}
@@ -160,7 +160,8 @@ def random_flip(*, probability: float = 0.5, axis: Literal['horizontal', 'vertic
     return apply
 
 
-def resize(*, size: int | tuple[int, int]) -> Transform:
+@checked
+def resize(*, size: PositiveSize) -> Transform:
     """Resize to a fixed size; the proportions may change. Shrinking averages areas, so nothing is aliased.
 
     Args:
@@ -178,7 +179,8 @@ def resize(*, size: int | tuple[int, int]) -> Transform:
     return lambda example: _resized(example, height, width)
 
 
-def resize_short_side(*, size: int) -> Transform:
+@checked
+def resize_short_side(*, size: AtLeast1) -> Transform:
     """Resize so that the short side is `size`, the proportions kept. Shrinking averages areas.
 
     Args:
@@ -202,7 +204,8 @@ def resize_short_side(*, size: int) -> Transform:
     return apply
 
 
-def center_crop(*, size: int | tuple[int, int], min_visible: float = 0.0) -> Transform:
+@checked
+def center_crop(*, size: PositiveSize, min_visible: Share = 0.0) -> Transform:
     """Cut out the middle. A smaller image gets black all round first, as in torchvision, and its mask ignored pixels.
 
     Args:
@@ -219,7 +222,6 @@ def center_crop(*, size: int | tuple[int, int], min_visible: float = 0.0) -> Tra
                [ 9, 10]], dtype=uint8)
     """
     height, width = height_and_width(size)
-    check_share('min_visible', min_visible)
 
     def apply(example: Example) -> Example:
         h, w = image_size(example)
@@ -231,7 +233,8 @@ def center_crop(*, size: int | tuple[int, int], min_visible: float = 0.0) -> Tra
     return apply
 
 
-def pad_to(*, size: int | tuple[int, int]) -> Transform:
+@checked
+def pad_to(*, size: PositiveSize) -> Transform:
     """Pad below and to the right, with black and ignored pixels: images of many sizes fit into one batch.
 
     No pixel moves, so boxes keep their coordinates.

@@ -3,19 +3,21 @@
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, checked
 from jaxcv.models.backbones.resnet import ResNet
 from jaxcv.nn.residual import BasicBlock, Shortcut
 
 
+@checked
 def cifar_resnet(
     *,
     depth: int = 20,
-    num_classes: int = 10,
-    width: int = 16,
+    num_classes: AtLeast1 = 10,
+    width: AtLeast1 = 16,
     shortcut: Shortcut = 'identity',
     dtype: DTypeLike = jnp.float32,
-    dropout: float = 0.0,
-    stochastic_depth: float = 0.0,
+    dropout: Below1 = 0.0,
+    stochastic_depth: Below1 = 0.0,
 ) -> ResNet:
     """Make a ResNet for small images, of depth 6n+2: a 3x3 stem, then 3 stages of n basic blocks.
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, NonNegative, Positive, checked
 from jaxcv.models.backbones.mobilenet import UNIFORM_HEAD, MobileNet, Row, round_channels
 from jaxcv.models.checks import compute_type
 from jaxcv.models.strides import OutputStride
@@ -60,7 +61,10 @@ SCALINGS = {
 """The published values: `compound_scaling` of phi 0, 0.5, 1, 2, ..., 6, rounded by hand."""
 
 
-def compound_scaling(*, phi: float, depth: float = 1.2, width: float = 1.1, resolution: float = 1.15) -> Scaling:
+@checked
+def compound_scaling(
+    *, phi: NonNegative, depth: Positive = 1.2, width: Positive = 1.1, resolution: Positive = 1.15
+) -> Scaling:
     """Scale width, depth and resolution together: `depth^phi`, `width^phi`, `224 resolution^phi`.
 
     Multiply-adds grow by `(depth width^2 resolution^2)^phi`, about 2^phi with the paper's values.
@@ -111,13 +115,14 @@ def scaled(scaling: Scaling, **conventions: Any) -> Layers:
     return Layers(rows, stem, 4 * rows[-1].features, scaling.resolution, **conventions)
 
 
+@checked
 def network(
     layers: Layers,
     *,
-    num_classes: int = 1000,
+    num_classes: AtLeast1 = 1000,
     dtype: DTypeLike = jnp.float32,
-    dropout: float = 0.2,
-    stochastic_depth: float = 0.2,
+    dropout: Below1 = 0.2,
+    stochastic_depth: Below1 = 0.2,
     output_stride: OutputStride = 32,
 ) -> MobileNet:
     """Make an EfficientNet of a published size.
@@ -161,20 +166,21 @@ def network(
     )
 
 
+@checked
 def efficientnet(
     *,
-    phi: float = 0.0,
-    width: float | None = None,
-    depth: float | None = None,
-    resolution: int | None = None,
-    num_classes: int = 1000,
+    phi: NonNegative = 0.0,
+    width: Positive | None = None,
+    depth: Positive | None = None,
+    resolution: AtLeast1 | None = None,
+    num_classes: AtLeast1 = 1000,
     dtype: DTypeLike = jnp.float32,
-    dropout: float = 0.2,
-    stochastic_depth: float = 0.2,
+    dropout: Below1 = 0.2,
+    stochastic_depth: Below1 = 0.2,
     output_stride: OutputStride = 32,
     padding: Padding = 'symmetric',
-    epsilon: float = 1e-5,
-    momentum: float = 0.9,
+    epsilon: Positive = 1e-5,
+    momentum: Below1 = 0.9,
 ) -> MobileNet:
     """Make an EfficientNet of any size: B0 with `1.1^phi` times the channels and `1.2^phi` times the blocks.
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, checked
 from jaxcv.models.checks import Window, check_classes, check_images, compute_type, smallest_size
 from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, pool, steps
 from jaxcv.nn.conv_norm import ConvNorm
@@ -241,11 +242,12 @@ class InceptionV3(nn.Module):
         return self.head(self.drop(x.mean(axis=(1, 2)), train=train)).astype(jnp.float32)
 
 
+@checked
 def inception_v3(
     *,
-    num_classes: int = 1000,
+    num_classes: AtLeast1 = 1000,
     aux_heads: bool = True,
-    dropout: float = 0.5,
+    dropout: Below1 = 0.5,
     dtype: DTypeLike = jnp.float32,
     output_stride: OutputStride = 32,
 ) -> InceptionV3:

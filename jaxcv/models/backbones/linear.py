@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.models.checks import check_classes, check_images, compute_type
 from jaxcv.types import Array, Float, Images
 
@@ -43,7 +44,8 @@ class LinearClassifier(nn.Module):
             )
 
 
-def linear_classifier(*, num_classes: int, dtype: DTypeLike = jnp.float32) -> LinearClassifier:
+@checked
+def linear_classifier(*, num_classes: AtLeast1, dtype: DTypeLike = jnp.float32) -> LinearClassifier:
     """Make a linear classifier of the pixels: `logits = W x + b`, x the flattened image.
 
     Args:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, Positive, checked
 from jaxcv.models.backbones.stage import BlockStage
 from jaxcv.models.checks import check_classes, check_images, compute_type
 from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, steps
@@ -198,13 +199,14 @@ class Table(NamedTuple):
     """Of the last 1x1 convolution; 0 leaves it out."""
 
 
+@checked
 def mobilenet(
     table: Table,
     *,
-    num_classes: int = 1000,
-    width: float = 1.0,
+    num_classes: AtLeast1 = 1000,
+    width: Positive = 1.0,
     dtype: DTypeLike = jnp.float32,
-    dropout: float = 0.2,
+    dropout: Below1 = 0.2,
     output_stride: OutputStride = 32,
 ) -> MobileNet:
     """Make a MobileNet.

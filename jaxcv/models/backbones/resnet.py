@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, checked
 from jaxcv.models.backbones.stage import BlockStage
 from jaxcv.models.checks import check_classes, check_images, compute_type
 from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, steps
@@ -150,14 +151,15 @@ class Blocks(NamedTuple):
     """How many times fewer channels a SENet's squeeze-and-excitation has inside; None leaves it out."""
 
 
+@checked
 def resnet(
     blocks: Blocks,
     *,
-    num_classes: int = 1000,
+    num_classes: AtLeast1 = 1000,
     dtype: DTypeLike = jnp.float32,
     zero_init_residual: bool = False,
-    dropout: float = 0.0,
-    stochastic_depth: float = 0.0,
+    dropout: Below1 = 0.0,
+    stochastic_depth: Below1 = 0.0,
     output_stride: OutputStride = 32,
 ) -> ResNet:
     """Make a residual network for large images: a ResNet, ResNeXt, SENet or wide ResNet.

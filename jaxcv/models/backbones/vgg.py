@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, checked
 from jaxcv.models.checks import Window, check_classes, check_images, compute_type, smallest_size
 from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, pool, steps
 from jaxcv.models.variants import variant
@@ -101,11 +102,12 @@ class Convolutions(NamedTuple):
     """After each convolution."""
 
 
+@checked
 def vgg(
     convolutions: Convolutions,
     *,
-    num_classes: int = 1000,
-    dropout: float = 0.5,
+    num_classes: AtLeast1 = 1000,
+    dropout: Below1 = 0.5,
     dtype: DTypeLike = jnp.float32,
     output_stride: OutputStride = 32,
 ) -> VGG:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, checked
 from jaxcv.models.backbones.stage import BlockStage
 from jaxcv.models.checks import check_classes, check_images, compute_type
 from jaxcv.models.strides import Stage, declared, steps
@@ -69,11 +70,12 @@ class WideResNet(nn.Module):
         return self.head(nn.relu(self.bn(last, train=train)).mean(axis=(1, 2))).astype(jnp.float32)
 
 
+@checked
 def wide_resnet28_10(
     *,
-    num_classes: int = 10,
+    num_classes: AtLeast1 = 10,
     dtype: DTypeLike = jnp.float32,
-    dropout: float = 0.0,
+    dropout: Below1 = 0.0,
 ) -> WideResNet:
     """Make a WRN-28-10 for small images: 28 layers, 10 times the channels of a ResNet; 36,479,194 parameters.
 

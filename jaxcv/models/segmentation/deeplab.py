@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, checked
 from jaxcv.models.backbones.resnet import ResNet, resnet50, resnet101
 from jaxcv.models.checks import check_classes, compute_type
 from jaxcv.models.segmentation.head import BackboneHead, FCNHead, score_layer, upsampled
@@ -91,13 +92,14 @@ class DeepLabV3Plus(nn.Module):
         return upsampled(score_layer(self.num_classes, dtype=self.dtype, name='score')(x), images)
 
 
+@checked
 def deeplab_v1(
     *,
     backbone: nn.Module,
-    num_classes: int = 21,
-    rate: int = 12,
-    hidden_features: int = 1024,
-    dropout: float = 0.5,
+    num_classes: AtLeast1 = 21,
+    rate: AtLeast1 = 12,
+    hidden_features: AtLeast1 = 1024,
+    dropout: Below1 = 0.5,
     dtype: DTypeLike = jnp.float32,
 ) -> BackboneHead:
     """Make a DeepLab v1, LargeFOV: a 3x3 convolution with a large dilation, for context, then two 1x1 convolutions.
@@ -131,17 +133,17 @@ def deeplab_v1(
     (https://arxiv.org/abs/1412.7062).
     """
     check_classes(num_classes)
-    check_rate('dropout', dropout)
     return BackboneHead(backbone, SummedASPP(num_classes, (rate,), hidden_features, dropout, compute_type(dtype)))
 
 
+@checked
 def deeplab_v2(
     *,
     backbone: nn.Module,
-    num_classes: int = 21,
-    rates: Sequence[int] = (6, 12, 18, 24),
-    hidden_features: int = 0,
-    dropout: float = 0.5,
+    num_classes: AtLeast1 = 21,
+    rates: Sequence[AtLeast1] = (6, 12, 18, 24),
+    hidden_features: AtLeast1 = 0,
+    dropout: Below1 = 0.5,
     dtype: DTypeLike = jnp.float32,
 ) -> BackboneHead:
     """Make a DeepLab v2: the sum of the scores of dilated convolutions of several rates (ASPP-L).
@@ -172,17 +174,17 @@ def deeplab_v2(
     Chen et al. 2016, DeepLab (https://arxiv.org/abs/1606.00915).
     """
     check_classes(num_classes)
-    check_rate('dropout', dropout)
     return BackboneHead(backbone, SummedASPP(num_classes, tuple(rates), hidden_features, dropout, compute_type(dtype)))
 
 
+@checked
 def deeplabv3(
     *,
     backbone: nn.Module,
-    num_classes: int = 21,
-    rates: Sequence[int] = (12, 24, 36),
+    num_classes: AtLeast1 = 21,
+    rates: Sequence[AtLeast1] = (12, 24, 36),
     aux_head: bool = False,
-    dropout: float = 0.5,
+    dropout: Below1 = 0.5,
     dtype: DTypeLike = jnp.float32,
 ) -> BackboneHead:
     """Make a DeepLab v3: ASPP with image pooling on the backbone's last stage, and two convolutions.
@@ -215,20 +217,20 @@ def deeplabv3(
     Chen et al. 2017, Rethinking atrous convolution for semantic image segmentation (https://arxiv.org/abs/1706.05587).
     """
     check_classes(num_classes)
-    check_rate('dropout', dropout)
     dtype = compute_type(dtype)
     auxiliary = FCNHead(num_classes, dtype=dtype)
     head = DeepLabV3Head(num_classes, tuple(rates), dropout=dropout, dtype=dtype)
     return BackboneHead(backbone, head, auxiliary if aux_head else None)
 
 
+@checked
 def deeplabv3_plus(
     *,
     backbone: nn.Module,
-    num_classes: int = 21,
-    rates: Sequence[int] = (6, 12, 18),
+    num_classes: AtLeast1 = 21,
+    rates: Sequence[AtLeast1] = (6, 12, 18),
     separable: bool = False,
-    dropout: float = 0.5,
+    dropout: Below1 = 0.5,
     dtype: DTypeLike = jnp.float32,
 ) -> DeepLabV3Plus:
     """Make a DeepLab v3+: ASPP upsampled to stride 4, stacked on 48 channels of that stage, and two 3x3 convolutions.
@@ -271,12 +273,13 @@ def deeplabv3_plus(
     )
 
 
+@checked
 def deeplabv3_resnet(
     backbone: Callable[..., ResNet],
     *,
-    num_classes: int = 21,
+    num_classes: AtLeast1 = 21,
     aux_head: bool = False,
-    dropout: float = 0.5,
+    dropout: Below1 = 0.5,
     dtype: DTypeLike = jnp.float32,
 ) -> BackboneHead:
     """Make torchvision's DeepLab v3 on a ResNet of output stride 8.
@@ -323,7 +326,10 @@ deeplabv3_resnet101 = variant(
 )
 
 
-def deeplabv3_resnet34(*, num_classes: int = 1, dropout: float = 0.5, dtype: DTypeLike = jnp.float32) -> BackboneHead:
+@checked
+def deeplabv3_resnet34(
+    *, num_classes: AtLeast1 = 1, dropout: Below1 = 0.5, dtype: DTypeLike = jnp.float32
+) -> BackboneHead:
     """Make the DeepLabV3 of segmentation-models-pytorch on a ResNet-34: 26,007,105 parameters.
 
     It differs from torchvision's: the first block of a dilated stage has the new dilation already, and the last
@@ -349,7 +355,6 @@ def deeplabv3_resnet34(*, num_classes: int = 1, dropout: float = 0.5, dtype: DTy
     Chen et al. 2017, Rethinking atrous convolution for semantic image segmentation (https://arxiv.org/abs/1706.05587).
     """
     check_classes(num_classes)
-    check_rate('dropout', dropout)
     dtype = compute_type(dtype)
     backbone = ResNet(
         block=BasicBlock,

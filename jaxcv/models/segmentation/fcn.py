@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, checked
 from jaxcv.models.backbones.resnet import ResNet, resnet50, resnet101
 from jaxcv.models.checks import check_classes, compute_type
 from jaxcv.models.segmentation.head import BackboneHead, FCNHead, upsampled
@@ -93,13 +94,14 @@ class FCN(nn.Module):
         return jnp.pad(scores, ((0, 0), *lacking, (0, 0)), mode='edge')
 
 
+@checked
 def fcn(
     finest: int,
     *,
     backbone: nn.Module,
-    num_classes: int = 21,
-    hidden_features: int = 0,
-    dropout: float = 0.5,
+    num_classes: AtLeast1 = 21,
+    hidden_features: AtLeast1 = 0,
+    dropout: Below1 = 0.5,
     dtype: DTypeLike = jnp.float32,
 ) -> FCN:
     """Make a fully convolutional network.
@@ -149,12 +151,13 @@ fcn16s = variant(fcn, 'fcn16s', 16, "FCN-16s: the last stage's scores, upsampled
 fcn8s = variant(fcn, 'fcn8s', 8, 'FCN-8s: scores at stride 32, upsampled and summed with those at 16, and again at 8.')
 
 
+@checked
 def fcn_resnet(
     backbone: Callable[..., ResNet],
     *,
-    num_classes: int = 21,
+    num_classes: AtLeast1 = 21,
     aux_head: bool = False,
-    dropout: float = 0.1,
+    dropout: Below1 = 0.1,
     dtype: DTypeLike = jnp.float32,
 ) -> BackboneHead:
     """Make torchvision's FCN on a ResNet of output stride 8.
@@ -187,7 +190,6 @@ def fcn_resnet(
     Long et al. 2015, Fully convolutional networks for semantic segmentation (https://arxiv.org/abs/1411.4038).
     """
     check_classes(num_classes)
-    check_rate('dropout', dropout)
     dtype = compute_type(dtype)
     head, auxiliary = (FCNHead(num_classes, dropout=dropout, dtype=dtype) for _ in range(2))
     return BackboneHead(backbone(output_stride=8, dtype=dtype), head, auxiliary if aux_head else None)

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, checked
 from jaxcv.models.backbones.resnet import ResNet
 from jaxcv.models.checks import check_classes, compute_type
 from jaxcv.models.segmentation.head import BackboneHead, FCNHead, score_layer
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.pyramid_pooling import PyramidPooling
-from jaxcv.nn.regularization import check_rate
 from jaxcv.nn.residual import BasicBlock
 from jaxcv.types import Array, Float
 
@@ -42,14 +42,15 @@ class PSPHead(nn.Module):
         return score_layer(self.num_classes, kernel_size=self.score_kernel_size, dtype=self.dtype, name='score')(x)
 
 
+@checked
 def pspnet(
     *,
     backbone: nn.Module,
-    num_classes: int = 21,
-    sizes: Sequence[int] = (1, 2, 3, 6),
-    features: int = 512,
+    num_classes: AtLeast1 = 21,
+    sizes: Sequence[AtLeast1] = (1, 2, 3, 6),
+    features: AtLeast1 = 512,
     aux_head: bool = False,
-    dropout: float = 0.1,
+    dropout: Below1 = 0.1,
     dtype: DTypeLike = jnp.float32,
 ) -> BackboneHead:
     """Make a PSPNet: the pyramid pooling module on the backbone's last stage, and two convolutions.
@@ -87,14 +88,16 @@ def pspnet(
     Zhao et al. 2017, Pyramid scene parsing network (https://arxiv.org/abs/1612.01105).
     """
     check_classes(num_classes)
-    check_rate('dropout', dropout)
     options: dict[str, Any] = {'dropout': dropout, 'dtype': compute_type(dtype)}
     head = PSPHead(num_classes, tuple(sizes), features, **options)
     auxiliary = FCNHead(num_classes, 256, **options) if aux_head else None
     return BackboneHead(backbone, head, auxiliary, align_corners=True)
 
 
-def pspnet_resnet34(*, num_classes: int = 1, dropout: float = 0.2, dtype: DTypeLike = jnp.float32) -> BackboneHead:
+@checked
+def pspnet_resnet34(
+    *, num_classes: AtLeast1 = 1, dropout: Below1 = 0.2, dtype: DTypeLike = jnp.float32
+) -> BackboneHead:
     """Make the PSPNet of segmentation-models-pytorch on the first half of a ResNet-34, down to 'stage2' at stride 8.
 
     It has a 1x1 convolution after the pyramid and a 3x3 one to the classes. There it has 21,437,985 parameters, with
@@ -121,7 +124,6 @@ def pspnet_resnet34(*, num_classes: int = 1, dropout: float = 0.2, dtype: DTypeL
     Zhao et al. 2017, Pyramid scene parsing network (https://arxiv.org/abs/1612.01105).
     """
     check_classes(num_classes)
-    check_rate('dropout', dropout)
     dtype = compute_type(dtype)
     head = PSPHead(
         num_classes,

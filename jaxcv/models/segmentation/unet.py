@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import AtLeast1, Below1, checked
 from jaxcv.models.backbones.resnet import resnet34
 from jaxcv.models.checks import check_classes, check_images, compute_type
 from jaxcv.models.segmentation.head import score_layer
@@ -191,14 +192,15 @@ class BackboneUNet(nn.Module):
         return self.score(last).astype(jnp.float32)
 
 
+@checked
 def unet(
     *,
-    num_classes: int = 21,
-    width: int = 64,
-    depth: int = 4,
+    num_classes: AtLeast1 = 21,
+    width: AtLeast1 = 64,
+    depth: AtLeast1 = 4,
     padding: UNetPadding = 'same',
     batch_norm: bool = False,
-    dropout: float = 0.0,
+    dropout: Below1 = 0.0,
     dtype: DTypeLike = jnp.float32,
 ) -> UNet:
     """Make the U-Net of the paper: 31,030,658 parameters from one channel to 2 classes.
@@ -234,11 +236,12 @@ def unet(
     return UNet(num_classes, width, depth, padding, batch_norm, dropout, compute_type(dtype))
 
 
+@checked
 def backbone_unet(
     *,
     backbone: nn.Module,
-    num_classes: int = 21,
-    decoder_features: Sequence[int] = (256, 128, 64, 32, 16),
+    num_classes: AtLeast1 = 21,
+    decoder_features: Sequence[AtLeast1] = (256, 128, 64, 32, 16),
     dtype: DTypeLike = jnp.float32,
 ) -> BackboneUNet:
     """Make a U-Net whose encoder is a backbone: the last stage of each stride is a skip connection.
@@ -274,7 +277,8 @@ def backbone_unet(
     return BackboneUNet(backbone, UNetDecoder(tuple(decoder_features), dtype), num_classes, dtype)
 
 
-def unet_resnet34(*, num_classes: int = 1, dtype: DTypeLike = jnp.float32) -> BackboneUNet:
+@checked
+def unet_resnet34(*, num_classes: AtLeast1 = 1, dtype: DTypeLike = jnp.float32) -> BackboneUNet:
     """Make the Unet of segmentation-models-pytorch on a ResNet-34: 24,436,369 parameters.
 
     Args:

@@ -2,24 +2,26 @@
 
 import jax
 
+from jaxcv.arguments import AtLeast0, AtLeast1, checked
 from jaxcv.ops.convolution.dense import dense_conv
 from jaxcv.ops.convolution.depthwise import depthwise_conv
 from jaxcv.ops.convolution.grouped import grouped_conv
 from jaxcv.ops.convolution.pointwise import pointwise_conv
 from jaxcv.ops.convolution.switch import is_plain
 from jaxcv.ops.convolution.xla import xla_conv
-from jaxcv.sizes import Size, pair
+from jaxcv.sizes import pair
 from jaxcv.types import Array, Float
 
 
+@checked
 def conv2d(
     x: Float[Array, 'n h w c'],
     kernel: Float[Array, 'kh kw d f'],
     *,
-    strides: int = 1,
-    padding: Size = 0,
-    dilation: int = 1,
-    groups: int = 1,
+    strides: AtLeast1 = 1,
+    padding: AtLeast0 | tuple[AtLeast0, AtLeast0] = 0,
+    dilation: AtLeast1 = 1,
+    groups: AtLeast1 = 1,
 ) -> Float[Array, 'n i j f']:
     """Convolve images: `y[i, j, f] = sum_{a b c} x[s i + d a - p, s j + d b - p, c] kernel[a, b, c, f]`.
 

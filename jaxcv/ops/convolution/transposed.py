@@ -3,17 +3,19 @@
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcv.arguments import AtLeast0, AtLeast1, checked
 from jaxcv.types import Array, Float
 
 
+@checked
 def conv_transpose2d(
     x: Float[Array, 'n h w c'],
     kernel: Float[Array, 'k k f c'],
     *,
-    strides: int = 1,
-    padding: int = 0,
-    output_padding: int = 0,
-    dilation: int = 1,
+    strides: AtLeast1 = 1,
+    padding: AtLeast0 = 0,
+    output_padding: AtLeast0 = 0,
+    dilation: AtLeast1 = 1,
 ) -> Float[Array, 'n i j f']:
     """Apply the transpose of a convolution, from its output's shape to its input's; PyTorch's `conv_transpose2d`.
 

@@ -1,4 +1,4 @@
-"""Pieces that schedules are made of: curves of the share of updates still to come, and checks of counts."""
+"""Pieces that schedules are made of: curves of the share of updates still to come, and the check of the end."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,8 +24,7 @@ def number_passed(t: Any, places: Sequence[float]) -> Any:
     return jnp.sum(jnp.asarray(t)[..., None] >= jnp.asarray(places), axis=-1, dtype=jnp.int32)
 
 
-def check_positive(**counts: int) -> None:
-    """Raise ValueError for a count below 1."""
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f'{name} is {count}; it must be at least 1')
+def check_at_most_peak(name: str, rate: float, peak: float) -> None:
+    """Raise ValueError for a learning rate over the peak."""
+    if rate > peak:
+        raise ValueError(f'{name} must be at most peak, which is {peak}, got {rate}')

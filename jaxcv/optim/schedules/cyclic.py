@@ -1,25 +1,29 @@
 """Schedules that rise and fall: one cycle (Smith and Topin) and cosine restarts (Loshchilov and Hutter)."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import jax.numpy as jnp
 
-from jaxcv.optim.durations import Updates
-from jaxcv.optim.schedules.curves import LAST_COUNT, check_positive, half_cosine, interpolated, number_passed
+from jaxcv.arguments import AtLeast1, Below1, NonNegative, Positive, Range, Share, checked
+from jaxcv.optim.durations import Delay, Period
+from jaxcv.optim.schedules.curves import LAST_COUNT, check_at_most_peak, half_cosine, interpolated, number_passed
 from jaxcv.optim.schedules.warmup import linear_warmup
 from jaxcv.types import Schedule
 
 Shape = Literal['cosine', 'linear']
+Rise: TypeAlias = Annotated[float, Range(0, 1, '()')]
+Divisor: TypeAlias = Annotated[float, Range(1)]
 
 
+@checked
 def one_cycle(
     *,
-    peak: float,
-    total_steps: Updates,
-    rise: float = 0.3,
-    start_divisor: float = 25.0,
-    end_divisor: float = 1e4,
+    peak: Positive,
+    total_steps: Period,
+    rise: Rise = 0.3,
+    start_divisor: Divisor = 25.0,
+    end_divisor: Positive = 1e4,
     shape: Shape = 'cosine',
     three_phase: bool = False,
 ) -> Schedule:
@@ -28,11 +32,11 @@ def one_cycle(
     The peak is at update rise · total_steps - 1, the end at total_steps - 1, the last update.
 
     Args:
-        peak: the highest learning rate.
+        peak: the highest learning rate, in (0, inf).
         total_steps: updates in all.
-        rise: share of the updates in which the learning rate rises.
-        start_divisor: peak over the first learning rate.
-        end_divisor: the first over the last learning rate.
+        rise: share of the updates in which the learning rate rises, in (0, 1), or (0, 0.5] with three phases.
+        start_divisor: peak over the first learning rate, in [1, inf).
+        end_divisor: the first over the last learning rate, in (0, inf).
         shape: of the rise and of the fall.
         three_phase: falls to the start at the pace of the rise, and from there to the end.
 
@@ -40,7 +44,7 @@ def one_cycle(
         The update count -> learning rate.
 
     Raises:
-        ValueError: rise is not between 0 and 1, or is over a half with three phases.
+        ValueError: an argument out of its range, or an end over the peak.
 
     Example:
         >>> schedule = one_cycle(peak=1.0, total_steps=100)
@@ -50,16 +54,18 @@ def one_cycle(
     Paper: Smith and Topin 2018, "Super-Convergence".
     """
     start = peak / start_divisor
+    check_at_most_peak('the end, peak / start_divisor / end_divisor,', start / end_divisor, peak)
     down = (start, start / end_divisor) if three_phase else (start / end_divisor,)
     return _cycle((start, peak, *down), total_steps, rise, shape)
 
 
+@checked
 def one_cycle_momentum(
     *,
-    total_steps: Updates,
-    high: float = 0.95,
-    low: float = 0.85,
-    rise: float = 0.3,
+    total_steps: Period,
+    high: Below1 = 0.95,
+    low: Below1 = 0.85,
+    rise: Rise = 0.3,
     shape: Shape = 'cosine',
     three_phase: bool = False,
 ) -> Schedule:
@@ -69,8 +75,8 @@ def one_cycle_momentum(
 
     Args:
         total_steps: updates in all.
-        high: momentum at the start and at the end.
-        low: momentum at the learning rate's peak.
+        high: momentum at the start and at the end, in [0, 1).
+        low: momentum at the learning rate's peak, in [0, high].
         rise: share of the updates in which the learning rate rises, as in `one_cycle`.
         shape: as in `one_cycle`.
         three_phase: as in `one_cycle`.
@@ -79,7 +85,7 @@ def one_cycle_momentum(
         The update count -> momentum.
 
     Raises:
-        ValueError: rise is not between 0 and 1, or is over a half with three phases.
+        ValueError: an argument out of its range, or a `low` over `high`.
 
     Example:
         >>> schedule = one_cycle_momentum(total_steps=100)
@@ -90,35 +96,38 @@ def one_cycle_momentum(
 
     Paper: Smith and Topin 2018, "Super-Convergence".
     """
+    if low > high:
+        raise ValueError(f'low must be at most high, which is {high}, got {low}')
     return _cycle((high, low, high, high) if three_phase else (high, low, high), total_steps, rise, shape)
 
 
+@checked
 def cosine_restarts(
     *,
-    peak: float,
-    period: Updates,
-    growth: int = 1,
-    end: float = 0.0,
-    warmup_steps: Updates = 0,
-    warmup_start: float = 0.0,
+    peak: Positive,
+    period: Period,
+    growth: AtLeast1 = 1,
+    end: NonNegative = 0.0,
+    warmup_steps: Delay = 0,
+    warmup_start: Share = 0.0,
 ) -> Schedule:
     """Cosine decay with warm restarts (SGDR): from `peak` down to `end` in each cycle of period · growthⁱ updates.
 
     lr(t) = end + (peak - end) (1 + cos(π (t - start of the cycle) / length of the cycle)) / 2
 
     Args:
-        peak: the highest learning rate.
+        peak: the highest learning rate, in (0, inf).
         period: updates in the first cycle.
-        growth: length of a cycle over that of the one before.
-        end: limit of the learning rate at the end of a cycle; the update after it starts the next.
+        growth: length of a cycle over that of the one before, an int in [1, inf).
+        end: limit of the learning rate at the end of a cycle, in [0, peak]; the update after it starts the next.
         warmup_steps: updates of a linear warm-up, see `linear_warmup`; the first cycle follows it.
-        warmup_start: start of the warm-up, as a share of `peak`.
+        warmup_start: start of the warm-up, as a share of `peak` in [0, 1].
 
     Returns:
         The update count -> learning rate.
 
     Raises:
-        ValueError: period or growth is not positive.
+        ValueError: an argument out of its range.
 
     Example:
         >>> schedule = cosine_restarts(peak=1.0, period=4, growth=2)
@@ -127,7 +136,7 @@ def cosine_restarts(
 
     Paper: Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts".
     """
-    check_positive(period=period, growth=growth)
+    check_at_most_peak('end', end, peak)
     # In integers, so that the place in the cycle is exact for every update count.
     starts = _starts(period, growth, LAST_COUNT) if growth > 1 else [0]
     lengths = [float(period * growth**i) for i in range(len(starts))]
@@ -140,12 +149,15 @@ def cosine_restarts(
     return linear_warmup(schedule, steps=warmup_steps, start=warmup_start)
 
 
-def cycle_ends(*, period: Updates, growth: int = 1, total_steps: Updates, warmup_steps: Updates = 0) -> tuple[int, ...]:
+@checked
+def cycle_ends(
+    *, period: Period, growth: AtLeast1 = 1, total_steps: Period, warmup_steps: Delay = 0
+) -> tuple[int, ...]:
     """Return the updates after which a cycle of `cosine_restarts` is complete, for snapshots and weight averaging.
 
     Args:
         period: updates in the first cycle.
-        growth: length of a cycle over that of the one before.
+        growth: length of a cycle over that of the one before, an int in [1, inf).
         total_steps: updates in all.
         warmup_steps: updates before the first cycle.
 
@@ -153,24 +165,19 @@ def cycle_ends(*, period: Updates, growth: int = 1, total_steps: Updates, warmup
         The number of updates done at the end of each cycle that is complete within `total_steps`.
 
     Raises:
-        ValueError: period or growth is not positive.
+        ValueError: an argument out of its range.
 
     Example:
         >>> cycle_ends(period=10, growth=2, total_steps=100)
         (10, 30, 70)
     """
-    check_positive(period=period, growth=growth)
     return tuple(warmup_steps + end for end in _starts(period, growth, total_steps - warmup_steps)[1:])
 
 
-def _cycle(values: Sequence[float], total_steps: int, rise: float, shape: Shape) -> Schedule:
+def _cycle(values: Sequence[float], total_steps: int, rise: Rise, shape: Shape) -> Schedule:
     """Interpolate between successive values, which are reached at the updates of PyTorch's OneCycleLR."""
-    most = 0.5 if len(values) > 3 else 1.0
-    if not 0 < rise <= most or rise == 1:
-        raise ValueError(f'rise {rise} must be a share of the updates between 0 and {most:g}')
-    if shape not in ('cosine', 'linear'):
-        raise ValueError(f"shape must be 'cosine' or 'linear', got {shape!r}")
-    check_positive(total_steps=total_steps)
+    if len(values) > 3 and rise > 0.5:
+        raise ValueError(f'rise must be in (0, 0.5] with three phases, got {rise}')
     turns = [i * (rise * total_steps - 1) for i in range(1, len(values) - 1)]
     places = [0.0, *turns, total_steps - 1.0]
 
@@ -185,7 +192,7 @@ def _cycle(values: Sequence[float], total_steps: int, rise: float, shape: Shape)
     return schedule
 
 
-def _starts(period: int, growth: int, last: int) -> list[int]:
+def _starts(period: int, growth: AtLeast1, last: int) -> list[int]:
     """Return the first update of each cycle that starts at `last` or before."""
     starts, length = [0], period
     while starts[-1] + length <= last:

@@ -1,29 +1,34 @@
 """Schedules that stay at `peak` or fall from it once."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import jax.numpy as jnp
 
-from jaxcv.optim.durations import Updates
-from jaxcv.optim.schedules.curves import LAST_COUNT, check_positive, half_cosine, interpolated, number_passed
+from jaxcv.arguments import NonNegative, Positive, Range, Share, checked
+from jaxcv.optim.durations import Delay, Period
+from jaxcv.optim.schedules.curves import LAST_COUNT, check_at_most_peak, half_cosine, interpolated, number_passed
 from jaxcv.optim.schedules.warmup import linear_warmup
 from jaxcv.types import Schedule
 
+Factor: TypeAlias = Annotated[float, Range(0, 1, '(]')]
+"""Of a decay."""
 
-def constant(*, peak: float, warmup_steps: Updates = 0, warmup_start: float = 0.0) -> Schedule:
+
+@checked
+def constant(*, peak: Positive, warmup_steps: Delay = 0, warmup_start: Share = 0.0) -> Schedule:
     """Constant learning rate, with an optional warm-up.
 
     Args:
-        peak: the learning rate.
+        peak: the learning rate, in (0, inf).
         warmup_steps: updates of a linear warm-up, see `linear_warmup`.
-        warmup_start: start of the warm-up, as a share of `peak`.
+        warmup_start: start of the warm-up, as a share of `peak` in [0, 1].
 
     Returns:
         The update count -> learning rate.
 
     Raises:
-        ValueError: warmup_steps is negative.
+        ValueError: an argument out of its range.
 
     Example:
         >>> constant(peak=0.1)(7)
@@ -32,25 +37,26 @@ def constant(*, peak: float, warmup_steps: Updates = 0, warmup_start: float = 0.
     return linear_warmup(lambda t: peak, steps=warmup_steps, start=warmup_start)
 
 
+@checked
 def linear(
-    *, peak: float, total_steps: Updates, end: float = 0.0, warmup_steps: Updates = 0, warmup_start: float = 0.0
+    *, peak: Positive, total_steps: Period, end: NonNegative = 0.0, warmup_steps: Delay = 0, warmup_start: Share = 0.0
 ) -> Schedule:
     """Linear decay from `peak` to `end`.
 
     lr(t) = end + (peak - end) (1 - (t - warmup) / (total - warmup))
 
     Args:
-        peak: the highest learning rate.
+        peak: the highest learning rate, in (0, inf).
         total_steps: updates in all, the warm-up included.
-        end: the last learning rate.
+        end: the last learning rate, in [0, peak].
         warmup_steps: updates of a linear warm-up, see `linear_warmup`.
-        warmup_start: start of the warm-up, as a share of `peak`.
+        warmup_start: start of the warm-up, as a share of `peak` in [0, 1].
 
     Returns:
         The update count -> learning rate.
 
     Raises:
-        ValueError: the warm-up is not shorter than the whole.
+        ValueError: an argument out of its range, or a warm-up that is not shorter than the whole.
 
     Example:
         >>> schedule = linear(peak=0.1, total_steps=10, warmup_steps=2)
@@ -60,32 +66,33 @@ def linear(
     return _falling(lambda left: left, peak, end, total_steps, warmup_steps, warmup_start)
 
 
+@checked
 def polynomial(
     *,
-    peak: float,
-    total_steps: Updates,
-    power: float = 0.9,
-    end: float = 0.0,
-    warmup_steps: Updates = 0,
-    warmup_start: float = 0.0,
+    peak: Positive,
+    total_steps: Period,
+    power: Positive = 0.9,
+    end: NonNegative = 0.0,
+    warmup_steps: Delay = 0,
+    warmup_start: Share = 0.0,
 ) -> Schedule:
     """Polynomial decay, "poly" in segmentation: a power of the share of the updates that are left.
 
     lr(t) = end + (peak - end) (1 - (t - warmup) / (total - warmup))^power
 
     Args:
-        peak: the highest learning rate.
+        peak: the highest learning rate, in (0, inf).
         total_steps: updates in all, the warm-up included.
-        power: 1 is linear; a lower one stays high for longer.
-        end: the last learning rate.
+        power: in (0, inf); 1 is linear, a lower one stays high for longer.
+        end: the last learning rate, in [0, peak].
         warmup_steps: updates of a linear warm-up, see `linear_warmup`.
-        warmup_start: start of the warm-up, as a share of `peak`.
+        warmup_start: start of the warm-up, as a share of `peak` in [0, 1].
 
     Returns:
         The update count -> learning rate.
 
     Raises:
-        ValueError: the warm-up is not shorter than the whole.
+        ValueError: an argument out of its range, or a warm-up that is not shorter than the whole.
 
     Example:
         >>> schedule = polynomial(peak=1.0, total_steps=10, power=2.0)
@@ -97,25 +104,26 @@ def polynomial(
     return _falling(lambda left: left**power, peak, end, total_steps, warmup_steps, warmup_start)
 
 
+@checked
 def cosine(
-    *, peak: float, total_steps: Updates, end: float = 0.0, warmup_steps: Updates = 0, warmup_start: float = 0.0
+    *, peak: Positive, total_steps: Period, end: NonNegative = 0.0, warmup_steps: Delay = 0, warmup_start: Share = 0.0
 ) -> Schedule:
     """Cosine decay: half a cosine from `peak` down to `end`.
 
     lr(t) = end + (peak - end) (1 + cos(π (t - warmup) / (total - warmup))) / 2
 
     Args:
-        peak: the highest learning rate.
+        peak: the highest learning rate, in (0, inf).
         total_steps: updates in all, the warm-up included.
-        end: the last learning rate.
+        end: the last learning rate, in [0, peak].
         warmup_steps: updates of a linear warm-up, see `linear_warmup`.
-        warmup_start: start of the warm-up, as a share of `peak`.
+        warmup_start: start of the warm-up, as a share of `peak` in [0, 1].
 
     Returns:
         The update count -> learning rate.
 
     Raises:
-        ValueError: the warm-up is not shorter than the whole.
+        ValueError: an argument out of its range, or a warm-up that is not shorter than the whole.
 
     Example:
         >>> schedule = cosine(peak=0.1, total_steps=10, warmup_steps=2)
@@ -127,88 +135,91 @@ def cosine(
     return _falling(half_cosine, peak, end, total_steps, warmup_steps, warmup_start)
 
 
+@checked
 def exponential(
-    *, peak: float, factor: float, every: Updates = 1, warmup_steps: Updates = 0, warmup_start: float = 0.0
+    *, peak: Positive, factor: Factor, every: Period = 1, warmup_steps: Delay = 0, warmup_start: Share = 0.0
 ) -> Schedule:
     """Exponential decay: lr(t) = peak factor^((t - warmup) / every). `step` is its staircase.
 
     Args:
-        peak: the highest learning rate.
-        factor: factor of the decay in `every` updates.
+        peak: the highest learning rate, in (0, inf).
+        factor: of the decay in `every` updates, in (0, 1].
         every: updates in which the learning rate is multiplied by `factor` once.
         warmup_steps: updates of a linear warm-up, see `linear_warmup`.
-        warmup_start: start of the warm-up, as a share of `peak`.
+        warmup_start: start of the warm-up, as a share of `peak` in [0, 1].
 
     Returns:
         The update count -> learning rate.
 
     Raises:
-        ValueError: `every` is not positive.
+        ValueError: an argument out of its range.
 
     Example:
         >>> schedule = exponential(peak=1.0, factor=0.5, every=10)
         >>> [round(float(schedule(t)), 3) for t in (0, 5, 10)]
         [1.0, 0.707, 0.5]
     """
-    check_positive(every=every)
     return linear_warmup(lambda t: peak * factor ** (jnp.asarray(t) / every), steps=warmup_steps, start=warmup_start)
 
 
+@checked
 def step(
-    *, peak: float, every: Updates, factor: float = 0.1, warmup_steps: Updates = 0, warmup_start: float = 0.0
+    *, peak: Positive, every: Period, factor: Factor = 0.1, warmup_steps: Delay = 0, warmup_start: Share = 0.0
 ) -> Schedule:
     """Step decay: multiplies the learning rate by `factor` every `every` updates.
 
     lr(t) = peak factor^⌊t / every⌋
 
     Args:
-        peak: the highest learning rate.
+        peak: the highest learning rate, in (0, inf).
         every: updates between two steps, the first counted from the start of the run, the warm-up included.
-        factor: of each step.
+        factor: of each step, in (0, 1].
         warmup_steps: updates of a linear warm-up, see `linear_warmup`.
-        warmup_start: start of the warm-up, as a share of `peak`.
+        warmup_start: start of the warm-up, as a share of `peak` in [0, 1].
 
     Returns:
         The update count -> learning rate.
 
     Raises:
-        ValueError: the first step falls into the warm-up.
+        ValueError: an argument out of its range, or a first step within the warm-up.
 
     Example:
         >>> schedule = step(peak=1.0, every=10)
         >>> [round(float(schedule(t)), 3) for t in (0, 9, 10, 20)]
         [1.0, 1.0, 0.1, 0.01]
     """
-    check_positive(every=every)
     _check_warmup('the first step', every, warmup_steps)
     return linear_warmup(
         lambda t: peak * factor ** ((jnp.asarray(t) + warmup_steps) // every), steps=warmup_steps, start=warmup_start
     )
 
 
+@checked
 def multi_step(
-    *, peak: float, steps: Sequence[Updates], factor: float = 0.1, warmup_steps: Updates = 0, warmup_start: float = 0.0
+    *, peak: Positive, steps: Sequence[Period], factor: Factor = 0.1, warmup_steps: Delay = 0, warmup_start: Share = 0.0
 ) -> Schedule:
     """Step decay at given updates: lr(t) = peak factor^(number of `steps` that are at most t).
 
     Args:
-        peak: the highest learning rate.
-        steps: updates to decay at, counted from the start of the run, the warm-up included.
-        factor: of each step.
+        peak: the highest learning rate, in (0, inf).
+        steps: updates to decay at, in their order, counted from the start of the run, the warm-up included.
+        factor: of each step, in (0, 1].
         warmup_steps: updates of a linear warm-up, see `linear_warmup`.
-        warmup_start: start of the warm-up, as a share of `peak`.
+        warmup_start: start of the warm-up, as a share of `peak` in [0, 1].
 
     Returns:
         The update count -> learning rate.
 
     Raises:
-        ValueError: the first step falls into the warm-up.
+        ValueError: an argument out of its range, steps that decrease, or a first step within the warm-up.
 
     Example:
         >>> schedule = multi_step(peak=0.1, steps=[20, 30])
         >>> [round(float(schedule(t)), 4) for t in (0, 19, 20, 30)]
         [0.1, 0.1, 0.01, 0.001]
     """
+    if list(steps) != sorted(steps):
+        raise ValueError(f'steps must not decrease, got {tuple(steps)}')
     _check_warmup('the first step', min(steps, default=LAST_COUNT), warmup_steps)
     rates = [peak * factor**passed for passed in range(len(steps) + 1)]
     return linear_warmup(
@@ -222,6 +233,7 @@ def _falling(
     share: Callable[[Any], Any], peak: float, end: float, total_steps: int, warmup_steps: int, warmup_start: float
 ) -> Schedule:
     """Make a fall from `peak` to `end`. `share`: the share of the updates still to come -> the share of the fall."""
+    check_at_most_peak('end', end, peak)
     _check_warmup('total_steps', total_steps, warmup_steps)
     length = total_steps - warmup_steps
 
@@ -233,4 +245,4 @@ def _falling(
 
 def _check_warmup(name: str, step: int, warmup_steps: int) -> None:
     if warmup_steps >= step:
-        raise ValueError(f'warmup_steps {warmup_steps} must be less than {name}, which is {step}')
+        raise ValueError(f'warmup_steps must be less than {name}, which is {step}, got {warmup_steps}')

@@ -1,13 +1,15 @@
 """Learning rate that falls when the loss no longer does. It has a state, so it is a transformation, not a schedule."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxcv.optim.durations import Updates
+from jaxcv.arguments import AtLeast0, Below1, NonNegative, Positive, Range, Share, checked
+from jaxcv.optim.durations import Delay, Period
+from jaxcv.optim.schedules.curves import check_at_most_peak
 from jaxcv.optim.schedules.warmup import linear_warmup
 from jaxcv.types import Array, Schedule
 
@@ -29,17 +31,18 @@ class PlateauState(NamedTuple):
     """Windows left in which bad ones are not counted."""
 
 
+@checked
 def reduce_on_plateau(
     *,
-    peak: float,
-    window: Updates,
-    factor: float = 0.1,
-    patience: int = 10,
-    threshold: float = 1e-4,
-    cooldown: int = 0,
-    min_rate: float = 0.0,
-    warmup_steps: Updates = 0,
-    warmup_start: float = 0.0,
+    peak: Positive,
+    window: Period,
+    factor: Annotated[float, Range(0, 1, '()')] = 0.1,
+    patience: AtLeast0 = 10,
+    threshold: Below1 = 1e-4,
+    cooldown: AtLeast0 = 0,
+    min_rate: NonNegative = 0.0,
+    warmup_steps: Delay = 0,
+    warmup_start: Share = 0.0,
 ) -> optax.GradientTransformationExtraArgs:
     """Reduce the learning rate when the loss no longer falls: PyTorch's ReduceLROnPlateau, as a learning rate.
 
@@ -47,22 +50,22 @@ def reduce_on_plateau(
     After more than `patience` windows in a row without one, lr ← max(factor lr, min_rate) from the next update on.
 
     Args:
-        peak: the first learning rate.
+        peak: the first learning rate, in (0, inf).
         window: updates over which the loss is averaged, such as an epoch.
-        factor: of each reduction of the learning rate.
+        factor: of each reduction of the learning rate, in (0, 1).
         patience: windows in a row without improvement before the rate falls; the next one reduces it.
-        threshold: least improvement, as a share of the best loss.
+        threshold: least improvement, as a share of the best loss in [0, 1).
         cooldown: windows after a reduction that are not counted as bad.
-        min_rate: lower bound of the learning rate.
+        min_rate: lower bound of the learning rate, in [0, peak].
         warmup_steps: updates of a linear warm-up, see `linear_warmup`; the first window follows it.
-        warmup_start: start of the warm-up, as a share of `peak`.
+        warmup_start: start of the warm-up, as a share of `peak` in [0, 1].
 
     Returns:
         A transformation: gradient -> step, -lr · gradient, which any optimizer takes as its learning rate. The
         optimizer's `update` then needs `value=loss`. The state has the rate of the next update as `learning_rate`.
 
     Raises:
-        ValueError: factor is not between 0 and 1, window is not positive, or min_rate is over the peak.
+        ValueError: an argument out of its range.
 
     Example:
         >>> from jaxcv import optim
@@ -74,12 +77,7 @@ def reduce_on_plateau(
         >>> round(float(optax.tree.get(state, 'learning_rate')), 4)
         0.01
     """
-    if not 0 < factor < 1:
-        raise ValueError(f'factor is {factor}; it must be between 0 and 1')
-    if window < 1:
-        raise ValueError(f'window is {window}; it must be at least 1 update')
-    if min_rate > peak:
-        raise ValueError(f'min_rate is {min_rate}; it must be no more than peak, which is {peak}')
+    check_at_most_peak('min_rate', min_rate, peak)
     warmup = linear_warmup(lambda t: peak, steps=warmup_steps, start=warmup_start)
 
     def judged(state: PlateauState) -> PlateauState:

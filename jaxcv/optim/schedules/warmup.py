@@ -4,25 +4,27 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxcv.optim.durations import Updates
+from jaxcv.arguments import Share, checked
+from jaxcv.optim.durations import Delay
 from jaxcv.types import Schedule
 
 
-def linear_warmup(schedule: Schedule, *, steps: Updates, start: float = 0.0) -> Schedule:
+@checked
+def linear_warmup(schedule: Schedule, *, steps: Delay, start: Share = 0.0) -> Schedule:
     """Linear warm-up in front of any schedule, which then begins `steps` updates later.
 
     lr(t) = schedule(0) (start + (1 - start) t / steps) for t < steps, then schedule(t - steps)
 
     Args:
         schedule: the one that follows.
-        steps: updates of the warm-up.
-        start: first learning rate, as a share of `schedule(0)`.
+        steps: updates of the warm-up; 0: none.
+        start: first learning rate, as a share of `schedule(0)` in [0, 1].
 
     Returns:
         The update count -> learning rate.
 
     Raises:
-        ValueError: steps is negative.
+        ValueError: an argument out of its range.
 
     Example:
         >>> schedule = linear_warmup(lambda t: 0.4, steps=4, start=0.5)
@@ -31,8 +33,6 @@ def linear_warmup(schedule: Schedule, *, steps: Updates, start: float = 0.0) -> 
 
     Paper: Goyal et al. 2017, "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour".
     """
-    if steps < 0:
-        raise ValueError(f'the warm-up takes {steps} updates; it must be 0, for none, or more')
     if steps == 0:
         return schedule
 

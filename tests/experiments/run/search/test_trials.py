@@ -263,7 +263,7 @@ def test_all_mistakes_of_a_space_at_once(tmp_path):
         "augment: choice has no argument 'off', did you mean of?",
         "augment: choice needs the argument 'of'",
         'with training.epochs=-1.0: training.epochs must be positive',
-        "with model.width='wide': model: width must be int",
+        "with model.width='wide': model: width must be an int",
         "model.depth: expected {'name': draw",
         'training.best_metric: it must be the same in all trials',
     ):
