@@ -14,6 +14,7 @@ from jaxcv.optim.durations import in_updates as duration_in_updates
 
 PACKAGES = {
     'augment': augment,
+    'data.orders': data.orders,
     'data.transforms': data.transforms,
     'losses': losses,
     'metrics': metrics,
@@ -50,6 +51,8 @@ def check(settings: ConfigDict, used: Mapping[str, ModuleType] | None = None) ->
     registries = {**PACKAGES, **(used or {})}
     found = list(_section_problems(settings))
     config.raise_for(found)  # the rest needs the sections
+    if settings.data.get('eval_split') == '':
+        settings.data.eval_split = None
     for name, section in SECTIONS.items():
         if not isinstance(section, Part):
             found += _field_problems(name, section, settings[name], registries)
@@ -104,6 +107,10 @@ def _field_problems(name: str, kind: type, section: ConfigDict, registries: Mapp
         if about.functions is not None and isinstance(value, list | tuple):
             for i, spec in enumerate(value):
                 yield from config.problems(spec, about.functions, path=f'{field.path}[{i}]', registries=registries)
+        elif about.functions is not None:
+            yield from config.problems(
+                value, about.functions, path=field.path, provided=about.provided, registries=registries
+            )
         if isinstance(value, int | float) and not isinstance(value, bool):
             low = about.above is not None and not value > about.above
             low = low or (about.least is not None and not value >= about.least)

@@ -36,6 +36,9 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
     evaluation = opening.open_evaluation(checked, facts)
     experiment = assemble(checked, opening.as_evaluated(facts, evaluation))
     check_evaluation(experiment)
+    opening.warn_of(
+        checked, experiment.task.presentation, evaluation.source, fields.eval_transforms, evaluation.names, facts
+    )
     mesh = training.make_mesh()
     trained_on = workdir.trained_on(folder, checked)
     variables, step = restore(experiment, folder, which, mesh, averaged=averaged, trained_on=trained_on)

@@ -27,7 +27,13 @@ class About(NamedTuple):
     may_change: bool = False
     """Whether a resumed run may have another value: it changes neither the order of the data nor the state."""
     functions: ModuleType | None = None
-    """The field is a list of specs that name functions of this package."""
+    """The field is a spec, or a list of specs, that name functions of this package."""
+    provided: tuple[str, ...] = ()
+    """The arguments of these functions that the program fills in where the config leaves them out."""
+
+
+ORDERED_BY = ('size', 'labels', 'groups', 'batch_size')
+"""Facts about the training examples that the functions of `jaxcv.data.orders` take."""
 
 
 class Data(NamedTuple):
@@ -42,6 +48,15 @@ class Data(NamedTuple):
         Mapping[str, Sequence[str]],
         About("{feature: names of its classes}, where the data set has none or others: {'label': ['cat', 'dog']}"),
     ] = {}
+    order: Annotated[
+        Mapping[str, Any],
+        About(
+            "of the training examples: shuffled, class_balanced, identities ({'name': 'identities', 'identities': 8, "
+            "'images': 4}), grouped (by upright and wide images), in_order",
+            functions=data.orders,
+            provided=ORDERED_BY,
+        ),
+    ] = {'name': 'shuffled'}
     seed: Annotated[int | None, About("of the order of the examples; None: the run's")] = None
     train_transforms: Annotated[
         Sequence[Mapping], About('on the host, an example at a time', functions=data.transforms)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from absl import logging
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments.run import batches as opening
@@ -87,7 +86,7 @@ def train(
     num_steps = run.experiment.num_steps
     # Inside, SIGTERM saves before it ends; closing runs backwards, so the last checkpoint is whole before that is over.
     with contextlib.ExitStack() as at_the_end:
-        session, state, start = _begin(run, at_the_end)
+        session, state, start = _begin(run, at_the_end, changes_allowed=changes_allowed)
         stopping = session.stopping
         say(_headline(run, start))
         if start >= num_steps or stopping.is_due():
@@ -129,7 +128,7 @@ def _open(checked: Checked, folder: Path, *, changes_allowed: bool) -> Run:
             f'{mesh.size * options.accumulate}, the devices ({mesh.size}) times training.accumulate'
         )
     host_batches = opening.train_batches(
-        fields, opened.source, seed=checked.settings.seed, registries=checked.registries
+        fields, opened.source, seed=checked.settings.seed, registries=checked.registries, numbered=opened.numbered
     )
     evaluation = opening.open_evaluation(checked)
     experiment = assemble(checked, opening.facts_of(opened, evaluation))
@@ -139,15 +138,18 @@ def _open(checked: Checked, folder: Path, *, changes_allowed: bool) -> Run:
     check_evaluation(experiment)
     workdir.check_space(folder, shapes, options.keep_last + options.keep_best)
     workdir.check_config(experiment, folder, changes_allowed=changes_allowed)
-    presentation = experiment.task.presentation
-    if presentation is not None:
-        for warning in presentation.inspect(opening.raw_examples(checked, opened.source), experiment.facts.names):
-            logging.warning(warning)
+    opening.warn_of(checked, experiment.task.presentation, opened.source, fields.train_transforms, opened.names)
+    if fields.eval_split is not None:
+        opening.warn_of(
+            checked, experiment.task.presentation, evaluation.source, fields.eval_transforms, evaluation.names
+        )
     sharding: Any = 'members' if options.members > 1 and options.sharding == 'replicate' else options.sharding
     return Run(experiment, folder, opened.source, host_batches, evaluation, mesh, sharding, init, shapes)
 
 
-def _begin(run: Run, at_the_end: contextlib.ExitStack) -> tuple[Session, training.TrainState, int]:
+def _begin(
+    run: Run, at_the_end: contextlib.ExitStack, *, changes_allowed: bool
+) -> tuple[Session, training.TrainState, int]:
     """Restores the newest checkpoint, or makes the state before the first step; only then the config is written."""
     options, num_steps = run.experiment.training, run.experiment.num_steps
     log_every = min(options.log_every, max(1, num_steps // 20))
@@ -169,7 +171,7 @@ def _begin(run: Run, at_the_end: contextlib.ExitStack) -> tuple[Session, trainin
         state, start = training.create_state(run.init, run.mesh, given, sharding=run.sharding), 0
     else:
         state, start = restored.state, restored.step
-        batches.set_state(restored.data or {})
+        opening.resume(batches, restored.data or {}, changes_allowed=changes_allowed)
     workdir.save_config(run.experiment, run.folder)
     stopping = _early_stopping(run, start)
     return Session(store, batches, interrupted, stopping, log_due, evaluate_due, save_due), state, start

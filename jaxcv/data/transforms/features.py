@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import logging
 
-from jaxcv.data.transforms.transform import Transform
-from jaxcv.features import FEATURES, IGNORED, Example, lookup
+from jaxcv.data.transforms.transform import Renaming, Transform
+from jaxcv.features import FEATURES, IGNORED, Example, Names, lookup
 
 __all__ = ['keep', 'pad_boxes', 'relabel', 'rename']
 
@@ -19,7 +19,7 @@ def rename(*, names: Mapping[str, str]) -> Transform:
         names: New name -> the name in the data set. A feature that had the new name before is dropped.
 
     Returns:
-        The transform. It raises ValueError where a feature is missing.
+        The transform; the names of the classes move with their feature. It raises ValueError where a feature is missing.
 
     Example:
         >>> rename(names={'mask': 'segmentation_mask'})({'segmentation_mask': 1, 'label': 2, 'seed': 3})
@@ -32,7 +32,11 @@ def rename(*, names: Mapping[str, str]) -> Transform:
         kept = {name: value for name, value in example.items() if name not in gone}
         return {**kept, **{new: lookup(example, old) for new, old in names.items()}}
 
-    return apply
+    def named(classes: Names) -> Names:
+        kept = {name: value for name, value in classes.items() if name not in gone}
+        return {**kept, **{new: classes[old] for new, old in names.items() if old in classes}}
+
+    return Renaming(apply, named)
 
 
 def relabel(*, values: Sequence[int], feature: str = 'mask') -> Transform:
@@ -44,8 +48,10 @@ def relabel(*, values: Sequence[int], feature: str = 'mask') -> Transform:
         feature: The feature to renumber: 'mask', 'label' or 'box_labels'.
 
     Returns:
-        The transform: the feature becomes uint8. It raises ValueError where there is a number that `values` lacks, or
-        where the feature is still encoded or no integers.
+        The transform: the feature becomes uint8. Where there is one value for each class that the data set names, the
+        names follow their numbers, those of merged classes joined as 'cat + dog'; otherwise the data set's names are
+        taken for those of the new numbers. It raises ValueError where there is a number that `values` lacks, or where
+        the feature is still encoded or no integers.
 
     Example:
         >>> import numpy as np
@@ -70,7 +76,15 @@ def relabel(*, values: Sequence[int], feature: str = 'mask') -> Transform:
             raise ValueError(f'relabel: {feature!r} has the number {unknown.max()}, there are {len(values)} values')
         return {**example, feature: table[old]}
 
-    return apply
+    def named(names: Names) -> Names:
+        old = names.get(feature, ())
+        if len(old) != len(values):
+            return names
+        count = 1 + max((value for value in values if value != IGNORED), default=-1)
+        new = [[name for name, value in zip(old, values, strict=True) if value == number] for number in range(count)]
+        return {**names, feature: tuple(' + '.join(merged) or str(number) for number, merged in enumerate(new))}
+
+    return Renaming(apply, named)
 
 
 def keep(*, names: Sequence[str]) -> Transform:
