@@ -86,9 +86,7 @@ def open_evaluation(checked: Checked, facts: Facts | None = None) -> EvaluationD
     batches = eval_batches(fields, source, registries=checked.registries, facts=facts)
     first = next(iter(batches))
     if numbered := numbers_of(checked, names, first):  # only now it is known which features the examples have
-        batches = eval_batches(
-            fields, source, registries=checked.registries, facts=facts, numbered=numbered
-        )
+        batches = eval_batches(fields, source, registries=checked.registries, facts=facts, numbered=numbered)
         first = next(iter(batches))
     return EvaluationData(source, batches, first, names)
 
@@ -205,7 +203,9 @@ def prepared(
                     f'keep in data.classes, or their names in data.class_names'
                 ) from None
             if warn:
-                logging.warning('%s; they are numbered by their names as in training: %s', difference, _shortened(wanted))
+                logging.warning(
+                    '%s; they are numbered by their names as in training: %s', difference, _shortened(wanted)
+                )
         if not found and warn:
             logging.warning(
                 '%s (%s) names no classes of %s: its numbers are taken for those of the training: %s',

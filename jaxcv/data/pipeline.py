@@ -110,9 +110,7 @@ def train_batches(
 class TrainBatches(Iterator[HostBatch]):
     """The iterator that `train_batches` returns: its place can be saved."""
 
-    def __init__(
-        self, batches: Iterable['_Counted'], source: Source, identity: Mapping[str, int], epoch_size: int
-    ):
+    def __init__(self, batches: Iterable['_Counted'], source: Source, identity: Mapping[str, int], epoch_size: int):
         self._batches: Any = iter(batches)
         self._source = source
         self._without_names = dict(identity)

@@ -1,14 +1,18 @@
 """One example as it goes into a batch: read, transformed, and checked by the table of features."""
 
 import functools
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from absl import logging
 
-from jaxcv.data.sources import Source
+from jaxcv.data.pixels import mask_pixels
+from jaxcv.data.sources import Source, place
 from jaxcv.data.transforms import Transform, compose, names_after
-from jaxcv.features import FEATURES, Example, Feature, Names
+from jaxcv.data.transforms.transform import FeatureError
+from jaxcv.features import FEATURES, Example, Feature, MisuseError, Names
 
 __all__ = ['BrokenExampleError', 'checked', 'reader']
 
@@ -34,8 +38,9 @@ def reader(
 
     Returns:
         (index, seed) -> the numeric features, `valid` (True) and `index`. It raises BrokenExampleError where an example
-        cannot be read or transformed, and ValueError where `checked` does: an error of the data or the config, not of
-        one file.
+        cannot be read or transformed, and ValueError where `checked` does or the transforms do not fit the examples: an
+        error of the data or the config, not of one file. Messages begin with the example's name, or with the file of
+        the feature that is wrong. A mask that is ignored everywhere is a warning, logged once.
 
     Example:
         >>> data = Source(2, lambda index: {'image': np.zeros((2, 2, 3), np.uint8), 'label': index}, str, {})
@@ -43,21 +48,59 @@ def reader(
         >>> example['label'], sorted(example)
         (array(1, dtype=int32), ['image', 'index', 'label', 'valid'])
     """
-    transform = compose(transforms)
+    transform, times = compose(transforms), itertools.count()
     names = names_after(source.names, transforms) if names is None else names
 
     def read(index: int, seed: int) -> Example:
+        raw = _raw(source, index)
         try:
-            example = transform({**source.read(index), 'seed': seed})
+            example = transform({**raw, 'seed': seed})
+        except MisuseError as error:
+            raise ValueError(f'{source.where(index)}: {error}') from error
         except (OSError, ValueError) as error:
-            raise BrokenExampleError(f'{source.where(index)}: {error}') from error
+            raise BrokenExampleError(f'{_place(source, index, error)}: {error}') from error
+        except Exception as error:
+            error.add_note(f'in a transform of {source.where(index)}')
+            raise
         try:
             features = checked(example, names)
         except ValueError as error:
-            raise ValueError(f'{source.where(index)}: {error}') from None
+            raise ValueError(f'{_place(source, index, error)}: {error}') from None
+        if _is_ignored(features, raw) and next(times) == 0:
+            logging.warning(
+                '%s: all pixels of the mask are %d, which is ignored: nothing is learned from them. '
+                "If they are a class, renumber them by 'relabel'. This is logged once.",
+                *(place(source, index, 'mask'), FEATURES['mask'].outside),
+            )
         return {**features, 'valid': np.True_, 'index': np.int32(index)}
 
     return read
+
+
+def _raw(source: Source, index: int) -> Example:
+    """The raw example. The libraries behind a source have errors of their own kinds: any of them is a broken example."""
+    try:
+        return source.read(index)
+    except MemoryError:
+        raise
+    except Exception as error:
+        kind = '' if isinstance(error, OSError | ValueError) else f'{type(error).__name__}: '
+        raise BrokenExampleError(f'{_place(source, index, error)}: {kind}{error}') from error
+
+
+def _place(source: Source, index: int, error: Exception) -> str:
+    return place(source, index, error.feature if isinstance(error, FeatureError) else '')
+
+
+def _is_ignored(features: Mapping[str, np.ndarray], raw: Example) -> bool:
+    """Whether the mask is ignored everywhere, and not only in the part that a crop left."""
+    mask, outside = features.get('mask'), FEATURES['mask'].outside
+    if mask is None or not mask.size or mask.flat[0] != outside or not (mask == outside).all():
+        return False
+    whole = raw.get('mask')
+    if isinstance(whole, bytes):
+        whole = mask_pixels(whole).array
+    return whole is not None and bool((np.asarray(whole) == np.asarray(whole).flat[0]).all())
 
 
 def checked(example: Example, names: Names) -> dict[str, np.ndarray]:
@@ -104,15 +147,21 @@ def checked(example: Example, names: Names) -> dict[str, np.ndarray]:
 def _converted(name: str, value: Any, row: Feature) -> np.ndarray:
     """A feature with the type of its row."""
     if isinstance(value, bytes) and row.decoder:
-        raise ValueError(f'the {name} is still encoded; begin the transforms with {row.decoder!r}')
+        raise FeatureError(name, f'the {name} is still encoded; begin the transforms with {row.decoder!r}')
     array = np.asarray(value)
     fits = array.dtype.char in _CONVERTED_FROM[row.dtype] and array.ndim == len(_letters(row.axes))
     if not fits or any(array.shape[place] != size for place, size in _fixed_sizes(row.axes)):
         shown = 'the number' if not array.ndim and array.dtype.kind == 'f' else f'{array.dtype} {array.shape}'
         value = f' {array}' if shown == 'the number' else ''
-        raise ValueError(f'the {name} is {shown}{value}, not {row.dtype} [{row.axes}]; {_remedy(array, row)}')
+        raise FeatureError(name, f'the {name} is {shown}{value}, not {row.dtype} [{row.axes}]; {_remedy(array, row)}')
     if row.axes == 'h w c' and array.shape[0] in (1, 3, 4) and array.shape[2] > 4:
-        raise ValueError(f'the {name} is {array.shape}, channels first: transpose it to [h w c]')
+        raise FeatureError(name, f'the {name} is {array.shape}, channels first: transpose it to [h w c]')
+    if row.names and row.moved and array.itemsize > 1 and array.size and array.max() > row.outside:
+        raise FeatureError(
+            name,
+            f'the {name} has class {array.max()}; classes are 0..{row.outside - 1}, and {row.outside} for ignored '
+            "pixels: renumber them by 'relabel'",
+        )
     return array if array.dtype == row.dtype else array.astype(row.dtype)
 
 
@@ -137,7 +186,7 @@ def _check_finite(features: Example) -> None:
             bad &= features[row.valid]
         if bad.any():
             marked = f'; mark them as False in {row.valid!r}' if row.valid else ''
-            raise ValueError(f'the {name} is NaN or infinite in {np.sum(bad):,} places{marked}')
+            raise FeatureError(name, f'the {name} is NaN or infinite in {np.sum(bad):,} places{marked}')
 
 
 @functools.cache
@@ -164,7 +213,7 @@ def _check_sizes(features: Example) -> None:
         for name, size in sizes.items():
             if size != sizes[first]:
                 shown = [value if len(value) > 1 else value[0] for value in (sizes[first], size)]
-                raise ValueError(f'the {first} has {shown[0]} {unit}, its {name} {shown[1]}')
+                raise FeatureError(name, f'the {first} has {shown[0]} {unit}, its {name} {shown[1]}')
 
 
 def _check_classes(name: str, array: np.ndarray, classes: int) -> None:
@@ -180,9 +229,10 @@ def _check_classes(name: str, array: np.ndarray, classes: int) -> None:
     if not unknown.size:
         return
     if not array.ndim:
-        raise ValueError(f'the {name} {array} is not one of the {classes} classes 0..{classes - 1}')
+        raise FeatureError(name, f'the {name} {array} is not one of the {classes} classes 0..{classes - 1}')
     ignored = f' and {row.outside} for ignored pixels' if row.moved else ''
-    raise ValueError(
+    raise FeatureError(
+        name,
         f'the {name} has class {unknown.max()}, but there are {classes}, 0..{classes - 1}{ignored}; '
-        "put it right by 'relabel'"
+        "put it right by 'relabel'",
     )

@@ -86,7 +86,7 @@ def pixels(tmp_path):
             array = classes[number] if kind == 'masks' else np.full((9, 12, 3), 50 * number, np.uint8)
             path.write_bytes(cv2.imencode(end.lower(), array)[1].tobytes())
     (tmp_path / 'train/masks/readme.txt').touch()
-    (tmp_path / 'classes.txt').write_text('background\ncat \r\ndog\n\nnew bicycle\n')
+    (tmp_path / 'classes.txt').write_text('background\ncat \r\ndog\nnew bicycle\n\n')
     return tmp_path, classes
 
 
@@ -130,7 +130,7 @@ def test_a_folder_of_masks_that_is_not_as_it_should_be(pixels):
     (folder / 'classes.txt').unlink()
     mask = folder / 'train/masks/b.png'
     mask.write_bytes(cv2.imencode('.png', np.zeros((12, 9), np.uint8))[1].tobytes())
-    assert re.search(r'b\.jpg: the image has \(9, 12\) pixels, its mask \(12, 9\)', message(ValueError))
+    assert re.search(r'masks/b\.png: the mask has \(12, 9\) pixels, its image \(9, 12\)', message(ValueError))
     shutil.copy(mask, folder / 'train/masks/c.png')
     (folder / 'train/masks/a.1.png').rename(folder / 'train/masks/a.2.png')
     found = message(ValueError)

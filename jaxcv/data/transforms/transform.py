@@ -1,11 +1,11 @@
-"""The type of a transform, the composition of several, and their effect on the names of classes."""
+"""The type of a transform, the composition of several, their effect on names, and the error of a feature."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from jaxcv.features import Example, Names
+from jaxcv.features import FEATURES, Example, MisuseError, Names
 
-__all__ = ['Renaming', 'Transform', 'compose', 'names_after']
+__all__ = ['FeatureError', 'Renaming', 'Transform', 'compose', 'names_after']
 
 Transform = Callable[[Example], Example]
 
@@ -22,6 +22,17 @@ class Renaming(NamedTuple):
         return self.apply(example)
 
 
+class FeatureError(ValueError):
+    """A feature of one example that is wrong: a damaged image, a mask with numbers that are no classes.
+
+    `feature` is its name, so that a message can begin with the file of that feature.
+    """
+
+    def __init__(self, feature: str, message: str):
+        super().__init__(message)
+        self.feature = feature
+
+
 def compose(transforms: Sequence[Transform]) -> Transform:
     """One transform that applies several in order.
 
@@ -29,7 +40,9 @@ def compose(transforms: Sequence[Transform]) -> Transform:
         transforms: Closures `example -> example`.
 
     Returns:
-        The transform.
+        The transform. It raises MisuseError, with the name and the place of the transform, where one gets an example
+        that none of its kind could work on: an image that is still encoded, or a feature that is not there or that an
+        earlier transform dropped.
 
     Example:
         >>> add = lambda example: {'label': example['label'] + 1}
@@ -38,8 +51,24 @@ def compose(transforms: Sequence[Transform]) -> Transform:
     """
 
     def apply(example: Example) -> Example:
-        for transform in transforms:
-            example = transform(example)
+        first = example
+        for place, transform in enumerate(transforms):
+            try:
+                example = transform(example)
+            except MisuseError as error:
+                dropped = error.feature in first and error.feature not in example
+                reason = f'{error}; an earlier transform dropped it' if dropped else str(error)
+                where = f'{_name(transform)}, transform {place + 1} of {len(transforms)}: '
+                raise MisuseError(where + reason, error.feature) from None
+            except (AttributeError, IndexError, KeyError, TypeError) as error:  # of a transform of the user's
+                encoded = [name for name in FEATURES if isinstance(example.get(name), bytes)]
+                if not encoded:
+                    raise
+                raise MisuseError(
+                    f'{_name(transform)}, transform {place + 1} of {len(transforms)}, failed ({error!r}) where the '
+                    f'{encoded[0]} is still encoded: put {FEATURES[encoded[0]].decoder!r} first',
+                    encoded[0],
+                ) from error
         return example
 
     return apply
@@ -64,3 +93,10 @@ def names_after(names: Names, transforms: Sequence[Transform]) -> Names:
         if isinstance(transform, Renaming):
             names = transform.names(names)
     return names
+
+
+def _name(transform: Transform) -> str:
+    """The name of the function that made a transform."""
+    function = transform.apply if isinstance(transform, Renaming) else transform
+    name = getattr(function, '__qualname__', type(function).__name__)
+    return name.partition('.<locals>')[0]
