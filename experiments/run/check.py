@@ -51,8 +51,6 @@ def check(settings: ConfigDict, used: Mapping[str, ModuleType] | None = None) ->
     registries = {**PACKAGES, **(used or {})}
     found = list(_section_problems(settings))
     config.raise_for(found)  # the rest needs the sections
-    if settings.data.get('eval_split') == '':
-        settings.data.eval_split = None
     for name, section in SECTIONS.items():
         if not isinstance(section, Part):
             found += _field_problems(name, section, settings[name], registries)

@@ -58,16 +58,20 @@ def _answer(predictions: Predictions) -> Mapping[str, Any]:
 
 
 def _inspect(examples: Iterable[Example], names: Names) -> Sequence[str]:
-    """Warn of masks in black and white: 255 is ignored, and with one class left any network is perfect."""
-    found = [example[FEATURE] for example in examples if isinstance(example.get(FEATURE), np.ndarray)]
-    numbers = sorted({number for mask in found for number in np.unique(mask).tolist()})
-    if IGNORED not in numbers or len(numbers) > 2:
+    """Warn of masks in black and white, and of one class only: with one class left any network is perfect."""
+    found = [example for example in examples if isinstance(example.get(FEATURE), np.ndarray)]
+    numbers = sorted({number for example in found for number in np.unique(example[FEATURE]).tolist()})
+    if not found or len(numbers) > 2 or (len(numbers) == 2 and IGNORED not in numbers):
         return ()
+    first = f'the first {len(found)} masks'
+    where = f' The first is of {found[0]["where"]}.' if 'where' in found[0] else ''
+    if IGNORED not in numbers:
+        return (f'{first} hold the class {numbers[0]} only: any network that answers it is perfect on them.{where}',)
     return (
-        f'the first {len(found)} masks hold {" and ".join(map(str, numbers))} only, and 255 is of no class: its '
+        f'{first} hold {" and ".join(map(str, numbers))} only, and {IGNORED} is of no class: its '
         "pixels are excluded from losses and metrics. If it is a class, put {'name': 'relabel', 'values': [0] + 254 * "
         "[255] + [1]}, which makes it 1, after decode_mask in the config's data.train_transforms and "
-        'data.eval_transforms.',
+        f'data.eval_transforms, each where its masks are such.{where}',
     )
 
 
@@ -114,9 +118,11 @@ def _class_iou_line(shares: Mapping[str, float | None]) -> dict[str, str]:
     found = [(name, share) for name, share in shares.items() if share is not None]
     if not found:
         return {}
+    absent = [name for name, share in shares.items() if share is None]
+    without = f'; no pixel of {", ".join(absent[:WORST])}' + ', ...' * (len(absent) > WORST) if absent else ''
     more = f' (the {WORST} worst of {len(found)} classes)' if len(found) > WORST else ''
     shown = sorted(found, key=lambda row: row[1])[:WORST] if more else found
-    return {'class_iou': ', '.join(f'{name} {100 * share:.1f}' for name, share in shown) + ' %' + more}
+    return {'class_iou': ', '.join(f'{name} {100 * share:.1f}' for name, share in shown) + ' %' + more + without}
 
 
 def _photos(

@@ -21,7 +21,7 @@ def rename(*, names: Mapping[str, str]) -> Transform:
         names: New name -> the name in the data set. A feature that had the new name before is dropped.
 
     Returns:
-        The transform; the names of the classes move with their feature. It raises ValueError where a feature is missing.
+        The transform; the names of classes move with their feature. It raises ValueError where a feature is missing.
 
     Example:
         >>> rename(names={'mask': 'segmentation_mask'})({'segmentation_mask': 1, 'label': 2, 'seed': 3})
