@@ -21,7 +21,6 @@ from jaxcv.optim.durations import in_updates as duration_in_updates
 from jaxcv.task import Task
 from jaxcv.types import Array, Variables
 
-
 TRACED = 3
 """Examples in a batch that is traced only."""
 

@@ -28,7 +28,7 @@ def picture_files(words: Sequence[str]) -> list[Path]:
     Example:
         >>> import tempfile
         >>> root = Path(tempfile.mkdtemp())
-        >>> for name in ('a[1].jpg', 'b.jpg', '.hidden.jpg'):
+        >>> for name in ('a[1].jpg', 'b.jpg'):
         ...     (root / name).touch()
         >>> [[path.name for path in picture_files([f'{root}{word}'])] for word in ('', '/*.jpg', '/a[1].jpg')]
         [['a[1].jpg', 'b.jpg'], ['a[1].jpg', 'b.jpg'], ['a[1].jpg']]
@@ -90,7 +90,7 @@ def _of_folder(folder: str) -> list[str]:
     found = images(Path(folder))
     note = left_out(len(found.paths), [found.left_out])
     if not found.paths:
-        raise ValueError(f'the folder has no images' + f' ({note})' * bool(note))
+        raise ValueError('the folder has no images' + f' ({note})' * bool(note))
     if note:
         say(f'{folder}: {note}')
     return list(found.paths.values())

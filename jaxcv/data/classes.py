@@ -1,6 +1,5 @@
 """Classes by their names: the numbers of one data set as those of another, and the class of every example."""
 
-import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from jaxcv.data.sources import Source, feature_values, joined
 from jaxcv.data.transforms.transform import Renaming, Transform
 from jaxcv.features import Example, Names, lookup
+from jaxcv.names import normalized
 
 __all__ = ['class_values', 'same_names', 'with_classes_of']
 
@@ -92,4 +92,4 @@ def class_values(source: Source, transforms: Sequence[Transform], *, feature: st
 
 
 def _normal(names: Sequence[str]) -> list[str]:
-    return [unicodedata.normalize('NFC', name) for name in names]
+    return [normalized(name) for name in names]

@@ -118,11 +118,9 @@ def _class_iou_line(shares: Mapping[str, float | None]) -> dict[str, str]:
     found = [(name, share) for name, share in shares.items() if share is not None]
     if not found:
         return {}
-    absent = [name for name, share in shares.items() if share is None]
-    without = f'; no pixel of {", ".join(absent[:WORST])}' + ', ...' * (len(absent) > WORST) if absent else ''
     more = f' (the {WORST} worst of {len(found)} classes)' if len(found) > WORST else ''
     shown = sorted(found, key=lambda row: row[1])[:WORST] if more else found
-    return {'class_iou': ', '.join(f'{name} {100 * share:.1f}' for name, share in shown) + ' %' + more + without}
+    return {'class_iou': ', '.join(f'{name} {100 * share:.1f}' for name, share in shown) + ' %' + more}
 
 
 def _photos(
