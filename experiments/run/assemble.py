@@ -166,7 +166,7 @@ def check_evaluation(experiment: Experiment) -> None:
     try:
         predictions = jax.eval_shape(task.predict, variables, batch)
         config.raise_for(f'task: {line}' for line in contracts.prediction_problems(predictions, TRACED))
-        found = []
+        found: list[str] = []
         for name, metric in task.metrics.items():
             contribution = jax.eval_shape(metric.measure, predictions, batch)
             found += contracts.metric_problems(name, metric, contribution, TRACED)

@@ -72,8 +72,8 @@ def _files(word: str) -> list[str]:
         return _of_folder(path)
     if os.path.exists(path):
         return _of_list(Path(path)) if path.lower().endswith(LIST) else [path]
-    escaped = path.replace('[', '[[]')
-    for pattern in (path, escaped):  # brackets of a folder's name are no set of letters
+    literal = path.replace('[', '[[]')
+    for pattern in (_with_literal_folders(path), path, literal):
         matching = [
             name for name in sorted(glob.glob(pattern, recursive=True)) if not is_hidden(os.path.basename(name))
         ]
@@ -84,6 +84,14 @@ def _files(word: str) -> list[str]:
     if ',' in word:
         return [name for part in word.split(',') if part.strip() for name in _files(part.strip())]
     raise ValueError(_why_none(path))
+
+
+def _with_literal_folders(pattern: str) -> str:
+    """The pattern in which folders that are there have their names: brackets in them are no set of letters."""
+    parts = Path(pattern).parts
+    there = next(count for count in range(len(parts), -1, -1) if os.path.isdir(Path(*parts[:count])))
+    rest = Path(*parts[there:])
+    return os.path.join(glob.escape(str(Path(*parts[:there]))), str(rest)) + '/' * pattern.endswith('/')
 
 
 def _of_folder(folder: str) -> list[str]:

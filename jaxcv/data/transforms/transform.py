@@ -1,7 +1,7 @@
 """The type of a transform, the composition of several, their effect on names, and the error of a feature."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from jaxcv.features import FEATURES, Example, MisuseError, Names
 
@@ -10,7 +10,8 @@ __all__ = ['FeatureError', 'Renaming', 'Transform', 'compose', 'names_after']
 Transform = Callable[[Example], Example]
 
 
-class Renaming(NamedTuple):
+@dataclass(frozen=True)
+class Renaming:
     """A transform that changes which names belong to the classes: a feature's name, or its numbers."""
 
     apply: Transform
