@@ -310,10 +310,11 @@ def _optimizer(
     momentum = call.keywords.get('decay', call.keywords.get('beta1'))
 
     def watch(state: training.TrainState) -> dict[str, Array]:
+        count = training.applied_updates(state)  # steps that were left out do not count for the optimizer
         if callable(schedule):
-            rate = schedule(state.step)
+            rate = schedule(count)
         else:  # it has a state of its own; by layer there are several, the first is as good as any
             rate = optax.tree.get_all_with_path(state.opt_state, 'learning_rate')[0][1]
-        return {'learning_rate': rate} | ({'momentum': momentum(state.step)} if callable(momentum) else {})
+        return {'learning_rate': rate} | ({'momentum': momentum(count)} if callable(momentum) else {})
 
     return optax.chain(*chain), watch

@@ -7,11 +7,12 @@ from typing import Any
 import jax
 
 from experiments.run import batches as opening
-from experiments.run import tables, workdir
+from experiments.run import memory, tables, workdir
 from experiments.run.assemble import Experiment, assemble, check_evaluation
 from experiments.run.check import Checked
 from experiments.run.gallery import Worst
-from experiments.run.variables import evaluated_task, networks, restore
+from experiments.run.variables import described as networks_described
+from experiments.run.variables import evaluated_task, restore
 from jaxcv import config, data, training, viz
 from jaxcv.task import Report
 
@@ -48,13 +49,14 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
     eval_step = training.make_eval_step(task, shown.answer) if shown else training.make_eval_step(task)
     worst = Worst(shown) if shown else None
     batches = data.prefetch(iter(evaluation.batches), training.put_batch(mesh))
-    values = training.evaluate(jax.jit(eval_step), task, variables, batches, worst.see if worst else None)
+    with memory.named(f'lower data.eval_batch_size ({fields.eval_batch_size})'):
+        values = training.evaluate(jax.jit(eval_step), task, variables, batches, worst.see if worst else None)
     if not workdir.is_first_process():
         return 0
     report = task.presentation.report(values, facts.names) if task.presentation else Report()
     described = {
         'data': _described(experiment, evaluation),
-        'checkpoint': f'step {step}' + _networks(experiment, averaged=averaged),
+        'checkpoint': f'step {step}' + networks_described(experiment, variables, averaged=averaged),
     }
     _print(experiment, described, values, report)
     scalars = {name: value for name, value in sorted(values.items()) if isinstance(value, float)}
@@ -71,15 +73,9 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
 
 
 def _described(experiment: Experiment, evaluation: opening.EvaluationData) -> str:
-    fields, skipped = experiment.data, evaluation.batches.skipped
-    return f'{fields.name}, {fields.eval_split}: {evaluation.source.size:,} images' + f', {skipped} skipped' * bool(
-        skipped
-    )
-
-
-def _networks(experiment: Experiment, *, averaged: bool) -> str:
-    count = networks(experiment, averaged=averaged)
-    return ', averaged' * averaged + (f', an ensemble of {count} networks' if count else '')
+    fields, skipped, files = experiment.data, evaluation.batches.skipped, evaluation.source.files
+    left_out = f', {skipped} skipped' * bool(skipped) + f' ({files})' * bool(files)
+    return f'{fields.name}, {fields.eval_split}: {evaluation.source.size:,} images{left_out}'
 
 
 def _print(experiment: Experiment, described: Mapping[str, str], values: Mapping[str, Any], report: Report) -> None:

@@ -2,7 +2,6 @@
 
 import collections
 import functools
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from experiments.run.exits import BAD_INPUT
 from experiments.run.variables import evaluated_task, restore
 from jaxcv import config, data, training, viz
 from jaxcv.features import Example, MisuseError, Names
+from jaxcv.files import read_json
 from jaxcv.task import Gallery, PhotoOptions, Presentation, Shown
 from jaxcv.types import Batch, Variables
 
@@ -197,7 +197,7 @@ def _make(output: Path) -> None:
 
 def _is_list_of_predictions(path: Path) -> bool:
     try:
-        rows = json.loads(path.read_text())
+        rows = read_json(path)
     except (OSError, ValueError):
         return False
     return isinstance(rows, list) and all(isinstance(row, dict) and 'file' in row for row in rows)

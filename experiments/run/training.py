@@ -1,6 +1,7 @@
 """The phases of a training run: open, check, restore, compile, step, conclude."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments.run import batches as opening
-from experiments.run import gallery, tables, workdir
+from experiments.run import gallery, memory, reporting, resuming, workdir
 from experiments.run.assemble import Experiment, assemble, check_evaluation, check_loss, state_factory
 from experiments.run.check import Checked
 from experiments.run.exits import RESUME_ME
@@ -19,12 +20,15 @@ from experiments.run.start_from import given_variables
 from experiments.run.variables import evaluated_task, variables_factory
 from experiments.run.workdir import say
 from jaxcv import config, data, training, viz
+from jaxcv.optim.durations import Clock, in_updates
 from jaxcv.task import Gallery, Task
 from jaxcv.training import hooks, performance, writers
+from jaxcv.types import Variables
 
 SHOWN = 4
 """Examples in TensorBoard's pictures."""
-METRICS = 'metrics.jsonl'
+UNREPORTED = 'unreported'
+"""Entry of the data iterator's state in a checkpoint: the logs since the last report."""
 OnEvaluation = Callable[[int, Mapping[str, float]], None]
 
 
@@ -42,6 +46,8 @@ class Run(NamedTuple):
     init: Callable[..., training.TrainState]
     shapes: training.TrainState
     """Of the train state."""
+    given: Variables
+    """The variables that a new run starts from; {}: random ones."""
 
 
 class Stopping(NamedTuple):
@@ -57,11 +63,15 @@ class Session(NamedTuple):
 
     store: training.Checkpoints
     batches: Any
+    unreported: Mapping[str, Sequence[float | None]]
+    """The logs since the last report of the run that was interrupted."""
     interrupted: hooks.Due
     stopping: Stopping
     log_due: hooks.Due
     evaluate_due: hooks.Due
     save_due: hooks.Due
+    save_config: Callable[[], None]
+    """Writes config.json, unless the checkpoints are still those of another optimizer: then the first new one does."""
 
 
 def train(
@@ -82,30 +92,39 @@ def train(
     Returns:
         The exit code.
     """
-    run = _open(checked, folder, changes_allowed=changes_allowed)
+    run = _open(checked, folder)
     num_steps = run.experiment.num_steps
-    # Inside, SIGTERM saves before it ends; closing runs backwards, so the last checkpoint is whole before that is over.
+    # Inside, signals save before they end it; closing runs backwards, so the last checkpoint is whole before that is
+    # over, and the lock of the workdir is released last.
     with contextlib.ExitStack() as at_the_end:
+        at_the_end.enter_context(workdir.alone(folder))
+        at_the_end.enter_context(memory.named(_remedy(run)))
         session, state, start = _begin(run, at_the_end, changes_allowed=changes_allowed)
         stopping = session.stopping
-        say(_headline(run, start))
+        files = run.source.files, run.evaluation.source.files
+        say(reporting.headline(run.experiment, run.shapes, start, files))
+
+        @functools.cache  # nothing is written before the first numbers are: a run that is complete has none
+        def written() -> list[writers.Writer]:
+            made = reporting.writers(run.experiment, folder, start)
+            return [at_the_end.enter_context(contextlib.closing(writer)) for writer in made]
+
+        evaluate = _evaluator(run, lambda: [*written(), stopping.writer], on_evaluation)
+        if start and session.evaluate_due(start) and not session.store.metrics(start):  # it was interrupted just then
+            _evaluate_late(run, session.store, evaluate, on_evaluation, state)
         if start >= num_steps or stopping.is_due():
-            say(f'This run is complete. To evaluate it: python -m experiments.evaluate --workdir={folder}')
-            _draw_curves(run)
+            session.save_config()
+            say(f'This run is complete. To evaluate it: {workdir.command("evaluate", f"--workdir={folder}")}')
+            reporting.draw_curves(run.experiment, folder)
             return 0
-        written = [at_the_end.enter_context(contextlib.closing(writer)) for writer in _writers(run, start)]
-        evaluate = _evaluator(run, [*written, stopping.writer], on_evaluation)
-        if start and session.evaluate_due(start) and not _was_evaluated(folder, start):  # it was interrupted just then
-            evaluate(state)
-            if stopping.is_due():
-                _draw_curves(run)
-                return 0
         step, cost = _compile(run, state, start)
+        session.save_config()
         flops = f', {cost.flops / 1e9:.3g} GFLOP a step and device' if cost.flops else ''
         say(f'compiled in {cost.compile_seconds:.1f} s{flops}')
         began = time.perf_counter()
-        to_save_on_error = at_the_end.enter_context(hooks.save_on_error(session.store))
-        steps = _hooks(run, session, evaluate, _progress(run, session.batches, cost, written))
+        report = reporting.progress(run.experiment, session.batches, cost, written())
+        store, steps = _hooks(run, session, evaluate, report)
+        to_save_on_error = at_the_end.enter_context(hooks.save_on_error(store))
         state = training.run(step, state, session.batches, [to_save_on_error, *steps], num_steps=num_steps)
         reached, seconds = int(state.step), time.perf_counter() - began
     if reached < num_steps and not stopping.is_due():
@@ -113,12 +132,12 @@ def train(
         return RESUME_ME
     early = f', stopped early: no better {run.experiment.best} in {checked.training.patience} evaluations'
     say(f'{reached - start} steps in {seconds:.1f} s' + early * stopping.is_due())
-    _draw_curves(run)
+    reporting.draw_curves(run.experiment, folder)
     return 0
 
 
-def _open(checked: Checked, folder: Path, *, changes_allowed: bool) -> Run:
-    """Opens the data and builds the pieces; every error that can be found without weights comes from here."""
+def _open(checked: Checked, folder: Path) -> Run:
+    """Opens the data and builds the pieces; every error that needs no look into the workdir comes from here."""
     workdir.check_writable(folder)
     opened = opening.open_training(checked)
     options, fields, mesh = checked.training, checked.data, training.make_mesh()
@@ -137,48 +156,105 @@ def _open(checked: Checked, folder: Path, *, changes_allowed: bool) -> Run:
     check_loss(experiment)
     check_evaluation(experiment)
     workdir.check_space(folder, shapes, options.keep_last + options.keep_best)
-    workdir.check_config(experiment, folder, changes_allowed=changes_allowed)
     opening.warn_of(checked, experiment.task.presentation, opened.source, fields.train_transforms, opened.names)
     if fields.eval_split is not None:
         opening.warn_of(
             checked, experiment.task.presentation, evaluation.source, fields.eval_transforms, evaluation.names
         )
+    given = {} if workdir.saved_steps(folder) else given_variables(experiment)
     sharding: Any = 'members' if options.members > 1 and options.sharding == 'replicate' else options.sharding
-    return Run(experiment, folder, opened.source, host_batches, evaluation, mesh, sharding, init, shapes)
+    return Run(experiment, folder, opened.source, host_batches, evaluation, mesh, sharding, init, shapes, given)
 
 
 def _begin(
     run: Run, at_the_end: contextlib.ExitStack, *, changes_allowed: bool
 ) -> tuple[Session, training.TrainState, int]:
     """Restores the newest checkpoint, or makes the state before the first step; only then the config is written."""
-    options, num_steps = run.experiment.training, run.experiment.num_steps
-    log_every = min(options.log_every, max(1, num_steps // 20))
-    log_due, evaluate_due, save_due = (
-        hooks.every(steps, last=num_steps) for steps in (log_every, options.eval_every, options.save_every)
-    )
+    changed = workdir.check_config(run.experiment, run.folder, changes_allowed=changes_allowed)
+    plan = resuming.plan(run.experiment, run.folder, run.shapes, changes_allowed=changes_allowed)
+    log_due, evaluate_due, save_due = due(run.experiment)
     interrupted = at_the_end.enter_context(hooks.interruption(agree_at=log_due))
-    # Before the folder is made, so that weights that do not fit leave nothing behind.
-    given = {} if workdir.saved_steps(run.folder) else given_variables(run.experiment)
-    run.folder.mkdir(parents=True, exist_ok=True)
     store = workdir.checkpoints(run.experiment, run.folder)
     at_the_end.callback(store.close)
     batches = data.prefetch(run.host_batches, training.put_batch(run.mesh))
-    restored = store.restore(training.with_shardings(run.shapes, run.mesh, sharding=run.sharding))
+    restored = store.restore(training.with_shardings(plan.shapes, run.mesh, sharding=run.sharding))
+    unreported: Mapping[str, Any] = {}
     if restored is None:
-        if given:
-            taken, wanted = (len(jax.tree.leaves(x)) for x in (given, (run.shapes.params, run.shapes.state)))
+        if run.given:
+            taken, wanted = (len(jax.tree.leaves(x)) for x in (run.given, (run.shapes.params, run.shapes.state)))
             say(f'{taken} of {wanted} arrays are taken from {run.experiment.finetune.start_from}')
-        state, start = training.create_state(run.init, run.mesh, given, sharding=run.sharding), 0
+        state, start = training.create_state(run.init, run.mesh, run.given, sharding=run.sharding), 0
     else:
-        state, start = restored.state, restored.step
-        opening.resume(batches, restored.data or {}, changes_allowed=changes_allowed)
-    workdir.save_config(run.experiment, run.folder)
+        position = dict(restored.data or {})
+        unreported = position.pop(UNREPORTED, {})
+        opening.resume(batches, position, changes_allowed=changes_allowed)
+        state, start = plan.apply(restored.state, run.mesh, run.sharding), restored.step
+        if lines := [*changed, *plan.lines]:
+            say('resumed with changes:\n' + '\n'.join(f'  {line}' for line in lines))
     stopping = _early_stopping(run, start)
-    return Session(store, batches, interrupted, stopping, log_due, evaluate_due, save_due), state, start
+    save_config: Callable[[], None] = functools.partial(workdir.save_config, run.experiment, run.folder)
+    if plan.other_optimizer:
+        store, save_config = _with_config(store, save_config), lambda: None
+    steps = log_due, evaluate_due, save_due
+    return Session(store, batches, unreported, interrupted, stopping, *steps, save_config), state, start
 
 
-def _hooks(run: Run, session: Session, evaluate: Callable, progress: Callable) -> list[hooks.Hook]:
-    """The hooks of the loop, in the order in which they are called after each step."""
+def due(experiment: Experiment) -> tuple[hooks.Due, hooks.Due, hooks.Due]:
+    """The steps at which the run reports, evaluates and saves."""
+    options, last = experiment.training, experiment.num_steps
+    size = experiment.data.batch_size
+    clock = Clock(last, experiment.facts.train_size / size, size)
+    log, evaluate, save = (
+        in_updates(duration, clock=clock) for duration in (options.log_every, options.eval_every, options.save_every)
+    )
+    log = min(max(1, log), max(1, last // 20))
+    return hooks.every(log, last=last), hooks.every(evaluate, last=last), hooks.every(save, last=last)
+
+
+def _with_config(store: training.Checkpoints, save_config: Callable[[], None]) -> training.Checkpoints:
+    """The checkpoints, the first of which is followed by config.json: until then those there are of the earlier one."""
+    left = [save_config]
+
+    def save(*arguments: Any) -> None:
+        store.save(*arguments)
+        if left:
+            store.wait()
+            left.pop()()
+
+    return store._replace(save=save)
+
+
+def _evaluate_late(
+    run: Run,
+    store: training.Checkpoints,
+    evaluate: Callable[[training.TrainState], Mapping[str, float] | None],
+    on_evaluation: OnEvaluation,
+    state: training.TrainState,
+) -> None:
+    """Gives a checkpoint that was saved in place of an evaluation its values, as an uninterrupted run has them."""
+    step = int(state.step)
+    values = reporting.evaluation_at(reporting.records(run.folder), step)
+    if values:  # written before the run ended, and counted in the early stopping
+        on_evaluation(step, values)
+    elif (found := evaluate(state)) is not None:
+        values = found
+    if values:
+        store.add_metrics(step, values)
+
+
+def _remedy(run: Run) -> str:
+    fields, options = run.experiment.data, run.experiment.training
+    return (
+        f'lower data.batch_size ({fields.batch_size}), or raise training.accumulate ({options.accumulate}) so that '
+        f'fewer examples are in memory at a time; in an evaluation, lower data.eval_batch_size '
+        f'({fields.eval_batch_size}). Checkpoints stay, and --resume_with_changes goes on from the last one'
+    )
+
+
+def _hooks(
+    run: Run, session: Session, evaluate: Callable, progress: Callable
+) -> tuple[training.Checkpoints, list[hooks.Hook]]:
+    """The checkpoints with all that a run resumes from, and the hooks of the loop, in the order of their calls."""
     num_steps, stopping = run.experiment.num_steps, False
 
     def stop(step: int) -> bool:  # called once a step: with several processes, `interrupted` is a collective
@@ -187,15 +263,25 @@ def _hooks(run: Run, session: Session, evaluate: Callable, progress: Callable) -
         return stopping
 
     def report_due(step: int) -> bool:
-        # Each step passes the guard before it is saved: so a report is due whenever a checkpoint is.
-        return stop(step) or session.log_due(step) or session.evaluate_due(step) or session.save_due(step)
+        return session.log_due(step) or session.evaluate_due(step) or session.save_due(step)
 
-    stops = run.experiment.training.on_non_finite == 'stop'
-    guard = hooks.stop_if_not_finite(session.store) if stops else hooks.warn_of_skipped
-    return [
-        hooks.report(report_due, [guard, progress]),
+    reports = hooks.reports(report_due, [progress], earlier=session.unreported)
+
+    def save(step: int, state: Any, position: Mapping[str, Any] | None = None, metrics: Any = None) -> None:
+        session.store.save(step, state, {**(position or {}), UNREPORTED: reports.unreported(step)}, metrics)
+
+    store = session.store._replace(save=save)
+    if run.experiment.training.on_non_finite == 'stop':
+        guard = hooks.stop_if_not_finite(store)
+    else:
+        epoch = -(-run.experiment.facts.train_size // run.experiment.data.batch_size)
+        guard = hooks.stop_if_all_skipped(last=num_steps, epoch=epoch)
+    return store, [
+        # Each step passes the guard before it is saved: so it is due whenever a checkpoint is.
+        hooks.report(lambda step: stop(step) or report_due(step), [guard]),
+        reports.hook,
         hooks.evaluate_and_save(
-            session.store,
+            store,
             evaluate_due=session.evaluate_due,
             save_due=session.save_due,
             evaluate=evaluate,
@@ -206,7 +292,7 @@ def _hooks(run: Run, session: Session, evaluate: Callable, progress: Callable) -
 
 
 def _evaluator(
-    run: Run, written: Sequence[writers.Writer], on_evaluation: OnEvaluation
+    run: Run, written: Callable[[], Sequence[writers.Writer]], on_evaluation: OnEvaluation
 ) -> Callable[[training.TrainState], Mapping[str, float] | None]:
     """Makes (state) -> the numbers of an evaluation, which it also writes; None where there is no split for it."""
     experiment = run.experiment
@@ -229,11 +315,11 @@ def _evaluator(
         batches = data.prefetch(iter(run.evaluation.batches), put)
         values = training.evaluate(step, task, variables(state), batches, see)
         scalars = {name: value for name, value in sorted(values.items()) if isinstance(value, float)}
-        for writer in written:
+        for writer in written():
             writer.write(number, {f'eval/{name}': value for name, value in scalars.items()})
         if shown and few:
             picture = viz.rendered(shown.draw(few[0], experiment.facts.names))
-            for writer in written:
+            for writer in written():
                 writer.image(number, 'eval/predictions', picture)
         on_evaluation(number, scalars)
         return scalars
@@ -247,23 +333,16 @@ def _early_stopping(run: Run, start: int) -> Stopping:
     if not patience:
         return Stopping(writers.Writer(lambda step, scalars: None, lambda: None), lambda: False)
     stopping = training.early_stopping(patience, better=workdir.better(run.experiment))
-    state = training.replay(stopping, _records(run.folder), best, last_step=start)
+    rows = reporting.records(run.folder)
+    if not any(f'eval/{best}' in row for row in rows):  # the run was ranked by another value: counted from here on
+        rows = []
+    state = training.replay(stopping, rows, best, last_step=start)
 
     def write(step: int, scalars: Mapping[str, float]) -> None:
         nonlocal state
         state = stopping.update(state, scalars[f'eval/{best}'])
 
     return Stopping(writers.Writer(write, lambda: None), lambda: stopping.should_stop(state))
-
-
-def _was_evaluated(folder: Path, step: int) -> bool:
-    return any(row['step'] == step and any(name.startswith('eval/') for name in row) for row in _records(folder))
-
-
-def _records(folder: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; none where there is no such file."""
-    path = folder / METRICS
-    return writers.read_jsonl(path) if path.exists() else []
 
 
 def _compile(run: Run, state: training.TrainState, start: int) -> tuple[Callable, performance.Cost]:
@@ -304,58 +383,3 @@ def _compile(run: Run, state: training.TrainState, start: int) -> tuple[Callable
         return next(compiled for end, compiled, _ in left if number <= end)(state, batch)
 
     return step, left[-1][2]._replace(compile_seconds=seconds)
-
-
-def _progress(
-    run: Run, batches: Any, cost: performance.Cost, written: Sequence[writers.Writer]
-) -> Callable[[hooks.Interval], None]:
-    """A handler that writes the means over the interval, and the speed."""
-    size, peak = run.experiment.data.batch_size, performance.peak_flops(jax.devices()[0])
-
-    def write(interval: hooks.Interval) -> None:
-        step, speed = interval.ticks[-1].step, len(interval.ticks) / interval.seconds
-        scalars = {f'train/{name}': float(values.mean()) for name, values in interval.logs.items()}
-        del scalars['train/finite']
-        for name in {'learning_rate', 'momentum'} & interval.logs.keys():
-            del scalars[f'train/{name}']
-            scalars[name] = float(interval.logs[name][-1])
-        scalars['epoch'] = step * size / run.experiment.facts.train_size
-        scalars['images_per_second'] = speed * size
-        if peak and cost.flops:
-            scalars['share_of_peak'] = speed * cost.flops / peak
-        if batches.skipped:
-            scalars['skipped_images'] = batches.skipped
-        for writer in written:
-            writer.write(step, scalars)
-
-    return write
-
-
-def _writers(run: Run, start: int) -> list[writers.Writer]:
-    if not workdir.is_first_process():
-        return []
-    return [
-        writers.jsonl_writer(run.folder / METRICS, step=start),
-        writers.tensorboard_writer(run.folder / 'tensorboard', step=start),
-        writers.console_writer(run.experiment.num_steps, step=start, shown=('loss', run.experiment.best)),
-    ]
-
-
-def _headline(run: Run, start: int) -> str:
-    experiment, devices = run.experiment, jax.devices()
-    members, facts = experiment.training.members, experiment.facts
-    parameters = sum(x.size for x in jax.tree.leaves(run.shapes.params)) // members
-    classes = ''.join(f', {len(names)} classes' for feature, names in facts.names.items() if feature in facts.example)
-    lines = {
-        'data': f'{experiment.data.name}: {facts.train_size:,} images{classes}',
-        'model': f'{members} x ' * (members > 1) + f'{experiment.settings.model.name}, {parameters:,} parameters',
-        'devices': f'{len(devices)} x {devices[0].device_kind}, {jax.process_count()} process(es)',
-        'steps': f'{start} to {experiment.num_steps}' if start else str(experiment.num_steps),
-    }
-    return tables.pairs(lines)
-
-
-def _draw_curves(run: Run) -> None:
-    records = _records(run.folder)
-    if records and workdir.is_first_process():
-        viz.save(viz.learning_curves(records, units=run.experiment.task.units), run.folder / 'learning_curves.png')

@@ -1,9 +1,13 @@
 """The folder of a run: its config, its checkpoints, and what may be written into it."""
 
-import json
+import contextlib
+import math
+import os
+import shlex
 import shutil
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +20,13 @@ from experiments.run.check import Checked, check
 from experiments.run.earlier import with_fields_of_today
 from experiments.run.fields import Data, Facts, base, may_change
 from jaxcv import config, training
-from jaxcv.files import atomically
+from jaxcv.files import InUseError, locked, read_json, write_json
 from jaxcv.training.checkpoint import needed_bytes
 from jaxcv.training.ranking import Better
 
 FOUND = 'found'
 """The section of config.json that holds the facts."""
+LOCK = 'run.lock'
 _MAY_DIFFER = (f'{FOUND}.eval_example', f'{FOUND}.ranked_by')
 
 
@@ -31,15 +36,57 @@ def is_first_process() -> bool:
 
 
 def say(text: str) -> None:
-    """Prints, in one process only."""
-    if is_first_process():
+    """Prints, in one process only; a terminal or a pipe that is gone is no error."""
+    if not is_first_process():
+        return
+    try:
         print(text, flush=True)
+    except OSError:  # else the interpreter fails once more at its end, and takes another exit code
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def write_json(path: Path, content: object) -> None:
-    """Writes JSON atomically."""
-    with atomically(path) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=2) + '\n')
+def command(launcher: str, *arguments: str) -> str:
+    """A command to print: its words are quoted for the shell where they need it.
+
+    Example:
+        >>> command('evaluate', '--workdir=my runs/digits')
+        "python -m experiments.evaluate '--workdir=my runs/digits'"
+    """
+    return shlex.join(['python', '-m', f'experiments.{launcher}', *arguments])
+
+
+@contextlib.contextmanager
+def alone(workdir: Path) -> Iterator[None]:
+    """Holds the workdir's lock, `run.lock`: one run at a time trains in it. Evaluation and prediction only read.
+
+    The folder is made, and removed at the end if nothing was written into it. Of several processes of one run the first
+    holds the lock.
+
+    Raises:
+        ConfigError: (in all processes) another run holds it, with its host and process.
+    """
+    holder = ''
+    with contextlib.ExitStack() as at_the_end:
+        if is_first_process():
+            made = [folder for folder in (workdir, *workdir.parents) if not folder.exists()]
+            workdir.mkdir(parents=True, exist_ok=True)
+            at_the_end.callback(_remove_if_empty, made)
+            try:
+                at_the_end.enter_context(locked(workdir / LOCK))
+            except InUseError as error:
+                holder = str(error)
+        if not training.all_processes(not holder):
+            raise config.ConfigError(
+                f'another run trains in {workdir}' + f' ({holder})' * bool(holder) + ': wait for its end, or give '
+                'another --workdir'
+            )
+        yield
+
+
+def _remove_if_empty(folders: Sequence[Path]) -> None:
+    with contextlib.suppress(OSError):  # it is not empty: the run has begun
+        for folder in folders:
+            folder.rmdir()
 
 
 def check_writable(workdir: Path) -> None:
@@ -116,14 +163,17 @@ def saved_steps(workdir: Path) -> list[int]:
     return sorted(int(path.name) for path in (workdir / 'checkpoints').glob('*') if path.name.isdigit())
 
 
-def check_config(experiment: Experiment, workdir: Path, *, changes_allowed: bool) -> None:
+def check_config(experiment: Experiment, workdir: Path, *, changes_allowed: bool) -> list[str]:
     """If a run is resumed its config and facts must be those it began with, but for what may change.
+
+    Returns:
+        The differences, a line each.
 
     Raises:
         ConfigError: the workdir holds a run of another config, with the differences.
     """
     if not (workdir / 'config.json').exists() or not saved_steps(workdir):
-        return
+        return []
     before, now = {**settings_of(workdir).to_dict(), FOUND: _read(workdir).get(FOUND)}, _content(experiment)
     if before[FOUND] is None:  # a version before the facts
         del before[FOUND], now[FOUND]
@@ -135,8 +185,7 @@ def check_config(experiment: Experiment, workdir: Path, *, changes_allowed: bool
             f'--resume_with_changes to go on from its last checkpoint with these changes:\n'
             + '\n'.join(f'  {line}' for line in others)
         )
-    if shown := [line for line in changed if not line.startswith(_MAY_DIFFER)]:
-        say('resumed with changes:\n' + '\n'.join(f'  {line}' for line in shown))
+    return [line for line in changed if not line.startswith(_MAY_DIFFER)]
 
 
 def save_config(experiment: Experiment, workdir: Path) -> None:
@@ -157,7 +206,7 @@ def describe(path: Path, described: Mapping[str, Any], *, what: str) -> None:
         ConfigError: the workdir holds another study, with the differences.
     """
     if path.exists():
-        before = json.loads(path.read_text())
+        before = read_json(path)
         filled = {k: with_defaults(v) if _is_config(v) else v for k, v in before.items()}
         if changed := config.differences(filled, described):
             raise config.ConfigError(
@@ -174,7 +223,8 @@ def check_space(workdir: Path, shapes: training.TrainState, keep: int) -> None:
     needed = needed_bytes(shapes, max(0, keep - saved))
     if free < needed:
         raise config.ConfigError(
-            f'{workdir} has {free / 1e6:,.0f} MB free, but the checkpoints will take {needed / 1e6:,.0f} MB: '
+            f'{workdir} has {math.floor(free / 1e5) / 10:,.1f} MB free, but the checkpoints will take '
+            f'{math.ceil(needed / 1e5) / 10:,.1f} MB: '
             f'make room, or set training.keep_last and training.keep_best lower'
         )
 

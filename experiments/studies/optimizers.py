@@ -12,7 +12,6 @@ Measured on CPU, the linear classifier after 30 epochs: training losses of 0.000
 to 97.2 %, AdamW's the highest.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ from experiments.run import tables, workdir
 from experiments.studies import digits
 from experiments.studies import study as studies
 from jaxcv import models, optim, tasks, training, viz
+from jaxcv.files import read_json
 from jaxcv.task import Task
 from jaxcv.types import Array, Batch, Float, Int
 
@@ -158,9 +158,11 @@ def _update(task: Task, factory: Callable) -> Callable[[Array, training.TrainSta
 
 def _saved(path: Path, problem: Problem) -> dict[str, Course] | None:
     """The results of an earlier run of the same problem; None if there are none."""
-    numbers = json.loads(path.read_text()) if path.exists() else {}
+    numbers = read_json(path) if path.exists() else {}
     rates = numbers.pop('rates', None)
-    courses = {name: Course(np.array(losses), np.array(accuracy)) for name, (losses, accuracy) in numbers.items()}
+    courses = {
+        name: Course(np.array(losses, float), np.array(accuracy)) for name, (losses, accuracy) in numbers.items()
+    }
     same = rates == list(problem.rates) and list(courses) == list(OPTIMIZERS)
     return courses if same and next(iter(courses.values())).losses.shape[1] == problem.epochs + 1 else None
 

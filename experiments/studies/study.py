@@ -4,7 +4,6 @@ A study first describes itself in `study.json` (`experiments.run.workdir.describ
 only; then it computes each result that its workdir lacks; and at last it writes a table and figures of all of them.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,8 +16,8 @@ from ml_collections import ConfigDict
 from experiments.run import batches as opening
 from experiments.run.check import check
 from experiments.run.fields import Facts
-from experiments.run.workdir import write_json
 from jaxcv import data, viz
+from jaxcv.files import read_json, write_json
 from jaxcv.types import Batch
 from jaxcv.viz.search import label
 
@@ -59,7 +58,7 @@ def result(path: Path, compute: Callable[[], Mapping[str, Any]]) -> dict[str, An
         began = time.perf_counter()
         values = compute()
         write_json(path, {**values, 'seconds': time.perf_counter() - began})
-    return json.loads(path.read_text())
+    return read_json(path)
 
 
 def conclude(workdir: Path, table: str, figures: Mapping[str, Figure]) -> int:

@@ -1,13 +1,13 @@
 """Config files, and the comparison of two configs."""
 
-import json
+import math
 from pathlib import Path
 
 import ml_collections
 
 from jaxcv.config.errors import ConfigError
 from jaxcv.config.values import Spec, leaves, plain
-from jaxcv.files import atomically
+from jaxcv.files import read_json, write_json
 
 
 def save(config: ml_collections.ConfigDict, path: Path) -> None:
@@ -20,8 +20,7 @@ def save(config: ml_collections.ConfigDict, path: Path) -> None:
         >>> load(path).seed
         0
     """
-    with atomically(path) as unfinished:
-        unfinished.write_text(json.dumps(config.to_dict(), indent=2) + '\n')
+    write_json(path, config.to_dict())
 
 
 def load(path: Path) -> ml_collections.ConfigDict:
@@ -36,10 +35,10 @@ def load(path: Path) -> ml_collections.ConfigDict:
         jaxcv.config.ConfigError: runs/typo/config.json does not exist: is runs/typo the workdir of a training run?
     """
     try:
-        return ml_collections.ConfigDict(json.loads(path.read_text()))
+        return ml_collections.ConfigDict(read_json(path))
     except FileNotFoundError:
         raise ConfigError(f'{path} does not exist: is {path.parent} the workdir of a training run?') from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise ConfigError(f'{path} is no JSON: {error}') from None
 
 
@@ -51,11 +50,13 @@ def unserializable(settings: Spec) -> list[str]:
         ["model.dtype holds <class 'float'>, which is no data: write a type as a string, 'bfloat16'"]
     """
     data = (str, int, float, bool, type(None), dict, list, tuple)  # the last three, empty, are leaves
-    return [
-        f"{path} holds {value!r}, which is no data: write a type as a string, 'bfloat16'"
-        for path, value in leaves(plain(settings))
-        if not isinstance(value, data)
-    ]
+    lines = []
+    for path, value in leaves(plain(settings)):
+        if not isinstance(value, data):
+            lines.append(f"{path} holds {value!r}, which is no data: write a type as a string, 'bfloat16'")
+        elif isinstance(value, float) and not math.isfinite(value):
+            lines.append(f'{path} must be finite, got {value}: JSON has no such number')
+    return lines
 
 
 def differences(old: Spec, new: Spec) -> list[str]:

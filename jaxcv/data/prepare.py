@@ -4,7 +4,6 @@ python -m jaxcv.data.prepare cifar10 [--data_dir=/data/tfds]
 """
 
 import argparse
-import json
 import os
 import struct
 import sys
@@ -15,7 +14,7 @@ from typing import Any
 from jaxcv.data.opening import source
 from jaxcv.data.sources import describe
 from jaxcv.data.tfds_source import new_builder, register_bundled
-from jaxcv.files import atomically
+from jaxcv.files import read_json, write_json
 
 __all__ = ['main', 'prepare']
 
@@ -83,9 +82,8 @@ def _convert(builder: Any) -> None:
         temporary.replace(target)
 
     description = Path(builder.data_path) / 'dataset_info.json'
-    changed = {**json.loads(description.read_text()), 'alternativeFileFormats': ['array_record']}
-    with atomically(description) as unfinished_description:
-        unfinished_description.write_text(json.dumps(changed, indent=2, sort_keys=True))
+    changed = {**read_json(description), 'alternativeFileFormats': ['array_record']}
+    write_json(description, changed)
 
 
 def _tfrecords(path: Path) -> Iterator[bytes]:

@@ -5,14 +5,16 @@ step = compile_step(step, mesh)
 state = run(step, state, batches, hooks, num_steps=1000)
 """
 
-from jaxcv.training.checkpoint import CheckpointError, Checkpoints, checkpoints, read_variables
+from jaxcv.training.checkpoint import Checkpoints, checkpoints
 from jaxcv.training.early_stopping import EarlyStopping, early_stopping, replay
 from jaxcv.training.ensemble import init_ensemble, make_ensemble_step, member
 from jaxcv.training.evaluation import evaluate, make_eval_step
 from jaxcv.training.loop import Tick, run
+from jaxcv.training.optimizer_change import OptimizerChange, optimizer_change
 from jaxcv.training.parallel import (
     AXIS,
     Sharding,
+    all_processes,
     compile_step,
     create_state,
     initialize_processes,
@@ -22,22 +24,28 @@ from jaxcv.training.parallel import (
     with_shardings,
 )
 from jaxcv.training.recalibration import Recalibrate, make_recalibration
-from jaxcv.training.state import TrainState, init_state
+from jaxcv.training.state import TrainState, applied_updates, init_state
 from jaxcv.training.step import make_train_step
+from jaxcv.training.stored import CheckpointError, DifferentStateError, differences, read_variables, step_of
 from jaxcv.training.transfer import transferable
 
 __all__ = [
     'AXIS',
     'CheckpointError',
     'Checkpoints',
+    'DifferentStateError',
     'EarlyStopping',
+    'OptimizerChange',
     'Recalibrate',
     'Sharding',
     'Tick',
     'TrainState',
+    'all_processes',
+    'applied_updates',
     'checkpoints',
     'compile_step',
     'create_state',
+    'differences',
     'early_stopping',
     'evaluate',
     'init_ensemble',
@@ -49,11 +57,13 @@ __all__ = [
     'make_recalibration',
     'make_train_step',
     'member',
+    'optimizer_change',
     'put_batch',
     'read_variables',
     'replay',
     'run',
     'state_sharding',
+    'step_of',
     'transferable',
     'with_shardings',
 ]

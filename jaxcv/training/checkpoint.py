@@ -5,7 +5,8 @@ The life of a checkpoint:
 1. `save` copies the state and returns. Orbax writes the copy in the background, into a folder with a temporary name.
 2. When everything is written, Orbax renames the folder to the number of the step. So a run that is killed at any moment
    leaves a whole checkpoint, or only a folder with a temporary name, which is deleted when the run is resumed.
-3. After each save the newest `keep_last` and the best `keep_best` checkpoints are kept, and the others deleted.
+3. After each save the newest `keep_last` and the best `keep_best` checkpoints are kept, and the others deleted. An
+   error of the writing (a full disk, a lost folder) is raised by the next call; what was written before is whole.
 4. `restore` reads the newest (or the best, or a given) one and recomputes its checksum. If it is damaged, an error is
    logged, the folder is moved to `<directory>_damaged`, and the one before it is read. Nothing damaged is deleted, and
    no run starts anew over checkpoints that cannot be read.
@@ -14,35 +15,27 @@ A checkpoint holds the train state with its keys, the state of the data iterator
 the metrics of the evaluation at its step.
 """
 
+import contextlib
+import errno
 import functools
 import json
+import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
-from jax.sharding import NamedSharding, PartitionSpec
 
+from jaxcv.files import read_json, to_json, write_json
+from jaxcv.training import stored
 from jaxcv.training.checksum import checksum
-from jaxcv.training.ranking import Better, best_step, rank
-from jaxcv.training.state import TrainState
-from jaxcv.types import PyTree, Variables
-
-Which = int | Literal['last', 'best']
-
-
-class Restored(NamedTuple):
-    """Contents of a checkpoint."""
-
-    step: int
-    state: TrainState
-    data: Mapping[str, Any] | None
-    """State of the data iterator, for its `set_state`."""
+from jaxcv.training.ranking import Better, best_steps, rank
+from jaxcv.training.stored import CheckpointError, Restored, Which
+from jaxcv.types import PyTree
 
 
 class Checkpoints(NamedTuple):
@@ -50,16 +43,18 @@ class Checkpoints(NamedTuple):
 
     save: Callable[..., None]
     """(step, state, data=None, metrics=None): returns when the state is copied; it is written in the background."""
+    add_metrics: Callable[[int, Mapping[str, float]], None]
+    """(step, metrics): gives a checkpoint that was saved without an evaluation the metrics of one made later."""
+    metrics: Callable[[int], dict[str, float | None]]
+    """step -> the metrics that its checkpoint holds, None where one was not finite; {} without an evaluation."""
     restore: Callable[..., Restored | None]
     """(like, which='last') -> Restored, or None if there is no checkpoint. `like`: the state's shapes and shardings."""
     steps: Callable[[], list[int]]
     """() -> the steps of all checkpoints, oldest first."""
-    close: Callable[[], None]
+    wait: Callable[[], None]
     """Waits until everything is written."""
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that was asked for does not exist, or none can be read."""
+    close: Callable[[], None]
+    """Waits until everything is written, and ends."""
 
 
 class _Store(NamedTuple):
@@ -96,10 +91,12 @@ def checkpoints(
         Checkpoints.
 
     Raises:
-        CheckpointError: from `restore`: there is no checkpoint of the step, or none can be read.
+        CheckpointError: from `restore`: there is no checkpoint of the step, or none can be read; from the other
+            functions: a checkpoint could not be written.
 
     Example:
         >>> import tempfile
+        >>> import jax.numpy as jnp
         >>> store = checkpoints(Path(tempfile.mkdtemp()), best_metric='top1')
         >>> store.save(1, {'w': jnp.ones(3)}, data={'position': 1}, metrics={'top1': 0.5})
         >>> restored = store.restore({'w': jnp.zeros(3)}, 'best')
@@ -116,22 +113,22 @@ def checkpoints(
     if not read_only:  # called by all processes, even by those that found no damage, because they wait for each other
         _set_aside(directory, unreadable)
 
-    def score(metrics: Mapping[str, float]) -> float:
-        return rank(metrics.get(best_metric), better)
-
     policy = ocp.checkpoint_managers
-    best = policy.BestN(get_metric_fn=score, n=keep_best, keep_checkpoints_without_metrics=False)
+    best = _KeepBest(best_metric, better, keep_best)
     options = ocp.CheckpointManagerOptions(
         preservation_policy=policy.AnyPreservationPolicy([policy.LatestN(keep_last), best]),
-        best_fn=score,  # Orbax writes no metrics without it
+        best_fn=lambda metrics: rank(metrics.get(best_metric), better),  # Orbax writes no metrics without it
         cleanup_tmp_directories=not read_only,  # remains of a killed run
     )
     manager = ocp.CheckpointManager(directory.absolute(), options=options)
     store = _Store(manager, directory, best_metric, better, read_only)
     return Checkpoints(
         functools.partial(_save, store),
+        functools.partial(_add_metrics, store),
+        functools.partial(_metrics, store),
         functools.partial(_restore, store),
         lambda: sorted(manager.all_steps()),
+        functools.partial(_wait, store),
         functools.partial(_close, store),
     )
 
@@ -151,14 +148,66 @@ def _save(
     # The checksum is computed from the arrays on the devices, before the copy: it covers copying, writing and reading.
     contents = ocp.args.Composite(
         state=ocp.args.StandardSave({'state': state, 'checksum': checksum(state)}),
-        data=ocp.args.JsonSave({'iterator': data}),
+        data=ocp.args.JsonSave({'iterator': json.loads(to_json(data))}),
     )
-    store.manager.save(step, args=contents, metrics=dict(metrics or {}))
+    strict = {name: value if math.isfinite(value) else None for name, value in (metrics or {}).items()}
+    with _reported(store):
+        store.manager.save(step, args=contents, metrics=strict)
+
+
+def _add_metrics(store: _Store, step: int, metrics: Mapping[str, float]) -> None:
+    _wait(store)
+    if jax.process_index() == 0:
+        path = store.directory / str(step) / 'metrics' / 'metrics'
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, metrics)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices('metrics added')
+    store.manager.reload()
+
+
+def _metrics(store: _Store, step: int) -> dict[str, float | None]:
+    path = store.directory / str(step) / 'metrics' / 'metrics'
+    return read_json(path) if path.exists() else {}
+
+
+class _KeepBest(NamedTuple):
+    """Orbax's policy that preserves the best checkpoints: those of `best_steps`."""
+
+    metric: str
+    better: Better
+    most: int
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        values = {one.step: (one.metrics or {}).get(self.metric) for one in checkpoints}
+        best = best_steps(values, self.better, count=self.most)
+        return [one.step in best for one in checkpoints]
+
+
+@contextlib.contextmanager
+def _reported(store: _Store) -> Iterator[None]:
+    """Turn what Orbax raises where it cannot write into one message, without the stack traces that it logs."""
+    logger = logging.get_absl_logger()
+    quiet = lambda record: 'orbax' not in record.pathname  # noqa: E731
+    logger.addFilter(quiet)
+    try:
+        yield
+    except (MemoryError, jax.errors.JaxRuntimeError):  # of the state, not of the disk
+        raise
+    except Exception as error:  # the disk raises any of a dozen exceptions of Orbax and TensorStore
+        full = getattr(error, 'errno', None) == errno.ENOSPC or 'No space left' in str(error)
+        reason = 'the disk is full' if full else f'{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}'
+        raise CheckpointError(
+            f'a checkpoint cannot be written to {store.directory}: {reason}. '
+            f'Those written before are whole: the same command resumes from the last of them.'
+        ) from error
+    finally:
+        logger.removeFilter(quiet)
 
 
 def _restore(store: _Store, like: PyTree, which: Which = 'last') -> Restored | None:
     """Read a checkpoint; for 'last', the newest that is not damaged."""
-    store.manager.wait_until_finished()
+    _wait(store)
     present = sorted(store.manager.all_steps(), reverse=True)
     if not present:
         damaged = _damaged(store.directory)
@@ -170,7 +219,7 @@ def _restore(store: _Store, like: PyTree, which: Which = 'last') -> Restored | N
         return None
     candidates = _candidates(store, present, which)
     for step in candidates:
-        restored, damage = _read(store, step, like)
+        restored, damage = stored.read(store.manager, store.directory, step, like)
         if restored is not None:
             return restored
         logging.error('THE CHECKPOINT OF STEP %d IS DAMAGED (%s).', step, damage)
@@ -188,107 +237,20 @@ def _candidates(store: _Store, present: Sequence[int], which: Which) -> Sequence
     if which == 'last':
         return present
     if which == 'best':
-        return [_best(store.directory, present, store.best_metric, store.better)]
+        return [stored.best_of(store.directory, present, store.best_metric, store.better)]
     if which in present:
         return [which]
     raise CheckpointError(f'no checkpoint of step {which} in {store.directory}; there are {sorted(present)}')
 
 
-def _read(store: _Store, step: int, like: PyTree) -> tuple[Restored | None, str]:
-    """Read one checkpoint: (its contents, ''), or (None, the damage).
-
-    Each process reads its own shards, so damage may be seen by one process only. Before anything that all of them do
-    together (the checksum, a return) they agree on whether all could read: or one would wait for the others forever.
-
-    Raises:
-        CheckpointError: it is whole, but of another model.
-    """
-    import orbax.checkpoint as ocp
-
-    stored, damage, different = None, '', []
-    target = {'state': like, 'checksum': _replicated(jax.eval_shape(checksum, like), like)}
-    try:
-        different = _differences(store.directory / str(step) / 'state', target)
-        if not different:
-            arguments = ocp.args.Composite(
-                state=ocp.args.StandardRestore(jax.tree.map(_abstract, target)), data=ocp.args.JsonRestore()
-            )
-            stored = store.manager.restore(step, args=arguments)
-    except (MemoryError, jax.errors.JaxRuntimeError):  # the device has no room for it: the file may be whole
-        raise
-    except Exception as error:  # damage raises any of a dozen exceptions of Orbax, TensorStore and JSON
-        damage = f'{type(error).__name__}: {str(error)[:200]}'
-    if different:
-        raise CheckpointError(
-            f'the checkpoint of step {step} in {store.directory} is of another model, optimizer or image size:\n'
-            + '\n'.join(f'  {line}' for line in different)
-        )
-    if not _all_processes(stored is not None):
-        return None, damage or 'on another host'
-    assert stored is not None
-    tree = stored['state']
-    if not _all_processes(int(checksum(tree['state'])) == int(tree['checksum'])):
-        return None, 'its contents do not match their checksum'
-    return Restored(step, tree['state'], stored['data']['iterator']), ''
+def _wait(store: _Store) -> None:
+    with _reported(store):
+        store.manager.wait_until_finished()
 
 
 def _close(store: _Store) -> None:
-    store.manager.wait_until_finished()
-    store.manager.close()
-
-
-def read_variables(
-    directory: Path, which: Which = 'last', *, best_metric: str | None = None, better: Better = 'max'
-) -> Variables:
-    """Read the parameters and batch statistics of a checkpoint of any model, without the optimizer's state.
-
-    Args:
-        directory: as given to `checkpoints`.
-        which: 'last', 'best' or a step.
-        best_metric: metric that ranks the checkpoints; needed for 'best' only.
-        better: whether the highest or the lowest value is the best.
-
-    Returns:
-        `{'params': ..., 'batch_stats': ...}`, on the host.
-
-    Raises:
-        CheckpointError: there is no such checkpoint, or it cannot be read.
-        ValueError: 'best' without `best_metric`.
-
-    Example:
-        >>> import tempfile
-        >>> directory = Path(tempfile.mkdtemp())
-        >>> store = checkpoints(directory, best_metric='top1')
-        >>> store.save(1, {'params': {'w': jnp.ones(2)}, 'state': {}, 'opt_state': jnp.zeros(9)})
-        >>> store.close()
-        >>> read_variables(directory)
-        {'params': {'w': array([1., 1.], dtype=float32)}}
-    """
-    import orbax.checkpoint as ocp
-
-    present = sorted(int(path.name) for path in directory.glob('*') if path.name.isdigit())
-    if which == 'best':
-        if best_metric is None:
-            raise ValueError("which='best' needs best_metric")
-        which = _best(directory, present, best_metric, better)
-    if (which != 'last' and which not in present) or not present:
-        raise CheckpointError(f'no checkpoint {which!r} in {directory}; there are {present}')
-    path = (directory / str(present[-1] if which == 'last' else which) / 'state').absolute()
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    try:
-        # The names and shapes are those of the checkpoint, so that the model need not be known; only these two parts
-        # of the train state are read.
-        stored = ocp.StandardCheckpointHandler().metadata(path).tree['state']
-        wanted = {'state': {name: stored[name] for name in ('params', 'state')}}
-        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), wanted)
-        arguments = ocp.args.PyTreeRestore(
-            item=like, restore_args=ocp.checkpoint_utils.construct_restore_args(like), partial_restore=True
-        )
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-            tree = reader.restore(path, args=arguments)['state']
-    except Exception as error:  # damage raises any of a dozen exceptions of Orbax, TensorStore and JSON
-        raise CheckpointError(f'{path} cannot be read ({type(error).__name__}: {str(error)[:200]})') from None
-    return jax.device_get({'params': tree['params'], **tree['state']})
+    with _reported(store):
+        store.manager.close()
 
 
 def needed_bytes(shapes: PyTree, keep: int) -> int:
@@ -302,25 +264,6 @@ def needed_bytes(shapes: PyTree, keep: int) -> int:
         int(np.prod(x.shape)) * (x.dtype.itemsize if isinstance(x.dtype, np.dtype) else 8)
         for x in jax.tree.leaves(shapes)
     )
-
-
-def _best(directory: Path, steps: Sequence[int], metric: str, better: Better) -> int:
-    """Return the step of the best checkpoint, the latest of equals."""
-    values = {}
-    for step in steps:
-        path = directory / str(step) / 'metrics' / 'metrics'
-        try:
-            values[step] = json.loads(path.read_text()).get(metric) if path.exists() else None
-        except ValueError as error:
-            raise CheckpointError(
-                f'the checkpoint of step {step} in {directory} is damaged ({path}: {error})'
-            ) from None
-    if all(value is None for value in values.values()):
-        raise CheckpointError(f'no checkpoint in {directory} was saved with the metric {metric!r}')
-    best = best_step(values, better)
-    if best is None:
-        raise CheckpointError(f'the metric {metric!r} is finite in no checkpoint in {directory}')
-    return best
 
 
 def _set_aside(directory: Path, steps: Sequence[int]) -> None:
@@ -348,49 +291,8 @@ def _unreadable_metrics(directory: Path) -> list[int]:
         if not name.isdigit():  # a checkpoint that is being written
             continue
         try:
-            json.loads(path.read_text())
+            read_json(path)
         except ValueError as error:
             logging.error('THE CHECKPOINT OF STEP %s IS DAMAGED (%s: %s).', name, path, error)
             steps.append(int(name))
     return steps
-
-
-def _differences(stored: Path, target: PyTree) -> list[str]:
-    """List the arrays that differ in name or shape between a checkpoint and those wanted, up to ten lines."""
-    import orbax.checkpoint as ocp
-
-    metadata = ocp.StandardCheckpointHandler().metadata(stored.absolute())
-    before, wanted = _shapes(metadata.tree), _shapes(target)
-    missing = 'not there'
-    lines = [
-        f'{name}: {before.get(name, missing)} in the checkpoint, {wanted.get(name, missing)} wanted'
-        for name in sorted(before.keys() | wanted.keys())
-        if before.get(name) != wanted.get(name)
-    ]
-    return lines if len(lines) <= 10 else [*lines[:10], f'... and {len(lines) - 10} more']
-
-
-def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
-    shapes = {}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        if hasattr(leaf.dtype, 'name') and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = jax.eval_shape(jax.random.key_data, leaf)
-        shapes[jax.tree_util.keystr(path, simple=True, separator='/')] = tuple(leaf.shape)
-    return shapes
-
-
-def _replicated(leaf: jax.ShapeDtypeStruct, like: PyTree) -> jax.ShapeDtypeStruct:
-    """Return a scalar's shape, on the devices of `like`: by default Orbax takes those of the run that saved it."""
-    sharding = getattr(jax.tree.leaves(like)[0], 'sharding', None)
-    if isinstance(sharding, NamedSharding):
-        sharding = NamedSharding(sharding.mesh, PartitionSpec())
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-
-def _abstract(x: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=getattr(x, 'sharding', None))
-
-
-def _all_processes(value: bool) -> bool:
-    """Return whether the value is true in all processes."""
-    return bool(np.all(multihost_utils.process_allgather(np.array(value)))) if jax.process_count() > 1 else value

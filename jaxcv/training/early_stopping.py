@@ -25,7 +25,7 @@ class EarlyStopping(NamedTuple):
 
     init: Callable[[], EarlyStoppingState]
     """() -> the state before the first evaluation."""
-    update: Callable[[EarlyStoppingState, float], EarlyStoppingState]
+    update: Callable[[EarlyStoppingState, float | None], EarlyStoppingState]
     """(state, value) -> the state after one more evaluation."""
     should_stop: Callable[[EarlyStoppingState], bool]
     """state -> whether there were `patience` evaluations without an improvement."""
@@ -65,8 +65,8 @@ def early_stopping(patience: int, *, better: Better = 'max', min_change: float =
     if better not in ('max', 'min'):
         raise ValueError(f"better is 'max' or 'min', got {better!r}")
 
-    def update(state: EarlyStoppingState, value: float) -> EarlyStoppingState:
-        value = float(value)
+    def update(state: EarlyStoppingState, value: float | None) -> EarlyStoppingState:
+        value = math.nan if value is None else float(value)  # null in a file of metrics
         if math.isfinite(value) and rank(value, better) - rank(state.best, better) > min_change:
             return EarlyStoppingState(best=value, since=0)
         return state._replace(since=state.since + 1)

@@ -16,6 +16,7 @@ from jax.experimental import multihost_utils
 from jaxcv.training.checkpoint import Checkpoints
 from jaxcv.training.loop import Hook, Tick
 from jaxcv.training.state import TrainState
+from jaxcv.training.stored import CheckpointError
 
 Due = Callable[[int], bool]
 
@@ -24,13 +25,30 @@ class Interval(NamedTuple):
     """The steps since the last report, and their logs on the host."""
 
     ticks: Sequence[Tick]
+    """Those of this process."""
     logs: Mapping[str, np.ndarray]
-    """{name: one value for each step}."""
+    """{name: one value for each of `ticks`}."""
     seconds: float
+    """Of `ticks`."""
+    earlier: Mapping[str, np.ndarray] = {}
+    """The logs of the interval's steps before the run was interrupted; {} if there are none."""
+
+
+class Reports(NamedTuple):
+    """Reports at intervals, as functions."""
+
+    hook: Hook
+    unreported: Callable[[int], dict[str, list[float]]]
+    """step -> the logs of the steps up to it since the last report, for a checkpoint: `earlier` of a resumed run."""
 
 
 class NonFiniteLoss(RuntimeError):
     """The loss or its gradient was not finite."""
+
+
+REMEDIES = 'lower the learning rate or clip the gradient (--resume_with_changes --config.optimizer.clip_norm=1.0)'
+AT_THE_END = 10
+"""Skipped steps in a row after which a run that ends with them is not complete."""
 
 
 class EndOfRun(Exception):
@@ -55,7 +73,7 @@ def report(due: Due, handlers: Sequence[Callable[[Interval], None]]) -> Hook:
         handlers: called in order with the Interval.
 
     Returns:
-        A hook.
+        A hook: that of `reports`.
 
     Example:
         >>> hook = report(every(2, last=2), [lambda interval: print(interval.logs['loss'])])
@@ -63,23 +81,58 @@ def report(due: Due, handlers: Sequence[Callable[[Interval], None]]) -> Hook:
         ...     hook(Tick(step, None, {'loss': jnp.float32(1 / step)}, {}, None, None, 0.0))
         [1.  0.5]
     """
+    return reports(due, handlers).hook
+
+
+def reports(
+    due: Due, handlers: Sequence[Callable[[Interval], None]], *, earlier: Mapping[str, Sequence[float | None]] = {}
+) -> Reports:
+    """Make reports that an interrupted run continues: its first interval has the logs of the steps before it too.
+
+    Args:
+        due: step -> whether to report.
+        handlers: called in order with the Interval.
+        earlier: logs of the steps before the first one, as `unreported` gave them; None for NaN.
+
+    Returns:
+        Reports.
+
+    Example:
+        >>> made = reports(every(2, last=2), [lambda interval: print(interval.earlier, interval.logs)],
+        ...     earlier={'loss': [1.0]})
+        >>> made.hook(Tick(2, None, {'loss': jnp.float32(0.5)}, {}, None, None, 0.0))
+        {'loss': array([1.], dtype=float32)} {'loss': array([0.5], dtype=float32)}
+    """
     pending: list[Tick] = []
+    before = {name: np.array(values, np.float32) for name, values in earlier.items()}
+
+    def logs_of(ticks: Sequence[Tick]) -> dict[str, np.ndarray]:
+        fetched = jax.device_get([tick.logs for tick in ticks])
+        return {name: np.array([log[name] for log in fetched]) for name in fetched[0]} if fetched else {}
+
+    def unreported(step: int) -> dict[str, list[float]]:
+        logs = logs_of([tick for tick in pending if tick.step <= step])
+        names = [name for name in (logs or before) if not before or name in before]
+        return {
+            name: [*before.get(name, np.zeros(0)).tolist(), *logs.get(name, np.zeros(0)).tolist()] for name in names
+        }
 
     def hook(tick: Tick) -> None:
+        nonlocal before
         # The next step donates the state, so only the newest may be kept; and batches would fill the memory, so only
         # their indices are.
         if pending:
             pending[-1] = pending[-1]._replace(state=None)
         pending.append(tick._replace(batch={k: v for k, v in tick.batch.items() if k == 'index'}))
         if due(tick.step):
-            fetched = jax.device_get([p.logs for p in pending])
-            seconds = time.perf_counter() - pending[0].began
-            logs = {name: np.array([log[name] for log in fetched]) for name in fetched[0]}
+            logs = logs_of(pending)
+            interval = Interval(tuple(pending), logs, time.perf_counter() - pending[0].began, before)
             for handler in handlers:
-                handler(Interval(tuple(pending), logs, seconds))
+                handler(interval)
             pending.clear()
+            before = {}
 
-    return hook
+    return Reports(hook, unreported)
 
 
 def stop_if_not_finite(checkpoints: Checkpoints) -> Callable[[Interval], None]:
@@ -88,8 +141,11 @@ def stop_if_not_finite(checkpoints: Checkpoints) -> Callable[[Interval], None]:
     Raises:
         NonFiniteLoss: (by the handler) with the step, the examples of its batch, and the checkpoint.
     """
+    first = None
 
     def handler(interval: Interval) -> None:
+        nonlocal first
+        first = interval.ticks[0].step if first is None else first
         bad = np.flatnonzero(interval.logs['finite'] == 0)
         if not len(bad):
             return
@@ -104,8 +160,11 @@ def stop_if_not_finite(checkpoints: Checkpoints) -> Callable[[Interval], None]:
             f'the loss or its gradient is not finite at step {tick.step} '
             f'(loss {interval.logs["loss"][bad[0]]}, gradient norm {interval.logs["grad_norm"][bad[0]]}).\n'
             f'Examples of the batch, by their place in the data set: {shown}\n'
-            f'The state from before it is saved as step {tick.step - 1}. Look at these examples, lower the learning '
-            f"rate or clip the gradient; or let such steps be left out: training.on_non_finite='skip'."
+            f'The state from before it is saved as step {tick.step - 1}. Look at these examples, {REMEDIES}; '
+            f"or let such steps be left out: training.on_non_finite='skip'."
+            + f'\nThe run began with this step. If the parameters have grown too large already, remove the checkpoint '
+            f'of step {tick.step - 1}, so that it goes on from an earlier one, or give another workdir.'
+            * (first == tick.step > 1)
         )
 
     return handler
@@ -115,7 +174,9 @@ def stop_if_not_finite(checkpoints: Checkpoints) -> Callable[[Interval], None]:
 def save_on_error(checkpoints: Checkpoints) -> Iterator[Hook]:
     """Return a context in which an error, in the data or the evaluation, saves the last step before it ends the run.
 
-    Only for one process: all processes have to save together, and the others get no error.
+    Only for one process: all processes have to save together, and the others get no error. Where the error is one of
+    the checkpoints themselves, or nothing more can be saved (a full disk, a state that was lost with the memory of the
+    device), the checkpoints that are there stay, and the error ends the run.
 
     Yields:
         A hook, to be the first of the run.
@@ -128,19 +189,55 @@ def save_on_error(checkpoints: Checkpoints) -> Iterator[Hook]:
 
     try:
         yield hook
-    except (NonFiniteLoss, EndOfRun):
+    except (NonFiniteLoss, EndOfRun, CheckpointError):
         raise
     except Exception:
-        if latest is not None and jax.process_count() == 1 and bool(latest.state.healthy):
-            checkpoints.save(latest.step, latest.state, latest.data)
-            logging.error('The run ends with an error; step %d is saved.', latest.step)
+        if latest is not None and jax.process_count() == 1:
+            _save_last(checkpoints, latest)
         raise
 
 
-def warn_of_skipped(interval: Interval) -> None:
-    """Warn of the updates left out: a handler for steps with `on_non_finite='skip'`."""
-    for i in np.flatnonzero(interval.logs['finite'] == 0):
-        logging.warning('step %d was not finite: its update is left out', interval.ticks[int(i)].step)
+def _save_last(checkpoints: Checkpoints, tick: Tick) -> None:
+    try:
+        if bool(tick.state.healthy):
+            checkpoints.save(tick.step, tick.state, tick.data)
+            checkpoints.wait()
+            logging.error('The run ends with an error; step %d is saved.', tick.step)
+    except Exception as error:  # the error that ended the run is the one to report
+        reason = str(error).partition('\n')[0][:200]
+        logging.error('The run ends with an error; step %d could not be saved (%s).', tick.step, reason)
+
+
+def stop_if_all_skipped(*, last: int, epoch: int) -> Callable[[Interval], None]:
+    """Make a handler for steps with `on_non_finite='skip'`: it warns of each, and raises where none is finite any more.
+
+    A skipped step leaves the parameters as they are. So after an epoch of them in a row no batch has a finite loss. Nor
+    is a run complete that ends with skipped steps: `AT_THE_END` of them in a row, or all that it made.
+
+    Args:
+        last: the last step of the run.
+        epoch: the steps of an epoch.
+
+    Raises:
+        NonFiniteLoss: (by the handler).
+    """
+    since, made = 0, 0
+
+    def handler(interval: Interval) -> None:
+        nonlocal since, made
+        for tick, finite in zip(interval.ticks, interval.logs['finite'], strict=True):
+            made, since = made + 1, 0 if finite else since + 1
+            if not finite:
+                logging.warning('step %d was not finite: its update is left out', tick.step)
+        ends = interval.ticks[-1].step == last
+        if since >= max(1, epoch) or (ends and since >= min(AT_THE_END, made)):
+            step = interval.ticks[-1].step
+            raise NonFiniteLoss(
+                f'the loss or its gradient was not finite in the last {since} steps, up to step {step}: all of them '
+                f'were left out, and nothing is learned any more: {REMEDIES}.'
+            )
+
+    return handler
 
 
 def evaluate_and_save(
@@ -174,11 +271,19 @@ def evaluate_and_save(
     return hook
 
 
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ('SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGXCPU')
+    if hasattr(signal, name)
+)
+"""Signals by which schedulers (Slurm, LSF, Grid Engine, PBS), terminals and people end a process or warn of its end."""
+
+
 @contextlib.contextmanager
 def interruption(*, agree_at: Due) -> Iterator[Due]:
-    """Return a context in which SIGTERM and SIGINT let the run save and end after its step.
+    """Return a context in which the signals of `SIGNALS` let the run save and end after its step.
 
-    A second SIGINT ends it at once.
+    A second SIGINT ends it at once. A signal that is ignored, as SIGHUP under `nohup`, stays so.
 
     Args:
         agree_at: step -> whether the processes, if there are several, exchange the signals they got: all have to save
@@ -201,7 +306,8 @@ def interruption(*, agree_at: Due) -> Iterator[Due]:
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heeded}
 
     def interrupted(step: int) -> bool:
         if jax.process_count() == 1:
@@ -212,7 +318,7 @@ def interruption(*, agree_at: Due) -> Iterator[Due]:
         yield interrupted
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _local_rows(x: jax.Array) -> list[int]:

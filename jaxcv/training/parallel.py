@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxcv.training.state import TrainState
@@ -43,6 +44,16 @@ def initialize_processes(coordinator: str | None, count: int | None, index: int 
         if coordinator is None or count is None or index is None:
             raise ValueError('several processes need all of --coordinator=host:port, --processes and --process')
         jax.distributed.initialize(coordinator, count, index)
+
+
+def all_processes(value: bool) -> bool:
+    """Return whether a value is true in all processes. They all have to call it.
+
+    Example:
+        >>> all_processes(True)
+        True
+    """
+    return bool(np.all(multihost_utils.process_allgather(np.array(value)))) if jax.process_count() > 1 else value
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:

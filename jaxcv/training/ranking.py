@@ -27,12 +27,24 @@ def rank(value: float | None, better: Better) -> float:
     return float(value) if better == 'max' else -float(value)
 
 
+def best_steps(values: Mapping[int, float | None], better: Better, *, count: int) -> list[int]:
+    """Return the steps with the `count` best finite values, the best first, and of equals the earliest first.
+
+    An equal value is no improvement: so the best checkpoint is the one that early stopping counts from.
+
+    Example:
+        >>> best_steps({10: 0.5, 20: 0.9, 30: float('inf'), 40: 0.9}, 'max', count=2)
+        [20, 40]
+    """
+    finite = [step for step in values if rank(values[step], better) > -math.inf]
+    return sorted(finite, key=lambda step: (-rank(values[step], better), step))[:count]
+
+
 def best_step(values: Mapping[int, float | None], better: Better) -> int | None:
-    """Return the step with the best value, the latest of equals; None if no value is finite.
+    """Return the step with the best value, the earliest of equals; None if no value is finite.
 
     Example:
         >>> best_step({10: 0.5, 20: 0.9, 30: float('inf'), 40: 0.9}, 'max')
-        40
+        20
     """
-    step = max(values, key=lambda step: (rank(values[step], better), step), default=None)
-    return None if step is None or rank(values[step], better) == -math.inf else step
+    return next(iter(best_steps(values, better, count=1)), None)

@@ -1,5 +1,6 @@
 """The train state: a pytree of arrays only. Functions stay outside it."""
 
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -9,6 +10,9 @@ import optax
 
 from jaxcv.task import Task
 from jaxcv.types import Array, Batch, PRNGKeyArray, PyTree, Variables
+
+COUNTERS = ('count', 'step', 'steps')
+"""Fields of optimizers' states that count updates."""
 
 
 class TrainState(NamedTuple):
@@ -60,6 +64,25 @@ def init_state(
     return TrainState(
         jnp.zeros((), jnp.int32), params, variables, optimizer.init(params), train_key, jnp.ones((), jnp.bool_)
     )
+
+
+def applied_updates(train_state: TrainState) -> Array:
+    """Return the number of updates that changed the parameters, by which the schedules of the optimizer go.
+
+    Steps that were left out (`on_non_finite='skip'`) count in `TrainState.step`, but not for the optimizer: it is the
+    highest counter in its state. Where it has none there is no schedule either, and the steps are returned.
+
+    Example:
+        >>> opt_state = optax.scale_by_schedule(lambda count: 0.1).init({})._replace(count=jnp.array(7))
+        >>> int(applied_updates(TrainState(jnp.array(9), {}, {}, opt_state, None, True)))
+        7
+    """
+    counters = [
+        x
+        for path, x in jax.tree_util.tree_flatten_with_path(train_state.opt_state)[0]
+        if path and getattr(path[-1], 'name', None) in COUNTERS and jnp.issubdtype(x.dtype, jnp.integer)
+    ]
+    return functools.reduce(jnp.maximum, counters) if counters else train_state.step
 
 
 def replaced(variables: Mapping, given: Mapping) -> dict:

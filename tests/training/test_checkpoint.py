@@ -1,5 +1,6 @@
 """Checkpoints: what was saved comes back bit by bit, damage is found, and the old one takes over."""
 
+import errno
 import functools
 import gc
 import json
@@ -8,10 +9,12 @@ import logging
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import orbax.checkpoint as ocp
 import pytest
 
-from jaxcv import training
+from jaxcv import optim, training
+from jaxcv.optim.averaging import SnapshotState
 from jaxcv.training.checkpoint import CheckpointError, needed_bytes
 from jaxcv.training.checksum import checksum
 from tests.training import problem
@@ -218,3 +221,123 @@ def test_metrics_continue_without_gap_or_repeat(tmp_path):
     writer.close()
     assert [(r['step'], r['train/loss']) for r in read_jsonl(path)] == [(10, 0.1), (20, 0.05), (30, 0.5)]
     assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+@pytest.mark.parametrize('better', ['max', 'min'])
+def test_of_equals_the_earliest_is_kept_as_the_best(tmp_path, better):
+    options = {'keep_last': 1, 'keep_best': 2, 'best_metric': 'loss', 'better': better}
+    store = training.checkpoints(tmp_path, **options)
+    for step, loss in enumerate([0.5, 0.5, 0.5, 0.5], 1):
+        store.save(step, {'w': jnp.full(2, step)}, metrics={'loss': loss})
+    assert store.restore({'w': jnp.zeros(2, int)}, 'best').step == 1
+    store.close()
+    assert training.checkpoints(tmp_path, **options).steps() == [1, 2, 4]
+
+
+def test_metrics_of_an_evaluation_that_came_later_rank_the_checkpoint(tmp_path):
+    """A run that was interrupted in place of an evaluation, which is made up for when it is resumed."""
+    options = {'keep_last': 1, 'keep_best': 1, 'best_metric': 'loss', 'better': 'min'}
+    store = training.checkpoints(tmp_path, **options)
+    store.save(1, {'w': jnp.full(2, 1)}, metrics={'loss': 0.7})
+    store.save(2, {'w': jnp.full(2, 2)})
+    store.close()
+    store = training.checkpoints(tmp_path, **options)
+    assert (store.metrics(1), store.metrics(2)) == ({'loss': 0.7}, {})
+    store.add_metrics(2, {'loss': 0.3, 'top1': float('nan')})
+    assert store.metrics(2) == {'loss': 0.3, 'top1': None}
+    store.save(3, {'w': jnp.full(2, 3)}, metrics={'loss': 0.5})
+    assert store.restore({'w': jnp.zeros(2, int)}, 'best').step == 2
+    store.close()
+    assert training.checkpoints(tmp_path, **options).steps() == [2, 3]
+
+
+def test_what_a_checkpoint_holds_is_strict_json(tmp_path):
+    store = training.checkpoints(tmp_path, best_metric='loss')
+    store.save(1, {'w': jnp.ones(2)}, {'logs': [0.5, float('nan')]}, {'loss': float('inf'), 'top1': 0.5})
+    store.close()
+    for path in (tmp_path / '1' / 'metrics' / 'metrics', tmp_path / '1' / 'data' / 'metadata'):
+        json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert training.checkpoints(tmp_path, best_metric='loss').restore({'w': jnp.ones(2)}).data == {'logs': [0.5, None]}
+
+
+def test_tokens_of_earlier_checkpoints_are_read(tmp_path):
+    store = training.checkpoints(tmp_path, best_metric='loss', better='min')
+    for step, loss in ((1, 0.5), (2, 0.4)):
+        store.save(step, {'w': jnp.ones(2)}, metrics={'loss': loss})
+    store.close()
+    (tmp_path / '2' / 'metrics' / 'metrics').write_text('{"loss": NaN}')
+    store = training.checkpoints(tmp_path, best_metric='loss', better='min')
+    assert store.restore({'w': jnp.ones(2)}, 'best').step == 1
+    store.close()
+
+
+@pytest.mark.parametrize('in_the_background', [False, True])
+def test_a_full_disk_is_one_error_and_earlier_checkpoints_are_whole(tmp_path, monkeypatch, in_the_background):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    store = training.checkpoints(tmp_path / 'checkpoints', best_metric='top1')
+    store.save(1, {'w': jnp.ones(3)}, {'next_index': 1})
+    store.wait()
+    with monkeypatch.context() as patch:
+        where = (
+            (ocp.CheckpointManager, '_finalize_checkpoint') if in_the_background else (ocp.AsyncCheckpointer, 'save')
+        )
+        patch.setattr(*where, full)
+
+        def save():
+            store.save(2, {'w': jnp.ones(3)})
+            store.wait()
+
+        with pytest.raises(CheckpointError, match=r'cannot be written to .*: the disk is full') as error:
+            save()
+        assert 'the same command resumes' in str(error.value)
+        store.close()
+    store = training.checkpoints(tmp_path / 'checkpoints', best_metric='top1')
+    assert store.restore({'w': jnp.zeros(3)}, 1).data == {'next_index': 1}
+    store.close()
+
+
+def test_variables_are_read_without_the_optimizer_and_an_average_beside_it(tmp_path):
+    params = {'head': {'kernel': jnp.ones((2, 3)), 'bias': jnp.zeros(3)}}
+    average = {'head': {'kernel': jnp.full((2, 3), 2.0), 'bias': jnp.ones(3)}}
+    chain = optax.chain(optim.adam(learning_rate=0.1, clip_norm=1.0), optim.polyak(rho=0.9))
+    own, averaged = chain.init(params)
+    scalars = {'step': jnp.array(7), 'key': jax.random.key(0), 'healthy': jnp.array(True)}
+    store = training.checkpoints(tmp_path, best_metric='top1')
+    for step, count in ((1, 0), (2, 7)):
+        state = (own, averaged._replace(averaged=jnp.array(count), params=average))
+        store.save(step, training.TrainState(params=params, state={}, opt_state=state, **scalars))
+    store.close()
+    read = training.read_variables
+    jax.tree.map(np.testing.assert_array_equal, read(tmp_path, 2), {'params': params})
+    jax.tree.map(np.testing.assert_array_equal, read(tmp_path, 2, averaged=True), {'params': average})
+    with pytest.raises(CheckpointError, match='its average has not begun'):
+        read(tmp_path, 1, averaged=True)
+    assert training.step_of(tmp_path) == 2
+    with pytest.raises(CheckpointError, match=r'no checkpoint 5 in .*; there are \[1, 2\]'):
+        training.step_of(tmp_path, 5)
+
+
+@pytest.mark.parametrize('members', [None, 2])
+def test_an_average_of_snapshots_has_those_that_were_taken(tmp_path, members):
+    snapshots = np.arange(24.0).reshape(2, 3, 4) if members else np.arange(12.0).reshape(3, 4)
+    taken = jnp.full((members,) if members else (), 2)
+    state = SnapshotState(jnp.array(9), taken, {'w': jnp.asarray(snapshots)})
+    scalars = {'step': jnp.array(9), 'key': jax.random.key(0), 'healthy': jnp.array(True)}
+    store = training.checkpoints(tmp_path, best_metric='top1')
+    store.save(1, training.TrainState(params={'w': jnp.ones(4)}, state={}, opt_state=((), state), **scalars))
+    store.close()
+    found = training.read_variables(tmp_path, averaged=True)['params']['w']
+    np.testing.assert_array_equal(found, snapshots[:, :2] if members else snapshots[:2])
+
+
+def test_differences_are_found_without_a_change(tmp_path):
+    store = training.checkpoints(tmp_path, best_metric='top1')
+    store.save(1, {'w': jnp.ones((3, 2))})
+    store.close()
+    (tmp_path / '2.orbax-checkpoint-tmp').mkdir()
+    before = sorted(tmp_path.rglob('*'))
+    assert training.differences(tmp_path, {'w': jnp.ones((3, 2))}) == []
+    assert training.differences(tmp_path, {'w': jnp.ones(3)}) == ['state/w: (3, 2) in the checkpoint, (3,) wanted']
+    assert sorted(tmp_path.rglob('*')) == before

@@ -1,5 +1,6 @@
 """The loop and its hooks: resuming, reporting, and stopping in time."""
 
+import json
 import os
 import signal
 
@@ -119,7 +120,10 @@ def test_an_error_in_the_data_saves_the_last_step(setup, tmp_path):
     store.close()
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+ENDING = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGXCPU]
+
+
+@pytest.mark.parametrize('number', ENDING)
 def test_a_signal_saves_and_ends(setup, tmp_path, number):
     step, fresh, put = setup
     store = training.checkpoints(tmp_path, best_metric='top1')
@@ -141,3 +145,92 @@ def test_flops_of_a_matrix_product_are_known():
     assert cost.flops == 2 * 16 * 32 * 8
     assert cost.compile_seconds > 0
     assert performance.peak_flops(jax.devices('cpu')[0]) is None
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it
+    try:
+        with hooks.interruption(agree_at=lambda step: True) as interrupted:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not interrupted(1)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def tick(step, **logs):
+    logs = {name: jnp.float32(value) for name, value in {'finite': 1.0, **logs}.items()}
+    return training.Tick(step, None, logs, {}, None, None, 0.0)
+
+
+def test_an_interrupted_interval_is_reported_as_a_whole_one():
+    def mean(interval):
+        earlier = interval.earlier.get('loss', np.zeros(0, np.float32))
+        found.append(np.concatenate([earlier, interval.logs['loss']]))
+
+    losses = np.random.default_rng(0).normal(size=10).astype(np.float32)
+    found: list[np.ndarray] = []
+    due = hooks.every(5, last=10)
+    whole = hooks.reports(due, [mean])
+    for i, loss in enumerate(losses, 1):
+        whole.hook(tick(i, loss=loss))
+    expected, found = found, []
+    for cut in range(1, 11):
+        found = []
+        first = hooks.reports(due, [mean])
+        for i, loss in enumerate(losses[:cut], 1):
+            first.hook(tick(i, loss=loss))
+        left = json.loads(json.dumps(first.unreported(cut)))  # through a checkpoint
+        second = hooks.reports(due, [mean], earlier=left)
+        for i, loss in enumerate(losses[cut:], cut + 1):
+            second.hook(tick(i, loss=loss))
+        assert [x.tolist() for x in found] == [x.tolist() for x in expected]
+    again = hooks.reports(due, [mean], earlier={'finite': [1.0], 'loss': [None]})
+    assert again.unreported(2) == {'finite': [1.0], 'loss': [pytest.approx(np.nan, nan_ok=True)]}
+
+
+@pytest.mark.parametrize(
+    ('finite', 'stops'),
+    [
+        ('1' * 20, None),
+        ('0', None),
+        ('1' * 19 + '0', None),
+        ('1' * 10 + '0' * 9 + '1', None),
+        ('0' * 12, 11),  # an epoch without a step, whatever comes
+        ('1' * 3 + '0' * 17, 14),
+        ('1' * 10 + '0' * 10, 20),  # the last ones
+        ('1' * 5 + '0' * 15, 16),
+    ],
+)
+def test_a_run_of_skipped_steps_is_not_complete(finite, stops):
+    guard = hooks.stop_if_all_skipped(last=20, epoch=11)
+    hook = hooks.report(lambda step: True, [guard])
+    for step, one in enumerate(finite, 1):
+        if step == stops:
+            with pytest.raises(hooks.NonFiniteLoss, match=r'not finite in the last \d+ steps.* clip the gradient'):
+                hook(tick(step, finite=float(one)))
+            return
+        hook(tick(step, finite=float(one)))
+    assert stops is None
+
+
+def test_a_resumed_run_that_skips_all_that_is_left_is_not_complete():
+    hook = hooks.report(lambda step: True, [hooks.stop_if_all_skipped(last=20, epoch=100)])
+    hook(tick(19, finite=0.0))
+    with pytest.raises(hooks.NonFiniteLoss, match='not finite in the last 2 steps, up to step 20'):
+        hook(tick(20, finite=0.0))
+
+
+def test_an_error_that_lost_the_state_is_reported_itself(setup, tmp_path):
+    step, fresh, put = setup
+    store = training.checkpoints(tmp_path, best_metric='top1')
+
+    def lose(tick):
+        if tick.step == 3:
+            jax.tree.map(lambda x: x.delete(), tick.state)
+            raise MemoryError('RESOURCE_EXHAUSTED')
+
+    with pytest.raises(MemoryError), hooks.save_on_error(store) as hook:
+        training.run(step, fresh(), map(put, problem.batches(5)), [hook, lose], num_steps=5)
+    assert store.steps() == []
+    store.close()

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from jaxcv.training.ranking import best_step, rank
+from jaxcv.training.ranking import best_step, best_steps, rank
 
 NOT_FINITE = [math.nan, math.inf, -math.inf, None]
 
@@ -20,9 +20,12 @@ def test_what_is_not_finite_is_never_the_best(better, best):
     assert best_step({}, better) is None
 
 
-def test_the_latest_of_equals():
+def test_the_earliest_of_equals():
     for order in ([1, 2, 3], [3, 2, 1]):
-        assert best_step(dict.fromkeys(order, 0.5), 'min') == 3
+        assert best_step(dict.fromkeys(order, 0.5), 'min') == 1
+    values = {1: 0.5, 2: 0.9, 3: math.nan, 4: 0.9, 5: 0.5, 6: None}
+    assert best_steps(values, 'max', count=3) == [2, 4, 1]
+    assert best_steps(values, 'max', count=9) == [2, 4, 1, 5]  # those that are not finite are none of the best
 
 
 def test_there_are_two_directions():

@@ -26,6 +26,7 @@ from ml_collections import ConfigDict
 
 from experiments.run.check import check
 from jaxcv import config
+from jaxcv.files import to_json
 
 Space: TypeAlias = Mapping[str, Mapping[str, Any]]
 
@@ -42,7 +43,7 @@ def log_uniform(trial: optuna.Trial, field: str, *, low: float, high: float) -> 
 
 def choice(trial: optuna.Trial, field: str, *, of: Sequence) -> Any:
     """One of the values; stored as JSON, so that it may be a list or a whole section of the config."""
-    return json.loads(str(trial.suggest_categorical(field, [json.dumps(value) for value in of])))
+    return json.loads(str(trial.suggest_categorical(field, [to_json(value) for value in of])))
 
 
 DRAWS = {function.__name__: function for function in (choice, log_uniform, uniform)}
@@ -186,7 +187,7 @@ def _range_problems(field: str, name: str, options: Mapping[str, Any]) -> Iterat
         yield from unfit
         if not options['of'] or isinstance(options['of'], str):
             yield f'{field}: choice needs a list of values, got {options["of"]!r}'
-        elif not unfit and len({json.dumps(value) for value in options['of']}) < len(options['of']):
+        elif not unfit and len({to_json(value) for value in options['of']}) < len(options['of']):
             yield f'{field}: a value is listed twice in {options["of"]!r}'
     else:
         low, high = options['low'], options['high']

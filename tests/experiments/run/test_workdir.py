@@ -1,11 +1,15 @@
 """The folder of a run: what a refused command leaves there, and runs of earlier versions."""
 
 import json
+import os
+import shlex
+import shutil
 
 import numpy as np
 import pytest
 
 from experiments.classification import digits
+from experiments.run import training as training_run
 from experiments.run import workdir
 from experiments.run.check import check
 from jaxcv.config import ConfigError
@@ -50,8 +54,8 @@ def test_a_run_of_another_config_is_refused_and_stays(experiment, run_folder, ca
         workdir.check_config(other, run_folder, changes_allowed=False)
     assert (run_folder / 'config.json').read_bytes() == before
     assert capsys.readouterr().out == ''
-    workdir.check_config(other, run_folder, changes_allowed=True)
-    assert 'training.keep_last: 2 -> 3' in capsys.readouterr().out
+    assert 'training.keep_last: 2 -> 3' in workdir.check_config(other, run_folder, changes_allowed=True)
+    assert (run_folder / 'config.json').read_bytes() == before
 
 
 def test_data_and_views_of_another_config_count(run_folder):
@@ -88,3 +92,48 @@ def test_steps_are_read_without_opening_the_checkpoints(run_folder, tmp_path):
     (run_folder / 'checkpoints' / '120.orbax-checkpoint-tmp').mkdir()
     assert workdir.saved_steps(run_folder) == [20, 100]
     assert workdir.saved_steps(tmp_path / 'nowhere') == []
+
+
+def test_one_run_at_a_time_trains_in_a_workdir(tmp_path):
+    path = tmp_path / 'runs' / 'mine'
+    with workdir.alone(path):
+        assert (path / 'run.lock').exists()
+        with (
+            pytest.raises(ConfigError, match=rf'another run trains in {path} \(process {os.getpid()} on .+\): wait'),
+            workdir.alone(path),
+        ):
+            pass
+        assert (path / 'run.lock').exists()
+    assert list(tmp_path.iterdir()) == []  # nothing was written, so nothing is left
+    with workdir.alone(path):
+        (path / 'config.json').write_text('{}')
+    assert [file.name for file in path.iterdir()] == ['config.json']
+
+
+def test_commands_to_copy_are_quoted():
+    command = workdir.command('evaluate', '--workdir=/my runs/it is')
+    assert command == "python -m experiments.evaluate '--workdir=/my runs/it is'"
+    assert shlex.split(command)[-1] == '--workdir=/my runs/it is'
+    assert (
+        workdir.command('evaluate', '--workdir=runs/digits') == 'python -m experiments.evaluate --workdir=runs/digits'
+    )
+
+
+def test_a_few_kilobytes_are_not_said_to_be_none(experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(10**6, 10**6, 50_000))
+    shapes = {'w': np.zeros(20_000, np.float32)}
+    with pytest.raises(ConfigError, match=r'has 0\.0 MB free, but the checkpoints will take 0\.3 MB: make room'):
+        workdir.check_space(tmp_path, shapes, 2)
+
+
+def test_durations_become_steps(experiment):
+    """An epoch of 160 images has 2.5 updates of 64."""
+    options = experiment.training._replace(eval_every='2 epochs', save_every='20%', log_every='1 epoch')
+    timed = experiment._replace(checked=experiment.checked._replace(training=options))
+    log, evaluate, save = (
+        [step for step in range(1, timed.num_steps + 1) if due(step)] for due in training_run.due(timed)
+    )
+    assert timed.num_steps == 75
+    assert log == [*range(2, 75, 2), 75]
+    assert evaluate == list(range(5, 76, 5))
+    assert save == list(range(15, 76, 15))
