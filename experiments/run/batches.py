@@ -9,11 +9,10 @@ import numpy as np
 from absl import logging
 
 from experiments.run.check import Checked
-from experiments.run.fields import ORDERED_BY, Data, Facts
+from experiments.run.fields import Data, Facts
 from jaxcv import config, data
-from jaxcv.data.classes import class_values, same_names, with_classes_of
+from jaxcv.data.classes import ordered_by, same_names, with_classes_of
 from jaxcv.data.prefetch import Prefetched
-from jaxcv.data.statistics import orientations
 from jaxcv.features import FEATURES, Example, Names
 from jaxcv.task import Presentation
 
@@ -130,7 +129,7 @@ def warn_of(
 ) -> None:
     """Logs the warnings of the presentation about the first raw examples of a split, of training or evaluation."""
     for warning in presentation.inspect(raw_examples(checked, source, specs, facts), names) if presentation else ():
-        logging.warning('%s', warning)
+        logging.warning(warning)
 
 
 def resume(batches: Prefetched, state: Mapping[str, Any], *, changes_allowed: bool) -> None:
@@ -269,14 +268,7 @@ def order_of(
     """
     if dict(fields.order) == {'name': 'shuffled'}:
         return None
-    (classes,) = (name for name, row in FEATURES.items() if row.names and not row.axes)
-    made: dict[str, Callable[[], Any]] = {
-        'size': lambda: source.size,
-        'labels': lambda: class_values(source, transforms, feature=classes),
-        'groups': lambda: orientations(source),
-        'batch_size': lambda: fields.batch_size,
-    }
-    assert tuple(made) == ORDERED_BY
+    made = ordered_by(source, transforms, batch_size=fields.batch_size)
     call = config.prepare(fields.order, data.orders, path='data.order', provided=made, registries=registries or {})
     arguments = {name: made[name]() if value is made.get(name) else value for name, value in call.keywords.items()}
     try:

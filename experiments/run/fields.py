@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from ml_collections import ConfigDict, config_dict
 
 from jaxcv import augment, data, losses, models, optim, tasks
+from jaxcv.data.classes import ORDERED_BY
 from jaxcv.optim.durations import Updates
 
 
@@ -30,10 +31,6 @@ class About(NamedTuple):
     """The field is a spec, or a list of specs, that name functions of this package."""
     provided: tuple[str, ...] = ()
     """The arguments of these functions that the program fills in where the config leaves them out."""
-
-
-ORDERED_BY = ('size', 'labels', 'groups', 'batch_size')
-"""Facts about the training examples that the functions of `jaxcv.data.orders` take."""
 
 
 class Data(NamedTuple):

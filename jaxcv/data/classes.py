@@ -1,15 +1,19 @@
 """Classes by their names: the numbers of one data set as those of another, and the class of every example."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from jaxcv.data.sources import Source, feature_values, joined
+from jaxcv.data.statistics import orientations
 from jaxcv.data.transforms.transform import Renaming, Transform
-from jaxcv.features import Example, Names, lookup
+from jaxcv.features import FEATURES, Example, Names, lookup
 from jaxcv.names import normalized
 
-__all__ = ['class_values', 'same_names', 'with_classes_of']
+__all__ = ['ORDERED_BY', 'class_values', 'ordered_by', 'same_names', 'with_classes_of']
+
+ORDERED_BY = ('size', 'labels', 'groups', 'batch_size')
+"""Facts about the examples that the functions of `jaxcv.data.orders` take as arguments."""
 
 
 def same_names(names: Sequence[str], others: Sequence[str]) -> bool:
@@ -89,6 +93,34 @@ def class_values(source: Source, transforms: Sequence[Transform], *, feature: st
         return example
 
     return feature_values(source._replace(read=lambda index: dict(read(index))), feature)
+
+
+def ordered_by(
+    source: Source, transforms: Sequence[Transform], *, batch_size: int
+) -> dict[str, Callable[[], int | np.ndarray]]:
+    """Facts about the examples by the names of `ORDERED_BY`, each found only when it is called: some read all data.
+
+    Args:
+        source: The data set.
+        transforms: Those of the batches.
+        batch_size: Of the batches.
+
+    Returns:
+        Name -> function without arguments. Labels are those of the one feature that is a single class; groups are 1
+        for images that are wider than high.
+
+    Example:
+        >>> facts = ordered_by(Source(3, lambda i: {'label': i % 2}, str, {}), [], batch_size=2)
+        >>> facts['size'](), facts['labels']()
+        (3, array([0, 1, 0]))
+    """
+    (feature,) = (name for name, row in FEATURES.items() if row.names and not row.axes)
+    return {
+        'size': lambda: source.size,
+        'labels': lambda: class_values(source, transforms, feature=feature),
+        'groups': lambda: orientations(source),
+        'batch_size': lambda: batch_size,
+    }
 
 
 def _normal(names: Sequence[str]) -> list[str]:

@@ -320,7 +320,7 @@ def test_what_can_be_evaluated_passes(scenes):
 
 def test_masks_in_black_and_white_are_told(scenes, tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr('experiments.run.training.logging.warning', said.append)
+    monkeypatch.setattr('experiments.run.batches.logging.warning', said.append)
     shutil.copytree(scenes, tmp_path / 'scenes')
     for path in (tmp_path / 'scenes' / 'train' / 'masks').iterdir():
         mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
