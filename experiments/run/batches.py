@@ -1,6 +1,6 @@
 """The data of a run, opened once: its sources, its batches, and the facts that the rest is built by."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
