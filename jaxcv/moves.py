@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Bool, Float, Num
 
-from jaxcv.features import FEATURES, Example, MisuseError, lookup, moved_features
+from jaxcv.features import FEATURES, Example, FeatureError, MisuseError, lookup, moved_features
 
 __all__ = [
     'Move',
@@ -125,7 +125,7 @@ def image_size(example: Mapping[str, Any], *, batch_axes: int = 0) -> tuple[int,
 
     Raises:
         MisuseError: there is no image nor mask, or one is still encoded.
-        ValueError: two have different sizes.
+        FeatureError: two have different sizes.
 
     Example:
         >>> import numpy as np
@@ -148,7 +148,8 @@ def image_size(example: Mapping[str, Any], *, batch_axes: int = 0) -> tuple[int,
     (first, size), *others = sizes.items()
     for name, other in others:
         if other != size:
-            raise ValueError(f'the {first} has {size} pixels, its {name} {other} (an image turned by its EXIF?)')
+            turned = ' (an image turned by its EXIF?)' if other == size[::-1] else ''
+            raise FeatureError(name, f'the {first} has {size} pixels, its {name} {other}{turned}')
     return size
 
 

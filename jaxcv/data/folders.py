@@ -15,6 +15,7 @@ from jaxcv.names import close, normalized
 __all__ = ['folder', 'folder_masks']
 
 _TRAIN = 'train'
+_PAIRS = ('images', 'masks')
 _LOSSY = ('.jpg', '.jpeg', '.jpe', '.jfif')
 
 
@@ -163,6 +164,8 @@ def _of_classes(root: Path, names: Sequence[str], split: str) -> _Examples:
     present = subfolders(root / split)
     if not present:
         raise ValueError(f'{root / split} has no class folders; it should hold {root / split}/<class>/*.jpg')
+    if set(present) == set(_PAIRS):
+        raise ValueError(f"{root / split} has images and masks, not a folder for each class: open it as 'folder_masks'")
     if unknown := [name for name in present if name not in names]:
         near = [f'{name!a} is not {other!a}' for name in unknown for other in _alike(name, names)]
         differ = f' ({"; ".join(near)})' if near else ''
@@ -185,7 +188,12 @@ def _of_classes(root: Path, names: Sequence[str], split: str) -> _Examples:
 
 def _of_pairs(root: Path, split: str) -> _Examples:
     """The examples of a split with images and masks."""
-    found = {root / split / kind: images(root / split / kind) for kind in ('images', 'masks')}
+    if missing := [kind for kind in _PAIRS if not (root / split / kind).is_dir()]:
+        raise FileNotFoundError(
+            f'there is no folder {root / split / missing[0]}, but {joined(subfolders(root / split))}; '
+            "a folder for each class is opened as 'folder'"
+        )
+    found = {root / split / kind: images(root / split / kind) for kind in _PAIRS}
     _check_not_empty(found)
     photos, masks = (_by_stem(listing.paths) for listing in found.values())
     if lossy := [path for path in masks.values() if path.lower().endswith(_LOSSY)]:
@@ -229,7 +237,8 @@ def _classes(path: Path) -> tuple[str, ...]:
         raise ValueError(f'{path} is empty: line i names class i, from 0; or remove the file')
     if blank := [number + 1 for number, line in enumerate(lines) if not line]:
         raise ValueError(
-            f'{path}: line {blank[0]} is blank. Line i names class i, from 0: name class {blank[0] - 1}, or remove the line'
+            f'{path}: line {blank[0]} is blank. Line i names class i, from 0: name class {blank[0] - 1}, or remove '
+            'the line'
         )
     if twice := [name for name in dict.fromkeys(lines) if lines.count(name) > 1]:
         raise ValueError(f'{path} names a class twice: {joined(twice)}')

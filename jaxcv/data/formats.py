@@ -45,7 +45,7 @@ _BRANDS = (
 
 
 def image_format(data: bytes) -> str:
-    """Name the format of an encoded image that can be decoded.
+    r"""Name the format of an encoded image that can be decoded.
 
     Args:
         data: The file, or its first `HEAD` bytes.
@@ -55,7 +55,7 @@ def image_format(data: bytes) -> str:
         any other file.
 
     Example:
-        >>> image_format(b'\\x89PNG\\r\\n\\x1a\\n...'), image_format(b'<html>')
+        >>> image_format(b'\x89PNG\r\n\x1a\n...'), image_format(b'<html>')
         ('PNG', '')
     """
     if data[:2] == b'\xff\xd8':
@@ -80,7 +80,7 @@ def image_format(data: bytes) -> str:
 
 
 def description(data: bytes) -> str:
-    """Describe a file that is no image that can be decoded, with the remedy where there is one.
+    r"""Describe a file that is no image that can be decoded, with the remedy where there is one.
 
     Args:
         data: The file, or its first `HEAD` bytes.
@@ -91,7 +91,7 @@ def description(data: bytes) -> str:
     Example:
         >>> description(b'')
         'an empty file (0 bytes): a truncated copy or download'
-        >>> description(b'version https://git-lfs.github.com/spec/v1\\noid sha256:0')
+        >>> description(b'version https://git-lfs.github.com/spec/v1\noid sha256:0')
         "a Git LFS pointer, not the file itself: run 'git lfs pull'"
     """
     if not data:

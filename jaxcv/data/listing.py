@@ -11,10 +11,11 @@ from jaxcv.names import normalized
 __all__ = ['Listing', 'images', 'is_hidden', 'left_out', 'subfolders']
 
 _SUFFIXES = frozenset(
-    '.jpg .jpeg .jpe .jfif .png .bmp .dib .webp .tif .tiff .gif .pgm .ppm .pnm .pbm .avif .jp2'.split()
-)
-"""Of files that are images without a look at their content; others are opened."""
-_RAW = frozenset('.dng .cr2 .cr3 .nef .nrw .arw .orf .raf .rw2 .pef .srw'.split())
+    ['.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.dib', '.webp', '.tif', '.tiff', '.gif', '.avif', '.jp2',
+     '.pbm', '.pgm', '.ppm', '.pnm']
+)  # fmt: skip
+"""Of files that are taken for images unread; others are opened."""
+_RAW = frozenset(['.dng', '.cr2', '.cr3', '.nef', '.nrw', '.arw', '.orf', '.raf', '.rw2', '.pef', '.srw'])
 """Raw files of cameras: TIFFs by their first bytes, of which a decoder gives the thumbnail."""
 _HIDDEN = frozenset(
     ['thumbs.db', 'ehthumbs.db', 'desktop.ini', 'icon\r', '__macosx', '@eadir', '$recycle.bin', '__pycache__',
@@ -67,7 +68,7 @@ def images(folder: Path) -> Listing:
         raise FileNotFoundError(f'there is no folder {folder}; it should hold images')
     paths: dict[str, str] = {}
     reasons: Reasons = {}
-    for entry in _entries(folder, set()):
+    for entry in _entries(str(folder), set()):
         reason = 'hidden' if is_hidden(entry.name) else _why_not(entry)
         if reason:
             reasons.setdefault(reason, []).append(entry.name)
@@ -139,13 +140,14 @@ def subfolders(folder: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and not is_hidden(path.name):
-            if (first := found.setdefault(normalized(path.name), path)) != path:
-                raise ValueError(f'{str(first)!a} and {path.name!a} are one name in two forms of Unicode: join them')
+        if is_hidden(path.name) or not path.is_dir():
+            continue
+        if (first := found.setdefault(normalized(path.name), path)) != path:
+            raise ValueError(f'{str(first)!a} and {path.name!a} are one name in two forms of Unicode: join them')
     return dict(sorted(found.items()))
 
 
-def _entries(folder: str | os.PathLike, seen: set[tuple[int, int]]) -> Iterator[os.DirEntry]:
+def _entries(folder: str, seen: set[tuple[int, int]]) -> Iterator[os.DirEntry[str]]:
     """The files of a folder and of those in it, and the hidden folders, which are not entered."""
     status = os.stat(folder)
     if (status.st_dev, status.st_ino) in seen:
@@ -159,7 +161,7 @@ def _entries(folder: str | os.PathLike, seen: set[tuple[int, int]]) -> Iterator[
                 yield entry
 
 
-def _why_not(entry: os.DirEntry) -> str:
+def _why_not(entry: os.DirEntry[str]) -> str:
     """Why a file is left out; '' of an image."""
     suffix = os.path.splitext(entry.name)[1].lower()
     if suffix in _SUFFIXES:

@@ -50,10 +50,10 @@ def split_parts(expression: str) -> tuple[Part, ...]:
 def indices(part: Part, names: Sequence[str], labels: Sequence[int]) -> list[int]:
     """The places of a part's examples.
 
-    The examples are put into a fixed order, of which the part is a slice: so parts that do not overlap share no example,
-    and parts that cover the split have them all. In that order the classes are mixed evenly: every slice has of each
-    class its share, give or take one example. Within a class, examples are ordered by a hash of their names, so the
-    order depends neither on the file system nor on a seed, and a file that is added or removed moves few others.
+    The examples are put into a fixed order, of which the part is a slice: so parts that do not overlap share no
+    example, and parts that cover the split have them all. In that order the classes are mixed evenly: every slice has
+    of each class its share, give or take one example. Within a class, examples are ordered by a hash of their names, so
+    the order depends neither on the file system nor on a seed, and a file that is added or removed moves few others.
 
     Args:
         part: The part.

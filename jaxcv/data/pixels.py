@@ -6,6 +6,7 @@ not the numbers.
 """
 
 import io
+import struct
 from typing import Any, NamedTuple
 
 import cv2
@@ -24,6 +25,22 @@ _BITS = 258  # TIFF's tag of the bits of each sample
 _BY_OPENCV = frozenset(['JPEG', 'PNG', 'BMP', 'WEBP'])
 _STEPS = {'L;2': 85, 'L;4': 17}
 """Pillow's gray levels of files of 2 and 4 bits are the numbers of the file times this."""
+_OF_PILLOW = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    struct.error,
+    UserWarning,
+)
+"""Errors of Pillow's decoders for damaged files; a warning, where warnings are errors."""
+
+
+class _RefusedError(ValueError):
+    """The file cannot be used, for a reason of this module's."""
 
 
 class Pixels(NamedTuple):
@@ -84,7 +101,7 @@ def mask_pixels(data: bytes) -> Pixels:
     """
     kind = _checked_format(data)
     if kind == 'JPEG' or (kind == 'WEBP' and _is_lossy_webp(data)):
-        raise ValueError(f'it is a lossy {kind}, whose compression changes the numbers of classes: save it as PNG')
+        raise _lossy(kind)
     if _is_deep_png(kind, data):
         array = _deep_png(data)
     elif kind == 'PPM' and data[1:2] not in b'14':  # Pillow multiplies the numbers, so that the largest is white
@@ -97,7 +114,7 @@ def mask_pixels(data: bytes) -> Pixels:
 def _checked_format(data: bytes) -> str:
     kind = image_format(data)
     if not kind:
-        raise ValueError(f'it is {description(data)}')
+        raise _RefusedError(f'it is {description(data)}')
     return kind
 
 
@@ -107,7 +124,7 @@ def _by_opencv(kind: str, data: bytes, flag: int) -> np.ndarray:
     except cv2.error as error:
         if 'MAX_IMAGE' in error.err:
             raise _too_large() from None
-        raise ValueError(f'the {kind} cannot be decoded: {error.err}') from None
+        raise _RefusedError(f'the {kind} cannot be decoded: {error.err}') from None
     if decoded is None:
         raise _truncated(kind, data)
     return decoded
@@ -121,16 +138,20 @@ def _by_pillow(kind: str, data: bytes, *, colours: bool) -> np.ndarray:
                 raise _too_large()
             if kind == 'TIFF' and _is_deep_tiff(image):
                 return _rgb_from_bgr(_by_opencv(kind, data, cv2.IMREAD_UNCHANGED))  # turned upright
+            if image.info.get('compression') == 'jpeg' and not colours:
+                raise _lossy('TIFF')
             step = _gray_step(image)
             image.load()
-            turn = image.getexif().get(_ORIENTATION)  # Pillow turns a TIFF while it loads, and forgets this
+            turn = _orientation(image)  # Pillow turns a TIFF while it loads, and forgets this
             if colours and image.mode == '1':
                 array = np.asarray(image.convert('L'))
             elif colours and image.mode not in ('L', 'RGB', 'I', 'F') and not image.mode.startswith('I;'):
                 array = np.asarray(image.convert('RGBA' if image.mode in ('P', 'PA', 'LA', 'La', 'RGBa') else 'RGB'))
             else:
                 array = np.asarray(image)
-    except (OSError, SyntaxError, EOFError, KeyError, IndexError, TypeError, AttributeError) as error:  # of plugins
+    except _RefusedError:
+        raise
+    except _OF_PILLOW as error:
         if kind == 'TIFF' and isinstance(error, SyntaxError):  # a kind of TIFF that Pillow does not have
             return _rgb_from_bgr(_by_opencv(kind, data, cv2.IMREAD_UNCHANGED))
         raise _truncated(kind, data, error) from None
@@ -143,8 +164,16 @@ def _opened(kind: str, data: bytes) -> Any:
     """Pillow's image of a file. `Image.open` would refuse more than 179 million pixels; here the limit is our own."""
     Image.init()
     if kind not in Image.OPEN:
-        raise ValueError(f'it is a {kind}, which this Pillow cannot decode: save it as PNG or JPEG')
+        raise _RefusedError(f'it is a {kind}, which this Pillow cannot decode: save it as PNG or JPEG')
     return Image.OPEN[kind][0](io.BytesIO(data), '')
+
+
+def _orientation(image: Any) -> int | None:
+    """EXIF's orientation; None where there is none, or where EXIF is damaged, as for other decoders."""
+    try:
+        return image.getexif().get(_ORIENTATION)
+    except _OF_PILLOW:
+        return None
 
 
 def _gray_step(image: Any) -> int:
@@ -170,7 +199,7 @@ def _deep_png(data: bytes) -> np.ndarray:
     if b'eXIf' not in data:
         return array
     with _opened('PNG', data) as image:
-        return _upright(array, image.getexif().get(_ORIENTATION))
+        return _upright(array, _orientation(image))
 
 
 def _rgb_from_bgr(array: np.ndarray) -> np.ndarray:
@@ -215,12 +244,12 @@ def _has_several(kind: str, data: bytes) -> bool:
     try:
         with _opened(kind, data) as image:
             return getattr(image, 'n_frames', 1) > 1
-    except (OSError, SyntaxError, EOFError, ValueError):  # the first frame was readable
+    except _OF_PILLOW:  # the first frame was readable
         return False
 
 
 def _check_end_of_jpeg(data: bytes) -> None:
-    """Raises ValueError for a JPEG without its end-of-image marker, such as one padded with zeros.
+    """Raises an error for a JPEG without its end-of-image marker, such as one padded with zeros.
 
     The segments before the scan are skipped: a thumbnail among them has an end of its own.
     """
@@ -231,13 +260,17 @@ def _check_end_of_jpeg(data: bytes) -> None:
         marker = data[place + 1] if place + 1 < len(data) else 0
         place += 2 + int.from_bytes(data[place + 2 : place + 4], 'big')
     if b'\xff\xd9' not in data[place:]:
-        raise ValueError(f'the JPEG is truncated: its {len(data):,} bytes have no end-of-image marker')
+        raise _RefusedError(f'the JPEG is truncated: its {len(data):,} bytes have no end-of-image marker')
 
 
-def _truncated(kind: str, data: bytes, error: Exception | None = None) -> ValueError:
+def _truncated(kind: str, data: bytes, error: Exception | None = None) -> _RefusedError:
     reason = f': {error}' if error is not None and str(error) else ''
-    return ValueError(f'the {kind} is truncated or damaged ({len(data):,} bytes){reason}')
+    return _RefusedError(f'the {kind} is truncated or damaged ({len(data):,} bytes){reason}')
 
 
-def _too_large() -> ValueError:
-    return ValueError(f'the image has more than {MOST_PIXELS:,} pixels: cut it into tiles, or resize it')
+def _lossy(kind: str) -> _RefusedError:
+    return _RefusedError(f'it is a lossy {kind}, whose compression changes the numbers of classes: save it as PNG')
+
+
+def _too_large() -> _RefusedError:
+    return _RefusedError(f'the image has more than {MOST_PIXELS:,} pixels: cut it into tiles, or resize it')

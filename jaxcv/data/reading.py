@@ -5,14 +5,14 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from absl import logging
 
 from jaxcv.data.pixels import mask_pixels
 from jaxcv.data.sources import Source, place
 from jaxcv.data.transforms import Transform, compose, names_after
-from jaxcv.data.transforms.transform import FeatureError
-from jaxcv.features import FEATURES, Example, Feature, MisuseError, Names
+from jaxcv.features import FEATURES, Example, Feature, FeatureError, MisuseError, Names
 
 __all__ = ['BrokenExampleError', 'checked', 'reader']
 
@@ -20,6 +20,8 @@ __all__ = ['BrokenExampleError', 'checked', 'reader']
 _INTEGERS = '?' + np.typecodes['AllInteger']
 _CONVERTED_FROM = {'bool': _INTEGERS, 'uint8': '?B', 'int32': _INTEGERS, 'float32': _INTEGERS + np.typecodes['Float']}
 _PIXELS, _OBJECTS = frozenset('hw'), frozenset('k')
+_OF_PIXELS = [name for name, row in FEATURES.items() if row.names and row.moved]
+"""Features that have a class for each pixel."""
 
 
 class BrokenExampleError(ValueError):
@@ -40,7 +42,7 @@ def reader(
         (index, seed) -> the numeric features, `valid` (True) and `index`. It raises BrokenExampleError where an example
         cannot be read or transformed, and ValueError where `checked` does or the transforms do not fit the examples: an
         error of the data or the config, not of one file. Messages begin with the example's name, or with the file of
-        the feature that is wrong. A mask that is ignored everywhere is a warning, logged once.
+        the feature that is wrong. Classes of pixels that are all ignored are a warning, logged once.
 
     Example:
         >>> data = Source(2, lambda index: {'image': np.zeros((2, 2, 3), np.uint8), 'label': index}, str, {})
@@ -57,7 +59,7 @@ def reader(
             example = transform({**raw, 'seed': seed})
         except MisuseError as error:
             raise ValueError(f'{source.where(index)}: {error}') from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, cv2.error) as error:
             raise BrokenExampleError(f'{_place(source, index, error)}: {error}') from error
         except Exception as error:
             error.add_note(f'in a transform of {source.where(index)}')
@@ -66,11 +68,11 @@ def reader(
             features = checked(example, names)
         except ValueError as error:
             raise ValueError(f'{_place(source, index, error)}: {error}') from None
-        if _is_ignored(features, raw) and next(times) == 0:
+        if (name := _ignored(features, raw)) and next(times) == 0:
             logging.warning(
-                '%s: all pixels of the mask are %d, which is ignored: nothing is learned from them. '
+                '%s: all pixels of the %s are %d, which is ignored: nothing is learned from them. '
                 "If they are a class, renumber them by 'relabel'. This is logged once.",
-                *(place(source, index, 'mask'), FEATURES['mask'].outside),
+                *(place(source, index, name), name, FEATURES[name].outside),
             )
         return {**features, 'valid': np.True_, 'index': np.int32(index)}
 
@@ -78,7 +80,7 @@ def reader(
 
 
 def _raw(source: Source, index: int) -> Example:
-    """The raw example. The libraries behind a source have errors of their own kinds: any of them is a broken example."""
+    """The raw example. Libraries behind a source have errors of their own kinds: any of them is a broken example."""
     try:
         return source.read(index)
     except MemoryError:
@@ -92,15 +94,17 @@ def _place(source: Source, index: int, error: Exception) -> str:
     return place(source, index, error.feature if isinstance(error, FeatureError) else '')
 
 
-def _is_ignored(features: Mapping[str, np.ndarray], raw: Example) -> bool:
-    """Whether the mask is ignored everywhere, and not only in the part that a crop left."""
-    mask, outside = features.get('mask'), FEATURES['mask'].outside
-    if mask is None or not mask.size or mask.flat[0] != outside or not (mask == outside).all():
-        return False
-    whole = raw.get('mask')
-    if isinstance(whole, bytes):
-        whole = mask_pixels(whole).array
-    return whole is not None and bool((np.asarray(whole) == np.asarray(whole).flat[0]).all())
+def _ignored(features: Mapping[str, np.ndarray], raw: Example) -> str:
+    """The feature of classes of pixels that is ignored everywhere, and not only in the part that a crop left."""
+    for name in _OF_PIXELS:
+        array, outside = features.get(name), FEATURES[name].outside
+        if array is None or not array.size or array.flat[0] != outside or not (array == outside).all():
+            continue
+        whole = raw.get(name, ())
+        whole = np.asarray(mask_pixels(whole).array if isinstance(whole, bytes) else whole)
+        if whole.size and (whole == whole.flat[0]).all():
+            return name
+    return ''
 
 
 def checked(example: Example, names: Names) -> dict[str, np.ndarray]:

@@ -8,9 +8,9 @@ import numpy as np
 from absl import logging
 
 from jaxcv.data.pixels import image_pixels, mask_pixels
-from jaxcv.data.transforms.transform import FeatureError, Transform
-from jaxcv.features import FEATURES, IGNORED, Example, MisuseError, lookup
-from jaxcv.moves import is_encoded
+from jaxcv.data.transforms.transform import Transform
+from jaxcv.features import FEATURES, IGNORED, Example, FeatureError, MisuseError, lookup
+from jaxcv.moves import image_size, is_encoded
 
 __all__ = ['decode', 'decode_mask']
 
@@ -38,8 +38,8 @@ def decode(*, channels: Literal[1, 3] = 3, bits: Literal[8, 10, 12, 14, 16] | No
     An array that is already decoded only has its channels and depth converted, so decoding twice changes nothing.
 
     Truncated files are errors, as is a JPEG whose end was never written (OpenCV would fill it with gray). Damage
-    inside a JPEG that leaves its end in place cannot be distinguished from a picture, here as in Pillow. An image has at
-    most 2^30 pixels.
+    inside a JPEG that leaves its end in place cannot be distinguished from a picture, here as in Pillow. An image has
+    at most 2^30 pixels.
 
     Args:
         channels: 3 for RGB, 1 for gray (0.299 R + 0.587 G + 0.114 B).
@@ -61,9 +61,9 @@ def decode(*, channels: Literal[1, 3] = 3, bits: Literal[8, 10, 12, 14, 16] | No
     times = itertools.count()  # a counter that threads may share
 
     def decoded(name: str, image: Any) -> np.ndarray:
-        if isinstance(image, bytes) or np.ndim(image) < 2:
+        if (encoded := _encoded(name, image)) is not None:
             try:
-                pixels = image_pixels(bytes(image), gray=channels == 1)
+                pixels = image_pixels(encoded, gray=channels == 1)
             except ValueError as error:
                 raise FeatureError(name, f'the {name} cannot be decoded: {error}') from None
             if pixels.several and next(times) == 0:
@@ -82,11 +82,11 @@ def decode_mask() -> Transform:
     """Decode the class of each pixel from an encoded image (PNG, BMP, TIFF, GIF, PNM, lossless WebP).
 
     The numbers are those of the file: gray levels as stored, of 1 to 16 bits, or the indices of a palette, whose
-    colours are not read (as in PASCAL VOC). Black and white of one bit are 0 and 1. Alpha is dropped. The mask is turned
-    upright by its EXIF orientation, as the image is.
+    colours are not read (as in PASCAL VOC). Black and white of one bit are 0 and 1. Alpha is dropped. The mask is
+    turned upright by its EXIF orientation, as the image is.
 
-    255 marks pixels of no class, and so does 65,535 in a file of 16 bits. Numbers above 255, such as the ids of ADE20K's
-    full set, are kept and have to be renumbered by `relabel`.
+    255 marks pixels of no class, and so does 65,535 in a file of 16 bits. Numbers above 255, such as the ids of
+    ADE20K's full set, are kept and have to be renumbered by `relabel`.
 
     Returns:
         The transform: `mask` becomes uint8 `[h w]`, or int32 where it has numbers above 255. It raises ValueError where
@@ -103,21 +103,32 @@ def decode_mask() -> Transform:
 
     def apply(example: Example) -> Example:
         mask = lookup(example, 'mask')
-        if isinstance(mask, bytes) or np.ndim(mask) < 2:
+        if (encoded := _encoded('mask', mask)) is not None:
             try:
-                pixels = mask_pixels(bytes(mask))
+                pixels = mask_pixels(encoded)
             except ValueError as error:
                 raise FeatureError('mask', f'the mask cannot be decoded: {error}') from None
             if pixels.several and next(times) == 0:
                 _warn_of_several('mask')
             mask = pixels.array
         mask = _classes(np.asarray(mask))
-        image = example.get('image')
-        if image is not None and not is_encoded(image) and np.shape(image)[:2] != mask.shape:
-            raise FeatureError('mask', f'the mask has {mask.shape} pixels, its image {np.shape(image)[:2]}')
+        if 'image' in example and not is_encoded(example['image']):
+            image_size({'image': example['image'], 'mask': mask})
         return {**example, 'mask': mask}
 
     return apply
+
+
+def _encoded(name: str, value: Any) -> bytes | None:
+    """The bytes of an encoded image or mask; None of an array of pixels."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    array = np.asarray(value)
+    if array.ndim > 1:
+        return None
+    if array.dtype != np.uint8 or array.ndim != 1:
+        raise MisuseError(f'the {name} is {type(value).__name__}, not an array or the bytes of a file', name)
+    return array.tobytes()
 
 
 def _warn_of_several(name: str) -> None:
@@ -141,9 +152,10 @@ def _of_8_bits(name: str, image: np.ndarray, bits: int | None) -> np.ndarray:
             name, f'the {name} has values of {least} to {most}, not of {bits or "8 or 16"} bits: convert it'
         )
     if bits is None and IGNORED < most < _ALL_BITS:
+        likely = max(10, most.bit_length() + most.bit_length() % 2)
         raise MisuseError(
             f'the {name} has 16 bits a channel, but values up to {most:,} only: say of how many bits they are, '
-            f"{{'name': 'decode', 'bits': {max(10, most.bit_length() + most.bit_length() % 2)}}}; 16 if this image is dark",
+            f"{{'name': 'decode', 'bits': {likely}}}; 16 if this image is dark",
             name,
         )
     depth = bits or (16 if most > IGNORED else 8)
@@ -184,7 +196,7 @@ def with_channel_axis(image: np.ndarray) -> np.ndarray:
 def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:
     """An image of uint8 with 1 or 3 channels, from 1 to 4."""
     image = with_channel_axis(image)
-    if image.ndim != 3 or image.shape[-1] not in (1, 3, 4):
+    if image.ndim != 3 or image.shape[-1] not in (1, 3, 4) or not image.size:
         raise ValueError(
             f'a decoded image must be uint8 [h w c] with 1, 3 or 4 channels: got {image.dtype} {image.shape}'
         )

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import logging
 
-from jaxcv.data.transforms.transform import FeatureError, Renaming, Transform
-from jaxcv.features import FEATURES, IGNORED, Example, MisuseError, Names, lookup
+from jaxcv.data.transforms.transform import Renaming, Transform
+from jaxcv.features import FEATURES, IGNORED, Example, FeatureError, MisuseError, Names, lookup
 
 __all__ = ['keep', 'pad_boxes', 'relabel', 'rename']
 
@@ -62,7 +62,9 @@ def relabel(*, values: Sequence[int], feature: str = 'mask') -> Transform:
         array([[  1,   0, 255]], dtype=uint8)
     """
     if not 0 < len(values) <= _MOST_IDS or not all(0 <= value <= 255 for value in values):
-        raise ValueError(f'relabel: values must be 1 to {_MOST_IDS} numbers of 0 to 255, got {list(values)}')
+        raise ValueError(
+            f'relabel: values must be 1 to {_MOST_IDS} numbers of 0 to 255, got {len(values)}: {list(values[:10])}'
+        )
     table = np.full(max(len(values), 256), IGNORED, np.uint8)
     table[: len(values)] = values
 

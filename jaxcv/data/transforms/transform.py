@@ -1,11 +1,11 @@
-"""The type of a transform, the composition of several, their effect on names, and the error of a feature."""
+"""The type of a transform, the composition of several, and their effect on the names of classes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jaxcv.features import FEATURES, Example, MisuseError, Names
 
-__all__ = ['FeatureError', 'Renaming', 'Transform', 'compose', 'names_after']
+__all__ = ['Renaming', 'Transform', 'compose', 'names_after']
 
 Transform = Callable[[Example], Example]
 
@@ -21,17 +21,6 @@ class Renaming:
     def __call__(self, example: Example) -> Example:
         """Transform an example."""
         return self.apply(example)
-
-
-class FeatureError(ValueError):
-    """A feature of one example that is wrong: a damaged image, a mask with numbers that are no classes.
-
-    `feature` is its name, so that a message can begin with the file of that feature.
-    """
-
-    def __init__(self, feature: str, message: str):
-        super().__init__(message)
-        self.feature = feature
 
 
 def compose(transforms: Sequence[Transform]) -> Transform:

@@ -18,10 +18,14 @@ from tests.experiments.facts import assembled
 
 
 @pytest.fixture
-def predict(tmp_path, monkeypatch):
+def predict(tmp_path, monkeypatch, request):
     """predict(*files) -> exit code: by a linear classifier with random values."""
     settings = digits.get_config()
     settings.model = {'name': 'linear_classifier'}
+    settings.data.eval_transforms = [
+        {'name': 'decode', 'channels': 1, **getattr(request, 'param', {})},
+        {'name': 'resize', 'size': 8},
+    ]
     example = {'image': np.zeros((8, 8, 1), np.uint8), 'label': np.int32(0)}
     experiment = assembled(settings, example, names={'label': list('0123456789')})
     workdir.save_config(experiment, tmp_path)
@@ -91,3 +95,10 @@ def test_pictures_have_the_channels_that_files_have(tmp_path):
     experiment = assembled(settings, example, names={'label': list('0123456789')})
     with pytest.raises(ConfigError, match='trained on images of 4 channels, and pictures have 1 or 3'):
         prediction._check_channels(experiment)
+
+
+@pytest.mark.parametrize(('predict', 'code'), [({}, BAD_INPUT), ({'bits': 12}, 0)], indirect=['predict'])
+def test_a_picture_is_decoded_as_those_of_the_evaluation(predict, code, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / '12_bits.png'), np.linspace(0, 4080, 64).reshape(8, 8).astype(np.uint16))
+    assert predict(tmp_path / '12_bits.png') == code
+    assert ("'bits': 12" in capsys.readouterr().err) == (code == BAD_INPUT)
