@@ -20,7 +20,7 @@ from experiments import launch
 from experiments.run.exporting import export
 from experiments.run.workdir import trained
 
-OUT = flags.DEFINE_string('out', None, 'The file to write; by default WORKDIR/model.stablehlo.')
+OUT = flags.DEFINE(launch.LocalPath(), 'out', None, 'The file to write; by default WORKDIR/model.stablehlo.')
 USES = launch.OF_A_TRAINED_RUN
 
 

@@ -3,55 +3,70 @@
 A launcher is a main that reads flags, calls `experiments.run` and returns an exit code. Only mains read flags.
 """
 
-import ast
 import errno
 import importlib
+import math
 import signal
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from absl import app, flags, logging
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
 import experiments
-import jaxcv
+from experiments import words
+from experiments.faults import fault, part_of
 from experiments.run import fields
-from experiments.run.exits import BAD_INPUT, NOT_FINITE
+from experiments.run.exits import BAD_INPUT, FAULT, NOT_FINITE
+from experiments.run.overrides import described, overridden
+from experiments.run.python_file import result_of
+from experiments.run.workdir import say
 from jaxcv import config, training
+from jaxcv.config.text import integer_in
+from jaxcv.files import local_path
 from jaxcv.names import close, nearest
 from jaxcv.training.checkpoint import CheckpointError
 from jaxcv.training.hooks import NonFiniteLoss
 
 ROOT = Path(experiments.__file__).parent
 HELP = ('-h', '--help', '-help', '--helpfull', '--helpshort')
-FIELDS_MEANT = {'lr': 'optimizer.learning_rate', 'wd': 'optimizer.weight_decay', 'steps': 'training.epochs'}
+FIELDS_MEANT = {
+    'lr': 'optimizer.learning_rate',
+    'wd': 'optimizer.weight_decay',
+    'steps': 'training.epochs',
+    'max_steps': 'training.epochs',
+    'bs': 'data.batch_size',
+    'dataset': 'data.name',
+    'seed': 'seed',
+    'dtype': 'model.dtype',
+    'pretrained': 'finetune.start_from',
+}
 """Fields by the names that other tools have for them."""
 
 
-class _ListParser(flags.ArgumentParser):
-    """A list as Python writes it: --config.augment="[{'name': 'random_flip'}]"."""
+class LocalPath(flags.ArgumentParser):
+    """Parser of a path of this machine, see `jaxcv.files.local_path`; an empty one stays."""
 
-    def parse(self, argument: str | list) -> list:
-        value = ast.literal_eval(argument) if isinstance(argument, str) else argument
-        if not isinstance(value, list):
-            raise ValueError(f'expected a list, got {argument!r}')
-        return value
+    syntactic_help = 'a path'
+
+    def parse(self, argument: str) -> str:
+        """The path."""
+        return str(local_path(argument)) if argument else argument
 
 
-config_flags.register_flag_parser_for_type(list, _ListParser())
-CONFIG = config_flags.DEFINE_config_file(
+CONFIG = flags.DEFINE_string(
     'config',
     None,
-    'A config by its name or path (python -m experiments.list configs); any field is set as --config.field=value '
-    '(python -m experiments.list fields).',
-    lock_config=False,
-    accept_new_attributes=True,
+    'A config by its name or path (python -m experiments.list configs). Any field is set as --config.field=value '
+    '(python -m experiments.list fields): None, true, 1e-3, a,b; a duration as "1 epoch", "10%", "100 steps"; '
+    'a function by its name, --config.optimizer=adamw, or by a call, --config.optimizer="adamw(weight_decay=0.05)".',
 )
-WORKDIR = flags.DEFINE_string('workdir', None, 'Where the run keeps its checkpoints, logs and pictures.')
+FIELDS = flags.DEFINE_multi_string('config_field', [], 'FIELD=VALUE; typed as --config.FIELD=VALUE.')
+WORKDIR = flags.DEFINE(LocalPath(), 'workdir', None, 'Where the run keeps its checkpoints, logs and pictures.')
 USE = flags.DEFINE_multi_string(
     'use', [], 'A module of your own, such as my_project.models: its public functions may be named in the config.'
 )
@@ -66,7 +81,6 @@ PROCESS = flags.DEFINE_integer('process', None, 'The number of this process, fro
 TRACEBACK = flags.DEFINE_bool('traceback', False, 'Show the stack trace of every error.')
 
 ALWAYS = ('traceback',)
-CONFIG_FLAGS = ('--config', '-config')
 ON_SEVERAL_HOSTS = ('coordinator', 'processes', 'process')
 OF_A_TRAINED_RUN = ('workdir', 'checkpoint', 'averaged', 'config', 'use')
 """Flags of the launchers that take a trained workdir."""
@@ -89,7 +103,7 @@ def launch(main: Callable[[], int | None], *, uses: Collection[str]) -> None:
         if not flags.FLAGS['verbosity'].present:
             logging.set_verbosity(logging.WARNING)  # Orbax logs every detail of its work
         if argv[1:]:
-            raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
+            raise app.UsageError(words.surplus(argv[1:], sys.argv[1:], shown, names_of_configs()))
         if 'workdir' in uses and not WORKDIR.value:
             raise config.ConfigError('give --workdir=FOLDER')
         training.initialize_processes(COORDINATOR.value, PROCESSES.value, PROCESS.value)
@@ -103,9 +117,9 @@ def launch(main: Callable[[], int | None], *, uses: Collection[str]) -> None:
             return 128 + signal.SIGINT
         except Exception as error:
             code = _exit_code(error)
-            if TRACEBACK.value or code == 1:
+            if TRACEBACK.value:
                 raise
-            return _report(error, code)
+            return _report(error if code != FAULT else fault(error, USE.value), code)
 
     if any(word in HELP for word in sys.argv[1:]):
         print(_help(module, shown))
@@ -122,8 +136,39 @@ def workdir() -> Path:
 
 
 def given_config() -> ConfigDict | None:
-    """The config of --config, if it is given."""
-    return CONFIG.value
+    """The config of --config with the fields that are set, if it is given; functions that are exchanged are printed.
+
+    Raises:
+        ConfigError: there is no such config, it fails, or a value cannot be read.
+    """
+    values = given_fields()
+    if not CONFIG.value:
+        if values:
+            raise config.ConfigError(f'--config.{next(iter(values))} sets a field of --config=NAME: give that too')
+        return None
+    settings, swaps = overridden(load_config(*config_path(CONFIG.value)), values, used_modules())
+    for swap in swaps:
+        say(described(swap))
+    return settings
+
+
+def load_config(path: Path, arguments: Sequence[str] = ()) -> ConfigDict:
+    """The result of `get_config` in a Python file.
+
+    Raises:
+        ConfigError: there is no such file, it fails, or returns something else.
+    """
+    settings = result_of(path, 'get_config', *arguments, flag='config')
+    if not isinstance(settings, ConfigDict | Mapping):
+        kind = type(settings).__name__
+        raise config.ConfigError(f'--config: get_config() of {path} must return a config, see base(), got {kind}')
+    return ConfigDict(settings)
+
+
+def given_fields() -> dict[str, config.Text]:
+    """The fields of the config that the command line sets: field -> text."""
+    parted = (word.partition('=') for word in FIELDS.value)
+    return {name: config.Text(text) for name, _, text in parted}
 
 
 def used_modules() -> dict[str, ModuleType]:
@@ -136,6 +181,9 @@ def used_modules() -> dict[str, ModuleType]:
     if '' not in sys.path:
         sys.path.insert(0, '')  # modules of the current folder, however the launcher was started
     for name in USE.value:
+        if '/' in name or name.endswith('.py'):
+            module = name.removesuffix('.py').strip('./').replace('/', '.')
+            raise config.ConfigError(f'--use={name}: give the name of the module and not its file, --use={module}')
         try:
             modules[name] = importlib.import_module(name)
         except Exception as error:  # the module is a program: whatever it raises
@@ -148,9 +196,10 @@ def which_checkpoint() -> int | str:
     value = CHECKPOINT.value
     if value in ('last', 'best'):
         return value
-    if not value.isdigit():
+    step = integer_in(value)
+    if step is None or step < 0:
         raise config.ConfigError(f"--checkpoint must be 'last', 'best' or a step, got {value!r}")
-    return int(value)
+    return step
 
 
 def named_files(function: str = 'get_config') -> dict[str, Path]:
@@ -176,7 +225,7 @@ def find_file(flag: str, name: str, function: str) -> str:
         ConfigError: there is none of that name (with all, the nearest first), or there are several.
     """
     if name.endswith('.py') or Path(name).is_file():
-        return name
+        return str(local_path(name))
     files = named_files(function)
     fitting = [long for long in files if name in (long, long.partition('/')[2])]
     if len(fitting) > 1:
@@ -188,15 +237,22 @@ def find_file(flag: str, name: str, function: str) -> str:
     return str(files[fitting[0]])
 
 
-def config_path(name: str) -> str:
-    """The path of the config that --config names, see `find_file`; ':argument' after it is the config's own argument.
+def config_path(name: str) -> tuple[Path, tuple[str, ...]]:
+    """The file that --config names, see `find_file`, and the config's own argument, which stands after a colon.
 
     Example:
-        >>> config_path('no/such.py'), config_path('digits').endswith('experiments/classification/digits.py')
-        ('no/such.py', True)
+        >>> config_path('no/such.py:small')
+        (PosixPath('no/such.py'), ('small',))
     """
+    if Path(name).is_file():  # a colon in it is its own
+        return Path(name), ()
     word, colon, argument = name.partition(':')
-    return f'{find_file("config", word, "get_config")}{colon}{argument}'
+    return Path(find_file('config', word, 'get_config')), (argument,) if colon else ()
+
+
+def names_of_configs() -> list[str]:
+    """The names of the configs that come with jaxcv, with and without their folders."""
+    return [name for long in named_files() for name in (long, long.partition('/')[2])]
 
 
 def _flag_module(module: ModuleType) -> str:
@@ -231,56 +287,59 @@ def _example(module: ModuleType) -> str:
 
 def _parse_flags(argv: list[str], shown: Sequence[str], command: str) -> list[str]:
     try:
-        _check_flags(argv, shown, command)
-        argv[:] = _with_paths(argv)
-        sys.argv[:] = argv  # where ml_collections looks for the fields that are set
-        return flags.FLAGS(argv)
+        typed = words.parted(argv[1:])
+        if typed.fields and 'config' not in shown:
+            raise app.UsageError(f'--config is no flag of {command}')
+        _check_flags(typed.flags, shown, command)
+        for note in words.repeated(typed, several=_several(shown)):
+            print(f'Note: {note}', file=sys.stderr)
+        fields_typed = [f'--{FIELDS.name}={name}={text}' for name, text in typed.fields]
+        left = flags.FLAGS([argv[0], *fields_typed, *typed.flags])
+        _check_finite(shown)
+        return left
     except flags.UnrecognizedFlagError as error:
         sys.exit(_report(ValueError(_unrecognized(error, shown)), BAD_INPUT))
-    except (flags.Error, app.UsageError, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        sys.exit(_report(error, BAD_INPUT))
-    except Exception as error:  # the config file is a program: whatever it raises
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        print(f'{last.filename}, line {last.lineno}: {type(error).__name__}', file=sys.stderr)
+    except (flags.Error, app.UsageError, ValueError, OSError) as error:
         sys.exit(_report(error, BAD_INPUT))
 
 
-def _check_flags(argv: Sequence[str], shown: Sequence[str], command: str) -> None:
-    """Raises an error for a flag that another launcher has: absl has those of all modules that are imported."""
-    for word in argv[1:]:
-        name = word.lstrip('-').partition('=')[0]
+def _check_finite(shown: Sequence[str]) -> None:
+    """Raises an error for a number that is none: absl compares NaN with bounds, which it never exceeds."""
+    for name in shown:
+        value = flags.FLAGS[name].value
+        if isinstance(value, float) and not math.isfinite(value):
+            raise config.ConfigError(f'--{name} must be a finite number, got {value}')
+
+
+def _check_flags(typed: Sequence[str], shown: Sequence[str], command: str) -> None:
+    """Raises an error for a flag that another launcher has, and for one without its value.
+
+    Absl has the flags of all modules that are imported, and takes the next flag for a missing value.
+    """
+    for word, after in zip(typed, [*typed[1:], '--'], strict=True):
+        name, equals, _ = word.lstrip('-').partition('=')
         if name not in flags.FLAGS and name.removeprefix('no') in flags.FLAGS:  # --noaveraged
             name = name.removeprefix('no')
-        if not word.startswith('-') or name in shown or name not in flags.FLAGS or name.startswith('config.'):
+        if not word.startswith('-') or name not in flags.FLAGS:
             continue
-        if str(flags.FLAGS.find_module_defining_flag(name)).startswith('experiments.'):
+        if name in shown:
+            if not equals and not flags.FLAGS[name].boolean and after.startswith('--'):
+                raise app.UsageError(f'--{name} has no value: write --{name}=VALUE')
+        elif str(flags.FLAGS.find_module_defining_flag(name)).startswith('experiments.'):
             if name in SHARED:
                 raise app.UsageError(f'--{name} is no flag of {command}')
             raise flags.UnrecognizedFlagError(name)
 
 
-def _with_paths(argv: Sequence[str]) -> list[str]:
-    """The words of the command line, with the path of the config in place of its name."""
-    words: list[str] = []
-    for word in argv:
-        flag, equals, name = word.partition('=')
-        if words and words[-1] in CONFIG_FLAGS:  # --config digits
-            words[-1] = f'{words[-1]}={config_path(word)}'
-        elif equals and flag in CONFIG_FLAGS:
-            words.append(f'{flag}={config_path(name)}')
-        else:
-            words.append(word)
-    return words
+def _several(shown: Sequence[str]) -> list[str]:
+    return [name for name in shown if isinstance(flags.FLAGS[name], flags.MultiFlag)]
 
 
 def _unrecognized(error: flags.UnrecognizedFlagError, shown: Sequence[str]) -> str:
     """The message for an unknown flag, with the flag or the field of the config that is meant."""
     name = error.flagname
-    if name.startswith('config.'):
-        return f'--{name} sets a field of --config=FILE: give that too'
-    ends = {
-        field.path.rpartition('.')[2]: field.path for section in fields.SECTIONS for field in fields.declared(section)
-    }
+    ends = fields.by_last_name()
+    ends |= {section: section for section, part in fields.SECTIONS.items() if isinstance(part, fields.Part)}
     ends |= FIELDS_MEANT
     if name in ends:
         return f'there is no flag --{name}: set the field of the config, --config.{ends[name]}=...'
@@ -296,10 +355,8 @@ def _exit_code(error: Exception) -> int:
     if isinstance(error, config.ConfigError | CheckpointError | app.UsageError | OSError):
         return BAD_INPUT
     last = traceback.extract_tb(error.__traceback__)[-1]
-    ours = [Path(str(package.__file__)).resolve().parent for package in (jaxcv, experiments)]
-    raised_here = any(Path(last.filename).resolve().is_relative_to(folder) for folder in ours)
     on_purpose = isinstance(error, ValueError | TypeError) and str(last.line).startswith('raise ')
-    return BAD_INPUT if raised_here and on_purpose else 1
+    return BAD_INPUT if on_purpose and part_of(last) is not None else FAULT
 
 
 def _report(error: Exception, code: int) -> int:

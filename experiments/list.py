@@ -15,6 +15,20 @@ from experiments.run.exits import BAD_INPUT
 from jaxcv.names import nearest
 from jaxcv.optim.durations import Updates
 
+FORMS = """
+How a value is typed, --config.FIELD=VALUE, by the type of its field (the same in config files, JSON and search spaces):
+  None       None, null or nothing, where the field may be None
+  bool       true, yes, on, 1; false, no, off, 0
+  int        1000, 1_000, 1e3
+  float      0.1, 1e-3
+  Sequence   a,b or [a, b]
+  Mapping    {'key': value} or {key: value}
+  function   a name, adamw; a call, 'adamw(weight_decay=0.05)'; or {'name': 'adamw', 'weight_decay': 0.05}
+             a name in place of another keeps the arguments that both functions have
+  duration   '100 steps', '1 epoch', '64000 examples', '10%' of the run; a number alone is steps
+  a path     ~ and $VARIABLE are replaced; of this machine only
+"""
+
 
 def main(words: Sequence[str]) -> int:
     """Prints the list; returns the exit code."""
@@ -26,6 +40,8 @@ def main(words: Sequence[str]) -> int:
     pattern = words[1] if len(words) > 1 else ''
     rows = [row for row in listings[words[0]]() if pattern in ' '.join(row)]
     print(tables.aligned(rows) if rows else f'none of the {words[0]} has {pattern!r} in its line')
+    if words[0] == 'fields':
+        print(FORMS.rstrip())
     return 0
 
 
@@ -44,7 +60,8 @@ def field_rows() -> Iterator[tuple[str, str, str, str]]:
             kind = 'functions of' if isinstance(section.default, tuple) else 'function of'
             yield name, f'{kind} {functions}', _written(section.default), section.text
         for field in fields.declared(name):
-            yield field.path, _type_name(field.type), _written(field.default), field.about.text
+            kind = _type_name(field.type) + ' | duration' * field.about.is_length
+            yield field.path, kind, _written(field.default), field.about.text
 
 
 def _written(default: object) -> str:
@@ -57,7 +74,7 @@ def _type_name(kind: object) -> str:
     if kind is types.NoneType:
         return 'None'
     plain = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
-    return plain.replace(str(Updates), 'duration').replace('typing.', '').replace('collections.abc.', '')
+    return plain.replace(str(Updates), 'int | duration').replace('typing.', '').replace('collections.abc.', '')
 
 
 if __name__ == '__main__':

@@ -26,7 +26,9 @@ from jaxcv import config
 IMAGES = flags.DEFINE_multi_string(
     'images', [], "A file, a folder, a quoted pattern ('photos/**/*.jpg'), or a .txt with a file on each line."
 )
-OUTPUT = flags.DEFINE_string('output', None, 'Folder for predictions.json and .png; by default WORKDIR/predicted.')
+OUTPUT = flags.DEFINE(
+    launch.LocalPath(), 'output', None, 'Folder for predictions.json and .png; by default WORKDIR/predicted.'
+)
 SCALE = flags.DEFINE_float(
     'scale',
     None,

@@ -13,7 +13,6 @@ evaluations, by training.best_metric or else the task's own. The workdir holds `
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
 from experiments import launch
 from experiments.run.search import space
@@ -21,8 +20,11 @@ from experiments.run.search.report import Given
 from experiments.run.search.trials import PRUNERS, search
 from jaxcv import config
 
-SPACE = flags.DEFINE_string(
-    'space', None, 'The hyper-parameters to draw, by the name or path of a Python file with get_space().'
+SPACE = flags.DEFINE(
+    launch.LocalPath(),
+    'space',
+    None,
+    'The hyper-parameters to draw, by the name or path of a Python file with get_space().',
 )
 TRIALS = flags.DEFINE_integer('trials', 20, 'How many trials there are in all, earlier ones included.', lower_bound=1)
 SEED = flags.DEFINE_integer('seed', 0, 'The draws of trial n are a function of this and n.', lower_bound=0)
@@ -51,11 +53,10 @@ def main() -> int:
 
 def _given() -> Given:
     """The config and its fields as they stand on the command line."""
-    flag = flags.FLAGS[launch.CONFIG.name]
-    path, colon, argument = str(config_flags.get_config_filename(flag)).partition(':')
+    path, argument = launch.config_path(launch.CONFIG.value or '')
     names = {str(file): name for name, file in launch.named_files().items()}
-    words = [f'--config={names.get(path, path)}{colon}{argument}', *(f'--use={name}' for name in launch.USE.value)]
-    return Given(tuple(words), config_flags.get_override_values(flag))
+    name = ':'.join([names.get(str(path), str(path)), *argument])
+    return Given((f'--config={name}', *(f'--use={module}' for module in launch.USE.value)), launch.given_fields())
 
 
 if __name__ == '__main__':

@@ -6,19 +6,20 @@ Nothing is run or allocated. A multiply-add is two operations in the notes' coun
 float32, and are all kept during training.
 """
 
-import ast
+from collections.abc import Mapping
 
 from absl import flags
 
 from experiments import launch
 from experiments.run.summary import table
 from jaxcv import config, models
+from jaxcv.config.text import pairs_in
 from jaxcv.models.summary import summarize
 
-MODEL = flags.DEFINE_string('model', None, 'A model of jaxcv.models.')
+MODEL = flags.DEFINE_string('model', None, 'A model of jaxcv.models, by its name or a call: "resnet50(dropout=0.1)".')
 IMAGE_SIZE = flags.DEFINE_integer('image_size', 224, 'Rows and columns of the image.', lower_bound=1)
 CHANNELS = flags.DEFINE_integer('channels', 3, 'Channels of the image.', lower_bound=1)
-OPTIONS = flags.DEFINE_string('options', '{}', 'Arguments of the model, as a Python dict.')
+OPTIONS = flags.DEFINE_string('options', '{}', 'Arguments of the model, as a dict.')
 USES = ()
 
 
@@ -27,9 +28,15 @@ def main() -> int:
     if not MODEL.value:
         raise config.ConfigError('give --model=NAME, such as --model=resnet50')
     try:
-        spec = {**ast.literal_eval(OPTIONS.value), 'name': MODEL.value}
-    except (ValueError, SyntaxError, TypeError):
-        raise config.ConfigError(f"--options must be a dict, '{{...}}', got {OPTIONS.value!r}") from None
+        spec, options = config.as_spec(MODEL.value), pairs_in(OPTIONS.value)
+        if options is None:
+            raise ValueError(f"--options must be a dict, '{{...}}', got {OPTIONS.value!r}")
+        if not isinstance(spec, Mapping):
+            raise ValueError(f"--model must be a name or a call, 'resnet50(num_classes=10)', got {MODEL.value!r}")
+        typed = {**spec, **{name: config.Text(text) for name, text in options.items()}}
+        spec = config.fitted_spec(typed, models)
+    except ValueError as error:
+        raise config.ConfigError(str(error)) from None
     print(table(summarize(config.build(spec, models), image_size=IMAGE_SIZE.value, channels=CHANNELS.value)))
     return 0
 

@@ -4,12 +4,17 @@ A file is written under another name, then renamed, which is atomic within a fol
 infinities: they are written as null, which every parser accepts, and `read_json` accepts the tokens of earlier files.
 """
 
+import atexit
 import contextlib
 import errno
+import glob
 import json
 import math
 import os
+import re
+import shutil
 import socket
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -51,6 +56,57 @@ def atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def local_path(text: str | os.PathLike[str]) -> Path:
+    """Return the path that a person typed: '~' and variables ('$HOME') replaced, of a file or folder of this machine.
+
+    Args:
+        text: any path; whether it is there does not matter. Brackets and spaces stand for themselves.
+
+    Raises:
+        ValueError: it is an address ('gs://bucket/x'), or has a variable that is not set.
+
+    Example:
+        >>> local_path('~/runs/') == Path.home() / 'runs', str(local_path('runs/[a] b/'))
+        (True, 'runs/[a] b')
+        >>> local_path('gs://bucket/runs')
+        Traceback (most recent call last):
+        ValueError: gs://bucket/runs is no local path: mount it (gcsfuse, s3fs, sshfs) or copy it, and give the folder
+    """
+    path = os.path.expandvars(os.path.expanduser(os.fspath(text).removeprefix('file://')))
+    if re.match(r'[A-Za-z][A-Za-z0-9+.-]*://', path):
+        raise ValueError(f'{path} is no local path: mount it (gcsfuse, s3fs, sshfs) or copy it, and give the folder')
+    unset = re.search(r'\$(\w+|\{\w+\})', path)
+    if (unset or path.startswith('~')) and not os.path.lexists(path):
+        missing = f'the variable {unset[1].strip("{}")} is not set' if unset else 'there is no such home folder'
+        raise ValueError(f'{path}: {missing}')
+    return Path(path)
+
+
+def without_pattern(folder: Path) -> Path:
+    """Return a path of the folder for libraries that list files by patterns: a link to it, where its own path has one.
+
+    In a folder 'run[1]' a pattern such as 'run[1]/part_*' finds the files of 'run1' and none of its own. The link is
+    removed at the end of the process.
+
+    Args:
+        folder: an absolute path; where a link is needed, the folder is made if it is not there.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp()) / 'run[1]'
+        >>> without_pattern(folder).resolve() == folder.resolve(), without_pattern(folder.parent) == folder.parent
+        (True, True)
+    """
+    if glob.escape(str(folder)) == str(folder):
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    own = Path(tempfile.mkdtemp(prefix='jaxcv-'))
+    atexit.register(shutil.rmtree, own, ignore_errors=True)  # of a link it removes the link alone
+    link = own / folder.name.translate(str.maketrans('*?[]', '____'))
+    link.symlink_to(folder, target_is_directory=True)
+    return link
 
 
 def to_json(content: Any, *, indent: int | None = None) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxcv.files import InUseError, atomically, locked, read_json, to_json, write_json
+from jaxcv.files import InUseError, atomically, local_path, locked, read_json, to_json, write_json
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,6 +51,46 @@ def test_nothing_written_is_an_error_and_the_old_file_stays(tmp_path):
     assert path.read_text() == 'old'
 
 
+PATHS = {
+    'runs/a': 'runs/a',
+    'runs/a/': 'runs/a',
+    '~/runs': '/home/me/runs',
+    '$HOME/runs': '/home/me/runs',
+    '${HOME}/runs': '/home/me/runs',
+    'my runs/[1]*?': 'my runs/[1]*?',
+    'Zürich/写真': 'Zürich/写真',
+    'file:///data/x': '/data/x',
+    'package:NAME': 'package:NAME',
+    'a~b': 'a~b',
+}
+
+
+@pytest.mark.parametrize(('typed', 'path'), PATHS.items())
+def test_a_path_is_read_as_people_type_it(typed, path, monkeypatch):
+    monkeypatch.setenv('HOME', '/home/me')
+    assert str(local_path(typed)) == path
+
+
+@pytest.mark.parametrize(
+    ('typed', 'message'),
+    {
+        'gs://b/x': 'gs://b/x is no local path: mount it',
+        's3://b/x': 'is no local path',
+        'https://host/x': 'is no local path',
+        '$NOT_SET_AT_ALL/x': 'the variable NOT_SET_AT_ALL is not set',
+        '~nobody_of_this_name/x': 'there is no such home folder',
+    }.items(),
+)
+def test_what_is_no_path_of_this_machine_is_refused(typed, message):
+    with pytest.raises(ValueError, match=message):
+        local_path(typed)
+
+
+def test_a_dollar_in_a_name_that_is_there_is_a_dollar(tmp_path):
+    (tmp_path / '$odd').mkdir()
+    assert local_path(tmp_path / '$odd') == tmp_path / '$odd'
+
+
 def test_numbers_that_json_lacks_are_null(tmp_path):
     def refused(token):
         raise AssertionError(token)
@@ -73,7 +113,7 @@ def test_tokens_of_earlier_files_are_read(tmp_path):
 
 
 def test_all_json_is_written_in_one_place():
-    files = [path for name in ('jaxcv', 'experiments') for path in (ROOT / name).rglob('*.py')]
+    files = [path for name in ('jaxcv', 'experiments', 'benchmarks', 'tools') for path in (ROOT / name).rglob('*.py')]
     found = [str(path) for path in files if re.search(r'json\.dumps?\(', path.read_text())]
     assert found == [str(ROOT / 'jaxcv' / 'files.py')]
 

@@ -10,7 +10,6 @@ mode. For each image size: of every stage its shape and 64 evenly spaced values,
 
 import functools
 import itertools
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 from torch.nn import functional
 from torchvision.models import segmentation
 
+from jaxcv.files import to_json
 from tests.weights.seeded import seeded
 from tools.backbones.reference import Reference
 
@@ -71,7 +71,7 @@ def model_arrays(reference: Reference) -> dict[str, np.ndarray]:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     arrays = {
         'source': np.array(reference.source),
-        'state_dict': np.array(json.dumps(shapes)),
+        'state_dict': np.array(to_json(shapes)),
         'parameters': np.array(parameters),
     }
     stages: dict[str, torch.Tensor] = {}

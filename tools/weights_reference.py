@@ -5,7 +5,6 @@
 Needs torch, torchvision and timm; run by hand, its result is committed.
 """
 
-import json
 import math
 import zipfile
 from collections import OrderedDict
@@ -18,6 +17,7 @@ import torchvision
 from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
+from jaxcv.files import to_json
 from jaxcv.weights.published import PUBLISHED
 from tests.weights.photos import photo
 
@@ -126,7 +126,7 @@ if __name__ == '__main__':
     write_preprocessed()
     table = {name: described(name) for name in PUBLISHED}
     (FOLDER / 'published.json').write_text(
-        '{\n' + ',\n'.join(f'{json.dumps(k)}: {json.dumps(v)}' for k, v in table.items()) + '\n}\n'
+        '{\n' + ',\n'.join(f'{to_json(k)}: {to_json(v)}' for k, v in table.items()) + '\n}\n'
     )
     for path in sorted(FOLDER.iterdir()):
         print(f'{path.name}: {path.stat().st_size // 1024} KiB')

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from experiments.run import contracts
 from experiments.run.batches import zeros
-from experiments.run.check import Checked, cycle, in_updates
+from experiments.run.check import Checked, cycle, in_updates, run_length, training_in_updates
 from experiments.run.fields import SECTIONS, Data, Facts, Finetune, Part, Training
 from jaxcv import augment, config, losses, nn, optim, paths, tasks, training
 from jaxcv.features import FEATURES
@@ -76,8 +76,9 @@ def assemble(checked: Checked, facts: Facts) -> Experiment:
         ConfigError: all that is wrong, at once.
     """
     settings, fields, options = checked.settings, checked.data, checked.training
-    num_steps = max(1, round(options.epochs * facts.train_size / fields.batch_size))
+    num_steps = run_length(options.epochs, train_size=facts.train_size, batch_size=fields.batch_size)
     clock = Clock(num_steps, facts.train_size / fields.batch_size, fields.batch_size)
+    checked = checked._replace(training=training_in_updates(options, clock))
     provided = {'total_steps': num_steps, **num_classes(checked, facts)}
     finetune = _finetune(settings, clock)
     task_of = _task_factory(checked, provided)

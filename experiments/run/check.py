@@ -1,30 +1,36 @@
 """The check of a config: all that is wrong with it, at once, before anything is loaded or built."""
 
 import math
+import re
+import typing
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.run.fields import SECTIONS, About, Data, Part, Training, base, declared
-from jaxcv import augment, config, data, losses, metrics, models, tasks
-from jaxcv.optim.durations import Clock, durations_in_updates
+from experiments.run.fields import (
+    MOST_SEED,
+    PACKAGES,
+    SECTIONS,
+    SEED,
+    About,
+    Data,
+    Field,
+    Part,
+    Training,
+    by_last_name,
+    declared,
+)
+from experiments.run.overrides import fitted
+from jaxcv import config
+from jaxcv.config.values import plain
+from jaxcv.optim.durations import Clock, Updates, durations_in_updates, value_in_updates
 from jaxcv.optim.durations import in_updates as duration_in_updates
 
-PACKAGES = {
-    'augment': augment,
-    'data.orders': data.orders,
-    'data.transforms': data.transforms,
-    'losses': losses,
-    'metrics': metrics,
-    'models': models,
-    'tasks': tasks,
-}
-"""The packages that a name inside a section may begin with: `{'name': 'losses.focal'}` in a task's arguments."""
-
-ANY_CLOCK = Clock(total_steps=100, steps_per_epoch=10.0, batch_size=10)
-"""Durations are checked before the length of an epoch is known."""
+ANY_CLOCK = Clock(total_steps=10**8, steps_per_epoch=1e7, batch_size=1)
+"""Durations are checked before the length of an epoch is known: one in which none is rounded to nothing."""
+DURATIONS = tuple(field.path.rpartition('.')[2] for field in declared('training') if field.type == Updates)
 
 
 class Checked(NamedTuple):
@@ -38,7 +44,7 @@ class Checked(NamedTuple):
 
 
 def check(settings: ConfigDict, used: Mapping[str, ModuleType] | None = None) -> Checked:
-    """The config, checked.
+    """The config, its values in the form of their types (see `overrides.fitted`), checked.
 
     Args:
         settings: all sections, see `fields.base`.
@@ -47,7 +53,7 @@ def check(settings: ConfigDict, used: Mapping[str, ModuleType] | None = None) ->
     Raises:
         ConfigError: all that is wrong, at once.
     """
-    settings = settings.copy_and_resolve_references().unlock()
+    settings = fitted(settings, used)
     registries = {**PACKAGES, **(used or {})}
     found = list(_section_problems(settings))
     config.raise_for(found)  # the rest needs the sections
@@ -87,21 +93,67 @@ def in_updates(name: str, settings: ConfigDict, clock: Clock, registries: Mappin
     return durations_in_updates(settings[name], section.functions, clock=clock, registries=registries)
 
 
+def training_in_updates(options: Training, clock: Clock) -> Training:
+    """The fields of `training` with durations in updates; '0.1 epochs' is at least one.
+
+    Example:
+        >>> clock = Clock(total_steps=1000, steps_per_epoch=12.5, batch_size=128)
+        >>> training_in_updates(Training(eval_every='2 epochs', save_every='0.01 epochs'), clock)[-5:]
+        (50, 25, 1, 2, 1)
+    """
+    durations = {name: getattr(options, name) for name in DURATIONS}
+    updates: dict[str, Any] = {
+        name: max(1, duration_in_updates(value, clock=clock))
+        for name, value in durations.items()
+        if isinstance(value, str)
+    }
+    return options._replace(**updates)
+
+
+def run_length(epochs: float | str, *, train_size: int, batch_size: int) -> int:
+    """The updates of a whole run, at least one.
+
+    Args:
+        epochs: passes over the training examples, or a duration: '500 steps'.
+        train_size: examples an epoch.
+        batch_size: examples an update.
+
+    Example:
+        >>> [run_length(epochs, train_size=1000, batch_size=64) for epochs in (2.0, '2 epochs', '500 steps')]
+        [31, 31, 500]
+    """
+    if isinstance(epochs, str):
+        return max(1, duration_in_updates(epochs, clock=Clock(0, train_size / batch_size, batch_size)))
+    return max(1, round(epochs * train_size / batch_size))
+
+
 def _section_problems(settings: ConfigDict) -> Iterator[str]:
-    known = base()
-    for name in settings:
-        if name not in known:
-            yield f'there is no section {name!r}, {config.nearest(name, known)}'
-    for name in known:
+    for name, section in SECTIONS.items():
         if name not in settings:
             yield f'the section {name!r} is missing'
+        elif not isinstance(section, Part) and not isinstance(settings[name], ConfigDict):
+            example = f'--config.{next(declared(name)).path}=...'
+            yield f'{name} has fields that are set one by one, {example}, got {settings[name]!r}'
+    known = by_last_name()
+    if 'seed' not in settings:
+        yield "the field 'seed' is missing"
+    for name in settings:
+        if name != 'seed' and name not in SECTIONS:
+            elsewhere = f'set {known[name]}' if name in known else config.nearest(name, ['seed', *SECTIONS])
+            yield f'there is no section {name!r}, {elsewhere}'
 
 
 def _field_problems(name: str, kind: type, section: ConfigDict, registries: Mapping[str, ModuleType]) -> Iterator[str]:
     """What is wrong with the fields of `data`, `finetune` or `training`."""
-    yield from config.call_problems(kind, _timed_fields(name, section), path=name)
+    values = section.to_dict()
     for field in declared(name):
-        value, about = section.get(field.path.partition('.')[2]), field.about
+        key = field.path.rpartition('.')[2]
+        value, about = values.get(key, field.default), field.about
+        found = [*_duration_problems(field, value), *_bool_problems(field, value)]
+        yield from found
+        # What is right as a duration, or wrong as one and already said, is no matter of types any more.
+        is_said = found or (about.is_length and isinstance(value, str))
+        values[key] = field.default if is_said else value_in_updates(value, field.type, clock=ANY_CLOCK)
         if about.functions is not None and isinstance(value, list | tuple):
             for i, spec in enumerate(value):
                 yield from config.problems(spec, about.functions, path=f'{field.path}[{i}]', registries=registries)
@@ -109,17 +161,62 @@ def _field_problems(name: str, kind: type, section: ConfigDict, registries: Mapp
             yield from config.problems(
                 value, about.functions, path=field.path, provided=about.provided, registries=registries
             )
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            low = about.above is not None and not value > about.above
-            low = low or (about.least is not None and not value >= about.least)
-            if low or not math.isfinite(value):
-                yield f'{field.path} must be {_range(about)}, got {value}'
-    yield from _duration_problems(name, section)
+        yield from _range_problems(field.path, value, about)
+    elsewhere = by_last_name()
+    texts = {field.path.rpartition('.')[2]: field.about.text for field in declared(name)}
+    for line in config.call_problems(kind, values, path=name):
+        of_field = re.match(rf"{name}: (\w+) must be .* got '", line)
+        unknown = re.match(r".* has no argument '(\w+)'", line)
+        if unknown and unknown[1] in elsewhere:
+            yield f'{name}: there is no {name}.{unknown[1]}, set {elsewhere[unknown[1]]}'
+        else:
+            yield f'{line}: {texts[of_field[1]]}' if of_field and of_field[1] in texts else line
+
+
+def _bool_problems(field: Field, value: Any) -> Iterator[str]:
+    """True is an int to Python, and no number to people."""
+    if isinstance(value, bool) and field.type in (int, float, Updates, int | None, float | None):
+        yield f'{field.path} must be a number, got {value}'
+
+
+def _duration_problems(field: Field, value: Any) -> Iterator[str]:
+    """Strings that are no durations, in a field of durations or in a mapping of such."""
+    if isinstance(value, Mapping):
+        inner = typing.get_args(field.type)[-1:]
+        if inner == (Updates,):
+            for name, item in value.items():
+                yield from _duration_problems(field._replace(path=f'{field.path}.{name}', type=Updates), item)
+    elif field.type == Updates and isinstance(value, float):
+        yield f"{field.path}: {value} is no number of steps: write '100 steps', '5 epochs', '64000 examples' or '30%'"
+    elif (field.type == Updates or field.about.is_length) and isinstance(value, str):
+        if field.about.is_length and '%' in value:
+            yield f'{field.path} is the length of the run, of which {value!r} is a share'
+            return
+        try:
+            is_nothing = duration_in_updates(value, clock=ANY_CLOCK) == 0
+        except ValueError as error:
+            yield f'{field.path}: {error}'
+            return
+        if is_nothing and field.about.above is not None:
+            yield f'{field.path} must be positive, got {value!r}'
+        elif is_nothing and field.about.least is not None:
+            yield f'{field.path}: {value!r} is no time at all, write 0 ({field.about.text})'
+
+
+def _range_problems(path: str, value: Any, about: About) -> Iterator[str]:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low = about.above is not None and not value > about.above
+        low = low or (about.least is not None and not value >= about.least)
+        high = about.most is not None and not value <= about.most
+        if low or high or not math.isfinite(value):
+            yield f'{path} must be {_range(about)}, got {value}'
 
 
 def _range(about: About) -> str:
     if about.above is not None:
         return 'positive' if about.above == 0 else f'above {about.above}'
+    if about.most is not None:
+        return f'from {about.least} to {about.most:,}'
     return 'finite' if about.least is None else f'at least {about.least}'
 
 
@@ -130,16 +227,19 @@ def _part_problems(
     spec: Any = settings[name]
     options: dict[str, Any] = {'bound': section.bound, 'registries': registries}
     if isinstance(section.default, tuple):
+        if not isinstance(spec, list | tuple):
+            yield f"{name} must be a list, as in --config.{name}='random_flip,cutout(size=8)', got {spec!r}"
+            return
         for i, inner in enumerate(spec):
             yield from config.problems(
                 inner, section.functions, path=f'{name}[{i}]', provided=section.provided, **options
             )
         return
     provided: Any = section.provided
-    if section.timed:
+    if section.timed and isinstance(spec, ConfigDict):
         try:
             spec = in_updates(name, settings, ANY_CLOCK, registries)
-            if name == 'average':
+            if name == 'average' and isinstance(settings.schedule, ConfigDict):
                 provided = cycle({'schedule': in_updates('schedule', settings, ANY_CLOCK, registries)})
                 yield from _other_cycles(spec, provided)
         except ValueError as error:
@@ -154,36 +254,23 @@ def _other_cycles(average: Mapping[str, Any], cycles: Mapping[str, int]) -> Iter
             yield f'average.{name} is {average[name]}, but the cycles of the schedule have {value}: leave it out'
 
 
-def _timed_fields(name: str, section: ConfigDict) -> dict[str, Any]:
-    """The fields, with durations as numbers where they are durations, for the check of types."""
-    fields = section.to_dict()
-    if name == 'finetune' and isinstance(fields.get('frozen_until'), Mapping):
-        fields['frozen_until'] = dict.fromkeys(fields['frozen_until'], 0)
-    return fields
-
-
-def _duration_problems(name: str, section: ConfigDict) -> Iterator[str]:
-    if name != 'finetune' or not isinstance(section.get('frozen_until'), ConfigDict):
-        return
-    for layer, until in section.frozen_until.items():
-        try:
-            duration_in_updates(until, clock=ANY_CLOCK)
-        except (ValueError, TypeError) as error:
-            yield f'finetune.frozen_until.{layer}: {error}'
-
-
 def _number_problems(settings: ConfigDict) -> Iterator[str]:
-    if not isinstance(settings.seed, int) or settings.seed < 0:
-        yield f'seed must be an int of at least 0, got {settings.seed!r}'
-    rate = settings.optimizer.get('learning_rate', 1.0)
-    if not isinstance(rate, int | float) or not 0 < rate < math.inf:
+    seed, optimizer = settings.get('seed'), _as_dict(settings.get('optimizer'))
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        yield f'seed must be an int of at least 0, got {seed!r}'
+    else:
+        yield from _range_problems('seed', seed, SEED)
+    rate = optimizer.get('learning_rate', 1.0)
+    if isinstance(rate, Mapping):
+        yield 'optimizer.learning_rate must be a number: name what it follows in schedule, --config.schedule=cosine'
+    elif rate is True or (isinstance(rate, int | float) and not 0 < rate < math.inf):
         yield f'optimizer.learning_rate must be a positive float, got {rate!r}'
 
 
 def _combination_problems(settings: ConfigDict) -> Iterator[str]:
     """Fields that are right alone, but not together."""
-    fields, options = settings.data, settings.training
-    inner = [name for name, value in settings.model.items() if isinstance(value, ConfigDict) and 'name' in value]
+    fields, options, seed = settings.data, settings.training, settings.get('seed')
+    inner = [name for name, value in _as_dict(settings.model).items() if isinstance(value, Mapping) and 'name' in value]
     into = settings.finetune.get('into', '')
     if into and into not in inner:
         there = ', '.join(inner) or "none inside: set it to ''"
@@ -197,5 +284,16 @@ def _combination_problems(settings: ConfigDict) -> Iterator[str]:
         yield "training.sharding: 'pmap' keeps a copy on each device; use mode 'jit' for FSDP"
     if options.get('patience') and (options.get('eval_every') == 0 or fields.get('eval_split') is None):
         yield 'training.patience counts evaluations: set training.eval_every and data.eval_split'
+    if options.get('best_metric') and fields.get('eval_split') is None:
+        yield f'training.best_metric {options.best_metric!r}: nothing is evaluated, set data.eval_split'
+    members = options.get('members')
+    if isinstance(members, int) and isinstance(seed, int) and MOST_SEED - members < seed <= MOST_SEED:
+        yield f'training.members: their seeds, from {seed} on, must be at most {MOST_SEED}'
     if options.get('evaluate_averaged') and not settings.average:
         yield 'training.evaluate_averaged: nothing is averaged, set average'
+
+
+def _as_dict(section: Any) -> Mapping[str, Any]:
+    """A section that may be something else, which is reported elsewhere."""
+    value = plain(section)
+    return value if isinstance(value, Mapping) else {}

@@ -31,7 +31,7 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
     """
     fields = checked.data
     if fields.eval_split is None:
-        raise config.ConfigError('data.eval_split is None: set it, --config.data.eval_split=test')
+        raise config.ConfigError('data.eval_split is None: set it, --config=NAME --config.data.eval_split=test')
     averaged = checked.training.evaluate_averaged if averaged is None else averaged
     facts = workdir.facts_of(folder, checked)
     evaluation = opening.open_evaluation(checked, facts)

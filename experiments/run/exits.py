@@ -2,10 +2,10 @@
 
 code  meaning
 0     done
-1     a fault in the program, with its stack trace
-2     the input does not fit: flags, config, data, workdir
-3     the loss was not finite
-75    interrupted and saved: the same command resumes
+1     a fault in the program or a library; --traceback shows where
+2     the input does not fit: flags, config, data, workdir; or the disk or the memory does not suffice
+3     the loss was not finite, or all steps to the end were left out because it was not
+75    interrupted by a signal (SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU) and saved: the same command resumes
 """
 
-BAD_INPUT, NOT_FINITE, RESUME_ME = 2, 3, 75
+FAULT, BAD_INPUT, NOT_FINITE, RESUME_ME = 1, 2, 3, 75

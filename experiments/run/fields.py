@@ -12,9 +12,22 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from ml_collections import ConfigDict, config_dict
 
-from jaxcv import augment, data, losses, models, optim, tasks
+from jaxcv import augment, data, losses, metrics, models, optim, tasks
 from jaxcv.data.classes import ORDERED_BY
 from jaxcv.optim.durations import Updates
+
+PACKAGES = {
+    'augment': augment,
+    'data.orders': data.orders,
+    'data.transforms': data.transforms,
+    'losses': losses,
+    'metrics': metrics,
+    'models': models,
+    'tasks': tasks,
+}
+"""The packages that a name inside a section may begin with: `{'name': 'losses.focal'}` in a task's arguments."""
+MOST_SEED = 2**31 - 1
+"""The seeds of several networks are consecutive int32."""
 
 
 class About(NamedTuple):
@@ -25,8 +38,14 @@ class About(NamedTuple):
     """Values must be larger than this."""
     least: float | None = None
     """Values must be at least this."""
+    most: float | None = None
+    """Values must be at most this."""
+    is_path: bool = False
+    """The field is a folder or file of this machine, as `jaxcv.files.local_path` reads it."""
     may_change: bool = False
     """Whether a resumed run may have another value: it changes neither the order of the data nor the state."""
+    is_length: bool = False
+    """The field is the length of the run, in epochs or as a duration."""
     functions: ModuleType | None = None
     """The field is a spec, or a list of specs, that name functions of this package."""
     provided: tuple[str, ...] = ()
@@ -37,7 +56,9 @@ class Data(NamedTuple):
     """The fields of `data`."""
 
     name: Annotated[str, About("'digits', 'folder', or any tfds name: 'cifar10', 'imagenet2012', ...")] = ''
-    data_dir: Annotated[str | None, About("None: tfds' own default, ~/tensorflow_datasets", may_change=True)] = None
+    data_dir: Annotated[
+        str | None, About("None: tfds' own default, ~/tensorflow_datasets", may_change=True, is_path=True)
+    ] = None
     train_split: Annotated[str, About('the split to train on')] = 'train'
     eval_split: Annotated[str | None, About('the split to evaluate on; None: none', may_change=True)] = 'test'
     classes: Annotated[Sequence[str], About('the names of the classes to keep; none: all')] = ()
@@ -54,7 +75,7 @@ class Data(NamedTuple):
             provided=ORDERED_BY,
         ),
     ] = {'name': 'shuffled'}
-    seed: Annotated[int | None, About("of the order of the examples; None: the run's")] = None
+    seed: Annotated[int | None, About("of the order of the examples; None: the run's", least=0, most=MOST_SEED)] = None
     train_transforms: Annotated[
         Sequence[Mapping], About('on the host, an example at a time', functions=data.transforms)
     ] = ({'name': 'decode'},)
@@ -77,7 +98,8 @@ class Finetune(NamedTuple):
         str | None,
         About(
             'the workdir of a trained network; a file of published weights for the same model (.safetensors, .pth, '
-            ".pt), or 'package:NAME' for those of an installed package; None: random values"
+            ".pt), or 'package:NAME' for those of an installed package; None: random values",
+            is_path=True,
         ),
     ] = None
     checkpoint: Annotated[int | Literal['last', 'best'], About('which one of the workdir, or a step')] = 'last'
@@ -94,10 +116,13 @@ class Finetune(NamedTuple):
 class Training(NamedTuple):
     """The fields of `training`."""
 
-    epochs: Annotated[float, About('passes over the training examples', above=0)] = 1.0
+    epochs: Annotated[
+        float, About("passes over the training examples; or a duration, '500 steps'", above=0, is_length=True)
+    ] = 1.0
     members: Annotated[int, About('networks trained as one program, from the seeds seed, seed + 1, ...', above=0)] = 1
     patience: Annotated[
-        int, About('evaluations without a better value after which to stop; 0: never', least=0, may_change=True)
+        int,
+        About('evaluations (no steps) without a better value after which to stop; 0: never', least=0, may_change=True),
     ] = 0
     best_metric: Annotated[
         str | None,
@@ -117,11 +142,16 @@ class Training(NamedTuple):
         Literal['stop', 'skip'],
         About('a loss that is not finite ends the run, or its update is left out', may_change=True),
     ] = 'stop'
-    log_every: Annotated[int, About('steps; more often in a run of less than 1,000', above=0, may_change=True)] = 50
-    eval_every: Annotated[int, About('steps; 0: at the end only', least=0, may_change=True)] = 0
-    save_every: Annotated[int, About('steps, beside those after an evaluation; 0: none', least=0, may_change=True)] = (
-        500
-    )
+    log_every: Annotated[
+        Updates, About('steps or a duration; more often in a run of less than 1,000 steps', above=0, may_change=True)
+    ] = 50
+    eval_every: Annotated[
+        Updates, About("steps or a duration, '1 epoch', '10%'; 0: at the end only", least=0, may_change=True)
+    ] = 0
+    save_every: Annotated[
+        Updates,
+        About('steps or a duration, beside those after an evaluation; 0: none', least=0, may_change=True),
+    ] = 500
     keep_last: Annotated[int, About('checkpoints', above=0, may_change=True)] = 2
     keep_best: Annotated[int, About('checkpoints with the best values', least=0, may_change=True)] = 1
 
@@ -167,7 +197,7 @@ SECTIONS: dict[str, type | Part] = {
     'finetune': Finetune,
     'training': Training,
 }
-SEED = About('of the parameters, and of all that training draws', least=0)
+SEED = About('of the parameters, and of all that training draws', least=0, most=MOST_SEED)
 
 
 class Field(NamedTuple):
@@ -202,10 +232,13 @@ def base() -> ConfigDict:
     sections: dict[str, Any] = {'seed': 0}
     for name, section in SECTIONS.items():
         if isinstance(section, Part):
-            sections[name] = _as_data(section.default)
+            sections[name] = as_data(section.default)
         else:
             sections[name] = {field.path.partition('.')[2]: _settable(field) for field in declared(name)}
-    return ConfigDict(sections)
+    config = ConfigDict(type_safe=False)  # a section may be written as a name, 'cosine'
+    for name, value in sections.items():
+        config[name] = ConfigDict(value) if isinstance(value, Mapping) else value
+    return config
 
 
 def declared(section: str) -> Iterator[Field]:
@@ -220,8 +253,20 @@ def declared(section: str) -> Iterator[Field]:
         return
     hints = typing.get_type_hints(kind, include_extras=True)
     for name in kind._fields:
-        annotation, about = typing.get_args(hints[name])[:2]
-        yield Field(f'{section}.{name}', annotation, kind._field_defaults[name], about)
+        annotation, *metadata = typing.get_args(hints[name])
+        about = next(item for item in metadata if isinstance(item, About))
+        is_duration = typing.get_args(Updates)[1] in metadata  # nested `Annotated` are one
+        yield Field(f'{section}.{name}', Updates if is_duration else annotation, kind._field_defaults[name], about)
+
+
+def by_last_name() -> dict[str, str]:
+    """Last name -> path of each declared field.
+
+    Example:
+        >>> by_last_name()['batch_size']
+        'data.batch_size'
+    """
+    return {field.path.rpartition('.')[2]: field.path for section in SECTIONS for field in declared(section)}
 
 
 def may_change(path: str) -> bool:
@@ -245,15 +290,22 @@ def _is_inside(path: str, field: str) -> bool:
 
 
 def _settable(field: Field) -> Any:
-    """The default, in a form that ConfigDict lets a flag set: a None knows the type that it stands for."""
+    """The default, in a form that ConfigDict lets a config file set."""
     if field.default is None:
         kind = next(kind for kind in typing.get_args(field.type) if kind is not type(None))
         return config_dict.placeholder(kind)
-    return _as_data(field.default)
+    if field.type == Updates or field.about.is_length:
+        return config_dict.FieldReference(field.default, field_type=object)  # a config file may write '1 epoch'
+    return as_data(field.default)
 
 
-def _as_data(value: Any) -> Any:
-    """Tuples as lists: a ConfigDict's flags set lists."""
+def as_data(value: Any) -> Any:
+    """Tuples as lists, at any depth, as in JSON.
+
+    Example:
+        >>> as_data({'sizes': (1, 2)})
+        {'sizes': [1, 2]}
+    """
     if isinstance(value, Mapping):
-        return {name: _as_data(inner) for name, inner in value.items()}
-    return [_as_data(inner) for inner in value] if isinstance(value, tuple | list) else value
+        return {name: as_data(inner) for name, inner in value.items()}
+    return [as_data(inner) for inner in value] if type(value) in (tuple, list) else value

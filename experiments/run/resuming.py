@@ -1,5 +1,6 @@
 """How a run goes on from its last checkpoint: as it was, or with another optimizer."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,8 +45,8 @@ def plan(experiment: Experiment, folder: Path, shapes: training.TrainState, *, c
         raise training.DifferentStateError(
             f'the newest checkpoint in {folder} is of another model, optimizer or image size:\n'
             + '\n'.join(f'  {line}' for line in different)
-            + f'\nGive another --workdir. To start there from the trained network, where its layers are the same: '
-            f"--config.finetune.start_from={folder} --config.finetune.new='[]'"
+            + '\nGive another --workdir. To start there from the trained network, where its layers are the same: '
+            + shlex.join([f'--config.finetune.start_from={folder}', '--config.finetune.new=[]'])
         )
     apply = change.apply
 

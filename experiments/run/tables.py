@@ -43,12 +43,14 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def mean_and_error(values: Sequence[float] | np.ndarray, *, digits: int = 2, sign: str = '') -> str:
-    """The mean and its standard error.
+    """The mean and its standard error; of a single value there is no error.
 
     Example:
-        >>> mean_and_error([97.0, 98.0, 99.0])
-        '98.00 ± 0.58'
+        >>> mean_and_error([97.0, 98.0, 99.0]), mean_and_error([97.0])
+        ('98.00 ± 0.58', '97.00')
     """
+    if len(values) == 1:
+        return f'{np.mean(values):{sign}.{digits}f}'
     error = np.std(values, ddof=1) / np.sqrt(len(values))
     return f'{np.mean(values):{sign}.{digits}f} ± {error:.{digits}f}'
 

@@ -23,6 +23,7 @@ from jaxcv import config, data, training, viz
 from jaxcv.optim.durations import Clock, in_updates
 from jaxcv.task import Gallery, Task
 from jaxcv.training import hooks, performance, writers
+from jaxcv.training.checkpoint import without_stray_errors
 from jaxcv.types import Variables
 
 SHOWN = 4
@@ -99,6 +100,7 @@ def train(
     with contextlib.ExitStack() as at_the_end:
         at_the_end.enter_context(workdir.alone(folder))
         at_the_end.enter_context(memory.named(_remedy(run)))
+        at_the_end.enter_context(without_stray_errors())
         session, state, start = _begin(run, at_the_end, changes_allowed=changes_allowed)
         stopping = session.stopping
         files = run.source.files, run.evaluation.source.files

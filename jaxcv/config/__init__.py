@@ -13,19 +13,24 @@ this library, or a user's own module, `{'name': 'my_project.models.my_net'}`.
 
 from jaxcv.config.errors import ConfigError, raise_for
 from jaxcv.config.files import differences, load, save, unserializable
+from jaxcv.config.fitting import as_spec, fitted, fitted_spec, untyped
 from jaxcv.config.registries import Registries as Registries
 from jaxcv.config.signatures import call_problems
 from jaxcv.config.specs import bind, build, call, map_arguments, prepare, problems
+from jaxcv.config.text import Text as Text
 from jaxcv.config.values import Spec as Spec
 from jaxcv.names import nearest
 
 __all__ = [
     'ConfigError',
+    'as_spec',
     'bind',
     'build',
     'call',
     'call_problems',
     'differences',
+    'fitted',
+    'fitted_spec',
     'load',
     'map_arguments',
     'nearest',
@@ -34,4 +39,5 @@ __all__ = [
     'raise_for',
     'save',
     'unserializable',
+    'untyped',
 ]

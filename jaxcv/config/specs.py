@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import typing
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ from jaxcv.config.errors import ConfigError, raise_for
 from jaxcv.config.registries import Registries, named, public, suggestion
 from jaxcv.config.signatures import call_problems, hints_of, is_left_open, package_of
 from jaxcv.config.values import Spec, inner_specs, plain
+
+DTYPES = ('float32', 'bfloat16', 'float16')
+"""The names of compute types."""
 
 
 def build(
@@ -128,7 +132,8 @@ def problems(
     """
     spec, where, registries = plain(spec), f'{path}: ' if path else '', registries or {}
     if not isinstance(spec, Mapping) or not isinstance(spec.get('name'), str):
-        return [f"{where}expected {{'name': function, **arguments}}, got {spec!r}"]
+        short = "in short 'function' or 'function(argument=value)'"
+        return [f"{where}expected {{'name': function, **arguments}}, {short}, got {spec!r}"]
     name, functions = spec['name'], named(package, registries)
     if name not in functions:
         return [f'{where}no {name!r} in {package.__name__}, {suggestion(name, public(package), functions)}']
@@ -145,6 +150,10 @@ def problems(
                 registries=registries,
                 bound=is_left_open(named(within, registries).get(str(inner['name'])), {*inner, *(provided or ())}),
             )
+    hints = hints_of(functions[name])
+    for key, value in arguments.items():
+        if isinstance(value, str) and value not in DTYPES and _is_dtype(hints.get(key)):
+            found.append(f'{where}{key} must be {" or ".join(map(repr, DTYPES))}, got {value!r}')
     return found + call_problems(functions[name], arguments, path=path, provided=provided, bound=bound)
 
 
@@ -173,6 +182,11 @@ def map_arguments(
         return function(value, hints[key])
 
     return {key: mapped(key, value) if key in hints else value for key, value in spec.items()}
+
+
+def _is_dtype(hint: Any) -> bool:
+    """Return whether a type is `jax.typing.DTypeLike`, without an import of JAX."""
+    return {'str', 'dtype'} <= {getattr(option, '__name__', '') for option in typing.get_args(hint)}
 
 
 def _prepared(

@@ -19,8 +19,11 @@ import contextlib
 import errno
 import functools
 import json
+import logging as standard_logging
 import math
 import shutil
+import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +33,7 @@ import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 
-from jaxcv.files import read_json, to_json, write_json
+from jaxcv.files import read_json, to_json, without_pattern, write_json
 from jaxcv.training import stored
 from jaxcv.training.checksum import checksum
 from jaxcv.training.ranking import Better, best_steps, rank
@@ -106,10 +109,15 @@ def checkpoints(
     """
     import orbax.checkpoint as ocp
 
+    for logger in (logging.get_absl_logger(), standard_logging.getLogger('asyncio')):
+        logger.addFilter(_without_traces)  # once: a filter that is there is not added again
     # Orbax reads all metrics when it opens the directory, and fails at a damaged file: such checkpoints go first.
     unreadable = _unreadable_metrics(directory)
     if read_only and unreadable:
-        raise CheckpointError(f'the checkpoints of steps {unreadable} in {directory} are damaged, see the log')
+        raise CheckpointError(
+            f'the checkpoints of steps {unreadable} in {directory} are damaged, see the log: resume the run, which '
+            f'sets them aside, or move them elsewhere'
+        )
     if not read_only:  # called by all processes, even by those that found no damage, because they wait for each other
         _set_aside(directory, unreadable)
 
@@ -120,7 +128,7 @@ def checkpoints(
         best_fn=lambda metrics: rank(metrics.get(best_metric), better),  # Orbax writes no metrics without it
         cleanup_tmp_directories=not read_only,  # remains of a killed run
     )
-    manager = ocp.CheckpointManager(directory.absolute(), options=options)
+    manager = ocp.CheckpointManager(without_pattern(directory.absolute()), options=options)
     store = _Store(manager, directory, best_metric, better, read_only)
     return Checkpoints(
         functools.partial(_save, store),
@@ -152,6 +160,8 @@ def _save(
     )
     strict = {name: value if math.isfinite(value) else None for name, value in (metrics or {}).items()}
     with _reported(store):
+        if jax.process_count() == 1 and shutil.disk_usage(store.directory).free < needed_bytes(state, 0):
+            raise OSError(errno.ENOSPC, 'no room for the checkpoint')  # before a part of it is written
         store.manager.save(step, args=contents, metrics=strict)
 
 
@@ -186,10 +196,7 @@ class _KeepBest(NamedTuple):
 
 @contextlib.contextmanager
 def _reported(store: _Store) -> Iterator[None]:
-    """Turn what Orbax raises where it cannot write into one message, without the stack traces that it logs."""
-    logger = logging.get_absl_logger()
-    quiet = lambda record: 'orbax' not in record.pathname  # noqa: E731
-    logger.addFilter(quiet)
+    """Turn what Orbax raises where it cannot write into one message."""
     try:
         yield
     except (MemoryError, jax.errors.JaxRuntimeError):  # of the state, not of the disk
@@ -201,8 +208,34 @@ def _reported(store: _Store) -> Iterator[None]:
             f'a checkpoint cannot be written to {store.directory}: {reason}. '
             f'Those written before are whole: the same command resumes from the last of them.'
         ) from error
-    finally:
-        logger.removeFilter(quiet)
+
+
+@contextlib.contextmanager
+def without_stray_errors() -> Iterator[None]:
+    """Return a context, for the whole of a run, in which a checkpoint that fails prints one message.
+
+    The threads of TensorStore print an error for every array that they were writing beside the first that failed. They
+    may do so until the process ends: after an error the hook for it stays.
+
+    Example:
+        >>> with without_stray_errors():
+        ...     pass
+    """
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if not (kind is RuntimeError and str(error) == 'Event loop is closed'):
+            before(kind, error, trace)
+
+    sys.excepthook = hook
+    yield
+    sys.excepthook = before
+
+
+def _without_traces(record: Any) -> bool:
+    """A filter of log records: Orbax's threads and tasks log the stack traces of errors that are raised here anyway."""
+    places = [frame.filename for frame in traceback.extract_tb(record.exc_info[2])] if record.exc_info else []
+    return not any('orbax' in place for place in places)
 
 
 def _restore(store: _Store, like: PyTree, which: Which = 'last') -> Restored | None:

@@ -114,6 +114,8 @@ def test_options_are_bound_and_arrays_left_out():
         ({'name': 'resnet18', 'num_classes': 'ten'}, "num_classes must be int, got 'ten'"),
         ({'name': 'linear_classifier'}, "linear_classifier needs the argument 'num_classes'"),
         ({'depth': 3}, "expected {'name': function"),
+        ({'name': 'resnet18', 'dtype': 'bf16'}, "dtype must be 'float32' or 'bfloat16' or 'float16', got 'bf16'"),
+        ({'name': 'linear_classifier', 'num_classes': 3, 'dtype': 'float64'}, "dtype must be 'float32' or 'bfloat16'"),
         ('resnet18', "expected {'name': function"),
         (
             {'name': 'segmentation.fcn8'},

@@ -55,6 +55,19 @@ def test_state_and_data_come_back_bit_by_bit(state, tmp_path):
     store.close()
 
 
+def test_the_folder_may_have_any_name(tmp_path):
+    """Orbax lists files by patterns: in [x] it would find none of its own, and in * those of its neighbours."""
+    for name in ('run[x]', 'run*', 'run?', 'my run', 'run%20#', 'x'):
+        store = training.checkpoints(tmp_path / name / 'checkpoints', best_metric='top1')
+        store.save(1, {'w': jnp.full(3, len(name))}, metrics={'top1': 0.5})
+        store.close()
+        assert (tmp_path / name / 'checkpoints' / '1').is_dir()
+    for name in ('run[x]', 'run*', 'run?', 'my run', 'run%20#', 'x'):
+        store = training.checkpoints(tmp_path / name / 'checkpoints', best_metric='top1', read_only=True)
+        assert store.restore({'w': jnp.zeros(3, int)}, 'best').state['w'].tolist() == [len(name)] * 3
+        store.close()
+
+
 def test_the_newest_and_the_best_are_kept(tmp_path):
     store = training.checkpoints(tmp_path, keep_last=2, keep_best=1, best_metric='top1')
     for step, top1 in enumerate([0.5, 0.9, 0.7, 0.8, 0.6], 1):

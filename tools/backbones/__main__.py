@@ -7,13 +7,13 @@ makes each from its name and shape. Computed in float64, in evaluation mode. For
 every stage its shape and 64 evenly spaced values (N, H, W, C order).
 """
 
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from jaxcv.files import to_json
 from tests.weights.seeded import seeded
 from tools.backbones import classic, mobile, residual
 from tools.backbones.reference import Reference
@@ -52,7 +52,7 @@ def write(name: str, reference: Reference) -> None:
             arrays[f'{where}/{stage}/sample'] = sample(value)
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     np.savez_compressed(
-        FOLDER / f'{name}.npz', source=np.array(reference.source), state_dict=np.array(json.dumps(shapes)), **arrays
+        FOLDER / f'{name}.npz', source=np.array(reference.source), state_dict=np.array(to_json(shapes)), **arrays
     )
     print(f'{name}: {(FOLDER / f"{name}.npz").stat().st_size // 1024} KiB', flush=True)
 

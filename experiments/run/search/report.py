@@ -34,6 +34,8 @@ class Ranking(NamedTuple):
 
     metric: str
     better: Literal['max', 'min']
+    eval_every: int = 1
+    """Steps between two evaluations, for the pruner."""
 
 
 class Given(NamedTuple):

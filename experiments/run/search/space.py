@@ -10,10 +10,7 @@
 A draw is a function (trial, field, **arguments) -> value.
 """
 
-import copy
-import importlib.util
 import json
-import traceback
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +22,8 @@ import optuna
 from ml_collections import ConfigDict
 
 from experiments.run.check import check
+from experiments.run.overrides import overridden, steps
+from experiments.run.python_file import result_of
 from jaxcv import config
 from jaxcv.files import to_json
 
@@ -55,21 +54,7 @@ def load(path: Path) -> Space:
     Raises:
         ConfigError: the file does not exist, fails, or has no `get_space`.
     """
-    if not path.is_file():
-        raise config.ConfigError(f'--space: {path} does not exist')
-    spec = importlib.util.spec_from_file_location('space', path)
-    if spec is None or spec.loader is None:
-        raise config.ConfigError(f'--space: {path} is no Python file')
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        space = module.get_space()
-    except Exception as error:  # the file is a program: whatever it raises
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        raise config.ConfigError(
-            f'--space: {path} must define get_space(): {last.filename}, line {last.lineno}: '
-            f'{type(error).__name__}: {error}'
-        ) from None
+    space = result_of(path, 'get_space', flag='space')
     if not isinstance(space, Mapping):
         raise config.ConfigError(f'--space: get_space() of {path} must return a dict, got {type(space).__name__}')
     return space
@@ -138,21 +123,14 @@ def decode(space: Space, parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def apply(settings: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
-    """The config with the drawn values in their fields; a section is drawn before the fields inside.
+def apply(settings: ConfigDict, values: Mapping[str, Any], used: Mapping[str, ModuleType] | None = None) -> ConfigDict:
+    """The config with the drawn values in their fields, see `experiments.run.overrides.overridden`.
 
     Example:
         >>> apply(ConfigDict({'model': {'width': 8}}), {'model.width': 16}).model.width
         16
     """
-    tree = settings.copy_and_resolve_references().to_dict()
-    for field in sorted(values):
-        *sections, last = field.split('.')
-        inside = tree
-        for section in sections:
-            inside = inside[section]
-        inside[last] = copy.deepcopy(values[field])  # the space keeps its own
-    return ConfigDict(tree)
+    return overridden(settings, values, used)[0]
 
 
 def _field_problems(field: Any, settings: ConfigDict) -> list[str]:
@@ -162,13 +140,18 @@ def _field_problems(field: Any, settings: ConfigDict) -> list[str]:
     if field == 'training.best_metric':
         return [f'{field}: it must be the same in all trials, or they could not be compared']
     inside, path = settings.to_dict(), ''
-    for name in field.split('.')[:-1]:
-        if name not in inside:
-            return [f'{field}: there is no {f"{path}.{name}".lstrip(".")!r}, {config.nearest(name, inside)}']
-        inside, path = inside[name], f'{path}.{name}'.lstrip('.')
-        if not isinstance(inside, Mapping):
+    for name in steps(field)[:-1]:
+        known = inside if isinstance(inside, Mapping) else range(len(inside))
+        if name not in known:
+            return [f'{field}: there is no {_joined(path, name)!r}, {config.nearest(str(name), map(str, known))}']
+        inside, path = inside[name], _joined(path, name)
+        if not isinstance(inside, Mapping | list | tuple):
             return [f'{field}: {path} is {inside!r}, which has no fields']
     return []
+
+
+def _joined(path: str, name: str | int) -> str:
+    return f'{path}[{name}]' if isinstance(name, int) else f'{path}.{name}'.lstrip('.')
 
 
 def _draw_problems(field: str, spec: Any) -> list[str]:
@@ -203,7 +186,7 @@ def _corners(spec: Mapping[str, Any]) -> list:
 
 def _check(settings: ConfigDict, values: Mapping[str, Any], used: Mapping[str, ModuleType] | None) -> list[str]:
     try:
-        check(apply(settings, values), used)
+        check(apply(settings, values, used), used)
     except config.ConfigError as error:
         lines = str(error).split('\n  - ')  # one line, or a headline and a line for each
         return lines[1:] or lines

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import functools
 import signal
+import sqlite3
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -76,7 +77,7 @@ def search(
     """
     config.raise_for([*_problems(settings, pruner), *spaces.problems(space, settings, used)])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    ranked_by = (ranking or _ranking)(check(spaces.apply(settings, spaces.first(space)), used))
+    ranked_by = (ranking or _ranking)(check(spaces.apply(settings, spaces.first(space), used), used))
     study = _open(settings, space, folder, ranked_by, seed=seed, pruner=pruner)
     try:
         with _sigterm_interrupts():
@@ -84,7 +85,7 @@ def search(
                 trial, values, lock = claimed
                 with lock:
                     _say(f'\ntrial {trial.number} of {trials}: {report.listed(values)}')
-                    checked = functools.partial(check, spaces.apply(settings, values), used)
+                    checked = functools.partial(check, spaces.apply(settings, values, used), used)
                     if _run(trial, checked, folder, train, ranked_by) == RESUME_ME:
                         return RESUME_ME
     except KeyboardInterrupt:
@@ -116,7 +117,7 @@ def _problems(settings: ConfigDict, pruner: str) -> list[str]:
 def _ranking(checked: Checked) -> Ranking:
     """The value that the checkpoints of this config are ranked by; opening the data also checks them."""
     experiment = assemble(checked, facts_of(open_training(checked), open_evaluation(checked)))
-    return Ranking(experiment.best, workdir.better(experiment))
+    return Ranking(experiment.best, workdir.better(experiment), experiment.training.eval_every)
 
 
 def _lock(path: Path, *, wait: bool) -> IO | None:
@@ -169,11 +170,17 @@ def _open(
         workdir.describe(folder / 'search.json', described, what='search')
         return optuna.create_study(
             study_name='search',
-            storage=f'sqlite:///{folder.absolute()}/search.db',
+            storage=_storage(folder / 'search.db'),
             load_if_exists=True,
             direction='maximize' if ranked_by.better == 'max' else 'minimize',
-            pruner=PRUNERS[pruner](settings.training.eval_every),
+            pruner=PRUNERS[pruner](ranked_by.eval_every),
         )
+
+
+def _storage(path: Path) -> optuna.storages.RDBStorage:
+    """Optuna's storage in a file of SQLite. The path is no part of the URL: it may have any character, such as ?."""
+    connect = functools.partial(sqlite3.connect, path.absolute(), check_same_thread=False)
+    return optuna.storages.RDBStorage('sqlite:///search.db', engine_kwargs={'creator': connect})
 
 
 def _claim(

@@ -43,7 +43,7 @@ def score(chosen, step):
 
 def by_top1(checked):
     """The value that trials are compared by, without data."""
-    return report.Ranking('top1', 'max')
+    return report.Ranking('top1', 'max', checked.settings.training.eval_every)
 
 
 def fake_train(checked, workdir, *, on_evaluation):
@@ -305,3 +305,29 @@ def test_a_search_of_an_earlier_version_resumes(tmp_path):
     del described['config']['data']['class_names']
     (tmp_path / 'search.json').write_text(json.dumps(described))
     assert run(tmp_path, number=2) == 0
+
+
+def test_a_workdir_may_have_any_name(tmp_path):
+    """Also the characters that mean something in the address of a storage."""
+    for name in ('what?mode=memory', '50%20of {it}', 'a#b'):
+        study = optuna.create_study(storage=trials._storage(tmp_path / f'{name}.db'), study_name='search')
+        study.ask()
+        again = optuna.load_study(storage=trials._storage(tmp_path / f'{name}.db'), study_name='search')
+        assert len(again.get_trials()) == 1
+        assert (tmp_path / f'{name}.db').exists()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_the_values_of_a_space_are_read_as_on_the_command_line():
+    given = {
+        'optimizer.clip_norm': {'name': 'choice', 'of': ['None', '1e-1', None]},
+        'schedule': {'name': 'choice', 'of': ['one_cycle', 'cosine(end=0.01)']},
+        'augment[0].max_shift': {'name': 'choice', 'of': [1, 2]},
+        'training.save_every': {'name': 'choice', 'of': ['1 epoch', '10%']},
+    }
+    assert space.problems(given, settings()) == []
+    assert space.apply(settings(), space.first(given)).optimizer.clip_norm is None
+    given = {'training.save_every': {'name': 'choice', 'of': ['1 epoch', '1 epohc']}}
+    assert "'1 epohc' is no duration" in space.problems(given, settings())[0]
+    given = {'augment[1].max_shift': {'name': 'choice', 'of': [1, 2]}}
+    assert "there is no 'augment[1]'" in space.problems(given, settings())[0]
