@@ -2,6 +2,9 @@
 
 python -m experiments.predict --workdir=runs/digits --images='photos/*.jpg' [--output=predicted]
 
+--images is a file, a folder, a quoted pattern or a list of files, and may be repeated. A file that cannot be read is
+named, the others are predicted, and the exit code is 2.
+
 Images may have any size. A segmenter gets them as large as evaluation would resize them, so that things have the size
 they had in training, but not cropped or padded: windows of the size that it was trained on slide over the whole. It
 writes two pictures for each: NAME_mask.png with the number of each pixel's class, and NAME_overlay.png. Where a photo
@@ -10,17 +13,19 @@ shows more of the world than those of the data set, give --scale: the factor of 
 The output folder must be new, empty or of an earlier prediction: nothing of yours is written over.
 """
 
-import glob
 from pathlib import Path
 
 from absl import flags
 
 from experiments import launch
+from experiments.run.pictures import picture_files
 from experiments.run.prediction import predict
 from experiments.run.workdir import trained
 from jaxcv import config
 
-IMAGES = flags.DEFINE_string('images', '', "Files, a pattern: 'photos/*.jpg'.")
+IMAGES = flags.DEFINE_multi_string(
+    'images', [], "A file, a folder, a quoted pattern ('photos/**/*.jpg'), or a .txt with a file on each line."
+)
 OUTPUT = flags.DEFINE(
     launch.LocalPath(), 'output', None, 'Folder for predictions.json and .png; by default WORKDIR/predicted.'
 )
@@ -34,15 +39,11 @@ USES = launch.OF_A_TRAINED_RUN
 
 
 def main() -> int:
-    """Predicts the images of the flags; returns the exit code, 2 if none could be read."""
+    """Predicts the images of the flags; returns the exit code, 2 if one could not be read."""
     workdir = launch.workdir()
-    if not IMAGES.value:
-        raise config.ConfigError("give --images='photos/*.jpg', quoted")
-    files = [Path(path) for path in sorted(glob.glob(IMAGES.value, recursive=True)) if Path(path).is_file()]
-    if not files:
-        raise config.ConfigError(
-            f'no file matches --images={IMAGES.value!r} (quote the pattern, so the shell leaves it)'
-        )
+    if not any(IMAGES.value):
+        raise config.ConfigError("give --images=photos, a folder, or --images='photos/*.jpg', quoted")
+    files = picture_files(IMAGES.value)
     checked = trained(workdir, launch.given_config(), launch.used_modules())
     output = Path(OUTPUT.value) if OUTPUT.value else workdir / 'predicted'
     which = launch.which_checkpoint()

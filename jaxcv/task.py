@@ -162,6 +162,8 @@ class PhotoOptions(NamedTuple):
     """Those of them that resize the whole image, without crop or padding; or the scaling that the user asks for."""
     batch_size: int = 1
     """Pictures, or windows of one, in one call of `predict`."""
+    evaluated: tuple[int, ...] = ()
+    """Rows, columns and channels of the images that the model was evaluated on; () if they are not known."""
 
 
 class Presentation(NamedTuple):

@@ -8,17 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax.errors import FlaxError
 from ml_collections import ConfigDict
 
+from experiments.run import contracts
 from experiments.run.batches import zeros
 from experiments.run.check import Checked, cycle, in_updates, run_length, training_in_updates
 from experiments.run.fields import SECTIONS, Data, Facts, Finetune, Part, Training
 from jaxcv import augment, config, losses, nn, optim, paths, tasks, training
+from jaxcv.features import FEATURES
 from jaxcv.optim.durations import Clock
 from jaxcv.optim.durations import in_updates as duration_in_updates
 from jaxcv.task import Task
 from jaxcv.types import Array, Variables
+
+TRACED = 3
+"""Examples in a batch that is traced only."""
 
 
 class Phase(NamedTuple):
@@ -114,16 +118,36 @@ def state_factory(experiment: Experiment) -> Callable[..., training.TrainState]:
 
 
 def check_loss(experiment: Experiment) -> None:
-    """Traces the loss, so that its errors come before the workdir is written.
+    """Traces the augmentations and the loss, so that their errors come before the workdir is written.
 
     Raises:
+        ConfigError: an augmentation or the loss returns something of another form.
         ValueError: as the task's loss raises.
     """
     task, key = experiment.phases[-1].task, jax.random.key(0)
     size = experiment.data.batch_size // experiment.training.accumulate
     batch = {name: _rows(size, spec) for name, spec in experiment.facts.example.items()}
+    _check_augmentations(experiment, batch)
     variables = dict(jax.eval_shape(task.init, key, batch))
-    jax.eval_shape(task.loss, variables.pop('params'), variables, batch, key)
+    params = variables.pop('params')
+    output = contracts.traced('task.loss', task.loss, params, variables, batch, key)
+    config.raise_for(f'task: {line}' for line in contracts.loss_problems(output, variables))
+
+
+def _check_augmentations(experiment: Experiment, batch: Mapping[str, Any]) -> None:
+    """Traces each augmentation by itself, on the batch that those before it leave, with images as floats."""
+    checked, key = experiment.checked, jax.random.key(0)
+    provided = num_classes(checked, experiment.facts)
+    batch = {
+        name: jax.ShapeDtypeStruct(x.shape, np.float32) if x.dtype == np.uint8 and x.ndim == 4 else x
+        for name, x in batch.items()
+    }
+    for i, spec in enumerate(checked.settings.augment):
+        path = f'augment[{i}]: {spec["name"]}'
+        function = config.bind(spec, augment, provided=provided, registries=checked.registries)
+        after = contracts.traced(path, lambda batch, of=function: of(key, batch), batch)
+        config.raise_for(f'{path}: {line}' for line in contracts.augment_problems(after, batch))
+        batch = after
 
 
 def check_evaluation(experiment: Experiment) -> None:
@@ -131,28 +155,38 @@ def check_evaluation(experiment: Experiment) -> None:
 
     Raises:
         ConfigError, ValueError: a feature that a metric needs is not there; the network does not take examples of this
-            size; or as the task's functions raise.
+            size; a function of the task returns something of another form; or as the task's functions raise.
     """
     if experiment.data.eval_split is None:
         return
-    facts, key = experiment.facts, jax.random.key(0)
+    facts, key, task = experiment.facts, jax.random.key(0), experiment.task
     example, batch = (
-        {name: _rows(1, spec) for name, spec in specs.items()} for specs in (facts.example, facts.eval_example)
+        {name: _rows(TRACED, spec) for name, spec in specs.items()} for specs in (facts.example, facts.eval_example)
     )
     variables = jax.eval_shape(experiment.phases[0].task.init, key, example)
     try:
-        jax.eval_shape(training.make_eval_step(experiment.task), variables, batch)
+        predictions = jax.eval_shape(task.predict, variables, batch)
+        config.raise_for(f'task: {line}' for line in contracts.prediction_problems(predictions, TRACED))
+        found: list[str] = []
+        for name, metric in task.metrics.items():
+            contribution = jax.eval_shape(metric.measure, predictions, batch)
+            found += contracts.metric_problems(name, metric, contribution, TRACED)
+        config.raise_for(f'task: {line}' for line in found)
+    except config.ConfigError:
+        raise
     except KeyError as error:
         there = ', '.join(sorted(batch.keys() - {'index', 'valid'}))
         raise config.ConfigError(f'data.eval_transforms: they leave no {error}, but {there}') from None
-    except (FlaxError, TypeError, ValueError) as error:
+    except Exception as error:
         sizes = [(name, example[name].shape[1:], x.shape[1:]) for name, x in batch.items() if name in example]
         others = [f'{name} {was}, now {now}' for name, was, now in sizes if was != now]
-        if not others:
+        if others:
+            raise config.ConfigError(
+                f'data.eval_transforms: the network was made for {"; ".join(others)}, which it does not take: {error}'
+            ) from None
+        if isinstance(error, ValueError):
             raise
-        raise config.ConfigError(
-            f'data.eval_transforms: the network was made for {"; ".join(others)}, which it does not take: {error}'
-        ) from None
+        raise config.ConfigError(f'task: {type(error).__name__} in an evaluation: {error}') from error
 
 
 def check_average(experiment: Experiment) -> None:
@@ -178,12 +212,17 @@ def num_classes(checked: Checked, facts: Facts) -> dict[str, int]:
     """{'num_classes': n} of the one feature of the training examples whose classes have names; {} of none or several.
 
     Raises:
-        ConfigError: the config asks for another number.
+        ConfigError: the config asks for another number, or there is one class only, which leaves nothing to learn.
     """
     named = {feature: names for feature, names in facts.names.items() if feature in facts.example and names}
     if len(named) != 1:
         return {}
     ((feature, names),) = named.items()
+    of_objects = FEATURES[feature].axes.startswith('k') if feature in FEATURES else False  # beside their background
+    if len(names) < 2 and not of_objects:
+        raise config.ConfigError(
+            f'{checked.data.name} has one class of {feature!r} only, {names[0]}: a network needs two to tell apart'
+        )
     asked = checked.settings.model.get('num_classes', len(names))
     if asked != len(names):
         raise config.ConfigError(

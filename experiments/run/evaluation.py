@@ -37,6 +37,9 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
     evaluation = opening.open_evaluation(checked, facts)
     experiment = assemble(checked, opening.as_evaluated(facts, evaluation))
     check_evaluation(experiment)
+    opening.warn_of(
+        checked, experiment.task.presentation, evaluation.source, fields.eval_transforms, evaluation.names, facts
+    )
     mesh = training.make_mesh()
     trained_on = workdir.trained_on(folder, checked)
     variables, step = restore(experiment, folder, which, mesh, averaged=averaged, trained_on=trained_on)
@@ -70,10 +73,9 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
 
 
 def _described(experiment: Experiment, evaluation: opening.EvaluationData) -> str:
-    fields, skipped = experiment.data, evaluation.batches.skipped
-    return f'{fields.name}, {fields.eval_split}: {evaluation.source.size:,} images' + f', {skipped} skipped' * bool(
-        skipped
-    )
+    fields, skipped, files = experiment.data, evaluation.batches.skipped, evaluation.source.files
+    left_out = f', {skipped} skipped' * bool(skipped) + f' ({files})' * bool(files)
+    return f'{fields.name}, {fields.eval_split}: {evaluation.source.size:,} images{left_out}'
 
 
 def _print(experiment: Experiment, described: Mapping[str, str], values: Mapping[str, Any], report: Report) -> None:

@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal, NamedTuple
 from ml_collections import ConfigDict, config_dict
 
 from jaxcv import augment, data, losses, metrics, models, optim, tasks
+from jaxcv.data.classes import ORDERED_BY
 from jaxcv.optim.durations import Updates
 
 PACKAGES = {
     'augment': augment,
+    'data.orders': data.orders,
     'data.transforms': data.transforms,
     'losses': losses,
     'metrics': metrics,
@@ -45,7 +47,9 @@ class About(NamedTuple):
     is_length: bool = False
     """The field is the length of the run, in epochs or as a duration."""
     functions: ModuleType | None = None
-    """The field is a list of specs that name functions of this package."""
+    """The field is a spec, or a list of specs, that name functions of this package."""
+    provided: tuple[str, ...] = ()
+    """The arguments of these functions that the program fills in where the config leaves them out."""
 
 
 class Data(NamedTuple):
@@ -62,6 +66,15 @@ class Data(NamedTuple):
         Mapping[str, Sequence[str]],
         About("{feature: names of its classes}, where the data set has none or others: {'label': ['cat', 'dog']}"),
     ] = {}
+    order: Annotated[
+        Mapping[str, Any],
+        About(
+            "of the training examples: shuffled, class_balanced, identities ({'name': 'identities', 'identities': 8, "
+            "'images': 4}), grouped (by upright and wide images), in_order",
+            functions=data.orders,
+            provided=ORDERED_BY,
+        ),
+    ] = {'name': 'shuffled'}
     seed: Annotated[int | None, About("of the order of the examples; None: the run's", least=0, most=MOST_SEED)] = None
     train_transforms: Annotated[
         Sequence[Mapping], About('on the host, an example at a time', functions=data.transforms)

@@ -1,6 +1,7 @@
 """Predictions for files of the user's: a line for each, predictions.json, and pictures, in a folder of their own."""
 
 import collections
+import functools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,14 +11,14 @@ import cv2
 import jax
 import numpy as np
 
-from experiments.run import workdir
+from experiments.run import pictures, workdir
 from experiments.run.assemble import Experiment, assemble
 from experiments.run.batches import build_transforms, zeros
 from experiments.run.check import Checked
 from experiments.run.exits import BAD_INPUT
 from experiments.run.variables import evaluated_task, restore
 from jaxcv import config, data, training, viz
-from jaxcv.features import Example, Names
+from jaxcv.features import Example, MisuseError, Names
 from jaxcv.files import read_json
 from jaxcv.task import Gallery, PhotoOptions, Presentation, Shown
 from jaxcv.types import Batch, Variables
@@ -49,7 +50,7 @@ def predict(
         averaged: whether to predict with the average; None: as the config says.
 
     Returns:
-        The exit code, `BAD_INPUT` if no file could be read.
+        The exit code, `BAD_INPUT` if a file could not be read; the others are predicted.
     """
     averaged = checked.training.evaluate_averaged if averaged is None else averaged
     experiment = assemble(checked, workdir.facts_of(folder, checked))
@@ -57,7 +58,8 @@ def predict(
     if presentation is None:
         raise config.ConfigError(f'{experiment.settings.task.name} has no presentation: its answers cannot be shown')
     _check_output(output, files)
-    _check_names(experiment, presentation, files)
+    _check_channels(experiment)
+    names_of = dict(zip(files, _names(experiment, presentation, files), strict=True))
     trained_on = workdir.trained_on(folder, checked)
     variables, _ = restore(experiment, folder, which, training.make_mesh(), averaged=averaged, trained_on=trained_on)
     task, names = evaluated_task(experiment, averaged=averaged), experiment.facts.names
@@ -71,16 +73,17 @@ def predict(
         if not rows:  # only now: nothing is left behind where no file can be read
             _make(output)
         written = presentation.write(image, answer, names)
-        _save_pictures(output, path, written.pictures)
+        _save_pictures(output, path.with_name(f'{names_of[path]}{path.suffix}'), written.pictures)
         rows.append({'file': str(path), **written.row})
-        print(f'{path}  {written.line}')
+        print(f'{pictures.shown(path)}  {written.line}')
         if len(shown.rows) < presentation.most:
             shown = Gallery((*shown.rows, Shown({'image': image}, answer)), shown.seen + 1)
     if len(rows) < len(files):
         print(f'{len(files) - len(rows)} of {len(files)} files could not be read', file=sys.stderr)
     if not rows:
         return BAD_INPUT
-    return _conclude(output, rows, presentation, shown._replace(seen=len(rows)), names)
+    _conclude(output, rows, presentation, shown._replace(seen=len(rows)), names)
+    return BAD_INPUT if len(rows) < len(files) else 0
 
 
 def _compiled(predict: Any, variables: Variables) -> Any:
@@ -94,14 +97,33 @@ def _compiled(predict: Any, variables: Variables) -> Any:
 
 def _options(experiment: Experiment, files: Sequence[Path], scale: float | None) -> PhotoOptions:
     """How the pictures are brought to the model: by the evaluation's transforms that concern an image alone."""
-    specs = [spec for spec in experiment.data.eval_transforms if spec['name'] not in data.transforms.OF_OTHER_FEATURES]
-    resizing = [spec for spec in specs if spec['name'] in data.transforms.RESIZING]
-    transform, resize = (
-        data.transforms.compose(build_transforms(some, experiment.checked.registries)) for some in (specs, resizing)
-    )
+    facts, specs = experiment.facts, experiment.data.eval_transforms
+    shape, evaluated = (tuple(example['image']['shape']) for example in (facts.example, facts.eval_example))
+    build = functools.partial(build_transforms, registries=experiment.checked.registries)
+    transform = data.transforms.compose(_of_pictures(build(specs), shape))
+    resize = data.transforms.compose(build(spec for spec in specs if spec['name'] in data.transforms.RESIZING))
     size = min(MOST_AT_A_TIME, experiment.data.eval_batch_size, len(files))
-    shape = tuple(experiment.facts.example['image']['shape'])
-    return PhotoOptions(shape, transform, resize if scale is None else _scaling(scale), batch_size=size)
+    return PhotoOptions(
+        shape, transform, resize if scale is None else _scaling(scale), batch_size=size, evaluated=evaluated
+    )
+
+
+def _of_pictures(transforms: Sequence[data.transforms.Transform], shape: Sequence[int]) -> list:
+    """The transforms that an image alone is enough for, found on one of zeros: a photo has no truth to transform."""
+    example: Example = {'image': np.zeros(shape, np.uint8), 'seed': 0}
+    kept = []
+    for transform in transforms:
+        try:
+            after = transform(example)
+        except (MisuseError, KeyError) as error:
+            missing = error.feature if isinstance(error, MisuseError) else error.args[0]
+            if missing in example:
+                raise
+            continue
+        if 'image' in after:
+            kept.append(transform)
+            example = after
+    return kept
 
 
 def _scaling(scale: float) -> data.transforms.Transform:
@@ -133,8 +155,9 @@ def _decoded(
         try:
             example = decode({'image': path.read_bytes(), 'seed': 0})
             options.transform(example)  # what it raises belongs to this file, not to its batch
-        except (OSError, ValueError) as error:
-            print(f'{path} cannot be read: {error}', file=sys.stderr)
+        except Exception as error:  # a library's for a damaged file, or that of a user's transform
+            kind = '' if isinstance(error, OSError | ValueError) else f'{type(error).__name__}: '
+            print(f'{pictures.shown(path)} cannot be read: {kind}{error}', file=sys.stderr)
             continue
         readable.append((path, example['image']))
         yield example
@@ -150,12 +173,20 @@ def _check_output(output: Path, files: Sequence[Path]) -> None:
         )
 
 
-def _check_names(experiment: Experiment, presentation: Presentation, files: Sequence[Path]) -> None:
-    """Raises a ConfigError where the pictures of two files would have one name."""
-    (stem, count), *_ = collections.Counter(path.stem for path in files).most_common(1)
-    twice = [str(path) for path in files if path.stem == stem]
+def _check_channels(experiment: Experiment) -> None:
+    channels = experiment.facts.example['image']['shape'][-1]
+    if channels not in (1, 3):
+        raise config.ConfigError(f'the run was trained on images of {channels} channels, and pictures have 1 or 3')
+
+
+def _names(experiment: Experiment, presentation: Presentation, files: Sequence[Path]) -> list[str]:
+    """The names of the files' pictures; raises a ConfigError where those of two files would be one."""
+    names = pictures.picture_names(files)
+    (name, count), *_ = collections.Counter(names).most_common(1)
+    twice = [str(path) for path, other in zip(files, names, strict=True) if other == name]
     if count > 1 and _writes_pictures(experiment, presentation):
         raise config.ConfigError(f'--images: the pictures of {" and ".join(twice[:2])} would be one file: rename one')
+    return names
 
 
 def _writes_pictures(experiment: Experiment, presentation: Presentation) -> bool:
@@ -183,15 +214,14 @@ def _is_list_of_predictions(path: Path) -> bool:
     return isinstance(rows, list) and all(isinstance(row, dict) and 'file' in row for row in rows)
 
 
-def _save_pictures(output: Path, path: Path, pictures: Mapping[str, np.ndarray]) -> None:
-    for suffix, picture in pictures.items():
+def _save_pictures(output: Path, path: Path, drawn: Mapping[str, np.ndarray]) -> None:
+    for suffix, picture in drawn.items():
         name = output / f'{path.stem}_{suffix}.png'
         if not cv2.imwrite(str(name), picture[..., ::-1] if picture.ndim == 3 else picture):
             raise OSError(f'{name} cannot be written: is the disk full?')
 
 
-def _conclude(output: Path, rows: list[dict], presentation: Presentation, shown: Gallery, names: Names) -> int:
+def _conclude(output: Path, rows: list[dict], presentation: Presentation, shown: Gallery, names: Names) -> None:
     workdir.write_json(output / LISTED, rows)
     viz.save(presentation.draw(shown, names), output / 'predictions.png')
     print(f'written to {output}: {LISTED}, predictions.png')
-    return 0

@@ -18,13 +18,21 @@ RATES = ('learning_rate', 'momentum')
 """Logs of the last step of an interval, not means over it."""
 
 
-def headline(experiment: Experiment, shapes: training.TrainState, start: int) -> str:
-    """The data, the model, the devices and the steps of a run, a line each."""
+def headline(experiment: Experiment, shapes: training.TrainState, start: int, files: tuple[str, str] = ('', '')) -> str:
+    """The data, the model, the devices and the steps of a run, a line each.
+
+    Args:
+        experiment: the pieces of the run.
+        shapes: of its train state.
+        start: the step that it starts from.
+        files: which files are read and left out, of training and of evaluation (`Source.files`).
+    """
     devices, members, facts = jax.devices(), experiment.training.members, experiment.facts
     parameters = sum(x.size for x in jax.tree.leaves(shapes.params)) // members
     classes = ''.join(f', {len(names)} classes' for feature, names in facts.names.items() if feature in facts.example)
     lines = {
         'data': f'{experiment.data.name}: {facts.train_size:,} images{classes}',
+        **{name: line for name, line in zip(('files', 'evaluation files'), dict.fromkeys(files), strict=False) if line},
         'model': f'{members} x ' * (members > 1) + f'{experiment.settings.model.name}, {parameters:,} parameters',
         'devices': f'{len(devices)} x {devices[0].device_kind}, {jax.process_count()} process(es)',
         'steps': f'{start} to {experiment.num_steps}' if start else str(experiment.num_steps),

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from absl import logging
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments.run import batches as opening
@@ -104,7 +103,8 @@ def train(
         at_the_end.enter_context(without_stray_errors())
         session, state, start = _begin(run, at_the_end, changes_allowed=changes_allowed)
         stopping = session.stopping
-        say(reporting.headline(run.experiment, run.shapes, start))
+        files = run.source.files, run.evaluation.source.files
+        say(reporting.headline(run.experiment, run.shapes, start, files))
 
         @functools.cache  # nothing is written before the first numbers are: a run that is complete has none
         def written() -> list[writers.Writer]:
@@ -149,7 +149,7 @@ def _open(checked: Checked, folder: Path) -> Run:
             f'{mesh.size * options.accumulate}, the devices ({mesh.size}) times training.accumulate'
         )
     host_batches = opening.train_batches(
-        fields, opened.source, seed=checked.settings.seed, registries=checked.registries
+        fields, opened.source, seed=checked.settings.seed, registries=checked.registries, numbered=opened.numbered
     )
     evaluation = opening.open_evaluation(checked)
     experiment = assemble(checked, opening.facts_of(opened, evaluation))
@@ -159,10 +159,11 @@ def _open(checked: Checked, folder: Path) -> Run:
     check_loss(experiment)
     check_evaluation(experiment)
     workdir.check_space(folder, shapes, options.keep_last + options.keep_best)
-    presentation = experiment.task.presentation
-    if presentation is not None:
-        for warning in presentation.inspect(opening.raw_examples(checked, opened.source), experiment.facts.names):
-            logging.warning(warning)
+    opening.warn_of(checked, experiment.task.presentation, opened.source, fields.train_transforms, opened.names)
+    if fields.eval_split is not None:
+        opening.warn_of(
+            checked, experiment.task.presentation, evaluation.source, fields.eval_transforms, evaluation.names
+        )
     given = {} if workdir.saved_steps(folder) else given_variables(experiment)
     sharding: Any = 'members' if options.members > 1 and options.sharding == 'replicate' else options.sharding
     return Run(experiment, folder, opened.source, host_batches, evaluation, mesh, sharding, init, shapes, given)
@@ -189,7 +190,7 @@ def _begin(
     else:
         position = dict(restored.data or {})
         unreported = position.pop(UNREPORTED, {})
-        batches.set_state(position)
+        opening.resume(batches, position, changes_allowed=changes_allowed)
         state, start = plan.apply(restored.state, run.mesh, run.sharding), restored.step
         if lines := [*changed, *plan.lines]:
             say('resumed with changes:\n' + '\n'.join(f'  {line}' for line in lines))

@@ -152,9 +152,10 @@ def trained(workdir: Path, given: ConfigDict | None, used: Mapping[str, Any] | N
 
 
 def trained_on(workdir: Path, checked: Checked) -> Data:
-    """The fields of `data` that the workdir's run was trained with; from another folder where `checked` has one."""
+    """The fields of `data` that the workdir's run was trained with; if its folder is gone, from that of `checked`."""
     own = Data(**settings_of(workdir).data)
-    return own._replace(data_dir=checked.data.data_dir) if own.name == checked.data.name else own
+    moved = own.data_dir is None or not Path(own.data_dir).expanduser().is_dir()
+    return own._replace(data_dir=checked.data.data_dir) if moved and own.name == checked.data.name else own
 
 
 def saved_steps(workdir: Path) -> list[int]:

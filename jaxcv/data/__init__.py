@@ -10,16 +10,20 @@ from jaxcv.data.opening import source
 from jaxcv.data.pipeline import eval_batches, train_batches
 from jaxcv.data.prefetch import prefetch
 from jaxcv.data.sources import Source, describe, feature_values, only_classes, subset
+from jaxcv.data.statistics import Statistics, report, statistics
 
 __all__ = [
     'Source',
+    'Statistics',
     'describe',
     'eval_batches',
     'feature_values',
     'only_classes',
     'orders',
     'prefetch',
+    'report',
     'source',
+    'statistics',
     'subset',
     'train_batches',
     'transforms',

@@ -10,13 +10,12 @@ batch (`grouped`, `identities`). An order of your own is a function of the same 
   multiple of the batch size, or from the second epoch on its batches are cut at other places.
 """
 
-import zlib
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ['Order', 'class_balanced', 'fingerprint', 'grouped', 'identities', 'in_order', 'shuffled']
+__all__ = ['Order', 'class_balanced', 'grouped', 'identities', 'in_order', 'shuffled']
 
 Order = Callable[[int, int], np.ndarray]
 """(seed, epoch) -> the indices of that epoch's examples, in order."""
@@ -131,7 +130,7 @@ def grouped(groups: ArrayLike, *, batch_size: int) -> Order:
     return order
 
 
-def identities(labels: ArrayLike, *, identities: int, images: int) -> Order:
+def identities(labels: ArrayLike, *, identities: int, images: int, batch_size: int | None = None) -> Order:
     """Batches of P identities with K images each: every batch holds positive and negative pairs for a triplet loss.
 
     An epoch has as many batches of P K examples as the data fill, at least one. The identities come in random order,
@@ -141,13 +140,15 @@ def identities(labels: ArrayLike, *, identities: int, images: int) -> Order:
     Args:
         labels: The identity of each example, integers `[n]`.
         identities: P, identities in a batch.
-        images: K, images of each. `train_batches` takes `batch_size = P K`.
+        images: K, images of each.
+        batch_size: Of `train_batches`, which must be P K; None: not checked.
 
     Returns:
         The order; an epoch is a multiple of P K.
 
     Raises:
-        ValueError: `labels` are not integers `[n]`, there are fewer than P identities, or P or K is less than 1.
+        ValueError: `labels` are not integers `[n]`, there are fewer than P identities, P or K is less than 1,
+            or `batch_size` is not P K.
 
     Example:
         >>> labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2])
@@ -161,6 +162,11 @@ def identities(labels: ArrayLike, *, identities: int, images: int) -> Order:
         raise ValueError(
             f'identities: batches of {identities} identities with {images} images cannot be made of '
             f'{len(images_of)} identities; both must be at least 1'
+        )
+    if batch_size is not None and batch_size != identities * images:
+        raise ValueError(
+            f'identities: {identities} identities with {images} images are {identities * images} examples, '
+            f'but batch_size is {batch_size}'
         )
     batches = max(1, sum(map(len, images_of)) // (identities * images))
     batches_a_round = len(images_of) // identities
@@ -176,27 +182,6 @@ def identities(labels: ArrayLike, *, identities: int, images: int) -> Order:
         return np.concatenate([_drawn(rng, images_of[identity], images) for identity in chosen])
 
     return order
-
-
-def fingerprint(order: Order, seed: int) -> int:
-    """A checksum of an order's first two epochs, by which a resumed run finds that it has another order.
-
-    Args:
-        order: The order.
-        seed: The run's seed.
-
-    Returns:
-        An integer in [0, 2^32).
-
-    Example:
-        >>> saved = fingerprint(shuffled(9), 0)
-        >>> saved == fingerprint(shuffled(9), 0), saved == fingerprint(in_order(9), 0)
-        (True, False)
-    """
-    checksum = 0
-    for epoch in (0, 1):
-        checksum = zlib.crc32(np.asarray(order(seed, epoch), '<i8').tobytes(), checksum)
-    return checksum
 
 
 def _generator(seed: int, epoch: int) -> np.random.Generator:

@@ -11,13 +11,14 @@ import numpy as np
 from absl import logging
 
 from jaxcv.arguments import AtLeast0, AtLeast1, checked
+from jaxcv.data import fingerprint
 from jaxcv.data.collate import HostBatch, Rows
-from jaxcv.data.orders import Order, fingerprint, shuffled
+from jaxcv.data.orders import Order, shuffled
 from jaxcv.data.reading import BrokenExampleError, reader
 from jaxcv.data.seeds import mix
 from jaxcv.data.sources import Source
 from jaxcv.data.transforms import Transform
-from jaxcv.features import Example
+from jaxcv.features import Example, Names
 
 __all__ = ['EvalBatches', 'TrainBatches', 'eval_batches', 'train_batches']
 
@@ -35,6 +36,7 @@ def train_batches(
     transforms: Sequence[Transform],
     seed: int,
     order: Order | None = None,
+    names: Names | None = None,
     process_index: AtLeast0 = 0,
     process_count: AtLeast1 = 1,
     on_broken: OnBroken = 'error',
@@ -54,6 +56,7 @@ def train_batches(
         seed: Of the order and of the transforms' draws.
         order: (seed, epoch) -> the indices of that epoch, as in `jaxcv.data.orders`; by default a new permutation of
             all examples each epoch.
+        names: Names of the classes of transformed examples; by default the source's, as the transforms change them.
         process_index: This process.
         process_count: Number of processes.
         on_broken: 'error' stops at an example that cannot be read; 'skip' replaces it by the next in the data set that
@@ -68,9 +71,10 @@ def train_batches(
         `skipped` counts the broken examples so far; `epoch_size` is the number of examples in an epoch.
 
     Raises:
-        ValueError: The batch is larger than the data, or cannot be split over the processes, or the order is not as
-            `jaxcv.data.orders` has it. While iterating: an example is broken (with 'error'), a feature has another type
-            than in the table or a class without a name, or an example's shapes differ from its neighbours'.
+        ValueError: There are no examples, the batch is larger than the data, or cannot be split over the processes, or
+            the order is not as `jaxcv.data.orders` has it. While iterating: an example is broken (with 'error'), a
+            feature has another type than in the table or a class without a name, an example's shapes differ from its
+            neighbours', or `read` or a transform raises any other error; the message names the example.
 
     Example:
         >>> names = {'label': ('even', 'odd')}
@@ -80,13 +84,14 @@ def train_batches(
         [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     """
     local = _local_size(batch_size, process_index, process_count)
+    _check_not_empty(source)
     if order is None and batch_size > source.size:
         raise ValueError(
             f'a batch of {batch_size:,} is larger than the data set of {source.size:,} examples: '
             'lower batch_size or add data'
         )
     epochs = _epochs(shuffled(source.size) if order is None else order, seed, source.size)
-    read = reader(source, transforms)
+    read = _named_errors(reader(source, transforms, names), source)
 
     def batch(step: int) -> _Counted:
         rows, skipped = Rows(local, source.where), 0
@@ -99,17 +104,18 @@ def train_batches(
             skipped += broken
         return _Counted(rows.arrays, skipped)
 
-    checksum = fingerprint(lambda _, epoch: epochs.indices(epoch), seed)
+    checksum = fingerprint.of_order(lambda _, epoch: epochs.indices(epoch), seed)
     identity = {'size': source.size, 'batch_size': batch_size, 'seed': seed, 'order': checksum}
-    return TrainBatches(_in_threads(batch, _ENDLESS, threads, buffer), identity, epochs.size)
+    return TrainBatches(_in_threads(batch, _ENDLESS, threads, buffer), source, identity, epochs.size)
 
 
 class TrainBatches(Iterator[HostBatch]):
     """The iterator that `train_batches` returns: its place can be saved."""
 
-    def __init__(self, batches: Iterable['_Counted'], identity: Mapping[str, int], epoch_size: int):
+    def __init__(self, batches: Iterable['_Counted'], source: Source, identity: Mapping[str, int], epoch_size: int):
         self._batches: Any = iter(batches)
-        self._identity = dict(identity)
+        self._source = source
+        self._without_names = dict(identity)
         self.epoch_size = epoch_size
         self.skipped = 0
 
@@ -123,28 +129,48 @@ class TrainBatches(Iterator[HostBatch]):
         """The place after the batches handed out, as JSON-able data."""
         return {**self._batches.get_state(), 'skipped': self.skipped, **self._identity}
 
-    def set_state(self, state: Mapping[str, Any]) -> None:
+    def set_state(self, state: Mapping[str, Any], *, changes_allowed: bool = False) -> None:
         """Go to a place that `get_state` gave, of this process count or another.
 
+        Args:
+            state: The place.
+            changes_allowed: Go on although the data set, the batch size, the seed or the order is another one: after
+                as many examples, in the new order. Some of the epoch may then come twice, or not at all.
+
         Raises:
-            ValueError: The state is that of another data set size, batch size, seed or order.
+            ValueError: The state is that of other data, and changes are not allowed; the message has all of them.
         """
         if 'order' not in state:  # saved before there were orders
-            default = fingerprint(shuffled(self._identity['size']), self._identity['seed'])
+            default = fingerprint.of_order(shuffled(self._identity['size']), self._identity['seed'])
             state = {**state, 'order': default}
-        for name, value in self._identity.items():
-            if state[name] != value:
-                found = (
-                    'the saved order of the examples is another one'
-                    if name == 'order'
-                    else f'the saved {name} is {state[name]}, now it is {value}'
-                )
-                raise ValueError(
-                    f'cannot resume the data: {found}; resume with the same data, batch size, seed and order, '
-                    'or start a new run'
-                )
-        self._batches.set_state({'next_index': state['next_index']})
+        changes = list(_changes(state, self._identity))
+        if changes and not changes_allowed:
+            raise ValueError(
+                f'cannot resume the data: {"; ".join(changes)}; resume with the same data, batch size, seed and order, '
+                'allow the changes, or start a new run'
+            )
+        seen = state['next_index'] * state['batch_size']
+        self._batches.set_state({'next_index': seen // self._identity['batch_size']})
         self.skipped = state['skipped']
+
+    @functools.cached_property
+    def _identity(self) -> dict[str, int]:
+        """Numbers that a resumed run must share."""
+        return {**self._without_names, 'examples': fingerprint.of_examples(self._source)}
+
+
+def _changes(saved: Mapping[str, Any], now: Mapping[str, int]) -> Iterator[str]:
+    """The differences of two identities, in words; an entry that an earlier version did not save is the same."""
+    changed = {name for name, value in now.items() if saved.get(name, value) != value}
+    for name in ('size', 'batch_size', 'seed'):
+        if name in changed:
+            yield f'the saved {name} is {saved[name]}, now it is {now[name]}'
+    if 'size' in changed:  # explains other examples and another order
+        return
+    if 'examples' in changed:
+        yield 'the data set has other examples than the saved one: files were renamed, or removed and added'
+    elif 'order' in changed and 'seed' not in changed:
+        yield 'the saved order of the examples is another one'
 
 
 @checked
@@ -153,6 +179,7 @@ def eval_batches(
     *,
     batch_size: AtLeast1,
     transforms: Sequence[Transform],
+    names: Names | None = None,
     process_index: AtLeast0 = 0,
     process_count: AtLeast1 = 1,
     on_broken: OnBroken = 'error',
@@ -168,6 +195,7 @@ def eval_batches(
         source: The data set.
         batch_size: Examples in a global batch; each process gets `batch_size / process_count` of them.
         transforms: Closures `example -> example`, applied in order, that leave all images with the same shape.
+        names: Names of the classes of transformed examples; by default the source's, as the transforms change them.
         process_index: This process.
         process_count: Number of processes.
         on_broken: 'error' stops at an example that cannot be read; 'skip' marks it, logs its name and counts it in
@@ -190,7 +218,8 @@ def eval_batches(
         ([[0, 1], [2, -1]], 2)
     """
     local = _local_size(batch_size, process_index, process_count)
-    read = reader(source, transforms)
+    _check_not_empty(source)
+    read = _named_errors(reader(source, transforms, names), source)
     length = -(-source.size // batch_size)
 
     def batch(step: int) -> _Counted:
@@ -275,6 +304,28 @@ def _epochs(order: Order, seed: int, examples: int) -> _Epochs:
         return found
 
     return _Epochs(indices, size)
+
+
+def _check_not_empty(source: Source) -> None:
+    if source.size < 1:
+        raise ValueError(f'the data set has {source.size} examples: it needs at least one')
+
+
+def _named_errors(read: Callable[[int, int], Example], source: Source) -> Callable[[int, int], Example]:
+    """`read` whose every error is a ValueError that names the example.
+
+    A StopIteration of a user's function would otherwise end the data without a word, and a SystemExit the thread.
+    """
+
+    def named(index: int, seed: int) -> Example:
+        try:
+            return read(index, seed)
+        except ValueError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise ValueError(f'{source.where(index)}: {type(error).__name__}: {error}') from error
+
+    return named
 
 
 def _local_size(batch_size: int, process_index: int, process_count: int) -> int:

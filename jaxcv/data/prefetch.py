@@ -69,9 +69,9 @@ class Prefetched(Iterator[Any]):
             raise TypeError(f'{type(self._batches).__name__} has no get_state: its place cannot be saved')
         return self._last.state
 
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go to a place that `get_state` gave, and drop the batches fetched ahead."""
-        self._batches.set_state(state)
+    def set_state(self, state: Mapping[str, Any], **options: Any) -> None:
+        """Go to a place that `get_state` gave, and drop the batches fetched ahead; the options are the batches'."""
+        self._batches.set_state(state, **options)
         self._ahead.clear()
         self._last = self._fetched()
 

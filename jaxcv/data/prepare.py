@@ -13,7 +13,7 @@ from typing import Any
 
 from jaxcv.data.opening import source
 from jaxcv.data.sources import describe
-from jaxcv.data.tfds_source import register_bundled, unknown_name
+from jaxcv.data.tfds_source import new_builder, register_bundled
 from jaxcv.files import read_json, write_json
 
 __all__ = ['main', 'prepare']
@@ -52,10 +52,7 @@ def prepare(name: str, *, data_dir: str | os.PathLike | None = None) -> str:
     try:
         builder = read_only_builder.builder_from_files(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
-        try:
-            builder = tfds.builder(name, data_dir=data_dir)
-        except tfds.core.DatasetNotFoundError:
-            raise unknown_name(name) from None
+        builder = new_builder(name, data_dir)
         builder.download_and_prepare(file_format='array_record')
     if builder.info.file_format is tfds.core.FileFormat.TFRECORD and not builder.info.alternative_file_formats:
         _convert(builder)
@@ -91,10 +88,11 @@ def _convert(builder: Any) -> None:
 
 def _tfrecords(path: Path) -> Iterator[bytes]:
     """The records of a TFRecord file: each an 8-byte length, its 4-byte checksum, the data, and its checksum."""
+    size = path.stat().st_size
     with path.open('rb') as file:
         while header := file.read(12):
             (length,) = struct.unpack('<Q', header[:8]) if len(header) == 12 else (0,)
-            record = file.read(length)
+            record = file.read(min(length, size))  # a damaged length may be any number
             if len(header) < 12 or len(record) < length or len(file.read(4)) < 4:
                 raise ValueError(f'{path} is truncated; prepare the data set anew')
             yield record

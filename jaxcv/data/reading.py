@@ -11,7 +11,7 @@ from absl import logging
 
 from jaxcv.data.pixels import mask_pixels
 from jaxcv.data.sources import Source, place
-from jaxcv.data.transforms import Transform, compose
+from jaxcv.data.transforms import Transform, compose, names_after
 from jaxcv.features import FEATURES, Example, Feature, FeatureError, MisuseError, Names
 
 __all__ = ['BrokenExampleError', 'checked', 'reader']
@@ -28,12 +28,15 @@ class BrokenExampleError(ValueError):
     """An example that could not be read or transformed; with `on_broken='skip'` it is replaced or left out."""
 
 
-def reader(source: Source, transforms: Sequence[Transform]) -> Callable[[int, int], Example]:
+def reader(
+    source: Source, transforms: Sequence[Transform], names: Names | None = None
+) -> Callable[[int, int], Example]:
     """A function that reads and checks one example.
 
     Args:
         source: The data set.
         transforms: Closures `example -> example`, applied in order.
+        names: Names of the classes of transformed examples; by default the source's, as the transforms change them.
 
     Returns:
         (index, seed) -> the numeric features, `valid` (True) and `index`. It raises BrokenExampleError where an example
@@ -48,6 +51,7 @@ def reader(source: Source, transforms: Sequence[Transform]) -> Callable[[int, in
         (array(1, dtype=int32), ['image', 'index', 'label', 'valid'])
     """
     transform, times = compose(transforms), itertools.count()
+    names = names_after(source.names, transforms) if names is None else names
 
     def read(index: int, seed: int) -> Example:
         raw = _raw(source, index)
@@ -61,7 +65,7 @@ def reader(source: Source, transforms: Sequence[Transform]) -> Callable[[int, in
             error.add_note(f'in a transform of {source.where(index)}')
             raise
         try:
-            features = checked(example, source.names)
+            features = checked(example, names)
         except ValueError as error:
             raise ValueError(f'{_place(source, index, error)}: {error}') from None
         if (name := _ignored(features, raw)) and next(times) == 0:
@@ -115,8 +119,8 @@ def checked(example: Example, names: Names) -> dict[str, np.ndarray]:
         Feature -> array, without a batch axis.
 
     Raises:
-        ValueError: A feature of the table is still encoded, or has another type or other axes; two have different sizes
-            in pixels or numbers of objects; a class has no name.
+        ValueError: A feature of the table is still encoded, or has another type or other axes, or is not finite; two
+            have different sizes in pixels or numbers of objects; a class has no name.
 
     Example:
         >>> features = checked({'label': 1, 'name': 'cat.jpg', 'weight': 0.5, 'seed': 3}, {'label': ('dog', 'cat')})
@@ -137,6 +141,7 @@ def checked(example: Example, names: Names) -> dict[str, np.ndarray]:
             features[name] = array
     if not alike:
         _check_sizes(features)
+    _check_finite(features)
     for name, classes in names.items():
         if classes and name in features and name in FEATURES:
             _check_classes(name, features[name], len(classes))
@@ -150,8 +155,11 @@ def _converted(name: str, value: Any, row: Feature) -> np.ndarray:
     array = np.asarray(value)
     fits = array.dtype.char in _CONVERTED_FROM[row.dtype] and array.ndim == len(_letters(row.axes))
     if not fits or any(array.shape[place] != size for place, size in _fixed_sizes(row.axes)):
-        remedy = f'use {row.decoder!r}' if row.decoder else "'rename' it, or drop it by 'keep'"
-        raise FeatureError(name, f'the {name} is {array.dtype} {array.shape}, not {row.dtype} [{row.axes}]; {remedy}')
+        shown = 'the number' if not array.ndim and array.dtype.kind == 'f' else f'{array.dtype} {array.shape}'
+        value = f' {array}' if shown == 'the number' else ''
+        raise FeatureError(name, f'the {name} is {shown}{value}, not {row.dtype} [{row.axes}]; {_remedy(array, row)}')
+    if row.axes == 'h w c' and array.shape[0] in (1, 3, 4) and array.shape[2] > 4:
+        raise FeatureError(name, f'the {name} is {array.shape}, channels first: transpose it to [h w c]')
     if row.names and row.moved and array.itemsize > 1 and array.size and array.max() > row.outside:
         raise FeatureError(
             name,
@@ -159,6 +167,30 @@ def _converted(name: str, value: Any, row: Feature) -> np.ndarray:
             "pixels: renumber them by 'relabel'",
         )
     return array if array.dtype == row.dtype else array.astype(row.dtype)
+
+
+def _remedy(array: np.ndarray, row: Feature) -> str:
+    if row.dtype == 'uint8' and array.dtype.kind == 'f':
+        return 'images are uint8 of 0 to 255 on the host: scale them (by 255 where they are in [0, 1]) and round'
+    if row.dtype == 'int32' and not row.axes and array.ndim == 1 and array.size > 1 and array.dtype.kind in 'biuf':
+        return 'a one-hot vector becomes one number by its argmax'
+    if row.dtype == 'int32' and array.dtype.kind == 'f' and array.ndim == len(_letters(row.axes)):
+        return 'convert it to integers; leave out examples where it is NaN'
+    return f'use {row.decoder!r}' if row.decoder else "'rename' it, or drop it by 'keep'"
+
+
+def _check_finite(features: Example) -> None:
+    """Numbers of the table are finite, but for those that its `valid` feature marks as missing."""
+    for name, row in FEATURES.items():
+        if row.dtype != 'float32' or name not in features or np.isfinite(features[name]).all():
+            continue
+        bad = ~np.isfinite(features[name])
+        bad = bad.any(-1) if row.axes[-1].isdigit() else bad
+        if row.valid in features:
+            bad &= features[row.valid]
+        if bad.any():
+            marked = f'; mark them as False in {row.valid!r}' if row.valid else ''
+            raise FeatureError(name, f'the {name} is NaN or infinite in {np.sum(bad):,} places{marked}')
 
 
 @functools.cache

@@ -3,6 +3,8 @@
 import contextlib
 import importlib
 import io
+import os
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +15,10 @@ from jaxcv.data.sources import Source, joined
 from jaxcv.features import FEATURES, Names
 from jaxcv.names import close
 
-__all__ = ['BUNDLED', 'class_names', 'register_bundled', 'tfds_source', 'unknown_name']
+__all__ = ['BUNDLED', 'class_names', 'new_builder', 'register_bundled', 'tfds_source', 'unknown_name']
+
+_LISTED = 20
+"""Configs of a data set in a message."""
 
 # A builder stands in a folder of its name, because tfds searches a builder's folder for its resource files.
 BUNDLED: Mapping[str, str] = {'digits': '1.0.0', 'faces': '1.0.0', 'digit_scenes': '2.0.0'}
@@ -32,8 +37,10 @@ def tfds_source(name: str, split: str, data_dir: str | None) -> Source:
         The source. Images of 8 bits are left encoded.
 
     Raises:
-        FileNotFoundError: The data set is not prepared.
-        ValueError: The data set or split is unknown, empty, without images, or in a format without random access.
+        OSError: The data set is not prepared, its files are missing or damaged, or `data_dir` is no folder. Reading a
+            damaged record raises it too.
+        ValueError: The data set, version, config or split is unknown (the message has those that there are), empty,
+            without images, or in a format without random access.
 
     Example:
         >>> import tempfile
@@ -45,12 +52,13 @@ def tfds_source(name: str, split: str, data_dir: str | None) -> Source:
     builder = _builder(name, data_dir)
     try:
         data = builder.as_data_source(split)
+        size = len(data)
+        features = dict(builder.info.features.items())
     except Exception as error:
         raise _explain(error, builder, name, split, data_dir) from None
-    if not len(data):
+    if not size:
         raise ValueError(f'{name}/{split} is empty')
 
-    features = dict(builder.info.features.items())
     images = {key: kind for key, kind in features.items() if isinstance(kind, tfds.features.Image)}
     if not images:
         raise ValueError(f'{name} has no images; there are: {joined(features)}')
@@ -58,7 +66,18 @@ def tfds_source(name: str, split: str, data_dir: str | None) -> Source:
         # Our `decode` gets the bytes. Set here and not in `as_data_source`, because tfds.testing.mock_data would then
         # encode its made-up images, for which it needs TensorFlow.
         data.decoders = {key: tfds.decode.SkipDecoding() for key, kind in images.items() if kind.np_dtype == np.uint8}
-    return Source(len(data), data.__getitem__, lambda index: f'{name}/{split}[{index}]', class_names(features))
+
+    def read(index: int) -> dict[str, Any]:
+        try:
+            return data[index]
+        except Exception as error:  # array_record and protobuf have errors of their own kinds
+            raise OSError(_damaged(builder.data_path, error, name, data_dir)) from error
+
+    # `class_names` gives a LabeledImage the name `mask`; under its own name a `rename` finds it.
+    masks = {key: kind for key, kind in features.items() if isinstance(kind, tfds.features.LabeledImage)}
+    names = class_names(features)
+    own = {key: tuple(kind.names) for key, kind in masks.items() if key not in names and kind.num_classes}
+    return Source(size, read, lambda index: f'{name}/{split}[{index}]', {**names, **own})
 
 
 def class_names(features: Mapping[str, Any]) -> Names:
@@ -102,18 +121,68 @@ def _builder(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import read_only_builder
 
-    not_found = tfds.core.DatasetNotFoundError
+    _check_folder(data_dir)
     wanted = f'{name}:{BUNDLED[_base(name)]}' if _base(name) in BUNDLED and ':' not in name else name
-    with contextlib.suppress(not_found):
+    try:
         return read_only_builder.builder_from_files(wanted, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError:
+        pass
+    except Exception as error:
+        if _is_no_name(error):
+            raise unknown_name(name) from None
+        raise OSError(_damaged(os.path.join(_folder(data_dir), _base(name)), error, name, data_dir)) from error
     if register_bundled(name):
         _prepare_bundled(wanted, data_dir)
     try:
-        return tfds.builder(wanted, data_dir=data_dir)
-    except not_found:
-        raise unknown_name(name) from None
+        return new_builder(wanted, data_dir)
     except ImportError:  # the code of a few data sets needs TensorFlow
         raise FileNotFoundError(_how_to_prepare(name, data_dir)) from None
+
+
+def new_builder(name: str, data_dir: str | None) -> Any:
+    """Open a data set's builder by the code of tfds, whether it is prepared or not.
+
+    Args:
+        name: The data set, with its config and version if need be.
+        data_dir: The folder of prepared data sets, None for tfds' own.
+
+    Returns:
+        The builder.
+
+    Raises:
+        ImportError: The code needs another package.
+        ValueError: There is no such data set, config or version, with those that there are.
+
+    Example:
+        >>> new_builder('cifar10/foo', None)
+        Traceback (most recent call last):
+        ValueError: tfds has no 'cifar10/foo'; of cifar10 there are: versions 3.0.2
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError:
+        raise unknown_name(name) from None
+    except (AssertionError, ValueError) as error:  # of a version or a config
+        if isinstance(error, ValueError) and not _is_no_name(error) and 'Config' not in str(error):
+            raise
+        raise unknown_name(name) from None
+
+
+def _is_no_name(error: Exception) -> bool:
+    """Whether tfds could not parse a name."""
+    return isinstance(error, ValueError) and 'Parsing builder name' in str(error)
+
+
+def _check_folder(data_dir: str | None) -> None:
+    """Raises OSError where the folder of prepared data sets is none, or cannot be read; it may be missing."""
+    if data_dir is None or not os.path.lexists(data_dir):
+        return
+    if not os.path.isdir(data_dir):
+        raise NotADirectoryError(f'data_dir {data_dir} is a file: it has to be the folder of prepared data sets')
+    if not os.access(data_dir, os.R_OK | os.X_OK):
+        raise PermissionError(f'data_dir {data_dir} may not be read')
 
 
 def register_bundled(name: str) -> bool:
@@ -138,7 +207,7 @@ def register_bundled(name: str) -> bool:
 def _prepare_bundled(name: str, data_dir: str | None) -> None:
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(name, data_dir=data_dir)
+    builder = new_builder(name, data_dir)
     logging.info('preparing %s in %s, this once', name, builder.data_path)
     tfds.disable_progress_bar()
     try:
@@ -162,13 +231,30 @@ def _explain(error: Exception, builder: Any, name: str, split: str, data_dir: st
             f'{folder} is stored as {builder.info.file_format.value}, which cannot be read at random. Convert it once '
             f'(TensorFlow is not needed):\n  {_prepare_command(name, data_dir)}'
         )
-    if splits and split.partition('[')[0] not in splits:
+    parts = [part.partition('[')[0] for part in split.split('+')]
+    if splits and not set(parts) <= set(splits):
         return ValueError(f'{name} has no split {split!r}; there are: {joined(splits)}')
-    return ValueError(f'{name}/{split} is empty, or cannot be opened: {error}')
+    if 'split' in str(error) or not splits:
+        return ValueError(
+            f"{split!r} is no part of a split of {name}: there are {joined(splits)}, and parts such as 'train[:90%]', "
+            f"'train[100:]' or 'train+test' ({str(error).splitlines()[-1]})"
+        )
+    if isinstance(error, ValueError) and '0 length' in str(error):
+        return ValueError(f'{name}/{split} is empty, or cannot be opened')
+    return OSError(_damaged(folder, error, name, data_dir))
+
+
+def _damaged(folder: Any, error: Exception, name: str, data_dir: str | None) -> str:
+    """The message for files that cannot be read."""
+    reason = f'{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ""}'
+    return (
+        f'the files in {folder} are missing, cut or damaged ({reason}); remove that folder and prepare it again:\n'
+        f'  {_prepare_command(name, data_dir)}'
+    )
 
 
 def unknown_name(name: str) -> ValueError:
-    """The error for a name that tfds does not have, with the nearest ones.
+    """The error for a name that tfds does not have: with the configs and versions of its data set, or near names.
 
     Args:
         name: A data set, with its config and version if need be.
@@ -179,27 +265,50 @@ def unknown_name(name: str) -> ValueError:
     Example:
         >>> print(unknown_name('cifra10'))
         tfds has no data set 'cifra10'; the nearest names are cifar10, cifar100, cifar10_n
+        >>> print(unknown_name('digits:2.0.0'))
+        tfds has no 'digits:2.0.0'; of digits there are: versions 1.0.0
     """
     import tensorflow_datasets as tfds
 
     base = _base(name)
     known = ['folder', 'folder_masks', *BUNDLED, *tfds.list_builders(with_community_datasets=False)]
+    if base in known:
+        return ValueError(f'tfds has no {name!r}; of {base} there are: {_variants(base)}')
     near = close(base, set(known))
     hint = f'the nearest names are {joined(near)}' if near else "images of your own are name='folder'"
     return ValueError(f'tfds has no data set {base!r}; {hint}')
 
 
-def _how_to_prepare(name: str, data_dir: str | None) -> str:
+def _variants(base: str) -> str:
+    """The configs and versions of a data set, as its code has them."""
     import tensorflow_datasets as tfds
 
+    register_bundled(base)
+    try:
+        kind = tfds.builder_cls(base)
+    except ImportError as error:
+        return f'those of its code, which needs a package ({error})'
+    configs = [config.name for config in kind.BUILDER_CONFIGS]
+    versions = [str(version) for version in (kind.VERSION, *(kind.SUPPORTED_VERSIONS or ())) if version is not None]
+    shown = f'configs {joined(configs[:_LISTED])}{", ..." if len(configs) > _LISTED else ""}; ' * bool(configs)
+    return f'{shown}versions {joined(dict.fromkeys(versions))}'
+
+
+def _folder(data_dir: str | None) -> str:
+    import tensorflow_datasets as tfds
+
+    return data_dir or str(tfds.core.constants.DATA_DIR)
+
+
+def _how_to_prepare(name: str, data_dir: str | None) -> str:
     return (
-        f'{name} is not prepared in {data_dir or tfds.core.constants.DATA_DIR}. Prepare it once:\n'
+        f'{name} is not prepared in {_folder(data_dir)}. Prepare it once:\n'
         f'  pip install tensorflow\n  {_prepare_command(name, data_dir)}'
     )
 
 
 def _prepare_command(name: str, data_dir: str | None) -> str:
-    return f'python -m jaxcv.data.prepare {name}' + (f' --data_dir={data_dir}' if data_dir else '')
+    return f'python -m jaxcv.data.prepare {name}' + (f' --data_dir={shlex.quote(data_dir)}' if data_dir else '')
 
 
 def _base(name: str) -> str:

@@ -4,8 +4,10 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import cv2
 import jax
 import numpy as np
+from absl import logging
 from matplotlib.figure import Figure
 
 from jaxcv import viz
@@ -37,8 +39,9 @@ def labels() -> Presentation:
 
     Returns:
         A Presentation. Its answers are `label` and `probabilities`. The worst mistakes are those of the highest
-        probability. A picture is predicted after the transforms of the evaluation, which must leave all pictures of
-        one size.
+        probability. A picture is predicted after the transforms of the evaluation; where these leave it of another size
+        than the evaluation's images, it is resized to that size, and a warning is logged once. Without
+        `PhotoOptions.evaluated` they must leave all pictures of one size.
 
     Example:
         >>> answer = {'label': np.int32(1), 'probabilities': np.array([0.25, 0.75])}
@@ -97,11 +100,30 @@ def _report(values: Mapping[str, Any], names: Names) -> Report:
 def _photos(
     predict: Callable[[Batch], Predictions], examples: Iterable[Example], options: PhotoOptions
 ) -> Iterator[Answer]:
-    transformed = (options.transform(example)['image'] for example in examples)
+    transformed = _of_one_size((options.transform(example)['image'] for example in examples), options.evaluated)
     while images := list(itertools.islice(transformed, options.batch_size)):
         answers = jax.device_get(_answer(predict(_padded(images, options.batch_size))))
         for row in range(len(images)):
             yield {name: array[row] for name, array in answers.items()}
+
+
+def _of_one_size(images: Iterable[np.ndarray], shape: Sequence[int]) -> Iterator[np.ndarray]:
+    """The images, those of another size than `shape` resized: a network is right at the size it was made for."""
+    resized = 0
+    for image in images:
+        if not shape or image.shape[:2] == tuple(shape[:2]):
+            yield image
+            continue
+        if not resized:
+            logging.warning(
+                "a picture is %d x %d after the evaluation's transforms, and the network was evaluated on %d x %d: "
+                'pictures are resized to that. This is logged once.',
+                *(*image.shape[:2], *shape[:2]),
+            )
+        resized += 1
+        smaller = image.shape[0] > shape[0] and image.shape[1] > shape[1]
+        scaled = cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+        yield scaled.reshape(*shape[:2], image.shape[-1])
 
 
 def _padded(images: Sequence[np.ndarray], size: int) -> dict[str, np.ndarray]:

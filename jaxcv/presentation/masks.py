@@ -56,16 +56,20 @@ def _answer(predictions: Predictions) -> Mapping[str, Any]:
 
 
 def _inspect(examples: Iterable[Example], names: Names) -> Sequence[str]:
-    """Warn of masks in black and white: 255 is ignored, and with one class left any network is perfect."""
-    found = [example[FEATURE] for example in examples if isinstance(example.get(FEATURE), np.ndarray)]
-    numbers = sorted({number for mask in found for number in np.unique(mask).tolist()})
-    if IGNORED not in numbers or len(numbers) > 2:
+    """Warn of masks in black and white, and of one class only: with one class left any network is perfect."""
+    found = [example for example in examples if isinstance(example.get(FEATURE), np.ndarray)]
+    numbers = sorted({number for example in found for number in np.unique(example[FEATURE]).tolist()})
+    if not found or len(numbers) > 2 or (len(numbers) == 2 and IGNORED not in numbers):
         return ()
+    first = f'the first {len(found)} masks'
+    where = f' The first is of {found[0]["where"]}.' if 'where' in found[0] else ''
+    if IGNORED not in numbers:
+        return (f'{first} hold the class {numbers[0]} only: any network that answers it is perfect on them.{where}',)
     return (
-        f'the first {len(found)} masks hold {" and ".join(map(str, numbers))} only, and 255 is of no class: its '
+        f'{first} hold {" and ".join(map(str, numbers))} only, and {IGNORED} is of no class: its '
         "pixels are excluded from losses and metrics. If it is a class, put {'name': 'relabel', 'values': [0] + 254 * "
         "[255] + [1]}, which makes it 1, after decode_mask in the config's data.train_transforms and "
-        'data.eval_transforms.',
+        f'data.eval_transforms, each where its masks are such.{where}',
     )
 
 

@@ -1,5 +1,6 @@
 """Order, resume, padding and broken examples of the batches."""
 
+import functools
 import itertools
 import json
 
@@ -188,7 +189,7 @@ def test_a_fault_in_a_transform_is_not_taken_for_a_broken_image():
     def faulty(example):
         return example['nowhere']
 
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match=r"^numbers\[\d\]: KeyError: 'nowhere'"):
         train(numbers(8), transforms=[faulty], on_broken='skip')
 
 
@@ -204,3 +205,50 @@ def test_training_reads_real_jpegs_alike_in_any_number_of_threads(tmp_path):
     runs = [train_batches(data, batch_size=6, transforms=steps, seed=0, threads=n, buffer=3) for n in (1, 4)]
     for one, four in itertools.islice(zip(*runs, strict=True), 6):
         assert same(one, four)
+
+
+@pytest.mark.parametrize('error', [TypeError, StopIteration, SystemExit, MemoryError, RuntimeError])
+@pytest.mark.parametrize('evaluated', [False, True])
+def test_any_error_of_a_users_function_ends_the_run_with_the_name_of_the_example(error, evaluated):
+    def faulty(example):
+        if int(example['label']) == 1:
+            raise error('a fault')
+        return example
+
+    batches = eval_batches if evaluated else functools.partial(train_batches, seed=0)
+    with pytest.raises(ValueError, match=rf'^numbers\[\d*[13579]\]: {error.__name__}: a fault'):
+        list(itertools.islice(iter(batches(numbers(8), batch_size=4, transforms=[faulty], threads=2)), 9))
+
+
+def test_a_data_set_without_examples_is_refused():
+    for batches in (eval_batches, functools.partial(train_batches, seed=0)):
+        with pytest.raises(ValueError, match='has 0 examples'):
+            batches(Source(0, dict, str, {}), batch_size=2, transforms=[])
+
+
+def test_data_that_changed_are_resumed_when_that_is_allowed():
+    def start(size=16, batch_size=4, seed=0, source=None):
+        return train_batches(source or numbers(size), batch_size=batch_size, transforms=[], seed=seed)
+
+    batches = start()
+    for _ in range(6):
+        next(batches)
+    state = json.loads(json.dumps(batches.get_state()))
+    renamed = numbers(16)._replace(where=lambda index: f'others[{index + (index > 3)}]')
+    changes = {
+        'the saved size is 16, now it is 15;': {'size': 15},
+        'the saved batch_size is 4, now it is 8; the saved seed is 0, now it is 1;': {'batch_size': 8, 'seed': 1},
+        'the data set has other examples than the saved one': {'source': renamed},
+    }
+    for message, change in changes.items():
+        with pytest.raises(ValueError, match=f'^cannot resume the data: {message}'):
+            start(**change).set_state(state)
+        resumed, unbroken = start(**change), start(**change)
+        resumed.set_state(state, changes_allowed=True)
+        for _ in range(24 // change.get('batch_size', 4)):  # after as many examples
+            next(unbroken)
+        assert same(next(resumed), next(unbroken))
+    moved = numbers(16)._replace(where=lambda index: f'/elsewhere/numbers[{index}]')
+    start(source=moved._replace(where=numbers(16).where)).set_state(state)
+    earlier = {name: value for name, value in state.items() if name != 'examples'}  # as an earlier version saved it
+    start().set_state(earlier)

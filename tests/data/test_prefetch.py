@@ -54,3 +54,14 @@ def test_prefetch_counts_the_skipped_of_an_evaluation():
     assert [(next(ahead)['index'].tolist(), ahead.skipped) for _ in range(3)] == [([0, 1], 1), ([2, 3], 1), ([4, 5], 2)]
     with pytest.raises(StopIteration):
         next(ahead)
+
+
+def test_an_interruption_while_it_waits_is_no_end_of_the_data():
+    def interrupted():
+        yield from (1, 2)
+        raise KeyboardInterrupt
+
+    batches = prefetch(interrupted(), lambda batch: batch, size=2)
+    assert next(batches) == 1
+    with pytest.raises(KeyboardInterrupt):
+        next(batches)

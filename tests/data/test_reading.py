@@ -126,6 +126,34 @@ def test_a_batch_that_does_not_fit_together_is_told_by_the_feature():
         assert remedy in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ('feature', 'value', 'message'),
+    [
+        ('image', np.zeros((3, 32, 40), np.uint8), r'\(3, 32, 40\), channels first: transpose it to \[h w c\]'),
+        ('image', np.zeros((5, 4, 3), np.float32), 'uint8 of 0 to 255 on the host: scale them'),
+        ('image', np.zeros((5, 4), np.uint8), r"not uint8 \[h w c\]; use 'decode'"),
+        ('label', np.eye(10)[3], 'a one-hot vector becomes one number by its argmax'),
+        ('label', np.nan, 'the number nan, not int32 .*; convert it to integers; leave out examples where it is NaN'),
+        ('label', 3.0, 'the number 3.0, not int32'),
+        ('label', 'cat', 'is <U3'),
+        ('mask', np.zeros((5, 4), np.float32), 'not int32'),
+        ('boxes', np.full((2, 4), np.nan, np.float32), "boxes is NaN or infinite in 2 places; .* False in 'box_valid'"),
+        ('flow', np.full((5, 4, 2), np.inf, np.float32), 'flow is NaN or infinite in 20 places'),
+    ],
+)
+def test_units_axes_and_values_of_a_users_arrays_are_checked(feature, value, message):
+    with pytest.raises(ValueError, match=message):
+        checked({feature: value}, {})
+
+
+def test_missing_numbers_are_those_that_are_marked():
+    disparity = np.array([[1.0, np.nan]], np.float32)
+    marked = {'disparity': disparity, 'disparity_valid': np.array([[True, False]])}
+    assert np.isnan(checked(marked, {})['disparity']).sum() == 1
+    with pytest.raises(ValueError, match='NaN or infinite in 1 places'):
+        checked({**marked, 'disparity_valid': np.ones((1, 2), bool)}, {})
+
+
 def test_any_error_of_a_source_is_a_broken_example():
     """The libraries behind a source raise errors of their own kinds, that of a damaged record among them."""
 

@@ -1,8 +1,10 @@
 """Data sets of tfds: what they hold, and the errors where something is amiss."""
 
 import re
+import shutil
 import subprocess
 import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -70,6 +72,7 @@ def test_a_missing_data_set_says_how_to_prepare_it(tmp_path):
 
 MOCKED = """
 import sys
+import types
 import tensorflow_datasets as tfds
 from jaxcv import data
 cases = ('cifar10', (32, 32, 3), 10), ('imagenet2012', (16, 16, 3), 1000), ('digits', (8, 8, 1), 10)
@@ -115,6 +118,7 @@ def test_digits_prepared_by_several_processes_at_once(tmp_path):
 
 MOCKED_MASKS = """
 import sys
+import types
 import cv2
 import tensorflow_datasets as tfds
 from jaxcv import data
@@ -200,3 +204,66 @@ def test_data_that_an_older_version_prepared_are_prepared_anew(prepared, tmp_pat
     info.write_text(info.read_text().replace('1.0.0', '0.9.0'))
     assert source('digits', split='train', data_dir=tmp_path).size == 1200
     assert {folder.name for folder in (tmp_path / 'digits').iterdir()} == {'0.9.0', '1.0.0'}
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('digits:2.0.0', "tfds has no 'digits:2.0.0'; of digits there are: versions 1.0.0"),
+        ('cifar10/foo', "tfds has no 'cifar10/foo'; of cifar10 there are: versions 3.0.2"),
+        ('cifar10_corrupted/foo', 'of cifar10_corrupted there are: configs brightness_1, brightness_2,'),
+        ('cifar10:abc', "tfds has no 'cifar10:abc'; of cifar10 there are: versions"),
+        ('', 'tfds has no data set'),
+        ('a b', "tfds has no data set 'a b'"),
+    ],
+)
+def test_a_name_that_is_not_there_is_told_with_those_that_are(name, message, tmp_path):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        source(name, split='train', data_dir=tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_files_that_are_missing_cut_or_damaged_are_one_message(prepared, tmp_path):
+    def garbled(data):
+        return bytes(x ^ 0x5A if 100_000 < i < 103_000 else x for i, x in enumerate(data))
+
+    damages = {'cut': lambda data: data[:20_000], 'empty': lambda data: b'', 'garbled': garbled}
+    for damage, change in damages.items():
+        folder = tmp_path / f'{damage} folder'
+        shutil.copytree(prepared / 'digits', folder / 'digits')
+        (path,) = folder.glob('digits/1.0.0/*test.array_record*')
+        path.write_bytes(change(path.read_bytes()))
+        command = re.escape(f"digits --data_dir='{folder}")
+
+        def read_all(folder=folder):
+            data = source('digits', split='test', data_dir=folder)
+            return [data.read(i) for i in range(data.size)]
+
+        with pytest.raises(
+            OSError, match=rf'digits/1\.0\.0 are missing, cut or damaged .*prepare it again:\n.* {command}'
+        ):
+            read_all()
+    info = tmp_path / 'cut folder/digits/1.0.0/dataset_info.json'
+    info.write_text('{')
+    with pytest.raises(OSError, match='missing, cut or damaged'):
+        source('digits', split='test', data_dir=tmp_path / 'cut folder')
+    info.write_text('a file')
+    with pytest.raises(OSError, match=r'dataset_info\.json is a file: it has to be the folder'):
+        source('digits', split='test', data_dir=info)
+
+
+def test_a_labeled_image_of_another_name_has_its_names_where_a_rename_finds_them(monkeypatch):
+    import tensorflow_datasets as tfds
+
+    kinds = tfds.features
+    shapes = kinds.FeaturesDict(
+        {
+            'image': kinds.Image(shape=(None, None, 3)),
+            'segmentation': kinds.LabeledImage(labels=['sky', 'sea'], shape=(None, None, 1)),
+        }
+    )
+    builder = types.SimpleNamespace(as_data_source=lambda split: [{}], info=types.SimpleNamespace(features=shapes))
+    monkeypatch.setattr('jaxcv.data.tfds_source._builder', lambda name, data_dir: builder)
+    names = source('shapes', split='train').names
+    renamed = transforms.names_after(names, [transforms.rename(names={'mask': 'segmentation'})])
+    assert names['mask'] == renamed['mask'] == ('sky', 'sea')

@@ -146,7 +146,7 @@ def test_train_evaluate_predict_and_export(command, scenes, photos, tmp_path):
 
 def predict_photos(command, workdir, folder, images):
     predicted = command(predict, f'--workdir={workdir}', f'--images={folder}/*.png')
-    assert predicted.code == 0, predicted.err
+    assert predicted.code == BAD_INPUT, predicted.err
     assert 'broken.png cannot be read' in predicted.err
     assert '1 of 3 files could not be read' in predicted.err
     output = workdir / 'predicted'
@@ -320,7 +320,7 @@ def test_what_can_be_evaluated_passes(scenes):
 
 def test_masks_in_black_and_white_are_told(scenes, tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr('experiments.run.training.logging.warning', said.append)
+    monkeypatch.setattr('experiments.run.batches.logging.warning', said.append)
     shutil.copytree(scenes, tmp_path / 'scenes')
     for path in (tmp_path / 'scenes' / 'train' / 'masks').iterdir():
         mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)

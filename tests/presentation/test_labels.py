@@ -1,5 +1,7 @@
 """Labels as people see them: with and without truth, probabilities, names and a task."""
 
+import logging
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -131,6 +133,27 @@ def test_pictures_that_stay_of_several_sizes():
     pictures = [{'image': np.zeros((side, 9, 3), np.uint8)} for side in (2, 3)]
     with pytest.raises(ValueError, match=r'leave pictures of \(2, 4, 3\) and \(3, 4, 3\): give them one size'):
         list(SHOW.photos(lambda batch: {}, pictures, options(batch_size=2)))
+
+
+def test_pictures_of_another_size_than_evaluated_are_resized(caplog):
+    pictures = [{'image': np.repeat(np.arange(side, dtype=np.uint8), 9).reshape(side, 9, 1)} for side in (4, 256, 200)]
+    seen = []
+
+    def predict(batch):
+        seen.append(batch['image'])
+        return {'label': np.zeros(3), 'valid': batch['valid']}
+
+    options = PhotoOptions((4, 9, 1), lambda x: x, lambda x: x, batch_size=3, evaluated=(4, 9, 1))
+    with caplog.at_level(logging.WARNING):
+        assert len(list(SHOW.photos(predict, pictures, options))) == 3
+    (batch,) = seen
+    assert batch.shape == (3, 4, 9, 1)
+    means = np.arange(256).reshape(4, 64).mean(1)  # areas are averaged
+    np.testing.assert_allclose(batch[:, :, 0, 0], [np.arange(4), means, means * 199 / 255], atol=1)
+    (message,) = caplog.messages
+    assert message.startswith(
+        "a picture is 256 x 9 after the evaluation's transforms, and the network was evaluated on 4"
+    )
 
 
 def test_k_nearest_neighbours_without_a_task():

@@ -151,3 +151,10 @@ def test_the_answer_of_a_forest_without_logits_is_shown():
     answer = SHOW.answer({'mask': row.answer['mask'], 'valid': True})
     assert SHOW.judge(row.example, answer).mistakes == 2
     assert SHOW.write(row.example['image'], answer, NAMES).row['shares']
+
+
+def test_masks_of_one_class_are_warned_of():
+    masks = [{'mask': np.full((4, 4), 3), 'where': f'masks/{i}.png'} for i in range(2)]
+    (warning,) = SHOW.inspect(masks, NAMES)
+    assert warning.startswith('the first 2 masks hold the class 3 only')
+    assert warning.endswith('The first is of masks/0.png.')

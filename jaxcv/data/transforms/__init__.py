@@ -24,6 +24,7 @@ from jaxcv.data.transforms.geometry import (
 )
 from jaxcv.data.transforms.transform import Transform as Transform
 from jaxcv.data.transforms.transform import compose
+from jaxcv.data.transforms.transform import names_after as names_after
 
 __all__ = ['center_crop', 'compose', 'decode', 'decode_mask', 'keep', 'pad_boxes', 'pad_to', 'random_flip',
            'random_resized_crop', 'random_scale_crop', 'relabel', 'rename', 'resize', 'resize_short_side']  # fmt: skip

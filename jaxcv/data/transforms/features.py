@@ -8,8 +8,8 @@ import numpy as np
 from absl import logging
 
 from jaxcv.arguments import AtLeast1, Range, checked
-from jaxcv.data.transforms.transform import Transform
-from jaxcv.features import FEATURES, IGNORED, Example, FeatureError, MisuseError, lookup
+from jaxcv.data.transforms.transform import Renaming, Transform
+from jaxcv.features import FEATURES, IGNORED, Example, FeatureError, MisuseError, Names, lookup
 
 __all__ = ['keep', 'pad_boxes', 'relabel', 'rename']
 
@@ -23,7 +23,7 @@ def rename(*, names: Mapping[str, str]) -> Transform:
         names: New name -> the name in the data set. A feature that had the new name before is dropped.
 
     Returns:
-        The transform. It raises ValueError where a feature is missing.
+        The transform; the names of classes move with their feature. It raises ValueError where a feature is missing.
 
     Example:
         >>> rename(names={'mask': 'segmentation_mask'})({'segmentation_mask': 1, 'label': 2, 'seed': 3})
@@ -36,7 +36,11 @@ def rename(*, names: Mapping[str, str]) -> Transform:
         kept = {name: value for name, value in example.items() if name not in gone}
         return {**kept, **{new: lookup(example, old) for new, old in names.items()}}
 
-    return apply
+    def named(classes: Names) -> Names:
+        kept = {name: value for name, value in classes.items() if name not in gone}
+        return {**kept, **{new: classes[old] for new, old in names.items() if old in classes}}
+
+    return Renaming(apply, named)
 
 
 @checked
@@ -49,8 +53,10 @@ def relabel(*, values: Sequence[Annotated[int, Range(0, 255)]], feature: str = '
         feature: The feature to renumber: 'mask', 'label' or 'box_labels'.
 
     Returns:
-        The transform: the feature becomes uint8. It raises ValueError where there is a number that `values` lacks, or
-        where the feature is no integers, and MisuseError where it is still encoded.
+        The transform: the feature becomes uint8. Where there is one value for each class that the data set names, the
+        names follow their numbers, those of merged classes joined as 'cat + dog'; otherwise the data set's names are
+        taken for those of the new numbers. It raises ValueError where there is a number that `values` lacks, or where
+        the feature is no integers, and MisuseError where it is still encoded.
 
     Example:
         >>> import numpy as np
@@ -81,7 +87,15 @@ def relabel(*, values: Sequence[Annotated[int, Range(0, 255)]], feature: str = '
             )
         return {**example, feature: table[old]}
 
-    return apply
+    def named(names: Names) -> Names:
+        old = names.get(feature, ())
+        if len(old) != len(values):
+            return names
+        count = 1 + max((value for value in values if value != IGNORED), default=-1)
+        new = [[name for name, value in zip(old, values, strict=True) if value == number] for number in range(count)]
+        return {**names, feature: tuple(' + '.join(merged) or str(number) for number, merged in enumerate(new))}
+
+    return Renaming(apply, named)
 
 
 def keep(*, names: Sequence[str]) -> Transform:

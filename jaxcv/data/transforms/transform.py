@@ -1,12 +1,26 @@
-"""The type of a transform, and the composition of several."""
+"""The type of a transform, the composition of several, and their effect on the names of classes."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from jaxcv.features import FEATURES, Example, MisuseError
+from jaxcv.features import FEATURES, Example, MisuseError, Names
 
-__all__ = ['Transform', 'compose']
+__all__ = ['Renaming', 'Transform', 'compose', 'names_after']
 
 Transform = Callable[[Example], Example]
+
+
+@dataclass(frozen=True)
+class Renaming:
+    """A transform that changes which names belong to the classes: a feature's name, or its numbers."""
+
+    apply: Transform
+    names: Callable[[Names], Names]
+    """Names of the classes before -> names after."""
+
+    def __call__(self, example: Example) -> Example:
+        """Transform an example."""
+        return self.apply(example)
 
 
 def compose(transforms: Sequence[Transform]) -> Transform:
@@ -50,7 +64,29 @@ def compose(transforms: Sequence[Transform]) -> Transform:
     return apply
 
 
+def names_after(names: Names, transforms: Sequence[Transform]) -> Names:
+    """Names of the classes after transforms: those that rename or renumber features change them, in order.
+
+    Args:
+        names: Feature -> names of its classes, as the data set has them.
+        transforms: Closures `example -> example`.
+
+    Returns:
+        Feature -> names of its classes, of the transformed examples.
+
+    Example:
+        >>> swapped = Renaming(lambda example: {'label': example['sex']}, lambda names: {'label': names['sex']})
+        >>> names_after({'label': ('cat', 'dog'), 'sex': ('f', 'm')}, [swapped, dict])
+        {'label': ('f', 'm')}
+    """
+    for transform in transforms:
+        if isinstance(transform, Renaming):
+            names = transform.names(names)
+    return names
+
+
 def _name(transform: Transform) -> str:
     """The name of the function that made a transform."""
-    name = getattr(transform, '__qualname__', type(transform).__name__)
+    function = transform.apply if isinstance(transform, Renaming) else transform
+    name = getattr(function, '__qualname__', type(function).__name__)
     return name.partition('.<locals>')[0]

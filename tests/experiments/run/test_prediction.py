@@ -12,6 +12,8 @@ from experiments.classification import digits
 from experiments.run import prediction, workdir
 from experiments.run.batches import zeros
 from experiments.run.exits import BAD_INPUT
+from jaxcv.config import ConfigError
+from jaxcv.data import transforms
 from tests.experiments.facts import assembled
 
 
@@ -49,6 +51,50 @@ def test_no_folder_is_made_where_no_file_can_be_read(predict, tmp_path, capsys):
     assert predict(tmp_path / 'broken.png', tmp_path / 'missing.png') == BAD_INPUT
     assert '2 of 2 files could not be read' in capsys.readouterr().err
     assert not (tmp_path / 'predicted').exists()
+
+
+def test_files_that_cannot_be_read_are_named_and_the_others_predicted(predict, tmp_path, capsys):
+    (tmp_path / 'broken.png').write_bytes(b'no image')
+    (tmp_path / 'folder').mkdir()
+    cv2.imwrite(str(tmp_path / 'whole.png'), np.zeros((8, 8, 3), np.uint8))
+    files = [tmp_path / name for name in ('broken.png', 'folder', 'whole.png')]
+    assert predict(*files) == BAD_INPUT
+    said = capsys.readouterr()
+    assert 'broken.png cannot be read' in said.err
+    assert '2 of 3 files could not be read' in said.err
+    rows = json.loads((tmp_path / 'predicted' / 'predictions.json').read_text())
+    assert [row['file'] for row in rows] == [str(files[2])]
+
+
+def needing(feature):
+    """A transform of the user's that reads a feature."""
+    return lambda example: {**example, 'weight': example[feature] * 2}
+
+
+def test_transforms_that_need_a_truth_are_left_out_for_photos():
+    steps = {
+        'decode': transforms.decode(),
+        'rename': transforms.rename(names={'label': 'sex'}),
+        'decode_mask': transforms.decode_mask(),
+        'relabel': transforms.relabel(values=[1, 0], feature='label'),
+        'boxes': transforms.pad_boxes(max_boxes=3),
+        'mine': needing('label'),
+        'truth': transforms.keep(names=['label']),
+        'resize': transforms.resize(size=4),
+    }
+    kept = prediction._of_pictures(list(steps.values()), (8, 8, 3))
+    assert kept == [steps['decode'], steps['resize']]
+    with pytest.raises(TypeError):
+        prediction._of_pictures([lambda example: example['image'] + 'x'], (8, 8, 3))
+
+
+def test_pictures_have_the_channels_that_files_have(tmp_path):
+    settings = digits.get_config()
+    settings.model = {'name': 'linear_classifier'}
+    example = {'image': np.zeros((8, 8, 4), np.uint8), 'label': np.int32(0)}
+    experiment = assembled(settings, example, names={'label': list('0123456789')})
+    with pytest.raises(ConfigError, match='trained on images of 4 channels, and pictures have 1 or 3'):
+        prediction._check_channels(experiment)
 
 
 @pytest.mark.parametrize(('predict', 'code'), [({}, BAD_INPUT), ({'bits': 12}, 0)], indirect=['predict'])
