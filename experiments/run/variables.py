@@ -67,7 +67,7 @@ def variables_factory(
     def variables(state: training.TrainState) -> Variables:
         average = _average(state)
         # Places without a snapshot yet hold copies of the network itself: one of them until the first is taken.
-        taken = max(1, _count(average)) if isinstance(average, SnapshotState) else 0
+        taken = min(experiment.snapshots, max(1, _count(average))) if isinstance(average, SnapshotState) else 0
         return completed(average.params, state.state, taken, int(state.step))
 
     return variables

@@ -1,23 +1,28 @@
 """Averages, ensembles, early stopping, views and transfer, from the command line."""
 
+import contextlib
 import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments import evaluate, train
 from experiments.classification import digits
 from experiments.run import batches as opening
+from experiments.run import workdir
 from experiments.run.assemble import assemble, state_factory
 from experiments.run.check import check
-from experiments.run.exits import BAD_INPUT
+from experiments.run.exits import BAD_INPUT, RESUME_ME
 from experiments.run.training import train as train_checked
 from experiments.run.variables import variables_factory
 from experiments.run.workdir import save_config
 from jaxcv import config as configs
 from jaxcv import training
+from jaxcv.training import hooks
+from tests import kill_and_resume
 
 RESNET = "--config.model={'name': 'cifar_resnet', 'depth': 8, 'width': 4}"
 
@@ -206,3 +211,87 @@ def test_averaged_networks_get_statistics_of_their_own(data_dir):
         seen = sum(padded[:, i : i + 8, j : j + 8] @ kernel[i, j] for i in range(3) for j in range(3))
         means.append(seen.mean((0, 1, 2)))
     np.testing.assert_allclose(found, np.mean(means, axis=0), rtol=1e-3, atol=1e-5)
+
+
+def contents(folder):
+    return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob('*'))}
+
+
+def test_a_refused_run_leaves_the_workdir_as_it_was(data_dir, source):
+    before = contents(source)
+    other = settings(data_dir, data={'classes': list('01234')}, optimizer={'learning_rate': 0.5})
+    with pytest.raises(configs.ConfigError, match='holds a run of another config'):
+        train_on(other, source)
+    other.model.width = 6
+    with pytest.raises(training.DifferentStateError, match='is of another model'):
+        train_checked(check(other), source, changes_allowed=True)
+    with workdir.alone(source), pytest.raises(configs.ConfigError, match='another run trains in'):
+        train_checked(check(other), source, changes_allowed=True)
+    assert contents(source) == before
+
+
+def linear(data_dir, **options):
+    config = settings(data_dir, training={'best_metric': 'loss', 'eval_every': 3, 'log_every': 4, **options})
+    config.model = {'name': 'linear_classifier'}
+    return config
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('step', [2, 6], ids=['within an interval', 'in place of an evaluation'])
+def test_an_interrupted_run_equals_an_unbroken_one(data_dir, tmp_path, monkeypatch, step):
+    config = linear(data_dir)
+    assert train_on(config, tmp_path / 'whole') == 0
+
+    @contextlib.contextmanager
+    def signalled(*, agree_at):
+        yield lambda number: number == step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hooks, 'interruption', signalled)
+        assert train_on(config, tmp_path / 'cut') == RESUME_ME
+    assert train_on(config, tmp_path / 'cut') == 0
+    assert all(kill_and_resume.compared(tmp_path / 'whole', tmp_path / 'cut').values())
+
+
+@pytest.mark.slow
+def test_an_evaluation_that_failed_at_the_end_is_made_up_for(data_dir, tmp_path):
+    """The last step is saved without it; the same command then evaluates."""
+
+    def fail(step, values):
+        if step == 13:
+            raise OSError('the disk is gone')
+
+    config = linear(data_dir)
+    with pytest.raises(OSError, match='the disk is gone'):
+        train_checked(check(config), tmp_path, on_evaluation=fail)
+    assert train_on(config, tmp_path) == 0
+    metrics = json.loads((tmp_path / 'checkpoints' / '13' / 'metrics' / 'metrics').read_text())
+    assert metrics['loss'] == records(tmp_path)[-1]['eval/loss']
+    assert sum('eval/loss' in row and row['step'] == 13 for row in records(tmp_path)) == 1
+
+
+@pytest.mark.slow
+def test_the_rate_in_the_log_is_that_of_the_update(data_dir, tmp_path, monkeypatch):
+    """Of a run that leaves steps out: its schedule is behind by as many."""
+    config = linear(data_dir, on_non_finite='skip', log_every=1, eval_every=0)
+    config.schedule = {'name': 'linear'}
+    config.data.eval_split = None
+    original = training.make_train_step
+
+    def sometimes_broken(task, *arguments, **options):
+        def loss(params, state, batch, key):
+            output = task.loss(params, state, batch, key)
+            return output._replace(total=output.total * jnp.where(batch['index'][0] % 3 == 0, jnp.nan, 1.0))
+
+        return original(task._replace(loss=loss), *arguments, **options)
+
+    monkeypatch.setattr(training, 'make_train_step', sometimes_broken)
+    assert train_on(config, tmp_path) in (0, None)
+    rows = records(tmp_path)
+    applied = 0
+    for row in rows:
+        expected = 0.1 * (1 - applied / len(rows))
+        assert row['learning_rate'] == pytest.approx(expected, rel=1e-3)
+        assert (row['train/loss'] is None) == (row.get('skipped_steps', 0) == 1)
+        applied += 1 - row.get('skipped_steps', 0)
+    assert 0 < applied < len(rows)
