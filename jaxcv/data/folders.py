@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 from jaxcv.data.listing import Listing, Reasons, images, is_hidden, left_out, subfolders
 from jaxcv.data.parts import Part, indices, split_parts
@@ -67,7 +67,7 @@ def folder(split: str, data_dir: str | os.PathLike | None) -> Source:
     names = names or tuple(sorted({name for part in parts for name in subfolders(root / part.split)}))
     examples = _selected(parts, functools.partial(_of_classes, root, names))
 
-    def read(index: int) -> dict[str, Any]:
+    def read(index: SupportsIndex) -> dict[str, Any]:
         return {'image': Path(examples.paths[index][0]).read_bytes(), 'label': examples.labels[index]}
 
     where = [paths[0] for paths in examples.paths].__getitem__
@@ -106,7 +106,7 @@ def folder_masks(split: str, data_dir: str | os.PathLike | None) -> Source:
     examples = _selected(parts, functools.partial(_of_pairs, root))
     classes = _classes(root / 'classes.txt')
 
-    def read(index: int) -> dict[str, Any]:
+    def read(index: SupportsIndex) -> dict[str, Any]:
         image, mask = examples.paths[index]
         return {'image': Path(image).read_bytes(), 'mask': Path(mask).read_bytes()}
 

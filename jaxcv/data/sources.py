@@ -30,6 +30,11 @@ class Source(NamedTuple):
     files: str = ''
     """Of how many files the data set is made and which are left out, for the log; '' if it is made of all."""
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes of the one feature that has some; () where no feature has, or several have."""
+        return tuple(*self.names.values()) if len(self.names) == 1 else ()
+
 
 def subset(source: Source, indices: Iterable[SupportsIndex]) -> Source:
     """Some of the examples of a data set.
@@ -151,7 +156,7 @@ def only_classes(source: Source, classes: Sequence[str], *, feature: str = 'labe
         raise ValueError(f'none of the {source.size} examples is of the classes {joined(classes)}')
     kept = subset(source, indices)
 
-    def read(index: int) -> dict[str, Any]:
+    def read(index: SupportsIndex) -> dict[str, Any]:
         example = kept.read(index)
         return {**example, feature: relabelled[int(example[feature])]}
 

@@ -6,7 +6,7 @@ import io
 import os
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from absl import logging
@@ -67,7 +67,7 @@ def tfds_source(name: str, split: str, data_dir: str | None) -> Source:
         # encode its made-up images, for which it needs TensorFlow.
         data.decoders = {key: tfds.decode.SkipDecoding() for key, kind in images.items() if kind.np_dtype == np.uint8}
 
-    def read(index: int) -> dict[str, Any]:
+    def read(index: SupportsIndex) -> dict[str, Any]:
         try:
             return data[index]
         except Exception as error:  # array_record and protobuf have errors of their own kinds

@@ -73,3 +73,10 @@ def test_the_class_of_every_example():
             feature_values(numbered(2, label=lambda i, label=label: label))
     with pytest.raises(ValueError, match=r'n\[0\] has no label'):
         feature_values(numbered(2, mask=lambda i: 0))
+
+
+def test_class_names_are_those_of_the_one_feature_that_has_some():
+    named = Source(1, lambda index: {}, str, {'label': ['cat', 'dog']})
+    assert named.class_names == ('cat', 'dog')
+    assert named._replace(names={}).class_names == ()
+    assert named._replace(names={'label': ['a'], 'mask': ['b']}).class_names == ()
