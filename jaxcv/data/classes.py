@@ -83,7 +83,7 @@ def class_values(source: Source, transforms: Sequence[Transform], *, feature: st
     """
     renaming = [transform for transform in transforms if isinstance(transform, Renaming)]
 
-    def read(index: SupportsIndex) -> Example:
+    def read(index: int) -> Example:
         example: Example = source.read(index)
         for transform in renaming:
             try:

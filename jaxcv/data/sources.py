@@ -157,7 +157,7 @@ def only_classes(source: Source, classes: Sequence[str], *, feature: str = 'labe
     kept = subset(source, indices)
 
     def read(index: SupportsIndex) -> dict[str, Any]:
-        example = kept.read(index)
+        example = kept.read(operator.index(index))
         return {**example, feature: relabelled[int(example[feature])]}
 
     return kept._replace(read=read, names={**source.names, feature: tuple(classes)})
