@@ -1,6 +1,6 @@
 """Anchors: the boxes that a detector starts from, on the grids of its feature maps.
 
-All three return NumPy arrays that depend on sizes only: they are constants of a compiled program. Their order is that of
+All return NumPy arrays that depend on sizes only: they are constants of a compiled program. Their order is that of
 predictions of the shape `[h, w, anchors of a cell]`, level after level.
 """
 
@@ -24,8 +24,8 @@ def anchor_grid(
 ) -> Float[np.ndarray, 'k 4']:
     """Anchors of Faster R-CNN and RetinaNet: each size in each ratio at each cell of each map.
 
-    An anchor of the size s and the ratio `r = height / width` has the width `s / sqrt(r)` and the height `s sqrt(r)`, at
-    the centre `(offset + (column, row)) stride`. Within a cell the ratio changes slowly, the size fast.
+    An anchor of the size s and the ratio `r = height / width` has the width `s / sqrt(r)` and the height `s sqrt(r)`,
+    at the centre `(offset + (column, row)) stride`. Within a cell the ratio changes slowly, the size fast.
 
     Args:
         maps: (rows, columns) of each map.

@@ -73,7 +73,7 @@ def box_area(boxes: Float[Array, '*n 4']) -> Float[Array, '*n']:
     return jnp.maximum(x2 - x1, 0) * jnp.maximum(y2 - y1, 0)
 
 
-def box_intersection(boxes: Float[Array, '*n 4'], others: Float[Array, '*n 4']) -> Float[Array, '*n']:
+def box_intersection(boxes: Float[Array, '*#n 4'], others: Float[Array, '*#n 4']) -> Float[Array, '...']:
     """Area of the intersection of each box with the other at its place; leading axes broadcast.
 
     Example:
@@ -109,12 +109,12 @@ def box_iou(
 
 
 def paired_box_iou(
-    boxes: Float[Array, '*n 4'], others: Float[Array, '*n 4'], *, kind: Overlap = 'iou'
-) -> Float[Array, '*n']:
+    boxes: Float[Array, '*#n 4'], others: Float[Array, '*#n 4'], *, kind: Overlap = 'iou'
+) -> Float[Array, '...']:
     """Overlap of each box with the other at its place; leading axes broadcast.
 
     * 'iou': `|A ∩ B| / |A ∪ B|`.
-    * 'giou': `iou - |C \\ (A ∪ B)| / |C|`, C being the smallest box around both; in (-1, 1].
+    * 'giou': `iou - (|C| - |A ∪ B|) / |C|`, C being the smallest box around both; in (-1, 1].
     * 'diou': `iou - d² / c²`, d being the distance of the centres and c the diagonal of C.
     * 'ciou': `diou - α v`, `v = 4/π² (atan(w_B / h_B) - atan(w_A / h_A))²`, `α = v / (1 - iou + v)` without gradient.
 

@@ -87,10 +87,7 @@ def match_anchors(
         iou = jnp.where(box_is_real, paired_box_iou(box, anchors), -1)
         own, best = jnp.where(iou > best, index, own), jnp.maximum(iou, best)
         largest = jnp.max(iou)
-        if low_quality == 'best':
-            chosen = jnp.arange(len(iou)) == jnp.argmax(iou)
-        else:
-            chosen = iou == largest
+        chosen = jnp.arange(len(iou)) == jnp.argmax(iou) if low_quality == 'best' else iou == largest
         chosen &= (largest > 0) & (largest >= least)
         taken = chosen if contested == 'last' else chosen & ~rescued
         return (best, own, rescued | chosen, jnp.where(taken, index, rescuer)), None
@@ -113,9 +110,7 @@ def match_anchors(
     return Matches(jnp.where(matched, own, 0), matched, missed, best)
 
 
-def match_bipartite(
-    anchors: Float[Array, 'k 4'], boxes: Float[Array, 'g 4'], box_valid: Bool[Array, 'g']
-) -> Matches:
+def match_bipartite(anchors: Float[Array, 'k 4'], boxes: Float[Array, 'g 4'], box_valid: Bool[Array, 'g']) -> Matches:
     """Match each box to one anchor: the pair of largest IoU first, then the largest of those left, and so on.
 
     Args:

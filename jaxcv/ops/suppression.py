@@ -16,6 +16,8 @@ whether a box may still suppress others.
 """
 
 import functools
+import itertools
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax
@@ -184,7 +186,7 @@ def _rows(boxes: Array, scores: Array, groups: Array, *, threshold: float, max_o
             over = shared / (areas[i] + columns[1] - shared) > threshold
             return later & ~(over & (columns[2] == groups[i]) & (places > i))
 
-        def step(state: tuple, low: int = low, kill=kill) -> tuple:  # noqa: ANN001
+        def step(state: tuple, low: int = low, kill: Callable = kill) -> tuple:
             i, count, later = state
             lives = later[i - low]
             return i + 1, count + lives, lax.cond(lives, kill, lambda i, later: later, i, later)
@@ -245,7 +247,7 @@ def _segments(n: int) -> list[tuple[int, int]]:
     """Return (first, end) of the parts of n boxes; small sets are not worth several loops."""
     parts = SEGMENTS if n >= 512 else 1
     edges = [round(n * i / parts) for i in range(parts + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
 
 
 def _taken(order: Array, alive: Array, max_out: int) -> Kept:
