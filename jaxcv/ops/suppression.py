@@ -168,7 +168,7 @@ def _prepared(boxes: Array, scores: Array, valid: Array | None, groups: Array | 
     return jnp.where(real[:, None], boxes, 0), jnp.where(real, scores, -jnp.inf), groups
 
 
-def _rows(boxes: Array, scores: Array, groups: Array, *, threshold: float, max_out: int) -> Kept:
+def _rows(boxes: Array, scores: Array, groups: Array, *, threshold: float | Array, max_out: int) -> Kept:
     """Go through the sorted boxes; one that is alive kills its overlaps among the later ones."""
     n, order = len(scores), jnp.argsort(-scores)
     sides, groups, alive = boxes[order].T, groups[order], scores[order] > -jnp.inf  # a coordinate is contiguous
@@ -199,7 +199,7 @@ def _rows(boxes: Array, scores: Array, groups: Array, *, threshold: float, max_o
     return _taken(order, alive, max_out)
 
 
-def _maxima(boxes: Array, scores: Array, groups: Array, *, threshold: float, max_out: int) -> Kept:
+def _maxima(boxes: Array, scores: Array, groups: Array, *, threshold: float | Array, max_out: int) -> Kept:
     """Take the best box that is alive, `max_out` times."""
 
     def take(live: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
@@ -212,7 +212,7 @@ def _maxima(boxes: Array, scores: Array, groups: Array, *, threshold: float, max
     return Kept(indices.astype(jnp.int32), real)
 
 
-def _tiles(boxes: Array, scores: Array, groups: Array, *, threshold: float, max_out: int) -> Kept:
+def _tiles(boxes: Array, scores: Array, groups: Array, *, threshold: float | Array, max_out: int) -> Kept:
     """Suppress by the finished tiles, one after another; within a tile until nothing changes."""
     n, tile = len(scores), min(TILE, len(scores))
     order = jnp.argsort(-scores)
