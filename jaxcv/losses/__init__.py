@@ -12,7 +12,22 @@ from jaxcv.losses.classification import (
     softmax_cross_entropy,
     zero_one,
 )
+from jaxcv.losses.detection import Truth as Truth
+from jaxcv.losses.detection import efficientdet, retinanet, sigmoid_focal, smooth_l1, ssd
 from jaxcv.losses.penalty import weight_penalty  # noqa: F401, not in __all__: no config may name it
 from jaxcv.losses.segmentation import dice
 
-__all__ = ['dice', 'focal', 'hinge', 'kl_divergence', 'sigmoid_cross_entropy', 'softmax_cross_entropy', 'zero_one']
+__all__ = [
+    'dice',
+    'efficientdet',
+    'focal',
+    'hinge',
+    'kl_divergence',
+    'retinanet',
+    'sigmoid_cross_entropy',
+    'sigmoid_focal',
+    'smooth_l1',
+    'softmax_cross_entropy',
+    'ssd',
+    'zero_one',
+]

@@ -1,9 +1,10 @@
 """Linen layers that Flax lacks, or that several models share, each under the field's name.
 
 Convolution, depthwise separable and transposed convolution, batch normalization; inception modules, residual blocks,
-inverted residuals, squeeze-and-excitation; atrous pyramids (an atrous convolution is `Conv(dilation=2)`) and pyramid
-pooling; dropout and stochastic depth; models with frozen layers. Each works alone. Parameters are float32; `dtype` sets
-the compute type only. The functions without parameters, as `conv2d` and `max_pool`, are those of `jaxcv.ops`.
+inverted residuals, squeeze-and-excitation; feature pyramids; atrous pyramids (an atrous convolution is
+`Conv(dilation=2)`) and pyramid pooling; dropout and stochastic depth; models with frozen layers. Each works alone.
+Parameters are float32; `dtype` sets the compute type only. The functions without parameters, as `conv2d`
+and `max_pool`, are those of `jaxcv.ops`.
 """
 
 from jaxcv.nn.aspp import ASPP, SummedASPP
@@ -11,6 +12,7 @@ from jaxcv.nn.conv import Conv
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.conv_transpose import ConvTranspose, bilinear_init
 from jaxcv.nn.depthwise import DepthwiseSeparableConv
+from jaxcv.nn.fpn import FPN, PANet
 from jaxcv.nn.frozen import frozen
 from jaxcv.nn.inception import Inception, NaiveInception
 from jaxcv.nn.inverted_residual import InvertedResidual
@@ -26,6 +28,7 @@ from jaxcv.ops.response_norm import local_response_norm
 
 __all__ = [
     'ASPP',
+    'FPN',
     'BasicBlock',
     'BatchNorm',
     'Bottleneck',
@@ -37,6 +40,7 @@ __all__ = [
     'Inception',
     'InvertedResidual',
     'NaiveInception',
+    'PANet',
     'PreActivationBlock',
     'PyramidPooling',
     'SqueezeExcitation',

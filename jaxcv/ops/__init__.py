@@ -14,6 +14,8 @@ from jaxcv.ops.boxes import (
     paired_box_iou,
 )
 from jaxcv.ops.convolution import conv2d, conv_transpose2d, pad_same
+from jaxcv.ops.detections import Detections as Detections
+from jaxcv.ops.detections import select_detections
 from jaxcv.ops.distance import pairwise_squared_distance
 from jaxcv.ops.image import center_crop, normalize, resize_short_side, to_float
 from jaxcv.ops.masks import labelled_pixels, mask_boundaries
@@ -66,6 +68,7 @@ __all__ = [
     'resize_nearest',
     'resize_short_side',
     'sampled_indices',
+    'select_detections',
     'sliding_windows',
     'soft_nms',
     'spatial_pyramid_pool',

@@ -5,6 +5,7 @@ The names are those of `jaxcv.models.__all__` and its subpackages. A model is ei
 """
 
 from jaxcv.weights.layouts.alexnet import ALEXNET
+from jaxcv.weights.layouts.detection import TORCHVISION_RETINANET, TORCHVISION_RETINANET_V2, TORCHVISION_SSD300
 from jaxcv.weights.layouts.efficientnet import EFFICIENTNET_LITE0, TIMM_EFFICIENTNET, TORCHVISION_EFFICIENTNET
 from jaxcv.weights.layouts.googlenet import GOOGLENET
 from jaxcv.weights.layouts.inception import INCEPTION_V3
@@ -74,6 +75,9 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
     'deeplabv3_resnet34': {'segmentation_models_pytorch': SMP_DEEPLABV3},
     'pspnet_resnet34': {'segmentation_models_pytorch': SMP_PSPNET},
     'unet_resnet34': {'segmentation_models_pytorch': SMP_UNET},
+    'retinanet_resnet50_fpn': {'torchvision': TORCHVISION_RETINANET},
+    'retinanet_resnet50_fpn_v2': {'torchvision': TORCHVISION_RETINANET_V2},
+    'ssd300_vgg16': {'torchvision': TORCHVISION_SSD300},
 }
 """The layout of each model's weights by their source: whose names the arrays have."""
 
@@ -81,6 +85,7 @@ UNPUBLISHED = (
     *('cifar_resnet', 'efficientnet', 'linear_classifier', 'zfnet'),
     *('backbone_unet', 'deeplab_v1', 'deeplab_v2', 'deeplabv3', 'deeplabv3_plus'),
     *('fcn8s', 'fcn16s', 'fcn32s', 'pspnet', 'unet'),
+    *('retinanet', 'ssd'),
 )
 """The models without published weights that fit them."""
 

@@ -1,0 +1,13 @@
+"""Object detectors, on any backbone of `jaxcv.models`.
+
+Each function returns a Linen module: `model.apply(variables, images [n h w c], train=False)` gives the predictions of
+all anchors (`DenseOutput`), `method='features'` the backbone's stages and the neck's maps. A config's model may name
+these, as 'detection.retinanet'.
+"""
+
+from jaxcv.models.detection.dense import DenseDetector as DenseDetector  # no function, and so not in __all__
+from jaxcv.models.detection.dense import DenseOutput as DenseOutput
+from jaxcv.models.detection.retinanet import retinanet, retinanet_resnet50_fpn, retinanet_resnet50_fpn_v2
+from jaxcv.models.detection.ssd import ssd, ssd300_vgg16
+
+__all__ = ['retinanet', 'retinanet_resnet50_fpn', 'retinanet_resnet50_fpn_v2', 'ssd', 'ssd300_vgg16']
