@@ -13,7 +13,7 @@ from jaxcv.ops.resize import resize_nearest
 from jaxcv.types import Array, Float
 
 Extra = Literal['none', 'pool', 'convs_of_output', 'convs_of_input']
-Map = Float[Array, 'n h w c']
+Map = Float[Array, 'n _ _ _']
 _uniform = nn.initializers.variance_scaling(1.0, 'fan_in', 'uniform')
 """He et al.'s for a linear layer, as in torchvision's pyramids."""
 

@@ -27,9 +27,9 @@ class Detections(NamedTuple):
 
 
 def select_detections(
-    scores: Sequence[Float[Array, 'k c']],
-    codes: Sequence[Float[Array, 'k 4']],
-    anchors: Sequence[Float[Array, 'k 4']],
+    scores: Sequence[Float[Array, '_ c']],
+    codes: Sequence[Float[Array, '_ 4']],
+    anchors: Sequence[Float[Array, '_ 4']],
     *,
     coder: BoxCoder,
     size: tuple[int, int],

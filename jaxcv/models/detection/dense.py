@@ -14,7 +14,7 @@ from jaxcv.nn.conv import Conv
 from jaxcv.ops.box_coders import BoxCoder
 from jaxcv.types import Array, Float, Images
 
-Map = Float[Array, 'n h w c']
+Map = Float[Array, 'n _ _ _']
 Anchors = Callable[[Sequence[tuple[int, int]], tuple[int, int]], Sequence[np.ndarray]]
 """((rows, columns) of each map, size of the images) -> the anchors of each map, `[k 4]`, by row, column and cell."""
 

@@ -15,7 +15,7 @@ from jaxcv.ops.box_coders import ssd_coder
 from jaxcv.ops.pool import max_pool
 from jaxcv.types import Array, Float, Images
 
-Map = Float[Array, 'n h w c']
+Map = Float[Array, 'n _ _ _']
 RATIOS = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))
 SCALES = (0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05)
 STRIDES = (8, 16, 32, 64, 100, 300)
