@@ -60,7 +60,7 @@ def write(name: str, reference: Reference) -> None:
     """Run a detector and write its fixture."""
     model = reference.make().double().eval()
     state = {
-        key: torch.tensor(scaled(key, seeded(key, tuple(value.shape)))).to(value.dtype)
+        key: torch.tensor(scaled(name, key, seeded(key, tuple(value.shape)))).to(value.dtype)
         for key, value in model.state_dict().items()
     }
     model.load_state_dict(state)

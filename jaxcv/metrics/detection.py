@@ -2,7 +2,7 @@
 
 All read `predictions = {'boxes': [n d 4], 'scores', 'box_labels', 'box_valid': [n d]}` and a batch of `boxes` [n g 4],
 `box_labels` and `box_valid` [n g]; maybe `box_crowd` and `box_difficult` [n g], `box_areas` [n g] and `pixel_area` [n].
-Contributions are gathered on the host, where matching is in float64: in float32 about one decision in a million differs.
+Contributions are gathered on the host, where matching is in float64: float32 decides a few cases otherwise.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ Rows = Mapping[str, np.ndarray]
 def coco_boxes(*, num_classes: int, confusion_score: float = 0.3) -> Metric:
     """COCO's evaluation of boxes: twelve numbers, the average precision of each class, curves, and a confusion matrix.
 
-    Average precision is the mean over 101 recalls, the classes and ten thresholds of the IoU, 0.5 to 0.95. Small objects
+    Average precision is the mean over 101 recalls, the classes and ten thresholds of the IoU, 0.5 to 0.95. Small ones
     have at most 32² pixels, large ones at least 96², of the original image; where images were resized, `pixel_area` of
     the batch is the number of the original's pixels in one of theirs.
 

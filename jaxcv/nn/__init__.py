@@ -13,6 +13,7 @@ from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.conv_transpose import ConvTranspose, bilinear_init
 from jaxcv.nn.depthwise import DepthwiseSeparableConv
 from jaxcv.nn.fpn import FPN, PANet
+from jaxcv.nn.frozen import Frozen as Frozen  # no layer, and so not in __all__
 from jaxcv.nn.frozen import frozen
 from jaxcv.nn.inception import Inception, NaiveInception
 from jaxcv.nn.inverted_residual import InvertedResidual

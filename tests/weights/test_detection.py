@@ -39,7 +39,7 @@ def fixture(name):
     with np.load(FIXTURES / f'{name}.npz') as file:
         arrays = dict(file)
     named = json.loads(str(arrays['state_dict']))
-    return arrays, {key: scaled(key, seeded(key, tuple(shape))) for key, shape in named.items()}
+    return arrays, {key: scaled(name, key, seeded(key, tuple(shape))) for key, shape in named.items()}
 
 
 def closest(found, expected):
