@@ -61,20 +61,43 @@ FEATURES: dict[str, Feature] = {
 }
 
 
+class FeatureError(ValueError):
+    """A feature of one example that is wrong: a damaged image, a mask with numbers that are no classes.
+
+    `feature` is its name, so that a message can begin with the file of that feature.
+    """
+
+    def __init__(self, feature: str, message: str):
+        super().__init__(message)
+        self.feature = feature
+
+
+class MisuseError(ValueError):
+    """A function of examples got one that it cannot work on: an error of the config, not of a single example.
+
+    `feature` is the feature that is not there or not as it has to be.
+    """
+
+    def __init__(self, message: str, feature: str = ''):
+        super().__init__(message)
+        self.feature = feature
+
+
 def lookup(example: Mapping[str, Any], name: str) -> Any:
     """The feature of that name.
 
     Raises:
-        ValueError: there is none; the message lists those that there are.
+        MisuseError: there is none; the message lists those that there are.
 
     Example:
-        >>> lookup({'image_left': 1, 'seed': 2}, 'image')
+        >>> lookup({'photo': 1, 'seed': 2}, 'image')
         Traceback (most recent call last):
-        ValueError: there is no feature 'image', but image_left; if it has another name, 'rename' it first
+        jaxcv.features.MisuseError: there is no feature 'image', but photo; if it has another name, 'rename' it first
     """
     if name not in example:
-        there = ', '.join(sorted(example.keys() - {'seed'}))
-        raise ValueError(f"there is no feature {name!r}, but {there}; if it has another name, 'rename' it first")
+        there = ', '.join(sorted(example.keys() - {'seed'})) or 'none at all'
+        message = f"there is no feature {name!r}, but {there}; if it has another name, 'rename' it first"
+        raise MisuseError(message, name)
     return example[name]
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Bool, Float, Num
 
-from jaxcv.features import FEATURES, Example, lookup, moved_features
+from jaxcv.features import FEATURES, Example, FeatureError, MisuseError, lookup, moved_features
 
 __all__ = [
     'Move',
@@ -124,7 +124,8 @@ def image_size(example: Mapping[str, Any], *, batch_axes: int = 0) -> tuple[int,
         batch_axes: the number of axes before a feature's own: 1 for a batch.
 
     Raises:
-        ValueError: there is no image nor mask, one is still encoded, or two have different sizes.
+        MisuseError: there is no image nor mask, or one is still encoded.
+        FeatureError: two have different sizes.
 
     Example:
         >>> import numpy as np
@@ -138,8 +139,8 @@ def image_size(example: Mapping[str, Any], *, batch_axes: int = 0) -> tuple[int,
             continue
         if is_encoded(example[name]):
             decoder = FEATURES[name].decoder
-            remedy = f'put {decoder!r} before what moves its pixels' if decoder else 'it must be an array'
-            raise ValueError(f'the {name} is still encoded: {remedy}')
+            remedy = f'put {decoder!r} first' if decoder else 'it must be an array'
+            raise MisuseError(f'the {name} is still encoded: {remedy}', name)
         row = batch_axes + axes.index('h')
         sizes[name] = tuple(example[name].shape[row : row + 2])
     if not sizes:
@@ -147,7 +148,8 @@ def image_size(example: Mapping[str, Any], *, batch_axes: int = 0) -> tuple[int,
     (first, size), *others = sizes.items()
     for name, other in others:
         if other != size:
-            raise ValueError(f'the {first} has {size} pixels, its {name} {other} (an image turned by its EXIF?)')
+            turned = ' (an image turned by its EXIF?)' if other == size[::-1] else ''
+            raise FeatureError(name, f'the {first} has {size} pixels, its {name} {other}{turned}')
     return size
 
 

@@ -1,7 +1,20 @@
-"""Suggestions for a name that does not exist."""
+"""One form of names, and suggestions for a name that does not exist."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+
+def normalized(name: str) -> str:
+    """Convert a name to Unicode's composed form (NFC), in which names are compared.
+
+    'é' is one character where Linux and Windows write it, and an 'e' with an accent after it in files from macOS.
+
+    Example:
+        >>> normalized('cafe\u0301') == 'caf\u00e9'
+        True
+    """
+    return unicodedata.normalize('NFC', name)
 
 
 def close(word: str, names: Iterable[str], *, most: int = 3) -> list[str]:

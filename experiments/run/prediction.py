@@ -62,7 +62,8 @@ def predict(
     variables, _ = restore(experiment, folder, which, training.make_mesh(), averaged=averaged, trained_on=trained_on)
     task, names = evaluated_task(experiment, averaged=averaged), experiment.facts.names
     options, readable = _options(experiment, files, scale), collections.deque[tuple[Path, np.ndarray]]()
-    answers = presentation.photos(_compiled(task.predict, variables), _decoded(files, options, readable), options)
+    photos = _decoded(files, _decoder(experiment), options, readable)
+    answers = presentation.photos(_compiled(task.predict, variables), photos, options)
     rows: list[dict[str, Any]] = []
     shown = Gallery()
     for answer in answers:
@@ -113,11 +114,21 @@ def _scaling(scale: float) -> data.transforms.Transform:
     return apply
 
 
+def _decoder(experiment: Experiment) -> data.transforms.Transform:
+    """The evaluation's own decoding, with its channels and depth; the usual one where the evaluation has none."""
+    specs = [spec for spec in experiment.data.eval_transforms if spec['name'] in data.transforms.DECODING]
+    own = build_transforms(specs, experiment.checked.registries)
+    is_gray = experiment.facts.example['image']['shape'][-1] == 1
+    return data.transforms.compose(own or [data.transforms.decode(channels=1 if is_gray else 3)])
+
+
 def _decoded(
-    files: Sequence[Path], options: PhotoOptions, readable: collections.deque[tuple[Path, np.ndarray]]
+    files: Sequence[Path],
+    decode: data.transforms.Transform,
+    options: PhotoOptions,
+    readable: collections.deque[tuple[Path, np.ndarray]],
 ) -> Iterator[Example]:
-    """The pictures that can be read, with as many channels as those of the training; `readable` gets them too."""
-    decode = data.transforms.decode(channels=1 if options.shape[-1] == 1 else 3)
+    """The pictures that can be read; `readable` gets them too."""
     for path in files:
         try:
             example = decode({'image': path.read_bytes(), 'seed': 0})

@@ -19,7 +19,8 @@ def source(name: str, *, split: str, data_dir: str | os.PathLike | None = None) 
             `data_dir/classes.txt` if they have any; or a data set of tfds, with its config and version if need be
             ('cifar10', 'imagenet2012:5.1.0'). 'digits', 'faces' and 'digit_scenes' are bundled and prepared on their
             first use. Others are prepared by `python -m jaxcv.data.prepare NAME`.
-        split: The split: 'train'. A part of it for tfds: 'train[:90%]'.
+        split: The split: 'train'. Parts of splits are written as in tfds: 'train[:90%]', 'train[90%:]', 'train+val';
+            those of a folder have of each class its share.
         data_dir: The folder's root; or the folder of prepared tfds data sets, by default `TFDS_DATA_DIR` or
             `~/tensorflow_datasets`.
 

@@ -1,14 +1,18 @@
 """One example as it goes into a batch: read, transformed, and checked by the table of features."""
 
 import functools
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
+from absl import logging
 
-from jaxcv.data.sources import Source
+from jaxcv.data.pixels import mask_pixels
+from jaxcv.data.sources import Source, place
 from jaxcv.data.transforms import Transform, compose
-from jaxcv.features import FEATURES, Example, Feature, Names
+from jaxcv.features import FEATURES, Example, Feature, FeatureError, MisuseError, Names
 
 __all__ = ['BrokenExampleError', 'checked', 'reader']
 
@@ -16,6 +20,8 @@ __all__ = ['BrokenExampleError', 'checked', 'reader']
 _INTEGERS = '?' + np.typecodes['AllInteger']
 _CONVERTED_FROM = {'bool': _INTEGERS, 'uint8': '?B', 'int32': _INTEGERS, 'float32': _INTEGERS + np.typecodes['Float']}
 _PIXELS, _OBJECTS = frozenset('hw'), frozenset('k')
+_OF_PIXELS = [name for name, row in FEATURES.items() if row.names and row.moved]
+"""Features that have a class for each pixel."""
 
 
 class BrokenExampleError(ValueError):
@@ -31,8 +37,9 @@ def reader(source: Source, transforms: Sequence[Transform]) -> Callable[[int, in
 
     Returns:
         (index, seed) -> the numeric features, `valid` (True) and `index`. It raises BrokenExampleError where an example
-        cannot be read or transformed, and ValueError where `checked` does: an error of the data or the config, not of
-        one file.
+        cannot be read or transformed, and ValueError where `checked` does or the transforms do not fit the examples: an
+        error of the data or the config, not of one file. Messages begin with the example's name, or with the file of
+        the feature that is wrong. Classes of pixels that are all ignored are a warning, logged once.
 
     Example:
         >>> data = Source(2, lambda index: {'image': np.zeros((2, 2, 3), np.uint8), 'label': index}, str, {})
@@ -40,20 +47,60 @@ def reader(source: Source, transforms: Sequence[Transform]) -> Callable[[int, in
         >>> example['label'], sorted(example)
         (array(1, dtype=int32), ['image', 'index', 'label', 'valid'])
     """
-    transform = compose(transforms)
+    transform, times = compose(transforms), itertools.count()
 
     def read(index: int, seed: int) -> Example:
+        raw = _raw(source, index)
         try:
-            example = transform({**source.read(index), 'seed': seed})
-        except (OSError, ValueError) as error:
-            raise BrokenExampleError(f'{source.where(index)}: {error}') from error
+            example = transform({**raw, 'seed': seed})
+        except MisuseError as error:
+            raise ValueError(f'{source.where(index)}: {error}') from error
+        except (OSError, ValueError, cv2.error) as error:
+            raise BrokenExampleError(f'{_place(source, index, error)}: {error}') from error
+        except Exception as error:
+            error.add_note(f'in a transform of {source.where(index)}')
+            raise
         try:
             features = checked(example, source.names)
         except ValueError as error:
-            raise ValueError(f'{source.where(index)}: {error}') from None
+            raise ValueError(f'{_place(source, index, error)}: {error}') from None
+        if (name := _ignored(features, raw)) and next(times) == 0:
+            logging.warning(
+                '%s: all pixels of the %s are %d, which is ignored: nothing is learned from them. '
+                "If they are a class, renumber them by 'relabel'. This is logged once.",
+                *(place(source, index, name), name, FEATURES[name].outside),
+            )
         return {**features, 'valid': np.True_, 'index': np.int32(index)}
 
     return read
+
+
+def _raw(source: Source, index: int) -> Example:
+    """The raw example. Libraries behind a source have errors of their own kinds: any of them is a broken example."""
+    try:
+        return source.read(index)
+    except MemoryError:
+        raise
+    except Exception as error:
+        kind = '' if isinstance(error, OSError | ValueError) else f'{type(error).__name__}: '
+        raise BrokenExampleError(f'{_place(source, index, error)}: {kind}{error}') from error
+
+
+def _place(source: Source, index: int, error: Exception) -> str:
+    return place(source, index, error.feature if isinstance(error, FeatureError) else '')
+
+
+def _ignored(features: Mapping[str, np.ndarray], raw: Example) -> str:
+    """The feature of classes of pixels that is ignored everywhere, and not only in the part that a crop left."""
+    for name in _OF_PIXELS:
+        array, outside = features.get(name), FEATURES[name].outside
+        if array is None or not array.size or array.flat[0] != outside or not (array == outside).all():
+            continue
+        whole = raw.get(name, ())
+        whole = np.asarray(mask_pixels(whole).array if isinstance(whole, bytes) else whole)
+        if whole.size and (whole == whole.flat[0]).all():
+            return name
+    return ''
 
 
 def checked(example: Example, names: Names) -> dict[str, np.ndarray]:
@@ -99,12 +146,18 @@ def checked(example: Example, names: Names) -> dict[str, np.ndarray]:
 def _converted(name: str, value: Any, row: Feature) -> np.ndarray:
     """A feature with the type of its row."""
     if isinstance(value, bytes) and row.decoder:
-        raise ValueError(f'the {name} is still encoded; begin the transforms with {row.decoder!r}')
+        raise FeatureError(name, f'the {name} is still encoded; begin the transforms with {row.decoder!r}')
     array = np.asarray(value)
     fits = array.dtype.char in _CONVERTED_FROM[row.dtype] and array.ndim == len(_letters(row.axes))
     if not fits or any(array.shape[place] != size for place, size in _fixed_sizes(row.axes)):
         remedy = f'use {row.decoder!r}' if row.decoder else "'rename' it, or drop it by 'keep'"
-        raise ValueError(f'the {name} is {array.dtype} {array.shape}, not {row.dtype} [{row.axes}]; {remedy}')
+        raise FeatureError(name, f'the {name} is {array.dtype} {array.shape}, not {row.dtype} [{row.axes}]; {remedy}')
+    if row.names and row.moved and array.itemsize > 1 and array.size and array.max() > row.outside:
+        raise FeatureError(
+            name,
+            f'the {name} has class {array.max()}; classes are 0..{row.outside - 1}, and {row.outside} for ignored '
+            "pixels: renumber them by 'relabel'",
+        )
     return array if array.dtype == row.dtype else array.astype(row.dtype)
 
 
@@ -132,7 +185,7 @@ def _check_sizes(features: Example) -> None:
         for name, size in sizes.items():
             if size != sizes[first]:
                 shown = [value if len(value) > 1 else value[0] for value in (sizes[first], size)]
-                raise ValueError(f'the {first} has {shown[0]} {unit}, its {name} {shown[1]}')
+                raise FeatureError(name, f'the {first} has {shown[0]} {unit}, its {name} {shown[1]}')
 
 
 def _check_classes(name: str, array: np.ndarray, classes: int) -> None:
@@ -148,9 +201,10 @@ def _check_classes(name: str, array: np.ndarray, classes: int) -> None:
     if not unknown.size:
         return
     if not array.ndim:
-        raise ValueError(f'the {name} {array} is not one of the {classes} classes 0..{classes - 1}')
+        raise FeatureError(name, f'the {name} {array} is not one of the {classes} classes 0..{classes - 1}')
     ignored = f' and {row.outside} for ignored pixels' if row.moved else ''
-    raise ValueError(
+    raise FeatureError(
+        name,
         f'the {name} has class {unknown.max()}, but there are {classes}, 0..{classes - 1}{ignored}; '
-        "put it right by 'relabel'"
+        "put it right by 'relabel'",
     )

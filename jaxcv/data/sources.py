@@ -7,8 +7,9 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 
 from jaxcv.features import Names
+from jaxcv.names import normalized
 
-__all__ = ['Source', 'describe', 'feature_values', 'joined', 'only_classes', 'subset']
+__all__ = ['Source', 'describe', 'feature_values', 'joined', 'only_classes', 'place', 'subset']
 
 
 class Source(NamedTuple):
@@ -23,6 +24,11 @@ class Source(NamedTuple):
     """index -> the example's name in messages: 'photos/train/cat/7.jpg', 'cifar10/test[17]'."""
     names: Names
     """The names of the classes by feature, `{'label': ('cat', 'dog')}`; `{}` where the data set names none."""
+    file_of: Callable[[int, str], str] | None = None
+    """(index, feature) -> the name of the feature's own file in messages, 'photos/train/masks/7.png'; None where all
+    features of an example have the name `where`."""
+    files: str = ''
+    """Of how many files the data set is made and which are left out, for the log; '' if it is made of all."""
 
 
 def subset(source: Source, indices: Iterable[SupportsIndex]) -> Source:
@@ -53,7 +59,27 @@ def subset(source: Source, indices: Iterable[SupportsIndex]) -> Source:
         size=len(places),
         read=lambda index: source.read(places[index]),
         where=lambda index: source.where(places[index]),
+        file_of=source.file_of and (lambda index, feature: place(source, places[index], feature)),
     )
+
+
+def place(source: Source, index: int, feature: str = '') -> str:
+    """Name an example in a message, by the file of one of its features where it has one of its own.
+
+    Args:
+        source: The data set.
+        index: Of the example.
+        feature: The feature that the message is about, '' for all.
+
+    Returns:
+        The name.
+
+    Example:
+        >>> pairs = Source(9, lambda i: {}, lambda i: f'images/{i}.jpg', {}, lambda i, feature: f'{feature}s/{i}.png')
+        >>> place(pairs, 3), place(pairs, 3, 'mask')
+        ('images/3.jpg', 'masks/3.png')
+    """
+    return source.file_of(index, feature) if source.file_of and feature else source.where(index)
 
 
 def feature_values(source: Source, feature: str = 'label') -> np.ndarray:
@@ -114,11 +140,12 @@ def only_classes(source: Source, classes: Sequence[str], *, feature: str = 'labe
     if feature not in source.read(0):
         raise ValueError(f'{source.where(0)} has no {feature}, so it is of no class')
     names = source.names.get(feature, ())
-    if unknown := [name for name in classes if name not in names]:
+    known = {normalized(name): number for number, name in enumerate(names)}
+    if unknown := [name for name in classes if normalized(name) not in known]:
         raise ValueError(f'no class {unknown[0]!r}; there are: {joined(names)}')
-    if len(set(classes)) < len(classes):
+    relabelled = {known[normalized(name)]: number for number, name in enumerate(classes)}
+    if len(relabelled) < len(classes):
         raise ValueError(f'a class is named twice: {joined(classes)}')
-    relabelled = {names.index(name): number for number, name in enumerate(classes)}
     indices = np.flatnonzero(np.isin(feature_values(source, feature), list(relabelled)))
     if not indices.size:
         raise ValueError(f'none of the {source.size} examples is of the classes {joined(classes)}')
@@ -138,7 +165,7 @@ def describe(source: Source) -> str:
         source: The data set.
 
     Returns:
-        Its number of examples and its classes.
+        Its number of examples, its classes, and the files that are left out.
 
     Example:
         >>> names = {'label': ('cat', 'dog')}
@@ -147,12 +174,15 @@ def describe(source: Source) -> str:
         '1,200 examples from pets/train[0] on, 2 classes: cat, dog'
         >>> describe(pets._replace(names={'mask': ('sky', *names['label']), 'box_labels': names['label']}))
         '1,200 examples from pets/train[0] on, 3 classes of mask: sky, cat, dog, 2 classes of box_labels: cat, dog'
+        >>> describe(pets._replace(files='1,200 of 1,202 files; left out: 2 hidden'))
+        '1,200 examples from pets/train[0] on, 2 classes: cat, dog; 1,200 of 1,202 files; left out: 2 hidden'
     """
     classes = ''
     for feature, names in source.names.items():
         of_feature = f' of {feature}' if len(source.names) > 1 else ''
         classes += f', {len(names)} classes{of_feature}: {", ".join(names[:5])}{", ..." if len(names) > 5 else ""}'
-    return f'{source.size:,} examples from {source.where(0)} on{classes}'
+    files = f'; {source.files}' if source.files else ''
+    return f'{source.size:,} examples from {source.where(0)} on{classes}{files}'
 
 
 def joined(names: Iterable[str]) -> str:

@@ -7,8 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxcv.data import describe, only_classes, source, train_batches, transforms
+from jaxcv.data.reading import reader
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def pixels(tmp_path):
             array = classes[number] if kind == 'masks' else np.full((9, 12, 3), 50 * number, np.uint8)
             path.write_bytes(cv2.imencode(end.lower(), array)[1].tobytes())
     (tmp_path / 'train/masks/readme.txt').touch()
-    (tmp_path / 'classes.txt').write_text('background\ncat \r\ndog\n\nnew bicycle\n')
+    (tmp_path / 'classes.txt').write_text('background\ncat \r\ndog\nnew bicycle\n\n')
     return tmp_path, classes
 
 
@@ -130,7 +132,7 @@ def test_a_folder_of_masks_that_is_not_as_it_should_be(pixels):
     (folder / 'classes.txt').unlink()
     mask = folder / 'train/masks/b.png'
     mask.write_bytes(cv2.imencode('.png', np.zeros((12, 9), np.uint8))[1].tobytes())
-    assert re.search(r'b\.jpg: the image has \(9, 12\) pixels, its mask \(12, 9\)', message(ValueError))
+    assert re.search(r'masks/b\.png: the image has \(9, 12\) pixels, its mask \(12, 9\)', message(ValueError))
     shutil.copy(mask, folder / 'train/masks/c.png')
     (folder / 'train/masks/a.1.png').rename(folder / 'train/masks/a.2.png')
     found = message(ValueError)
@@ -143,3 +145,161 @@ def test_a_folder_of_masks_that_is_not_as_it_should_be(pixels):
 def test_a_folder_without_a_training_split(photos):
     shutil.rmtree(photos / 'train')
     assert source('folder', split='val', data_dir=photos).names == {'label': ('cat',)}
+
+
+def write(path, image=None, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8) if image is None else image).save(path, **options)
+
+
+def names_of(data, root):
+    return [Path(data.where(i)).relative_to(root).as_posix() for i in range(data.size)]
+
+
+def test_a_class_is_walked_in_depth_and_what_is_left_out_is_counted(tmp_path):
+    for name in (
+        'cat/0.jpg',
+        'cat/deep/1.png',
+        'cat/deep/er/2.jpg',
+        'dog/3.jpg',
+        '.ipynb_checkpoints/4.jpg',
+        '__MACOSX/5.jpg',
+    ):
+        write(tmp_path / 'train' / name)
+    (tmp_path / 'train/cat/0.jpg').rename(tmp_path / 'train/cat/0.jfif')
+    (tmp_path / 'train/dog/3.jpg').rename(tmp_path / 'train/dog/no_suffix')
+    for name in ('cat/._0.jpg', 'cat/Thumbs.db', 'dog/notes.txt', 'outside.txt'):
+        (tmp_path / 'train' / name).write_bytes(b'\0\5\x16\7')
+    data = source('folder', split='train', data_dir=tmp_path)
+    assert names_of(data, tmp_path / 'train') == ['cat/0.jfif', 'cat/deep/1.png', 'cat/deep/er/2.jpg', 'dog/no_suffix']
+    assert [data.read(i)['label'] for i in range(4)] == [0, 0, 0, 1]
+    assert describe(data).endswith(
+        'on, 2 classes: cat, dog; 4 of 8 files; left out: 2 hidden (._0.jpg, Thumbs.db), 1 not an image (notes.txt), '
+        '1 outside the class folders (outside.txt)'
+    )
+
+
+def test_parts_of_a_folder(tmp_path):
+    for number in range(20):
+        write(tmp_path / 'train' / ('cat' if number < 15 else 'dog') / f'{number}.png')
+        write(tmp_path / 'masked/train/images' / f'{number}.jpg')
+        write(tmp_path / 'masked/train/masks' / f'{number}.png', np.zeros((4, 4), np.uint8))
+    write(tmp_path / 'val/dog/20.png')
+    for kind, root in (('folder', tmp_path), ('folder_masks', tmp_path / 'masked')):
+        whole = source(kind, split='train', data_dir=root)
+        first, rest = (source(kind, split=f'train[{part}]', data_dir=root) for part in (':80%', '80%:'))
+        assert (first.size, rest.size, first.names) == (16, 4, whole.names)
+        assert sorted(names_of(first, root) + names_of(rest, root)) == sorted(names_of(whole, root))
+        assert describe(first).endswith("16 of the 20 examples of 'train'")
+        assert source(kind, split='train[:5]', data_dir=root).size == 5
+    # A quarter are dogs, in both parts.
+    first, rest = (source('folder', split=f'train[{part}]', data_dir=tmp_path) for part in (':80%', '80%:'))
+    assert [sum(data.read(i)['label'] for i in range(data.size)) for data in (first, rest)] == [4, 1]
+    several = source('folder', split='train[:10%]+val', data_dir=tmp_path)
+    assert (several.size, several.read(2)['label'], several.names) == (3, 1, {'label': ('cat', 'dog')})
+    for split, error, message in (
+        ('train[80]', ValueError, 'is no split or part of one'),
+        ('train[:21]', ValueError, 'reaches beyond the 20 examples'),
+        ('train[:1%]', ValueError, 'is empty'),
+        ('test[:80%]', FileNotFoundError, "has no folder 'test'; there are: masked, train, val"),
+        ('test', FileNotFoundError, r"a part of a split is written 'train\[80%:\]'"),
+    ):
+        with pytest.raises(error, match=message):
+            source('folder', split=split, data_dir=tmp_path)
+    (tmp_path / 'train').rename(tmp_path / 'train[:80%]')  # a folder of that name is a split
+    assert source('folder', split='train[:80%]', data_dir=tmp_path).size == 20
+
+
+def test_classes_are_compared_in_one_form_and_the_difference_is_named(tmp_path):
+    composed, apart = 'caf\u00e9', 'cafe\u0301'
+    write(tmp_path / 'train' / composed / '0.jpg')
+    write(tmp_path / 'train/Dog/0.jpg')
+    write(tmp_path / 'val' / apart / '0.jpg')
+    val = source('folder', split='val', data_dir=tmp_path)
+    assert (val.names, val.read(0)['label']) == ({'label': ('Dog', composed)}, 1)
+    assert only_classes(val, [apart]).size == 1
+    write(tmp_path / 'val/dog/0.jpg')
+    with pytest.raises(ValueError, match=r"train lacks: dog \('dog' is not 'Dog'\)"):
+        source('folder', split='val', data_dir=tmp_path)
+
+
+def test_masks_are_found_beside_their_images_in_depth_and_in_one_form(tmp_path):
+    for image, mask in (('a/1.jpg', 'a/1.png'), ('b/1.jpg', 'b/1.tif'), ('\u00e9.jpg', 'e\u0301.png')):
+        write(tmp_path / 'train/images' / image)
+        write(tmp_path / 'train/masks' / mask, np.zeros((4, 4), np.uint8))
+    (tmp_path / 'train/masks/._1.png').touch()
+    data = source('folder_masks', split='train', data_dir=tmp_path)
+    assert names_of(data, tmp_path / 'train/images') == ['a/1.jpg', 'b/1.jpg', '\u00e9.jpg']
+    assert data.file_of(1, 'mask').endswith('masks/b/1.tif')
+    assert data.files == '6 of 7 files; left out: 1 hidden (._1.png)'
+    write(tmp_path / 'train/masks/b/2.jpg')
+    with pytest.raises(ValueError, match=r'1 masks are JPEGs, whose compression .* save them as PNG.*b/2\.jpg'):
+        source('folder_masks', split='train', data_dir=tmp_path)
+
+
+def test_a_folder_of_the_other_kind_is_named(tmp_path):
+    for name in ('masked/train/images/1.png', 'masked/train/masks/1.png', 'classes/train/cat/1.png'):
+        write(tmp_path / name)
+    with pytest.raises(ValueError, match=r"has images and masks, .* open it as 'folder_masks'"):
+        source('folder', split='train', data_dir=tmp_path / 'masked')
+    with pytest.raises(
+        FileNotFoundError, match=r"no folder .*images, but cat; a folder for each class is opened as 'fold"
+    ):
+        source('folder_masks', split='train', data_dir=tmp_path / 'classes')
+
+
+@pytest.mark.parametrize(
+    ('text', 'found'),
+    [
+        (b'\xef\xbb\xbfground\r\nred\r\nblue\r\n\r\n', ('ground', 'red', 'blue')),
+        ('ground\ncaf\u00e9'.encode('utf-16'), ('ground', 'caf\u00e9')),
+        ('ground\rcafe\u0301'.encode(), ('ground', 'caf\u00e9')),
+        (b'ground\n\nred\n', 'line 2 is blank. Line i names class i, from 0: name class 1, or remove the line'),
+        (b'\nground', 'line 1 is blank'),
+        (b'red\nground\nred \n', 'names a class twice: red'),
+        ('ground\ncaf\u00e9'.encode('latin-1'), 'is no text in UTF-8'),
+        (b'\xef\xbb\xbf \n', 'is empty'),
+    ],
+)  # fmt: skip
+def test_line_i_of_the_classes_names_class_i(tmp_path, text, found):
+    write(tmp_path / 'train/images/1.jpg')
+    write(tmp_path / 'train/masks/1.png', np.zeros((4, 4), np.uint8))
+    (tmp_path / 'classes.txt').write_bytes(text)
+    if isinstance(found, tuple):
+        assert source('folder_masks', split='train', data_dir=tmp_path).names == {'mask': found}
+        return
+    with pytest.raises(ValueError, match=rf'classes\.txt:? {re.escape(found)}'):
+        source('folder_masks', split='train', data_dir=tmp_path)
+
+
+def test_the_faults_of_a_mask_name_its_file(tmp_path, caplog):
+    write(tmp_path / 'train/images/1.jpg')
+    (tmp_path / 'classes.txt').write_text('ground\nred')
+    mask, zeros = tmp_path / 'train/masks/1.png', np.zeros((4, 4), np.uint8)
+    mask.parent.mkdir()
+    steps = [transforms.decode(), transforms.decode_mask(), transforms.resize(size=2)]
+    for fault, message in (
+        (zeros + np.uint8(7), 'the mask has class 7, but there are 2'),
+        (np.zeros((4, 5), np.uint8), r'the image has \(4, 4\) pixels, its mask \(4, 5\)'),
+        (np.dstack([zeros, zeros + 1, zeros + 2]), 'the mask has colours'),
+        (zeros.astype(np.uint16) + 300, 'the mask has class 300; classes are 0..254'),
+        (b'<html>', r'the mask cannot be decoded: it is a web page'),
+        (None, 'No such file'),
+    ):
+        mask.unlink(missing_ok=True)
+        mask.write_bytes(fault) if isinstance(fault, bytes) else write(mask, fault if fault is not None else zeros)
+        data = source('folder_masks', split='train', data_dir=tmp_path)
+        if fault is None:
+            mask.unlink()
+        with pytest.raises(ValueError, match=message) as error:
+            reader(data, steps)(0, 0)
+        assert 'masks/1.png' in str(error.value), message
+        assert fault is None or str(error.value).startswith(str(mask))
+    write(mask, zeros + np.uint8(255))
+    read = reader(source('folder_masks', split='train', data_dir=tmp_path), steps)
+    for _ in range(2):
+        assert read(0, 0)['mask'].min() == 255
+    assert [record.message for record in caplog.records if 'ignored' in record.message] == [
+        f'{mask}: all pixels of the mask are 255, which is ignored: nothing is learned from them. If they are a class, '
+        "renumber them by 'relabel'. This is logged once."
+    ]

@@ -1,11 +1,13 @@
 """One example as it goes into a batch: every feature of the table is checked by its row."""
 
+import cv2
 import numpy as np
 import pytest
 
-from jaxcv.data import Source, train_batches
-from jaxcv.data.reading import checked
-from jaxcv.features import FEATURES
+from jaxcv.data import Source, only_classes, subset, train_batches
+from jaxcv.data.reading import BrokenExampleError, checked, reader
+from jaxcv.data.sources import place
+from jaxcv.features import FEATURES, MisuseError
 
 LENGTHS = {'h': 5, 'w': 4, 'c': 3, 'k': 2}
 EXAMPLE = {
@@ -122,3 +124,66 @@ def test_a_batch_that_does_not_fit_together_is_told_by_the_feature():
         with pytest.raises(ValueError, match=rf"^'{name}' is .* in n\[\d\], but .* in n\[\d\]: ") as error:
             batch(**{name: values})
         assert remedy in str(error.value)
+
+
+def test_any_error_of_a_source_is_a_broken_example():
+    """The libraries behind a source raise errors of their own kinds, that of a damaged record among them."""
+
+    class LibraryError(Exception):
+        pass
+
+    def read(index):
+        if index == 1:
+            raise LibraryError('record 1: checksum')
+        return {'label': index}
+
+    data = Source(3, read, lambda index: f'n[{index}]', {})
+    with pytest.raises(BrokenExampleError, match=r'^n\[1\]: LibraryError: record 1: checksum$'):
+        reader(data, [])(1, 0)
+    assert sorted(next(train_batches(data, batch_size=3, transforms=[], seed=0, on_broken='skip'))['label']) == [
+        0,
+        2,
+        2,
+    ]
+
+
+def test_errors_are_of_the_example_or_of_the_config():
+    def damaged(example):
+        return cv2.resize(np.zeros((0, 0)), (2, 2))
+
+    def misuse(example):
+        raise MisuseError('put it first')
+
+    def wrong(example):
+        return example['label'].no_such_method()
+
+    data = Source(1, lambda index: {'label': index}, lambda index: f'n[{index}]', {})
+    with pytest.raises(ValueError, match=r'^n\[0\]: misuse|^n\[0\]: .*put it first') as error:
+        reader(data, [misuse])(0, 0)
+    assert not isinstance(error.value, BrokenExampleError)
+    with pytest.raises(BrokenExampleError, match=r'^n\[0\]: OpenCV'):
+        reader(data, [damaged])(0, 0)
+    with pytest.raises(AttributeError, match='no_such_method') as bug:
+        reader(data, [wrong])(0, 0)
+    assert bug.value.__notes__ == ['in a transform of n[0]']
+
+
+def test_messages_name_the_file_of_the_feature():
+    def file_of(index, feature):
+        return f'{feature}s/{index}.png'
+
+    data = Source(2, lambda i: {'mask': np.full((2, 2), 9), 'label': 0}, str, {'mask': ('a', 'b')}, file_of)
+    for some in (data, subset(data, [1, 0]), only_classes(data._replace(names={**data.names, 'label': ('c',)}), ['c'])):
+        with pytest.raises(ValueError, match=r'^masks/\d\.png: the mask has class 9'):
+            reader(some, [])(0, 0)
+    assert place(subset(data, [1]), 0, 'mask') == 'masks/1.png'
+    assert place(subset(data, [1]), 0) == '1'
+
+
+def test_a_mask_has_at_most_255_classes_whether_they_have_names_or_not():
+    for value in (254, 255):
+        assert checked({'mask': np.full((2, 2), value)}, {})['mask'].max() == value
+    with pytest.raises(
+        ValueError, match=r"has class 256; classes are 0\.\.254, and 255 for ignored pixels: .*'relabel'"
+    ):
+        checked({'mask': np.full((2, 2), 256, np.int32)}, {})

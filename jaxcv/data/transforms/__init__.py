@@ -31,6 +31,9 @@ __all__ = ['center_crop', 'compose', 'decode', 'decode_mask', 'keep', 'pad_boxes
 OF_OTHER_FEATURES = ('decode_mask', 'relabel', 'rename', 'keep', 'pad_boxes')
 """Transforms of other features than the image: left out for a picture that has nothing else."""
 
+DECODING = ('decode',)
+"""Transforms that decode the image: a picture to predict is decoded as those of the evaluation are."""
+
 RESIZING = ('resize', 'resize_short_side')
 """Transforms that resize the whole image and cut nothing off."""
 

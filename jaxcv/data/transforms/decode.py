@@ -1,59 +1,97 @@
 """Decoding of images and masks."""
 
-import io
+import itertools
 from typing import Any, Literal
 
 import cv2
 import numpy as np
-from PIL import Image
+from absl import logging
 
+from jaxcv.data.pixels import image_pixels, mask_pixels
 from jaxcv.data.transforms.transform import Transform
-from jaxcv.features import FEATURES, IGNORED, Example, lookup
+from jaxcv.features import FEATURES, IGNORED, Example, FeatureError, MisuseError, lookup
 from jaxcv.moves import image_size, is_encoded
 
 __all__ = ['decode', 'decode_mask']
 
+_ALL_BITS = 2**14
+"""From this value on, numbers of 16 bits are taken for such as use all of them."""
+_IGNORED_16 = 2**16 - 1
 
-def decode(*, channels: Literal[1, 3] = 3) -> Transform:
-    """Decode encoded images (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM) to uint8: `image`, and the images of a pair.
 
-    All kinds give the same: gray is repeated to RGB, CMYK is converted, a palette looked up, alpha dropped (not
-    blended), 16 bits cut to the high 8, and a photo turned upright by its EXIF orientation (Pillow and TensorFlow
-    do not turn it). A GIF gives its first frame. An array that is already decoded only has its channels converted.
+def decode(*, channels: Literal[1, 3] = 3, bits: Literal[8, 10, 12, 14, 16] | None = None) -> Transform:
+    """Decode encoded images (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM, AVIF) to uint8: `image`, and the images of a pair.
+
+    The format is found by the content; names of files do not matter. All kinds give the same:
+
+    * Gray is repeated to RGB, CMYK is converted, a palette looked up.
+    * Alpha is dropped, not blended: a transparent pixel has the colour that the file holds for it.
+    * The photo is turned upright by its EXIF orientation (Pillow and TensorFlow do not turn it).
+    * A GIF, an animation or a file of several pages gives its first image; a warning is logged once.
+    * Integers of 16 bits become 8 by `value >> (bits - 8)`. Without `bits`, values up to 255 are kept, and values of
+      which one is 16,384 or more have 16 bits. Between, the depth cannot be told from one image, and a guess would
+      differ from image to image: it is an error, with the advice to give `bits`. Give it wherever a data set has 16-bit
+      files, so that an image that is nearly black is cut like the others.
+    * Values that are no unsigned integers (OpenEXR, HDR, TIFF of floats or with negative numbers) are errors: only the
+      maker of the data can say which of them is white.
+
+    An array that is already decoded only has its channels and depth converted, so decoding twice changes nothing.
 
     Truncated files are errors, as is a JPEG whose end was never written (OpenCV would fill it with gray). Damage
-    inside a JPEG that leaves its end in place cannot be distinguished from a picture, here as in Pillow.
+    inside a JPEG that leaves its end in place cannot be distinguished from a picture, here as in Pillow. An image has
+    at most 2^30 pixels.
 
     Args:
         channels: 3 for RGB, 1 for gray (0.299 R + 0.587 G + 0.114 B).
+        bits: The depth of images whose files have 16 bits a channel; None: by the rule above.
 
     Returns:
         The transform: each of `image`, `next_image`, `left` and `right` that is there becomes uint8 `[h w channels]`.
-        It raises ValueError where there is none, or where one is not an image.
+        It raises ValueError where one is not an image, and MisuseError where there is none or `bits` has to be given.
 
     Example:
         >>> import cv2, numpy as np
         >>> png = cv2.imencode('.png', np.full((2, 3), 7, np.uint8))[1].tobytes()
         >>> decode()({'image': png})['image'].shape
         (2, 3, 3)
+        >>> deep = cv2.imencode('.png', np.array([[0, 4080]], np.uint16))[1].tobytes()
+        >>> decode(channels=1, bits=12)({'image': deep})['image'].ravel()
+        array([  0, 255], dtype=uint8)
     """
+    times = itertools.count()  # a counter that threads may share
+
+    def decoded(name: str, image: Any) -> np.ndarray:
+        if (encoded := _encoded(name, image)) is not None:
+            try:
+                pixels = image_pixels(encoded, gray=channels == 1)
+            except ValueError as error:
+                raise FeatureError(name, f'the {name} cannot be decoded: {error}') from None
+            if pixels.several and next(times) == 0:
+                _warn_of_several(name)
+            image = pixels.array
+        return _with_channels(_of_8_bits(name, np.asarray(image), bits), channels)
 
     def apply(example: Example) -> Example:
         names = [name for name, feature in FEATURES.items() if feature.decoder == 'decode' and name in example]
-        return {**example, **{name: _decoded(lookup(example, name), channels) for name in names or ['image']}}
+        return {**example, **{name: decoded(name, lookup(example, name)) for name in names or ['image']}}
 
     return apply
 
 
 def decode_mask() -> Transform:
-    """Decode the class of each pixel from an encoded image (PNG, BMP, TIFF, GIF, PNM).
+    """Decode the class of each pixel from an encoded image (PNG, BMP, TIFF, GIF, PNM, lossless WebP).
 
-    The numbers are those of the file: gray levels, or the indices of a palette, whose colours are not read (as in
-    PASCAL VOC). Black and white are 0 and 1. An array that is already decoded only loses its channel.
+    The numbers are those of the file: gray levels as stored, of 1 to 16 bits, or the indices of a palette, whose
+    colours are not read (as in PASCAL VOC). Black and white of one bit are 0 and 1. Alpha is dropped. The mask is
+    turned upright by its EXIF orientation, as the image is.
+
+    255 marks pixels of no class, and so does 65,535 in a file of 16 bits. Numbers above 255, such as the ids of
+    ADE20K's full set, are kept and have to be renumbered by `relabel`.
 
     Returns:
-        The transform: `mask` becomes uint8 `[h w]`. It raises ValueError where `mask` is not an image, has colours or
-        numbers beyond 255, or is not as large as a decoded `image`.
+        The transform: `mask` becomes uint8 `[h w]`, or int32 where it has numbers above 255. It raises ValueError where
+        `mask` is not an image, is a lossy one (JPEG), has colours, floats or negative numbers, or is not as large as a
+        decoded `image`.
 
     Example:
         >>> import cv2, numpy as np
@@ -61,10 +99,19 @@ def decode_mask() -> Transform:
         >>> decode_mask()({'mask': png})['mask']
         array([[  0,   1, 255]], dtype=uint8)
     """
+    times = itertools.count()
 
     def apply(example: Example) -> Example:
         mask = lookup(example, 'mask')
-        mask = _classes(_indices(mask) if isinstance(mask, bytes) else np.asarray(mask))
+        if (encoded := _encoded('mask', mask)) is not None:
+            try:
+                pixels = mask_pixels(encoded)
+            except ValueError as error:
+                raise FeatureError('mask', f'the mask cannot be decoded: {error}') from None
+            if pixels.several and next(times) == 0:
+                _warn_of_several('mask')
+            mask = pixels.array
+        mask = _classes(np.asarray(mask))
         if 'image' in example and not is_encoded(example['image']):
             image_size({'image': example['image'], 'mask': mask})
         return {**example, 'mask': mask}
@@ -72,43 +119,73 @@ def decode_mask() -> Transform:
     return apply
 
 
-def _decoded(image: Any, channels: int) -> np.ndarray:
-    """An image, encoded or not, as uint8 [h w channels]."""
-    if isinstance(image, np.ndarray) and image.ndim > 1:
-        return _with_channels(image, channels)
-    data = np.frombuffer(image, np.uint8)
-    _check_end_of_jpeg(data)
-    try:
-        flag = cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE
-        decoded = cv2.imdecode(data, flag) if data.size else None
-    except cv2.error as error:  # too many pixels, among others
-        raise ValueError(f'OpenCV cannot decode the image: {error.err}') from None
-    if decoded is None:
-        raise ValueError(f'not an image that OpenCV can read, or a truncated one ({data.size:,} bytes)')
-    return with_channel_axis(decoded)
+def _encoded(name: str, value: Any) -> bytes | None:
+    """The bytes of an encoded image or mask; None of an array of pixels."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    array = np.asarray(value)
+    if array.ndim > 1:
+        return None
+    if array.dtype != np.uint8 or array.ndim != 1:
+        raise MisuseError(f'the {name} is {type(value).__name__}, not an array or the bytes of a file', name)
+    return array.tobytes()
 
 
-def _indices(data: bytes) -> np.ndarray:
-    """The number that a file holds for each pixel, before any palette."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image)
-    except OSError as error:
-        raise ValueError(f'the mask is not an image that Pillow can read, or a truncated one: {error}') from None
+def _warn_of_several(name: str) -> None:
+    logging.warning('a file has several frames or pages: the first one is the %s. This is logged once.', name)
+
+
+def _of_8_bits(name: str, image: np.ndarray, bits: int | None) -> np.ndarray:
+    """An image of integers of any type as uint8."""
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype.kind not in 'iu' or not image.size:
+        shown = f' from {np.nanmin(image):g} to {np.nanmax(image):g}' if image.size and image.dtype.kind == 'f' else ''
+        raise FeatureError(
+            name,
+            f'the {name} must be uint8 or integers of 16 bits, got {image.dtype} {image.shape}{shown}: which value is '
+            'white cannot be told, convert it',
+        )
+    least, most = int(image.min()), int(image.max())
+    if least < 0 or most >= 2 ** (bits or 16):
+        raise FeatureError(
+            name, f'the {name} has values of {least} to {most}, not of {bits or "8 or 16"} bits: convert it'
+        )
+    if bits is None and IGNORED < most < _ALL_BITS:
+        likely = max(10, most.bit_length() + most.bit_length() % 2)
+        raise MisuseError(
+            f'the {name} has 16 bits a channel, but values up to {most:,} only: say of how many bits they are, '
+            f"{{'name': 'decode', 'bits': {likely}}}; 16 if this image is dark",
+            name,
+        )
+    depth = bits or (16 if most > IGNORED else 8)
+    return (image >> (depth - 8)).astype(np.uint8)
 
 
 def _classes(mask: np.ndarray) -> np.ndarray:
-    """A decoded mask as uint8 [h w]."""
+    """A decoded mask as uint8 or int32 [h w]."""
+    if mask.ndim == 3 and mask.shape[-1] in (2, 4):
+        mask, alpha = mask[..., :-1], mask[..., -1]
+        if (mask == mask[:1, :1]).all() and (alpha != alpha[:1, :1]).any():
+            raise FeatureError(
+                'mask', 'the mask has one colour everywhere and differs in its alpha: save alpha as gray'
+            )
     if mask.ndim == 3 and (mask.shape[-1] == 1 or (mask == mask[..., :1]).all()):
         mask = mask[..., 0]
     if mask.ndim != 2:
-        raise ValueError(
+        raise FeatureError(
+            'mask',
             f'the mask has colours ({mask.dtype} {mask.shape}), not a class for each pixel: '
-            'save it in gray or with a palette'
+            'save it in gray or with a palette',
         )
-    if mask.dtype.kind not in 'biu' or (mask.size and not 0 <= mask.min() <= mask.max() <= IGNORED):
-        raise ValueError(f'classes must be integers of 0 to {IGNORED}, got {mask.dtype} up to {mask.max()}')
-    return mask.astype(np.uint8)
+    if mask.dtype.kind not in 'biu' or (mask.size and not 0 <= mask.min() <= mask.max() <= _IGNORED_16):
+        shown = f' of {mask.min():g} to {mask.max():g}' if mask.size and mask.dtype.kind in 'iuf' else ''
+        raise FeatureError(
+            'mask', f'the mask has numbers{shown} ({mask.dtype}); classes must be integers of 0 to {IGNORED}'
+        )
+    if not mask.size or mask.max() <= IGNORED:
+        return mask.astype(np.uint8)
+    return np.where(mask == _IGNORED_16, IGNORED, mask).astype(np.int32)
 
 
 def with_channel_axis(image: np.ndarray) -> np.ndarray:
@@ -117,9 +194,9 @@ def with_channel_axis(image: np.ndarray) -> np.ndarray:
 
 
 def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """An already decoded image with 1 or 3 channels, from 1 to 4."""
+    """An image of uint8 with 1 or 3 channels, from 1 to 4."""
     image = with_channel_axis(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] not in (1, 3, 4):
+    if image.ndim != 3 or image.shape[-1] not in (1, 3, 4) or not image.size:
         raise ValueError(
             f'a decoded image must be uint8 [h w c] with 1, 3 or 4 channels: got {image.dtype} {image.shape}'
         )
@@ -128,18 +205,3 @@ def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:
     if image.shape[-1] == channels:
         return image
     return with_channel_axis(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if channels == 3 else cv2.COLOR_RGB2GRAY))
-
-
-def _check_end_of_jpeg(data: np.ndarray) -> None:
-    """Raises ValueError for a JPEG without its end-of-image marker, such as one padded with zeros.
-
-    The segments before the scan are skipped: a thumbnail among them has an end of its own.
-    """
-    if data[:2].tobytes() != b'\xff\xd8' or data[-2:].tobytes() == b'\xff\xd9':
-        return
-    jpeg, place, marker = data.tobytes(), 2, 0
-    while marker != 0xDA and jpeg[place : place + 1] == b'\xff':
-        marker = jpeg[place + 1] if place + 1 < len(jpeg) else 0
-        place += 2 + int.from_bytes(jpeg[place + 2 : place + 4], 'big')
-    if b'\xff\xd9' not in jpeg[place:]:
-        raise ValueError(f'the JPEG is truncated: its {data.size:,} bytes have no end-of-image marker')

@@ -7,9 +7,11 @@ import numpy as np
 from absl import logging
 
 from jaxcv.data.transforms.transform import Transform
-from jaxcv.features import FEATURES, IGNORED, Example, lookup
+from jaxcv.features import FEATURES, IGNORED, Example, FeatureError, MisuseError, lookup
 
 __all__ = ['keep', 'pad_boxes', 'relabel', 'rename']
+
+_MOST_IDS = 65536
 
 
 def rename(*, names: Mapping[str, str]) -> Transform:
@@ -40,12 +42,12 @@ def relabel(*, values: Sequence[int], feature: str = 'mask') -> Transform:
 
     Args:
         values: The new number of each old one, 0 to 255, from 0 on; 255 for pixels of no class. What is 255 already
-            stays so, unless there are 256.
+            stays so, unless there are 256 or more. Ids above 255, as in 16-bit masks, need as many values.
         feature: The feature to renumber: 'mask', 'label' or 'box_labels'.
 
     Returns:
         The transform: the feature becomes uint8. It raises ValueError where there is a number that `values` lacks, or
-        where the feature is still encoded or no integers.
+        where the feature is no integers, and MisuseError where it is still encoded.
 
     Example:
         >>> import numpy as np
@@ -53,21 +55,27 @@ def relabel(*, values: Sequence[int], feature: str = 'mask') -> Transform:
         >>> pets({'mask': np.array([[1, 2, 3]], np.uint8)})['mask']
         array([[  1,   0, 255]], dtype=uint8)
     """
-    if not 0 < len(values) <= 256 or not all(0 <= value <= 255 for value in values):
-        raise ValueError(f'relabel: values must be 1 to 256 numbers of 0 to 255, got {list(values)}')
-    table = np.full(256, IGNORED, np.uint8)
+    if not 0 < len(values) <= _MOST_IDS or not all(0 <= value <= 255 for value in values):
+        raise ValueError(
+            f'relabel: values must be 1 to {_MOST_IDS} numbers of 0 to 255, got {len(values)}: {list(values[:10])}'
+        )
+    table = np.full(max(len(values), 256), IGNORED, np.uint8)
     table[: len(values)] = values
 
     def apply(example: Example) -> Example:
         old = np.asarray(lookup(example, feature))
+        if old.dtype.kind == 'S':
+            remedy = FEATURES[feature].decoder if feature in FEATURES else 'decode_mask'
+            raise MisuseError(f'relabel: {feature!r} is still encoded: put {remedy!r} first', feature)
         if old.dtype.kind not in 'biu':
-            found = 'still encoded' if old.dtype.kind == 'S' else f'{old.dtype}, not integers'
-            raise ValueError(f'relabel: {feature!r} is {found}')
+            raise FeatureError(feature, f'relabel: {feature!r} is {old.dtype}, not integers')
         if old.dtype == bool:
             old = old.astype(np.uint8)  # NumPy reads booleans as a selection, not as places in the table
         unknown = old[(old < 0) | (old >= len(values)) & (old != IGNORED)]
         if unknown.size:
-            raise ValueError(f'relabel: {feature!r} has the number {unknown.max()}, there are {len(values)} values')
+            raise FeatureError(
+                feature, f'relabel: {feature!r} has the number {unknown.max()}, there are {len(values)} values'
+            )
         return {**example, feature: table[old]}
 
     return apply

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
+from jaxcv.data.pixels import MOST_PIXELS
 from jaxcv.data.seeds import uniform
 from jaxcv.data.transforms.decode import with_channel_axis
 from jaxcv.data.transforms.transform import Transform
@@ -308,6 +309,11 @@ def _mirrored(example: Example, axis: Literal['horizontal', 'vertical'], sources
 def _resized(example: Example, height: int, width: int, *, average_from: float = 1.0) -> Example:
     """The example at another size, images averaged where they shrink by `average_from` or more."""
     h, w = image_size(example)
+    if height * width > MOST_PIXELS:
+        raise ValueError(
+            f'an image of {(h, w)} pixels would become one of {(height, width)}, more than {MOST_PIXELS:,} pixels: '
+            "crop it, or resize it by 'resize'"
+        )
 
     def nearest(plane: np.ndarray) -> np.ndarray:
         # At the centre of each result pixel; OpenCV's plain INTER_NEAREST takes its corner.

@@ -247,7 +247,7 @@ def test_an_image_and_a_mask_of_different_sizes(photo):
     for transform in (transforms.decode_mask(), transforms.resize(size=8), transforms.pad_to(size=200)):
         with pytest.raises(ValueError, match=r'image has \(90, 120\) pixels, its mask \(80, 120\)'):
             transform(other)
-    with pytest.raises(ValueError, match="still encoded: put 'decode_mask' before"):
+    with pytest.raises(ValueError, match="still encoded: put 'decode_mask' first"):
         transforms.resize(size=8)({**other, 'mask': cv2.imencode('.png', photo[..., 0])[1].tobytes()})
 
 
@@ -283,9 +283,9 @@ def test_random_flip_has_a_probability_and_an_axis(photo):
 def test_what_cannot_be_moved():
     image = np.zeros((4, 6, 3), np.uint8)
     for example, message in (
-        ({'image': b'png'}, "the image is still encoded: put 'decode' before"),
-        ({'image': np.frombuffer(b'png', np.uint8)}, "the image is still encoded: put 'decode' before"),
-        ({'left': image, 'right': b'png'}, "the right is still encoded: put 'decode' before"),
+        ({'image': b'png'}, "the image is still encoded: put 'decode' first"),
+        ({'image': np.frombuffer(b'png', np.uint8)}, "the image is still encoded: put 'decode' first"),
+        ({'left': image, 'right': b'png'}, "the right is still encoded: put 'decode' first"),
         ({'image': image, 'disparity': b'png'}, 'the disparity is still encoded: it must be an array'),
         ({'left': image, 'right': image[1:]}, r'the left has \(4, 6\) pixels, its right \(3, 6\)'),
         ({'image': image, 'instance_masks': np.zeros((2, 4, 5))}, r'its instance_masks \(4, 5\)'),
@@ -294,3 +294,10 @@ def test_what_cannot_be_moved():
         for move in (transforms.resize(size=8), transforms.random_flip(), transforms.random_resized_crop(size=3)):
             with pytest.raises(ValueError, match=message):
                 move({**example, 'seed': 0})
+
+
+def test_a_strip_is_not_resized_to_more_pixels_than_an_image_may_have():
+    strip = {'image': np.zeros((1, 20000, 3), np.uint8), 'seed': 1}
+    with pytest.raises(ValueError, match=r"of \(1, 20000\) pixels would become one of \(256, 5120000\).* by 'resize'$"):
+        transforms.resize_short_side(size=256)(strip)
+    assert transforms.resize(size=8)(strip)['image'].shape == (8, 8, 3)

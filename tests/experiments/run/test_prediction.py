@@ -16,10 +16,14 @@ from tests.experiments.facts import assembled
 
 
 @pytest.fixture
-def predict(tmp_path, monkeypatch):
+def predict(tmp_path, monkeypatch, request):
     """predict(*files) -> exit code: by a linear classifier with random values."""
     settings = digits.get_config()
     settings.model = {'name': 'linear_classifier'}
+    settings.data.eval_transforms = [
+        {'name': 'decode', 'channels': 1, **getattr(request, 'param', {})},
+        {'name': 'resize', 'size': 8},
+    ]
     example = {'image': np.zeros((8, 8, 1), np.uint8), 'label': np.int32(0)}
     experiment = assembled(settings, example, names={'label': list('0123456789')})
     workdir.save_config(experiment, tmp_path)
@@ -45,3 +49,10 @@ def test_no_folder_is_made_where_no_file_can_be_read(predict, tmp_path, capsys):
     assert predict(tmp_path / 'broken.png', tmp_path / 'missing.png') == BAD_INPUT
     assert '2 of 2 files could not be read' in capsys.readouterr().err
     assert not (tmp_path / 'predicted').exists()
+
+
+@pytest.mark.parametrize(('predict', 'code'), [({}, BAD_INPUT), ({'bits': 12}, 0)], indirect=['predict'])
+def test_a_picture_is_decoded_as_those_of_the_evaluation(predict, code, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / '12_bits.png'), np.linspace(0, 4080, 64).reshape(8, 8).astype(np.uint16))
+    assert predict(tmp_path / '12_bits.png') == code
+    assert ("'bits': 12" in capsys.readouterr().err) == (code == BAD_INPUT)

@@ -1,0 +1,100 @@
+"""Parts of a folder's split, in the notation of tfds: 'train[:80%]', 'train[100:200]', 'train[:50%]+val'."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ['Part', 'indices', 'split_parts']
+
+_NUMBER = r'(-?\d[\d_]*(?:\.\d+)?%?)?'
+_PART = re.compile(rf'([^\[\]+]+)(?:\[\s*{_NUMBER}\s*:\s*{_NUMBER}\s*\])?')
+_HELP = "write 'train', 'train[:80%]', 'train[80%:]', 'train[100:200]', or several joined by '+'"
+
+
+class Part(NamedTuple):
+    """A part of one split: everything from `start` up to `stop`, numbers of examples or percentages, '' if open."""
+
+    split: str
+    start: str = ''
+    stop: str = ''
+
+
+def split_parts(expression: str) -> tuple[Part, ...]:
+    """Read the name of a split or of parts of splits.
+
+    Args:
+        expression: Parts joined by '+': 'train[:80%]', 'train[-100:]', 'train+val'.
+
+    Returns:
+        The parts, in that order.
+
+    Raises:
+        ValueError: It is no such expression.
+
+    Example:
+        >>> split_parts('train[:80%]+val')
+        (Part(split='train', start='', stop='80%'), Part(split='val', start='', stop=''))
+    """
+    found = [_PART.fullmatch(part.strip()) for part in expression.split('+')]
+    bounds = [bound for match in found if match for bound in match.groups('')[1:]]
+    if not all(found) or any('.' in bound and '%' not in bound for bound in bounds):
+        raise ValueError(f'{expression!r} is no split or part of one: {_HELP}')
+    if any('%' in bound and not -100 <= float(bound.rstrip('%')) <= 100 for bound in bounds):
+        raise ValueError(f'{expression!r} has more than 100 %: {_HELP}')
+    return tuple(Part(match[1].strip(), match[2] or '', match[3] or '') for match in found if match)
+
+
+def indices(part: Part, names: Sequence[str], labels: Sequence[int]) -> list[int]:
+    """The places of a part's examples.
+
+    The examples are put into a fixed order, of which the part is a slice: so parts that do not overlap share no
+    example, and parts that cover the split have them all. In that order the classes are mixed evenly: every slice has
+    of each class its share, give or take one example. Within a class, examples are ordered by a hash of their names, so
+    the order depends neither on the file system nor on a seed, and a file that is added or removed moves few others.
+
+    Args:
+        part: The part.
+        names: The name of each example within the split, all different.
+        labels: The class of each example; all alike where there are no classes.
+
+    Returns:
+        Places in `names`, increasing.
+
+    Raises:
+        ValueError: The part is empty, or reaches beyond the examples.
+
+    Example:
+        >>> names, labels = [f'{i}.jpg' for i in range(10)], [0] * 5 + [1] * 5
+        >>> first, rest = (indices(part, names, labels) for part in split_parts('train[:60%]+train[60%:]'))
+        >>> sorted(first + rest) == list(range(10)), [labels[i] for i in first]
+        (True, [0, 0, 0, 1, 1, 1])
+    """
+    count = len(names)
+    start, stop = _bound(part.start, count, 0), _bound(part.stop, count, count)
+    text = f'{part.split}[{part.start}:{part.stop}]'
+    if not 0 <= start <= count or not 0 <= stop <= count:
+        raise ValueError(f'{text} reaches beyond the {count:,} examples of {part.split!r}')
+    if start >= stop:
+        raise ValueError(f'{text} of the {count:,} examples of {part.split!r} is empty')
+    return sorted(_mixed(names, labels)[start:stop].tolist())
+
+
+def _bound(bound: str, count: int, default: int) -> int:
+    if not bound:
+        return default
+    place = round(float(bound.rstrip('%')) * count / 100) if bound.endswith('%') else int(bound)
+    return place + count if bound.startswith('-') else place
+
+
+def _mixed(names: Sequence[str], labels: Sequence[int]) -> np.ndarray:
+    """The fixed order of the examples. Of a class of n, the j-th example comes at the share (j + 1/2) / n."""
+    hashes = [hashlib.blake2b(name.encode('utf-8', 'surrogateescape'), digest_size=8).digest() for name in names]
+    by_class = sorted(range(len(names)), key=lambda i: (labels[i], hashes[i]))
+    ordered = np.asarray(labels)[by_class]
+    _, first, counts = np.unique(ordered, return_index=True, return_counts=True)
+    rank = np.arange(len(names)) - np.repeat(first, counts)
+    share = (rank + 0.5) / np.repeat(counts, counts)
+    return np.asarray(by_class)[np.lexsort((ordered, share))]
