@@ -13,11 +13,21 @@ from jaxcv.losses.classification import (
     zero_one,
 )
 from jaxcv.losses.detection import Truth as Truth
-from jaxcv.losses.detection import efficientdet, retinanet, sigmoid_focal, smooth_l1, ssd
+from jaxcv.losses.detection import (
+    center_heatmap_loss,
+    centernet,
+    efficientdet,
+    retinanet,
+    sigmoid_focal,
+    smooth_l1,
+    ssd,
+)
 from jaxcv.losses.penalty import weight_penalty  # noqa: F401, not in __all__: no config may name it
 from jaxcv.losses.segmentation import dice
 
 __all__ = [
+    'center_heatmap_loss',
+    'centernet',
     'dice',
     'efficientdet',
     'focal',

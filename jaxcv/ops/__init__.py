@@ -13,6 +13,8 @@ from jaxcv.ops.boxes import (
     crowd_iou,
     paired_box_iou,
 )
+from jaxcv.ops.center_points import CenterTargets as CenterTargets
+from jaxcv.ops.center_points import center_targets, gaussian_radius, select_centers
 from jaxcv.ops.convolution import conv2d, conv_transpose2d, pad_same
 from jaxcv.ops.detections import Detections as Detections
 from jaxcv.ops.detections import select_detections
@@ -43,6 +45,7 @@ __all__ = [
     'box_iou',
     'boxes_of_side',
     'center_crop',
+    'center_targets',
     'clip_boxes',
     'conv2d',
     'conv_transpose2d',
@@ -51,6 +54,7 @@ __all__ = [
     'default_boxes',
     'efficientdet_anchors',
     'efficientdet_coder',
+    'gaussian_radius',
     'hard_negatives',
     'labelled_pixels',
     'local_response_norm',
@@ -68,6 +72,7 @@ __all__ = [
     'resize_nearest',
     'resize_short_side',
     'sampled_indices',
+    'select_centers',
     'select_detections',
     'sliding_windows',
     'soft_nms',

@@ -5,9 +5,30 @@ all anchors (`DenseOutput`), `method='features'` the backbone's stages and the n
 these, as 'detection.retinanet'.
 """
 
-from jaxcv.models.detection.dense import DenseDetector as DenseDetector  # no function, and so not in __all__
+from jaxcv.models.detection.centernet import PointOutput as PointOutput  # no functions, and so not in __all__
+from jaxcv.models.detection.centernet import (
+    centernet,
+    centernet_resnet18,
+    centernet_resnet34,
+    centernet_resnet50,
+    centernet_resnet101,
+    mmdet_centernet_resnet18,
+)
+from jaxcv.models.detection.dense import DenseDetector as DenseDetector
 from jaxcv.models.detection.dense import DenseOutput as DenseOutput
 from jaxcv.models.detection.retinanet import retinanet, retinanet_resnet50_fpn, retinanet_resnet50_fpn_v2
 from jaxcv.models.detection.ssd import ssd, ssd300_vgg16
 
-__all__ = ['retinanet', 'retinanet_resnet50_fpn', 'retinanet_resnet50_fpn_v2', 'ssd', 'ssd300_vgg16']
+__all__ = [
+    'centernet',
+    'centernet_resnet18',
+    'centernet_resnet34',
+    'centernet_resnet50',
+    'centernet_resnet101',
+    'mmdet_centernet_resnet18',
+    'retinanet',
+    'retinanet_resnet50_fpn',
+    'retinanet_resnet50_fpn_v2',
+    'ssd',
+    'ssd300_vgg16',
+]

@@ -85,7 +85,8 @@ UNPUBLISHED = (
     *('cifar_resnet', 'efficientnet', 'linear_classifier', 'zfnet'),
     *('backbone_unet', 'deeplab_v1', 'deeplab_v2', 'deeplabv3', 'deeplabv3_plus'),
     *('fcn8s', 'fcn16s', 'fcn32s', 'pspnet', 'unet'),
-    *('retinanet', 'ssd'),
+    *('centernet', 'centernet_resnet18', 'centernet_resnet34', 'centernet_resnet50', 'centernet_resnet101'),
+    *('mmdet_centernet_resnet18', 'retinanet', 'ssd'),
 )
 """The models without published weights that fit them."""
 
