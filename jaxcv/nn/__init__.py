@@ -8,10 +8,11 @@ and `max_pool`, are those of `jaxcv.ops`.
 """
 
 from jaxcv.nn.aspp import ASPP, SummedASPP
+from jaxcv.nn.bifpn import BiFPN
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.conv_transpose import ConvTranspose, bilinear_init
-from jaxcv.nn.depthwise import DepthwiseSeparableConv
+from jaxcv.nn.depthwise import DepthwiseSeparableConv, SeparableConv
 from jaxcv.nn.fpn import FPN, PANet
 from jaxcv.nn.frozen import Frozen as Frozen  # no layer, and so not in __all__
 from jaxcv.nn.frozen import frozen
@@ -32,6 +33,7 @@ __all__ = [
     'FPN',
     'BasicBlock',
     'BatchNorm',
+    'BiFPN',
     'Bottleneck',
     'Conv',
     'ConvNorm',
@@ -44,6 +46,7 @@ __all__ = [
     'PANet',
     'PreActivationBlock',
     'PyramidPooling',
+    'SeparableConv',
     'SqueezeExcitation',
     'StochasticDepth',
     'SummedASPP',

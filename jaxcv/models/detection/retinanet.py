@@ -11,11 +11,12 @@ from jax.typing import DTypeLike
 
 from jaxcv.models.backbones.resnet import resnet50
 from jaxcv.models.detection.dense import DenseDetector, SharedHead, split_by_map
+from jaxcv.nn.bifpn import BiFPN
 from jaxcv.nn.fpn import FPN, PANet
 from jaxcv.ops.anchors import anchor_grid, octave_sizes
 from jaxcv.ops.box_coders import box_coder
 
-Neck = Literal['fpn', 'panet', 'none']
+Neck = Literal['fpn', 'panet', 'bifpn', 'none']
 PRIOR = 0.01
 """The probability that an anchor starts with, of each class."""
 
@@ -41,9 +42,9 @@ def retinanet(
         backbone: a model that declares its stages.
         num_classes: classes of objects; there is none for the background, as each has a sigmoid of its own.
         strides: of the backbone's stages that make the pyramid.
-        neck: 'fpn'; 'panet', with a path back up; or 'none', a 1x1 convolution for each map, which then shares nothing
-            with the others.
-        extra: coarser maps of the FPN, two or none.
+        neck: 'fpn'; 'panet', with a path back up; 'bifpn', EfficientDet's of three cells; or 'none', a 1x1 convolution
+            for each map, which then shares nothing with the others.
+        extra: coarser maps, two or none; which convolutions make them is a choice of the FPN alone.
         features: channels of the maps and of the heads.
         depth: 3x3 convolutions of each head before its last.
         groups: of group norms in the heads; 0 for none.
@@ -75,6 +76,7 @@ def retinanet(
     necks = {
         'fpn': lambda: FPN(features, extra, dtype=dtype),
         'panet': lambda: PANet(features, 2 * (extra != 'none'), dtype=dtype),
+        'bifpn': lambda: BiFPN(features, extra=2 * (extra != 'none'), dtype=dtype),
         'none': lambda: Laterals(features, 2 * (extra != 'none'), dtype=dtype),
     }
     head = functools.partial(SharedHead, features=features, depth=depth, groups=groups, dtype=dtype)
