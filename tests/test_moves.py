@@ -332,7 +332,8 @@ def test_the_features_of_the_result_do_not_depend_on_the_draw(name):
         kinds.add(tuple(sorted((name, np.shape(value)) for name, value in moved.items())))
     (kind,) = kinds
     names = {name for name, _ in kind}
-    assert names == {*example, 'box_valid', 'flow_valid', *(['disparity_valid'] if 'disparity' in example else [])}
+    added = {'box_valid', 'flow_valid', 'pixel_area', *(['disparity_valid'] if 'disparity' in example else [])}
+    assert names == {*example, *added}
 
 
 def test_move_boxes():
