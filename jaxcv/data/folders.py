@@ -242,7 +242,7 @@ def _check_not_empty(found: Mapping[Path, Listing]) -> None:
 
 
 def lines_of(path: str | os.PathLike) -> list[str]:
-    r"""The lines of a text in UTF-8 or UTF-16, without the white space around them; empty lines at the end are left out.
+    r"""The lines of a text in UTF-8 or UTF-16, without the white space around them and without empty ones at the end.
 
     Args:
         path: The file.
@@ -256,8 +256,7 @@ def lines_of(path: str | os.PathLike) -> list[str]:
     Example:
         >>> import tempfile
         >>> file = Path(tempfile.mkdtemp()) / 'classes.txt'
-        >>> file.write_bytes('cat\r\ndog \r\n'.encode('utf-16'))
-        22
+        >>> _ = file.write_bytes('cat\r\ndog \r\n'.encode('utf-16'))
         >>> lines_of(file)
         ['cat', 'dog']
     """
