@@ -76,7 +76,9 @@ def run_lengths(outline: Mapping[str, Any]) -> np.ndarray:
     text = isinstance(counts, str | bytes)
     runs = np.array(_from_text(counts) if text else counts, np.int64)
     if runs.ndim != 1 or (runs < 0).any() or runs.sum() != size[0] * size[1]:
-        raise ValueError(f'run lengths add up to {runs.sum()}, but the size {list(size)} has {size[0] * size[1]} pixels')
+        raise ValueError(
+            f'run lengths add up to {runs.sum()}, but the size {list(size)} has {size[0] * size[1]} pixels'
+        )
     return runs
 
 
