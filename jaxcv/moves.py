@@ -228,7 +228,7 @@ def check_scales(size: Collection[int], scales: tuple[int, int]) -> None:
 
 
 def _implied(example: Mapping[str, Any]) -> dict[str, Any]:
-    """Features that are missing: validity, all True (`box_valid` for boxes without it); of boxes, the pixel's area, 1."""
+    """Features that are missing: `box_valid` of boxes and its like, all True, and the area of a pixel of boxes, 1."""
     added: dict[str, Any] = {}
     for name in moved_features(example):
         valid = FEATURES[name].valid

@@ -10,7 +10,7 @@ import pytest
 from jaxcv import augment
 from jaxcv.data import transforms
 from jaxcv.data.seeds import mix
-from jaxcv.data.transforms import geometry
+from jaxcv.data.transforms import moving
 from jaxcv.features import FEATURES
 from jaxcv.moves import Move, move_boxes
 
@@ -167,8 +167,8 @@ def test_host_and_device_crop_alike(padding):
         device = crop(example, seed)
         windows = np.lib.stride_tricks.sliding_window_view(places, (21, 24))
         ((top, left),) = np.argwhere((windows == device['mask']).all((2, 3))).tolist()
-        padded = geometry._padded(example, (padding, padding), (padding, padding))
-        equal(geometry._cropped(padded, top, left, 21, 24, min_visible=0.3), device)
+        padded = moving.padded(example, (padding, padding), (padding, padding))
+        equal(moving.cropped(padded, top, left, 21, 24, min_visible=0.3), device)
 
 
 def everything(seed):
