@@ -29,6 +29,7 @@ is five times as fast: training waits for the host."""
 def moved(
     example: Example, move: Move, pixels: Callable[[str, np.ndarray], np.ndarray], *, min_visible: float = 0.0
 ) -> Example:
+    """The example with `pixels` applied to the rows and columns of all that has some, as in `move_example`."""
     check_boxes(example)
     arrays = {name: np.asarray(example[name]) for name in moved_features(example)}
     images = {name: with_channel_axis(array) for name, array in arrays.items() if FEATURES[name].axes == 'h w c'}
