@@ -140,9 +140,9 @@ def _open(root: Path, split: str) -> tuple[Opened, _Categories]:
     sizes = [_given_size(record) for record in records]
     far = np.array([far_corner(size, file) for size, file in zip(sizes, paths, strict=True)])
     table = _table(kept, place, {str(id): number for number, id in enumerate(categories.ids)}, path)
-    _check_widths(table, far, path)
     ids = [record['id'] for record in records]
     rows, notes = photos(paths, ids, [str(path)] * len(paths), sizes, table, far=far, keep_twice=True)
+    _check_widths(table, far, path)
     if unlisted:
         notes.append(f'objects of images that are not listed, left out: {unlisted:,}')
     if unused := [name for label, name in enumerate(categories.names) if not (table.labels == label).any()]:
@@ -238,7 +238,7 @@ def _table(rows: Sequence[Mapping[str, Any]], place: Mapping[str, int], labels: 
             boxes[number] = (x, y, max(x + width, x), max(y + height, y)) if box else outline_box(outline)
             area = row.get('area')
             if area is None:
-                area = outline_area(outline) if outline else np.prod(boxes[number, 2:] - boxes[number, :2])
+                area = outline_area(outline) if outline else max(width, 0) * max(height, 0)
             areas[number] = area
         except KeyError:
             known = ', '.join(list(labels)[:30])

@@ -153,10 +153,11 @@ def _annotation(path: Path) -> _Annotation:
 
 def _corners(row: Any) -> list[float]:
     """The numbers of an object's own box."""
-    found = [row.findtext(f'bndbox/{side}') for side in _SIDES]
-    if None in found:
+    box = row.find('bndbox')
+    sides = {} if box is None else {side.tag: side.text for side in box}
+    if not sides.keys() >= set(_SIDES):
         raise ValueError(f'an object has no bndbox with {", ".join(_SIDES)}')
-    return list(map(float, found))
+    return [float(sides[side] or '') for side in _SIDES]
 
 
 def _tree(data: bytes) -> Any:
