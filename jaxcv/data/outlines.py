@@ -75,10 +75,10 @@ def run_lengths(outline: Mapping[str, Any]) -> np.ndarray:
         raise ValueError(f"run lengths are {{'size': [h, w], 'counts': ...}}, got {outline!r:.80}")
     text = isinstance(counts, str | bytes)
     runs = np.array(_from_text(counts) if text else counts, np.int64)
-    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != size[0] * size[1]:
-        raise ValueError(
-            f'run lengths add up to {runs.sum()}, but the size {list(size)} has {size[0] * size[1]} pixels'
-        )
+    if runs.ndim != 1 or (runs < 0).any():
+        raise ValueError(f'run lengths are numbers of pixels, at least 0: {counts!r:.80}')
+    if runs.sum() != size[0] * size[1]:
+        raise ValueError(f'run lengths of {runs.sum()} pixels, but the size {list(size)} has {size[0] * size[1]}')
     return runs
 
 

@@ -77,7 +77,7 @@ def _colour(fill: Fill, image: np.ndarray) -> np.ndarray:
     colour = np.asarray(fill, np.float32)
     if colour.ndim and len(colour) != image.shape[-1]:
         raise MisuseError(f'fill has {len(colour)} numbers, the image {image.shape[-1]} channels', 'image')
-    return np.round(255 * colour) if image.dtype == np.uint8 else colour
+    return np.asarray(np.round(255 * colour) if image.dtype == np.uint8 else colour)
 
 
 def mirrored(example: Example, axis: Literal['horizontal', 'vertical'], sources: dict[str, str]) -> Example:
