@@ -61,12 +61,17 @@ def subset(source: Source, indices: Iterable[SupportsIndex]) -> Source:
         raise ValueError('a subset needs at least one index, got none')
     if outside := [place for place in places if not 0 <= place < source.size]:
         raise ValueError(f'there are {source.size} examples, 0 to {source.size - 1}: no example {outside[0]}')
+
+    def id_of(index: int) -> int | str:
+        assert source.id_of is not None
+        return source.id_of(places[index])
+
     return source._replace(
         size=len(places),
         read=lambda index: source.read(places[index]),
         where=lambda index: source.where(places[index]),
         file_of=source.file_of and (lambda index, feature: place(source, places[index], feature)),
-        id_of=source.id_of and (lambda index, id_of=source.id_of: id_of(places[index])),
+        id_of=id_of if source.id_of else None,
     )
 
 
