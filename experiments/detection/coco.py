@@ -1,6 +1,6 @@
 """RetinaNet or SSD300 on COCO 2017 by torchvision's recipes: 80 classes, 118,287 photos to train, 5,000 to evaluate.
 
-    python -m experiments.train --config=detection/coco.py:retinanet --workdir=runs/retinanet \
+    python -m experiments.train --config=detection/coco:retinanet --workdir=runs/retinanet \
         --config.data.data_dir=~/coco [--config.finetune.start_from=resnet50.pth]
 
 `data_dir` holds `annotations/instances_train2017.json` and `instances_val2017.json`, `train2017/` and `val2017/`.

@@ -1,6 +1,6 @@
 r"""RetinaNet on a ResNet-50 for images of your own with boxes, in the files of COCO, Pascal VOC or YOLO.
 
-    python -m experiments.train --config=detection/folder.py:coco --workdir=runs/mine \
+    python -m experiments.train --config=detection/folder:coco --workdir=runs/mine \
         --config.data.data_dir=~/mine [--config.finetune.start_from=resnet50.pth]
 
 * `coco`: `annotations/instances_<split>.json` and `<split>/*.jpg`, or `<split>/_annotations.coco.json` beside them.

@@ -1,7 +1,7 @@
 """SSD300 on Pascal VOC 2007 (tfds: voc/2007): 20 classes, 5,011 photos to train and 4,952 to test.
 
     python -m jaxcv.data.prepare voc/2007
-    python -m experiments.train --config=detection/voc.py --workdir=runs/voc
+    python -m experiments.train --config=voc --workdir=runs/voc
 
 The published mean AP by VOC 2007's rule, 74.3 % and 77.2 % with zoom-out, is of VOC 2012's photos in the training as
 well, and of a pretrained backbone: 32 images a step, SGD of 0.001, weight decay 5e-4, divided by 10 after 80,000 and
