@@ -106,8 +106,8 @@ def open_source(fields: Data, split: str, facts: Facts | None = None) -> data.So
     for feature, names in (facts.names if facts else {}).items():
         if feature in source.names and list(source.names[feature]) != list(names):
             raise config.ConfigError(
-                f'{fields.name}, {split}, has the classes {_shortened(source.names[feature])}, '
-                f'but the run was trained on {_shortened(names)}'
+                f'{fields.name}, {split}, has the classes {shortened(source.names[feature])}, '
+                f'but the run was trained on {shortened(names)}{_difference(source.names[feature], names)}'
             )
     return source
 
@@ -158,8 +158,17 @@ def _others(found: Mapping[str, Sequence[str]], expected: Mapping[str, Sequence[
     for feature in found.keys() | expected.keys():
         if found.get(feature) != expected.get(feature):
             break
-    return f'{_shortened(found.get(feature, ()))}, not {_shortened(expected.get(feature, ()))}'
+    now, was = found.get(feature, ()), expected.get(feature, ())
+    return f'{shortened(now)}, not {shortened(was)}{_difference(now, was)}'
 
 
-def _shortened(names: Sequence[str]) -> str:
+def _difference(found: Sequence[str], expected: Sequence[str]) -> str:
+    """The end of a message about two lists of classes: those that are in one of them only."""
+    more, fewer = ([name for name in one if name not in other] for one, other in ((found, expected), (expected, found)))
+    parts = [f'; {what}: {shortened(names)}' for what, names in (('more', more), ('missing', fewer)) if names]
+    return ''.join(parts) or '; the same in another order'
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Names of classes for a message, not too many."""
     return ', '.join(names[:LISTED]) + f', ... ({len(names)} in all)' * (len(names) > LISTED) or 'none'

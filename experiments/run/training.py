@@ -343,9 +343,15 @@ def _headline(run: Run, start: int) -> str:
     experiment, devices = run.experiment, jax.devices()
     members, facts = experiment.training.members, experiment.facts
     parameters = sum(x.size for x in jax.tree.leaves(run.shapes.params)) // members
-    classes = ''.join(f', {len(names)} classes' for feature, names in facts.names.items() if feature in facts.example)
+    classes = ''.join(
+        f', {len(names)} classes: {opening.shortened(names)}'
+        for feature, names in facts.names.items()
+        if feature in facts.example
+    )
+    files = {'training files': run.source.files, 'evaluation files': run.evaluation.source.files}
     lines = {
         'data': f'{experiment.data.name}: {facts.train_size:,} images{classes}',
+        **{name: line for name, line in files.items() if line},
         'model': f'{members} x ' * (members > 1) + f'{experiment.settings.model.name}, {parameters:,} parameters',
         'devices': f'{len(devices)} x {devices[0].device_kind}, {jax.process_count()} process(es)',
         'steps': f'{start} to {experiment.num_steps}' if start else str(experiment.num_steps),

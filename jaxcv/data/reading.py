@@ -12,6 +12,7 @@ from absl import logging
 from jaxcv.data.pixels import mask_pixels
 from jaxcv.data.sources import Source, place
 from jaxcv.data.transforms import Transform, compose
+from jaxcv.data.transforms.features import check_boxes
 from jaxcv.features import FEATURES, Example, Feature, FeatureError, MisuseError, Names
 
 __all__ = ['BrokenExampleError', 'checked', 'reader']
@@ -116,7 +117,7 @@ def checked(example: Example, names: Names) -> dict[str, np.ndarray]:
 
     Raises:
         ValueError: A feature of the table is still encoded, or has another type or other axes; two have different sizes
-            in pixels or numbers of objects; a class has no name.
+            in pixels or numbers of objects; a class has no name; a box is turned inside out.
 
     Example:
         >>> features = checked({'label': 1, 'name': 'cat.jpg', 'weight': 0.5, 'seed': 3}, {'label': ('dog', 'cat')})
@@ -137,6 +138,7 @@ def checked(example: Example, names: Names) -> dict[str, np.ndarray]:
             features[name] = array
     if not alike:
         _check_sizes(features)
+    check_boxes(features)
     for name, classes in names.items():
         if classes and name in features and name in FEATURES:
             _check_classes(name, features[name], len(classes))
