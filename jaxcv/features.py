@@ -25,10 +25,10 @@ class Feature(NamedTuple):
     """The axes without the batch's, in jaxtyping's words: 'h w c'; 'h' and 'w' are the image's rows and columns."""
     dtype: str
     """The type in a batch on the host."""
-    moved: Literal['', 'resampled', 'nearest', 'corners', 'disparity', 'flow'] = ''
+    moved: Literal['', 'resampled', 'nearest', 'corners', 'area', 'disparity', 'flow'] = ''
     """How it follows the image's pixels: interpolated ('resampled'); by the nearest pixel ('nearest'); as corners of
-    boxes ('corners'); by the nearest pixel, with its values multiplied by the scale of the columns ('disparity') or
-    `(dx, dy)` by those of both axes ('flow'); not at all ('')."""
+    boxes ('corners'); divided by the product of both scales ('area'); by the nearest pixel, with its values multiplied
+    by the scale of the columns ('disparity') or `(dx, dy)` by those of both axes ('flow'); not at all ('')."""
     outside: Any = 0
     """The value of pixels that come in from outside of the image."""
     valid: str = ''
@@ -51,7 +51,13 @@ FEATURES: dict[str, Feature] = {
     'boxes': Feature('k 4', 'float32', 'corners', valid='box_valid'),
     'box_labels': Feature('k', 'int32', valid='box_valid', names=True),
     'box_crowd': Feature('k', 'bool', valid='box_valid'),
+    # Objects that are hard to recognize; Pascal VOC counts them neither as found nor as missed.
+    'box_difficult': Feature('k', 'bool', valid='box_valid'),
+    # Pixels of the original image that the object covers: the size that COCO's small, medium and large are of.
+    'box_areas': Feature('k', 'float32', valid='box_valid'),
     'box_valid': Feature('k', 'bool'),
+    # Pixels of the original image in one pixel of this one; 1 where it is missing. A move of boxes adds it.
+    'pixel_area': Feature('', 'float32', 'area'),
     'boxes_dropped': Feature('', 'int32'),
     'instance_masks': Feature('k h w', 'uint8', 'nearest', valid='box_valid'),
     'disparity': Feature('h w', 'float32', 'disparity', valid='disparity_valid'),

@@ -1,8 +1,8 @@
 """A move of an example's pixels, described once for the host (NumPy and OpenCV) and the device (JAX).
 
 A `Move` is an affine map of coordinates and the size of the result. `move_example` applies one to every feature that
-follows the pixels by `jaxcv.features`. Boxes and the values of disparity and flow follow from the map alone; images and
-masks are cropped, resized or mirrored by a function of the caller, with the library at hand.
+follows the pixels by `jaxcv.features`. Boxes, the area of a pixel and the values of disparity and flow follow from the
+map alone; images and masks are cropped, resized or mirrored by a function of the caller, with the library at hand.
 
 Coordinates are (y, x) in pixels from the image's top left corner: pixel (y, x) reaches from there to (y + 1, x + 1), as
 the corners of boxes do. Options that a transform and an augmentation share are checked here too, with one message.
@@ -46,8 +46,9 @@ def move_example(
     """Move all features of one example that follow the image's pixels; the others pass through.
 
     Boxes are moved and clipped by `move_boxes`. Disparity is multiplied by the columns' scale, flow `(dx, dy)` by the
-    scales of both axes. The feature that says which of them are valid (`box_valid`, `disparity_valid`, ...) is added
-    where it is missing, whether or not anything has left the image: so all examples keep the same features.
+    scales of both axes, and `pixel_area` divided by their product. The feature that says which of them are valid
+    (`box_valid`, `disparity_valid`, ...), and the `pixel_area` of boxes, are added where they are missing, whether or
+    not anything has left the image: so all examples keep the same features.
 
     Args:
         example: named features, NumPy's arrays or JAX's, without a batch's axis.
@@ -65,8 +66,9 @@ def move_example(
         >>> upside_down['flow'][0, 0].tolist(), upside_down['flow_valid'].all().item(), upside_down['label']
         ([1.0, -1.0], True, 3)
     """
-    example = {**_valid_ones(example), **example}
+    example = {**_implied(example), **example}
     moved = dict(example)
+    down, across = move.scale
     for name in moved_features(example):
         kind = FEATURES[name].moved
         if kind == 'corners':
@@ -74,9 +76,11 @@ def move_example(
             valid = FEATURES[name].valid
             moved |= {name: boxes, valid: visible & example[valid]}
             continue
+        if kind == 'area':
+            moved[name] = (example[name] / abs(down * across)).astype('float32')
+            continue
         moved[name] = pixels(name, example[name])
         if kind in ('disparity', 'flow'):
-            down, across = move.scale
             moved[name] = _times(moved[name], (across,) if kind == 'disparity' else (across, down))
     return moved
 
@@ -180,7 +184,7 @@ def mirror_sources(example: Mapping[str, Any]) -> dict[str, str]:
     wrong = [
         name
         for name in moved_features(example)
-        if FEATURES[name].moved == 'disparity' or (pair and FEATURES[name].moved != 'resampled')
+        if FEATURES[name].moved == 'disparity' or (pair and FEATURES[name].moved not in ('resampled', 'area'))
     ]
     if wrong:
         raise ValueError(
@@ -223,15 +227,18 @@ def check_scales(size: Collection[int], scales: tuple[int, int]) -> None:
         )
 
 
-def _valid_ones(example: Mapping[str, Any]) -> dict[str, Any]:
-    """The validity features that are missing, all True: `box_valid` for boxes without it, and so on."""
-    added = {}
+def _implied(example: Mapping[str, Any]) -> dict[str, Any]:
+    """Features that are missing: `box_valid` of boxes and its like, all True, and the area of a pixel of boxes, 1."""
+    added: dict[str, Any] = {}
     for name in moved_features(example):
         valid = FEATURES[name].valid
         if valid and valid not in example:
             value, axes = example[name], FEATURES[name].axes.split()
             shape = tuple(value.shape[axes.index(axis)] for axis in FEATURES[valid].axes.split())
             added[valid] = value.__array_namespace__().ones(shape, dtype=bool)
+        if FEATURES[name].moved == 'corners':
+            ones = example[name].__array_namespace__().ones((), dtype='float32')
+            added |= {row: ones for row, feature in FEATURES.items() if feature.moved == 'area' and row not in example}
     return added
 
 

@@ -10,7 +10,7 @@ import pytest
 from jaxcv import augment
 from jaxcv.data import transforms
 from jaxcv.data.seeds import mix
-from jaxcv.data.transforms import geometry
+from jaxcv.data.transforms import moving
 from jaxcv.features import FEATURES
 from jaxcv.moves import Move, move_boxes
 
@@ -50,6 +50,9 @@ RESIZING = {
     'host resize_short_side': on_host(transforms.resize_short_side, size=47),
     'host random_resized_crop': on_host(transforms.random_resized_crop, size=(23, 19)),
     'host random_scale_crop': on_host(transforms.random_scale_crop, size=24, scales=(25, 50)),
+    'host letterbox': on_host(transforms.letterbox, size=(37, 41), place='centre'),
+    'host resize_sides': on_host(transforms.resize_sides, short=21, long=29),
+    'host random_scale_jitter': on_host(transforms.random_scale_jitter, size=(33, 47), scale=(0.5, 2.0)),
     'device random_resized_crop': on_device(augment.random_resized_crop, size=(23, 19)),
     'device random_scale_crop': on_device(augment.random_scale_crop, size=24, scales=(25, 50)),
 }
@@ -113,6 +116,25 @@ def test_boxes_are_those_of_the_moved_instance_masks(name):
     assert gone > 0 or 'crop' not in name
 
 
+@pytest.mark.parametrize('name', ALL)
+def test_the_area_of_a_pixel_is_that_of_the_first_image(name):
+    """A box that stays whole has as many pixels of the original as before, whatever has moved it, and how often."""
+    whole = 0
+    for seed in range(6):
+        example = {'image': scene(seed)['image'], 'boxes': np.float32([[18, 11, 25, 20], [0, 0, W, H]])}
+        once = ALL[name](example, seed)
+        twice = ALL['host resize']({key: value for key, value in once.items() if key != 'seed'}, seed)
+        for moved, before in ((once, 1), (twice, 1), (ALL[name]({**example, 'pixel_area': np.float32(4)}, seed), 4)):
+            assert moved['pixel_area'].dtype == np.float32
+            assert moved['pixel_area'].shape == ()
+            height, width = moved['image'].shape[:2]
+            x1, y1, x2, y2 = moved['boxes'][0]
+            if moved['box_valid'][0] and min(x1, y1) > 0 and x2 < width and y2 < height:
+                assert moved['pixel_area'] * area(moved['boxes'][0]) == pytest.approx(63 * before, rel=1e-4)
+                whole += 1
+    assert whole > 0
+
+
 @pytest.mark.parametrize('min_visible', [0.0, 0.3, 0.5, 1.0])
 @pytest.mark.parametrize('name', ['host center_crop', 'device random_crop'])
 def test_min_visible_is_a_share_of_the_objects_pixels(name, min_visible):
@@ -167,8 +189,8 @@ def test_host_and_device_crop_alike(padding):
         device = crop(example, seed)
         windows = np.lib.stride_tricks.sliding_window_view(places, (21, 24))
         ((top, left),) = np.argwhere((windows == device['mask']).all((2, 3))).tolist()
-        padded = geometry._padded(example, (padding, padding), (padding, padding))
-        equal(geometry._cropped(padded, top, left, 21, 24, min_visible=0.3), device)
+        padded = moving.padded(example, (padding, padding), (padding, padding))
+        equal(moving.cropped(padded, top, left, 21, 24, min_visible=0.3), device)
 
 
 def everything(seed):
@@ -332,7 +354,8 @@ def test_the_features_of_the_result_do_not_depend_on_the_draw(name):
         kinds.add(tuple(sorted((name, np.shape(value)) for name, value in moved.items())))
     (kind,) = kinds
     names = {name for name, _ in kind}
-    assert names == {*example, 'box_valid', 'flow_valid', *(['disparity_valid'] if 'disparity' in example else [])}
+    added = {'box_valid', 'flow_valid', 'pixel_area', *(['disparity_valid'] if 'disparity' in example else [])}
+    assert names == {*example, *added}
 
 
 def test_move_boxes():

@@ -193,22 +193,22 @@ def prepared(
     for feature, wanted in (facts.names if facts else {}).items():
         found = names.get(feature, ())
         if found and not same_names(found, wanted):
-            difference = f'{fields.name} ({source.where(0)}) has the classes {_shortened(found)}'
+            difference = f'{fields.name} ({source.where(0)}) has the classes {shortened(found)}'
             try:
                 transforms.append(with_classes_of(found, wanted, feature=feature))
             except ValueError as error:
                 raise config.ConfigError(
-                    f'{difference}, but the run was trained on {_shortened(wanted)}: {error}. Give the classes to '
+                    f'{difference}, but the run was trained on {shortened(wanted)}: {error}. Give the classes to '
                     f'keep in data.classes, or their names in data.class_names'
                 ) from None
             if warn:
                 logging.warning(
-                    '%s; they are numbered by their names as in training: %s', difference, _shortened(wanted)
+                    '%s; they are numbered by their names as in training: %s', difference, shortened(wanted)
                 )
         if not found and warn:
             logging.warning(
                 '%s (%s) names no classes of %s: its numbers are taken for those of the training: %s',
-                *(fields.name, source.where(0), feature, _shortened(wanted)),
+                *(fields.name, source.where(0), feature, shortened(wanted)),
             )
         names[feature] = tuple(wanted)
     return Prepared(transforms, {feature: tuple(of_feature) for feature, of_feature in names.items()})
@@ -322,8 +322,17 @@ def _others(found: Mapping[str, Sequence[str]], expected: Mapping[str, Sequence[
     for feature in found.keys() | expected.keys():
         if found.get(feature) != expected.get(feature):
             break
-    return f'{_shortened(found.get(feature, ()))}, not {_shortened(expected.get(feature, ()))}'
+    now, was = found.get(feature, ()), expected.get(feature, ())
+    return f'{shortened(now)}, not {shortened(was)}{_difference(now, was)}'
 
 
-def _shortened(names: Sequence[str]) -> str:
+def _difference(found: Sequence[str], expected: Sequence[str]) -> str:
+    """The end of a message about two lists of classes: those that are in one of them only."""
+    more, fewer = ([name for name in one if name not in other] for one, other in ((found, expected), (expected, found)))
+    parts = [f'; {what}: {shortened(names)}' for what, names in (('more', more), ('missing', fewer)) if names]
+    return ''.join(parts) or '; the same in another order'
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Names of classes for a message, not too many."""
     return ', '.join(names[:LISTED]) + f', ... ({len(names)} in all)' * (len(names) > LISTED) or 'none'

@@ -1,6 +1,6 @@
 """Segmentation of digits: 1,000 scenes of 96 x 96 pixels with real handwritten digits of 12 to 48, enlarged to 144.
 
-    python -m experiments.train --config=digit_scenes:fcn8s --workdir=runs/fcn8s
+    python -m experiments.train --config=segmentation/digit_scenes:fcn8s --workdir=runs/fcn8s
     python -m experiments.evaluate --workdir=runs/fcn8s
 
 After the colon stands one of the networks below; `experiments.studies.segmenters` trains all of them, and its docstring

@@ -10,6 +10,7 @@ key, or an array of n, one for each example: a batch gives the same as a loop ov
 from jaxcv.augment import views
 from jaxcv.augment.color import (
     color_jitter,
+    photometric_distortion,
     random_brightness,
     random_contrast,
     random_grayscale,
@@ -26,6 +27,7 @@ __all__ = [
     'cutmix',
     'cutout',
     'mixup',
+    'photometric_distortion',
     'rand_augment',
     'random_brightness',
     'random_contrast',

@@ -16,6 +16,7 @@ from jaxcv.types import Array, Batch, Float, PRNGKeyArray, Scalar
 
 __all__ = [
     'color_jitter',
+    'photometric_distortion',
     'random_brightness',
     'random_contrast',
     'random_grayscale',
@@ -186,6 +187,65 @@ def color_jitter(
         return blended(_turned(hue_key, blended(image, 0, hue_place), hue), hue_place, 3)
 
     return _recolored(jitter, key, batch)
+
+
+@checked
+def photometric_distortion(
+    key: Keys,
+    batch: Batch,
+    *,
+    brightness: NonNegative = 0.125,
+    contrast: NonNegative = 0.5,
+    saturation: NonNegative = 0.5,
+    hue: Annotated[float, Range(0, 0.5)] = 0.05,
+    probability: Share = 0.5,
+) -> Batch:
+    """SSD's change of colours: brightness, contrast, saturation and hue, each with a probability of its own.
+
+    Brightness is first; contrast follows it, or comes after saturation and hue, with even chances. See
+    `random_brightness`, `random_contrast`, `random_saturation` and `random_hue`; the defaults are torchvision's.
+
+    Args:
+        key: a random key, or one for each example.
+        batch: with `image` `[n, h, w, 3]`, floats in [0, 1].
+        brightness: the largest change of the factor, at least 0. Likewise for the next two.
+        contrast: likewise.
+        saturation: likewise.
+        hue: the largest rotation, in [0, 0.5]; SSD's is 18 degrees.
+        probability: of each of the four, in [0, 1].
+
+    Returns:
+        The batch with new images `[n, h, w, 3]`; boxes and masks stay as they are.
+
+    Raises:
+        ValueError: the images are no floats or lack the three channels, or an option is out of its range.
+
+    Example:
+        >>> batch = {'image': jnp.full((2, 4, 4, 3), 0.5), 'boxes': jnp.zeros((2, 1, 4))}
+        >>> jax.jit(photometric_distortion)(jax.random.key(0), batch)['image'].shape
+        (2, 4, 4, 3)
+
+    Liu et al., "SSD: Single Shot MultiBox Detector", 2016, section 2.2.
+    """
+    check_images(batch, unit=True)
+    _check_rgb(batch)
+
+    def distort(key: PRNGKeyArray, image: Array) -> Array:
+        drawn_key, hue_key, *keys = jax.random.split(key, 5)
+        draws = jax.random.uniform(drawn_key, (5,))
+        drawn = draws[:4] < probability
+        factors = [_factor(k, change) for k, change in zip(keys, (brightness, contrast, saturation), strict=True)]
+        # A factor of 1 and a turn of 0 leave the image as it is.
+        darker, sharper, paler = (jnp.where(here, factor, 1.0) for here, factor in zip(drawn[:3], factors, strict=True))
+        turn = jnp.where(drawn[3], jax.random.uniform(hue_key, minval=-hue, maxval=hue), 0.0).astype(image.dtype)
+        early = draws[4] < 0.5
+        image = blend(image, _black(image), darker)
+        image = blend(image, mean_gray(image), jnp.where(early, sharper, 1.0))
+        image = blend(image, gray(image), paler)
+        image = jnp.where(drawn[3], turn_hue(image, turn), image)
+        return blend(image, mean_gray(image), jnp.where(early, 1.0, sharper))
+
+    return _recolored(distort, key, batch)
 
 
 @checked

@@ -1,34 +1,22 @@
-"""Folders of images: a folder for each class, or images beside masks."""
+"""Folders of images: a folder for each class, or images beside masks; and what all folders of the user's own share."""
 
 import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, SupportsIndex
 
 from jaxcv.data.listing import Listing, Reasons, images, is_hidden, left_out, subfolders
-from jaxcv.data.parts import Part, indices, split_parts
+from jaxcv.data.parts import Opened, Part, select, split_parts
 from jaxcv.data.sources import Source, joined
 from jaxcv.names import close, normalized
 
-__all__ = ['folder', 'folder_masks']
+__all__ = ['data_folder', 'first_ten', 'folder', 'folder_masks', 'lines_of', 'listed_classes', 'parts_of']
 
 _TRAIN = 'train'
 _PAIRS = ('images', 'masks')
 _LOSSY = ('.jpg', '.jpeg', '.jpe', '.jfif')
-
-
-class _Examples(NamedTuple):
-    """The examples of a split, or of parts of splits."""
-
-    paths: tuple[tuple[str, ...], ...]
-    """The files of each example."""
-    names: tuple[str, ...]
-    """The name of each example within its split."""
-    labels: tuple[int, ...]
-    files: str
-    """How many files of how many are read, and why the others are not."""
 
 
 def folder(split: str, data_dir: str | os.PathLike | None) -> Source:
@@ -65,13 +53,13 @@ def folder(split: str, data_dir: str | os.PathLike | None) -> Source:
     root, parts = _root('folder', split, data_dir, '<class>/*.jpg')
     names = tuple(subfolders(root / _TRAIN)) if (root / _TRAIN).is_dir() else ()
     names = names or tuple(sorted({name for part in parts for name in subfolders(root / part.split)}))
-    examples = _selected(parts, functools.partial(_of_classes, root, names))
+    rows, files = select(parts, functools.partial(_of_classes, root, names))
 
     def read(index: SupportsIndex) -> dict[str, Any]:
-        return {'image': Path(examples.paths[index][0]).read_bytes(), 'label': examples.labels[index]}
+        path, label = rows[operator.index(index)]
+        return {'image': Path(path).read_bytes(), 'label': label}
 
-    where = [paths[0] for paths in examples.paths].__getitem__
-    return Source(len(examples.paths), read, where, {'label': names}, files=examples.files)
+    return Source(len(rows), read, lambda index: rows[index][0], {'label': names}, files=files)
 
 
 def folder_masks(split: str, data_dir: str | os.PathLike | None) -> Source:
@@ -103,63 +91,93 @@ def folder_masks(split: str, data_dir: str | os.PathLike | None) -> Source:
         1
     """
     root, parts = _root('folder_masks', split, data_dir, 'images/*.jpg and masks/*.png')
-    examples = _selected(parts, functools.partial(_of_pairs, root))
-    classes = _classes(root / 'classes.txt')
+    rows, files = select(parts, functools.partial(_of_pairs, root))
+    classes = listed_classes(root / 'classes.txt')
 
     def read(index: SupportsIndex) -> dict[str, Any]:
-        image, mask = examples.paths[index]
+        image, mask = rows[operator.index(index)]
         return {'image': Path(image).read_bytes(), 'mask': Path(mask).read_bytes()}
 
     return Source(
-        len(examples.paths),
+        len(rows),
         read,
-        lambda index: examples.paths[index][0],
+        lambda index: rows[index][0],
         {'mask': classes} if classes else {},
-        file_of=lambda index, feature: examples.paths[index][feature == 'mask'],
-        files=examples.files,
+        file_of=lambda index, feature: rows[index][feature == 'mask'],
+        files=files,
     )
 
 
 def _root(name: str, split: str, data_dir: str | os.PathLike | None, holds: str) -> tuple[Path, tuple[Part, ...]]:
     """The folder `data_dir`, and the parts of its splits: their folders are there."""
+    root = data_folder(name, split, data_dir, f'<split>/{holds}')
+
+    def there() -> list[str]:
+        return list(subfolders(root))
+
+    return root, parts_of(split, lambda name: (root / name).is_dir(), there, f'{root} has no folder')
+
+
+def data_folder(name: str, split: str, data_dir: str | os.PathLike | None, holds: str) -> Path:
+    """The folder `data_dir`, which must be there.
+
+    Args:
+        name: The data set's, for messages.
+        split: As the user gives it.
+        data_dir: As the user gives it.
+        holds: The files that it should hold, '<split>' for the split's name.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileNotFoundError, ValueError: There is no such folder, or None is given.
+
+    Example:
+        >>> data_folder('folder', 'train', '.', '<split>/<class>/*.jpg')
+        PosixPath('.')
+    """
     if data_dir is None:
-        raise ValueError(f'the data set {name!r} needs data_dir: the folder that holds <split>/{holds}')
+        raise ValueError(f'the data set {name!r} needs data_dir: the folder that holds {holds}')
     root = Path(data_dir).expanduser()
     if not root.is_dir():
         kind = 'is a file, not a folder' if root.exists() else 'is not there: there is no folder of that name'
-        raise FileNotFoundError(f'{root} {kind}; it should hold {split}/{holds}')
-    parts = (Part(split),) if (root / split).is_dir() else split_parts(split)
+        raise FileNotFoundError(f'{root} {kind}; it should hold {holds.replace("<split>", split)}')
+    return root
+
+
+def parts_of(
+    split: str, exists: Callable[[str], bool], there: Callable[[], Sequence[str]], missing: str
+) -> tuple[Part, ...]:
+    """The parts that an expression names, of splits that exist.
+
+    Args:
+        split: A split, or an expression as `split_parts` reads it.
+        exists: Whether there is a split of that name.
+        there: The splits that there are, for a message.
+        missing: The beginning of that message, which goes on with the split's name.
+
+    Returns:
+        The parts.
+
+    Raises:
+        FileNotFoundError: There is no split of that name.
+        ValueError: It is no such expression.
+
+    Example:
+        >>> parts_of('train[:80%]', {'train', 'val'}.__contains__, lambda: ['train', 'val'], 'photos has no folder')
+        (Part(split='train', start='', stop='80%'),)
+    """
+    parts = (Part(split),) if exists(split) else split_parts(split)
     for part in parts:
-        if not (root / part.split).is_dir():
-            there = list(subfolders(root))
-            hint = f"a part of a split is written '{_TRAIN}[80%:]', and " if _TRAIN in there else ''
-            raise FileNotFoundError(f'{hint}{root} has no folder {part.split!r}; there are: {joined(there)}')
-    return root, parts
+        if not exists(part.split):
+            names = there()
+            hint = f"a part of a split is written '{_TRAIN}[80%:]', and " if _TRAIN in names else ''
+            raise FileNotFoundError(f'{hint}{missing} {part.split!r}; there are: {joined(names)}')
+    return parts
 
 
-def _selected(parts: Iterable[Part], open_split: Callable[[str], _Examples]) -> _Examples:
-    """The examples of all parts, one part after another."""
-    opened: dict[str, _Examples] = {}
-    chosen: list[tuple[_Examples, int]] = []
-    notes: list[str] = []
-    for part in parts:
-        if part.split not in opened:
-            opened[part.split] = open_split(part.split)
-            notes += [opened[part.split].files] * bool(opened[part.split].files)
-        whole = opened[part.split]
-        places = indices(part, whole.names, whole.labels)
-        if len(places) < len(whole.names):
-            notes.append(f'{len(places):,} of the {len(whole.names):,} examples of {part.split!r}')
-        chosen += [(whole, place) for place in places]
-    return _Examples(
-        tuple(whole.paths[place] for whole, place in chosen),
-        tuple(whole.names[place] for whole, place in chosen),
-        tuple(whole.labels[place] for whole, place in chosen),
-        '; '.join(notes),
-    )
-
-
-def _of_classes(root: Path, names: Sequence[str], split: str) -> _Examples:
+def _of_classes(root: Path, names: Sequence[str], split: str) -> Opened:
     """The examples of a split with a folder for each class."""
     present = subfolders(root / split)
     if not present:
@@ -178,15 +196,15 @@ def _of_classes(root: Path, names: Sequence[str], split: str) -> _Examples:
     for name in beside:
         outside.setdefault('hidden' if is_hidden(name) else 'outside the class folders', []).append(name)
     rows = [(name, inner, path) for name, listing in found.items() for inner, path in listing.paths.items()]
-    return _Examples(
-        tuple((path,) for _, _, path in rows),
-        tuple(f'{name}/{inner}' for name, inner, _ in rows),
-        tuple(names.index(name) for name, _, _ in rows),
+    return Opened(
+        [(path, names.index(name)) for name, _, path in rows],
+        [f'{name}/{inner}' for name, inner, _ in rows],
+        [names.index(name) for name, _, _ in rows],
         left_out(len(rows), [outside, *(listing.left_out for listing in found.values())]),
     )
 
 
-def _of_pairs(root: Path, split: str) -> _Examples:
+def _of_pairs(root: Path, split: str) -> Opened:
     """The examples of a split with images and masks."""
     if missing := [kind for kind in _PAIRS if not (root / split / kind).is_dir()]:
         raise FileNotFoundError(
@@ -199,15 +217,15 @@ def _of_pairs(root: Path, split: str) -> _Examples:
     if lossy := [path for path in masks.values() if path.lower().endswith(_LOSSY)]:
         raise ValueError(
             f'{len(lossy)} masks are JPEGs, whose compression changes the numbers of classes: save them as PNG, '
-            f'from the original labels: {_first_ten(lossy)}'
+            f'from the original labels: {first_ten(lossy)}'
         )
     if missing := sorted(photos.keys() ^ masks.keys()):
         lone = [photos.get(stem) or masks[stem] for stem in missing]
-        raise ValueError(f'{len(lone)} files without a mask or an image of the same name: {_first_ten(lone)}')
-    return _Examples(
-        tuple((photos[stem], masks[stem]) for stem in photos),
-        tuple(photos),
-        (0,) * len(photos),
+        raise ValueError(f'{len(lone)} files without a mask or an image of the same name: {first_ten(lone)}')
+    return Opened(
+        [(photos[stem], masks[stem]) for stem in photos],
+        list(photos),
+        [0] * len(photos),
         left_out(2 * len(photos), [listing.left_out for listing in found.values()]),
     )
 
@@ -223,16 +241,55 @@ def _check_not_empty(found: Mapping[Path, Listing]) -> None:
         raise ValueError(f'{"; ".join(empty)}: add images, or remove the folder')
 
 
-def _classes(path: Path) -> tuple[str, ...]:
-    """The names in `classes.txt`: line i names class i. No names where there is no such file."""
-    if not path.exists():
-        return ()
-    data = path.read_bytes()
+def lines_of(path: str | os.PathLike) -> list[str]:
+    r"""The lines of a text in UTF-8 or UTF-16, without the white space around them and without empty ones at the end.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The lines.
+
+    Raises:
+        ValueError: It is no such text.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / 'classes.txt'
+        >>> _ = file.write_bytes('cat\r\ndog \r\n'.encode('utf-16'))
+        >>> lines_of(file)
+        ['cat', 'dog']
+    """
+    data = Path(path).read_bytes()
     try:
         text = data.decode('utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
     except UnicodeDecodeError as error:
         raise ValueError(f'{path} is no text in UTF-8: {error}') from None
-    lines = [normalized(line.strip()) for line in re.split(r'\r\n|\r|\n', text.rstrip())]
+    return [line.strip() for line in re.split(r'\r\n|\r|\n', text.rstrip())]
+
+
+def listed_classes(path: Path) -> tuple[str, ...]:
+    """The names in `classes.txt`: line i names class i. No names where there is no such file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The names, in Unicode's composed form.
+
+    Raises:
+        ValueError: It has a blank line or a name twice, or is no text.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / 'classes.txt'
+        >>> _ = file.write_text('cat, domestic')
+        >>> listed_classes(file)
+        ('cat, domestic',)
+    """
+    if not path.exists():
+        return ()
+    lines = [normalized(line) for line in lines_of(path)]
     if not any(lines):
         raise ValueError(f'{path} is empty: line i names class i, from 0; or remove the file')
     if blank := [number + 1 for number, line in enumerate(lines) if not line]:
@@ -264,5 +321,11 @@ def _letters(name: str) -> str:
     return re.sub(r'[\s_-]+', '', name).casefold()
 
 
-def _first_ten(names: Sequence[str]) -> str:
+def first_ten(names: Sequence[str]) -> str:
+    """Names for a message, the first ten.
+
+    Example:
+        >>> first_ten([str(i) for i in range(12)])
+        '0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more'
+    """
     return joined(names[:10]) + (f' and {len(names) - 10:,} more' if len(names) > 10 else '')

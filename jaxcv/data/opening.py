@@ -1,12 +1,20 @@
 """Open a data set by its name: a folder of images, a bundled one, or any of tfds."""
 
 import os
+from collections.abc import Callable
 
+from jaxcv.data.coco import folder_coco
 from jaxcv.data.folders import folder, folder_masks
 from jaxcv.data.sources import Source
 from jaxcv.data.tfds_source import tfds_source
+from jaxcv.data.voc import folder_voc
+from jaxcv.data.yolo import folder_yolo
 
 __all__ = ['source']
+
+_FOLDERS: dict[str, Callable[..., Source]] = {
+    function.__name__: function for function in (folder, folder_masks, folder_coco, folder_voc, folder_yolo)
+}
 
 
 def source(name: str, *, split: str, data_dir: str | os.PathLike | None = None) -> Source:
@@ -16,7 +24,9 @@ def source(name: str, *, split: str, data_dir: str | os.PathLike | None = None) 
         name: 'folder' for images of your own, in `data_dir/<split>/<class>/*.jpg` (JPEG, PNG, BMP, WebP, TIFF, GIF or
             PNM); 'folder_masks' for images with a class for each pixel, in `data_dir/<split>/images/*.jpg` and
             `data_dir/<split>/masks/*.png` of the same name, with the classes' names, one a line, in
-            `data_dir/classes.txt` if they have any; or a data set of tfds, with its config and version if need be
+            `data_dir/classes.txt` if they have any; 'folder_coco', 'folder_voc' and 'folder_yolo' for images with the
+            boxes of objects, as COCO, Pascal VOC and YOLO store them (`jaxcv.data.coco`, `voc`, `yolo`); or a data set
+            of tfds, with its config and version if need be
             ('cifar10', 'imagenet2012:5.1.0'). 'digits', 'faces' and 'digit_scenes' are bundled and prepared on their
             first use. Others are prepared by `python -m jaxcv.data.prepare NAME`.
         split: The split: 'train'. Parts of splits are written as in tfds: 'train[:90%]', 'train[90%:]', 'train+val';
@@ -29,8 +39,8 @@ def source(name: str, *, split: str, data_dir: str | os.PathLike | None = None) 
 
     Raises:
         FileNotFoundError: The folder or the prepared data set is missing.
-        ValueError: The data set or split is unknown, empty, or in a format without random access; an image has no
-            mask, or a mask no image.
+        ValueError: The data set or split is unknown, empty, or in a format without random access; or the files of a
+            folder are not as the function of its name in `jaxcv.data` says.
 
     Example:
         >>> import tempfile
@@ -38,8 +48,6 @@ def source(name: str, *, split: str, data_dir: str | os.PathLike | None = None) 
         >>> digits.size, digits.names['label'][:3], digits.where(5)
         (597, ('0', '1', '2'), 'digits/test[5]')
     """
-    if name == 'folder':
-        return folder(split, data_dir)
-    if name == 'folder_masks':
-        return folder_masks(split, data_dir)
+    if name in _FOLDERS:
+        return _FOLDERS[name](split, data_dir)
     return tfds_source(name, split, None if data_dir is None else os.path.expanduser(data_dir))

@@ -2,12 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ['Part', 'indices', 'split_parts']
+__all__ = ['Opened', 'Part', 'indices', 'select', 'split_parts']
 
 _NUMBER = r'(-?\d[\d_]*(?:\.\d+)?%?)?'
 _PART = re.compile(rf'([^\[\]+]+)(?:\[\s*{_NUMBER}\s*:\s*{_NUMBER}\s*\])?')
@@ -45,6 +45,53 @@ def split_parts(expression: str) -> tuple[Part, ...]:
     if any('%' in bound and not -100 <= float(bound.rstrip('%')) <= 100 for bound in bounds):
         raise ValueError(f'{expression!r} has more than 100 %: {_HELP}')
     return tuple(Part(match[1].strip(), match[2] or '', match[3] or '') for match in found if match)
+
+
+class Opened(NamedTuple):
+    """The examples of a whole split."""
+
+    rows: Sequence[Any]
+    """One thing for each example, such as its files."""
+    names: Sequence[str]
+    """The name of each example within the split."""
+    labels: Sequence[int]
+    """The class of each example; all alike where there are no classes."""
+    files: str
+    """Of how many files the split is made and which are left out, '' if it is made of all."""
+
+
+def select(parts: Iterable[Part], open_split: Callable[[str], Opened]) -> tuple[list[Any], str]:
+    """Open the splits that parts are of, each once, and take the parts, one after another.
+
+    Args:
+        parts: The parts.
+        open_split: Name of a split -> its examples.
+
+    Returns:
+        The rows of the parts' examples; and the lines about files of all splits, and about the parts, as one.
+
+    Raises:
+        ValueError: A part is empty, or reaches beyond the examples.
+
+    Example:
+        >>> opened = Opened('abcde', 'abcde', [0] * 5, '5 of 6 files')
+        >>> rows, files = select(split_parts('train[:60%]'), lambda split: opened)
+        >>> len(rows), files
+        (3, "5 of 6 files; 3 of the 5 examples of 'train'")
+    """
+    opened: dict[str, Opened] = {}
+    rows: list[Any] = []
+    notes: list[str] = []
+    for part in parts:
+        if part.split not in opened:
+            opened[part.split] = open_split(part.split)
+            notes += [opened[part.split].files] * bool(opened[part.split].files)
+        whole = opened[part.split]
+        places = indices(part, whole.names, whole.labels)
+        if len(places) < len(whole.names):
+            notes.append(f'{len(places):,} of the {len(whole.names):,} examples of {part.split!r}')
+        rows += [whole.rows[place] for place in places]
+    return rows, '; '.join(notes)
 
 
 def indices(part: Part, names: Sequence[str], labels: Sequence[int]) -> list[int]:

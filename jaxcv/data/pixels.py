@@ -15,7 +15,7 @@ from PIL import Image
 
 from jaxcv.data.formats import description, image_format
 
-__all__ = ['MOST_PIXELS', 'Pixels', 'image_pixels', 'mask_pixels']
+__all__ = ['MOST_PIXELS', 'Pixels', 'image_pixels', 'image_shape', 'mask_pixels']
 
 MOST_PIXELS = 2**30
 """The largest image that is decoded, in pixels."""
@@ -109,6 +109,34 @@ def mask_pixels(data: bytes) -> Pixels:
     else:
         array = _by_pillow(kind, data, colours=False)
     return Pixels(array, _has_several(kind, data))
+
+
+def image_shape(data: bytes) -> tuple[int, int]:
+    """Read the size of an image off its head, without decoding it.
+
+    Args:
+        data: The file.
+
+    Returns:
+        (height, width) of the image turned upright, as `image_pixels` gives it.
+
+    Raises:
+        ValueError: The file is no image, or its head is damaged.
+
+    Example:
+        >>> image_shape(cv2.imencode('.png', np.zeros((2, 3), np.uint8))[1].tobytes())
+        (2, 3)
+    """
+    kind = _checked_format(data)
+    try:
+        with _opened(kind, data) as image:
+            width, height = image.size
+            turned = _orientation(image) in (5, 6, 7, 8)
+    except _RefusedError:
+        raise
+    except _OF_PILLOW as error:
+        raise _truncated(kind, data, error) from None
+    return (width, height) if turned else (height, width)
 
 
 def _checked_format(data: bytes) -> str:

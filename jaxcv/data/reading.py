@@ -12,6 +12,7 @@ from absl import logging
 from jaxcv.data.pixels import mask_pixels
 from jaxcv.data.sources import Source, place
 from jaxcv.data.transforms import Transform, compose, names_after
+from jaxcv.data.transforms.features import check_boxes
 from jaxcv.features import FEATURES, Example, Feature, FeatureError, MisuseError, Names
 
 __all__ = ['BrokenExampleError', 'checked', 'reader']
@@ -120,7 +121,7 @@ def checked(example: Example, names: Names) -> dict[str, np.ndarray]:
 
     Raises:
         ValueError: A feature of the table is still encoded, or has another type or other axes, or is not finite; two
-            have different sizes in pixels or numbers of objects; a class has no name.
+            have different sizes in pixels or numbers of objects; a class has no name; a box is turned inside out.
 
     Example:
         >>> features = checked({'label': 1, 'name': 'cat.jpg', 'weight': 0.5, 'seed': 3}, {'label': ('dog', 'cat')})
@@ -142,6 +143,7 @@ def checked(example: Example, names: Names) -> dict[str, np.ndarray]:
     if not alike:
         _check_sizes(features)
     _check_finite(features)
+    check_boxes(features)
     for name, classes in names.items():
         if classes and name in features and name in FEATURES:
             _check_classes(name, features[name], len(classes))

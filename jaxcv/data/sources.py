@@ -1,12 +1,13 @@
 """A data set as functions of an index, and the parts of one: some examples, some classes."""
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
-from jaxcv.features import Names
+from jaxcv.features import FEATURES, Names
 from jaxcv.names import normalized
 
 __all__ = ['Source', 'describe', 'feature_values', 'joined', 'only_classes', 'place', 'subset']
@@ -29,6 +30,11 @@ class Source(NamedTuple):
     features of an example have the name `where`."""
     files: str = ''
     """Of how many files the data set is made and which are left out, for the log; '' if it is made of all."""
+    id_of: Callable[[int], int | str] | None = None
+    """index -> the number or name of the example in the data set's own files, in which results are written; None where
+    they give none."""
+    class_ids: Mapping[str, Sequence[int | str]] = MappingProxyType({})
+    """Feature -> the number of each class in the data set's own files, where it is not its place in `names`."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -60,11 +66,17 @@ def subset(source: Source, indices: Iterable[SupportsIndex]) -> Source:
         raise ValueError('a subset needs at least one index, got none')
     if outside := [place for place in places if not 0 <= place < source.size]:
         raise ValueError(f'there are {source.size} examples, 0 to {source.size - 1}: no example {outside[0]}')
+
+    def id_of(index: int) -> int | str:
+        assert source.id_of is not None
+        return source.id_of(places[index])
+
     return source._replace(
         size=len(places),
         read=lambda index: source.read(places[index]),
         where=lambda index: source.where(places[index]),
         file_of=source.file_of and (lambda index, feature: place(source, places[index], feature)),
+        id_of=id_of if source.id_of else None,
     )
 
 
@@ -119,15 +131,17 @@ def feature_values(source: Source, feature: str = 'label') -> np.ndarray:
     return values
 
 
-def only_classes(source: Source, classes: Sequence[str], *, feature: str = 'label') -> Source:
+def only_classes(source: Source, classes: Sequence[str], *, feature: str | None = None) -> Source:
     """The examples of some classes, relabelled 0, 1, ... in the order of `classes`.
 
-    Reads each example once to find its class; images are not decoded for it.
+    Reads each example once to find its class; images are not decoded for it. Where objects have the classes, all
+    examples stay, with the objects of these classes only: an image without one is an example of the background.
 
     Args:
         source: The data set.
         classes: Names of the classes to keep.
-        feature: The feature that has the classes: one integer for each example.
+        feature: The feature that has the classes: one integer for each example, or for each of its objects. None: that
+            of the objects where they have names, else 'label'.
 
     Returns:
         A source of these classes, its examples in the order that they had; `where` names the original example.
@@ -142,6 +156,7 @@ def only_classes(source: Source, classes: Sequence[str], *, feature: str = 'labe
         >>> some.names, [(some.where(i), some.read(i)['label']) for i in range(some.size)]
         ({'label': ('fox', 'cat')}, [('[0]', 1), ('[2]', 0), ('[3]', 1), ('[5]', 0)])
     """
+    feature = feature or next((name for name in source.names if _of_objects(name)), 'label')
     if feature not in source.read(0):
         raise ValueError(f'{source.where(0)} has no {feature}, so it is of no class')
     names = source.names.get(feature, ())
@@ -151,16 +166,34 @@ def only_classes(source: Source, classes: Sequence[str], *, feature: str = 'labe
     relabelled = {known[normalized(name)]: number for number, name in enumerate(classes)}
     if len(relabelled) < len(classes):
         raise ValueError(f'a class is named twice: {joined(classes)}')
-    indices = np.flatnonzero(np.isin(feature_values(source, feature), list(relabelled)))
-    if not indices.size:
-        raise ValueError(f'none of the {source.size} examples is of the classes {joined(classes)}')
-    kept = subset(source, indices)
+    kept = source
+    if not (of_objects := _of_objects(feature)):
+        indices = np.flatnonzero(np.isin(feature_values(source, feature), list(relabelled)))
+        if not indices.size:
+            raise ValueError(f'none of the {source.size} examples is of the classes {joined(classes)}')
+        kept = subset(source, indices)
+    elif not classes:
+        raise ValueError('there are no classes: name one or more')
 
     def read(index: SupportsIndex) -> dict[str, Any]:
         example = kept.read(operator.index(index))
-        return {**example, feature: relabelled[int(example[feature])]}
+        if not of_objects:
+            return {**example, feature: relabelled[int(example[feature])]}
+        labels = np.asarray(example[feature])
+        places = np.flatnonzero(np.isin(labels, list(relabelled)))
+        objects = {name: np.asarray(value)[places] for name, value in example.items() if _of_objects(name)}
+        return {**example, **objects, feature: np.array([relabelled[i] for i in labels[places].tolist()], np.int32)}
 
-    return kept._replace(read=read, names={**source.names, feature: tuple(classes)})
+    ids = source.class_ids.get(feature)
+    class_ids = {feature: [ids[number] for number in relabelled]} if ids else {}
+    return kept._replace(
+        read=read, names={**source.names, feature: tuple(classes)}, class_ids={**source.class_ids, **class_ids}
+    )
+
+
+def _of_objects(name: str) -> bool:
+    """Whether a feature has a value for each object of an image."""
+    return name in FEATURES and FEATURES[name].axes.startswith('k')
 
 
 def describe(source: Source) -> str:

@@ -15,7 +15,7 @@ from jaxcv.data.sources import Source, joined
 from jaxcv.features import FEATURES, Names
 from jaxcv.names import close
 
-__all__ = ['BUNDLED', 'class_names', 'new_builder', 'register_bundled', 'tfds_source', 'unknown_name']
+__all__ = ['BUNDLED', 'FOLDERS', 'class_names', 'new_builder', 'register_bundled', 'tfds_source', 'unknown_name']
 
 _LISTED = 20
 """Configs of a data set in a message."""
@@ -23,6 +23,10 @@ _LISTED = 20
 # A builder stands in a folder of its name, because tfds searches a builder's folder for its resource files.
 BUNDLED: Mapping[str, str] = {'digits': '1.0.0', 'faces': '1.0.0', 'digit_scenes': '2.0.0'}
 """The bundled data sets and their versions: one that an older jaxcv prepared is not read by a newer."""
+
+
+FOLDERS = ('folder', 'folder_masks', 'folder_coco', 'folder_voc', 'folder_yolo')
+"""Names of data sets that are folders of the user's own."""
 
 
 def tfds_source(name: str, split: str, data_dir: str | None) -> Source:
@@ -271,7 +275,7 @@ def unknown_name(name: str) -> ValueError:
     import tensorflow_datasets as tfds
 
     base = _base(name)
-    known = ['folder', 'folder_masks', *BUNDLED, *tfds.list_builders(with_community_datasets=False)]
+    known = [*FOLDERS, *BUNDLED, *tfds.list_builders(with_community_datasets=False)]
     if base in known:
         return ValueError(f'tfds has no {name!r}; of {base} there are: {_variants(base)}')
     near = close(base, set(known))

@@ -14,7 +14,32 @@ from jaxcv.losses.classification import (
     softmax_cross_entropy,
     zero_one,
 )
+from jaxcv.losses.detection import Truth as Truth
+from jaxcv.losses.detection import (
+    center_heatmap_loss,
+    centernet,
+    efficientdet,
+    retinanet,
+    sigmoid_focal,
+    smooth_l1,
+    ssd,
+)
 from jaxcv.losses.penalty import weight_penalty  # noqa: F401, likewise
 from jaxcv.losses.segmentation import dice
 
-__all__ = ['dice', 'focal', 'hinge', 'kl_divergence', 'sigmoid_cross_entropy', 'softmax_cross_entropy', 'zero_one']
+__all__ = [
+    'center_heatmap_loss',
+    'centernet',
+    'dice',
+    'efficientdet',
+    'focal',
+    'hinge',
+    'kl_divergence',
+    'retinanet',
+    'sigmoid_cross_entropy',
+    'sigmoid_focal',
+    'smooth_l1',
+    'softmax_cross_entropy',
+    'ssd',
+    'zero_one',
+]

@@ -7,15 +7,19 @@ from jaxcv.metrics.classification import (
     mean_loss,
     top_k_accuracy,
 )
+from jaxcv.metrics.detection import coco_boxes, mean_image_loss, voc_boxes
 from jaxcv.metrics.segmentation import boundary_f_score, mean_pixel_loss, segmentation_confusion
 
 __all__ = [
     'boundary_f_score',
     'class_scores',
+    'coco_boxes',
     'confusion_matrix',
     'expected_calibration_error',
+    'mean_image_loss',
     'mean_loss',
     'mean_pixel_loss',
     'segmentation_confusion',
     'top_k_accuracy',
+    'voc_boxes',
 ]

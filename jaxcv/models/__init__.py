@@ -6,7 +6,7 @@ With `train=True` pass `mutable=['batch_stats']`. `jaxcv.weights` has the publis
 strides and channels of the stages that a model declares as `Stage`s; neither is a model, so no config may name them.
 """
 
-from jaxcv.models import segmentation
+from jaxcv.models import detection, segmentation
 from jaxcv.models.backbones.alexnet import alexnet, zfnet
 from jaxcv.models.backbones.cifar_resnet import cifar_resnet
 from jaxcv.models.backbones.efficientnet import (
@@ -56,6 +56,7 @@ from jaxcv.models.strides import stages as stages
 __all__ = [
     'alexnet',
     'cifar_resnet',
+    'detection',
     'efficientnet',
     'efficientnet_b0',
     'efficientnet_b1',

@@ -1,16 +1,20 @@
 """Linen layers that Flax lacks, or that several models share, each under the field's name.
 
 Convolution, depthwise separable and transposed convolution, batch normalization; inception modules, residual blocks,
-inverted residuals, squeeze-and-excitation; atrous pyramids (an atrous convolution is `Conv(dilation=2)`) and pyramid
-pooling; dropout and stochastic depth; models with frozen layers. Each works alone. Parameters are float32; `dtype` sets
-the compute type only. The functions without parameters, as `conv2d` and `max_pool`, are those of `jaxcv.ops`.
+inverted residuals, squeeze-and-excitation; feature pyramids; atrous pyramids (an atrous convolution is
+`Conv(dilation=2)`) and pyramid pooling; dropout and stochastic depth; models with frozen layers. Each works alone.
+Parameters are float32; `dtype` sets the compute type only. The functions without parameters, as `conv2d`
+and `max_pool`, are those of `jaxcv.ops`.
 """
 
 from jaxcv.nn.aspp import ASPP, SummedASPP
+from jaxcv.nn.bifpn import BiFPN
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.conv_transpose import ConvTranspose, bilinear_init
-from jaxcv.nn.depthwise import DepthwiseSeparableConv
+from jaxcv.nn.depthwise import DepthwiseSeparableConv, SeparableConv
+from jaxcv.nn.fpn import FPN, PANet
+from jaxcv.nn.frozen import Frozen as Frozen  # no layer, and so not in __all__
 from jaxcv.nn.frozen import frozen
 from jaxcv.nn.inception import Inception, NaiveInception
 from jaxcv.nn.inverted_residual import InvertedResidual
@@ -26,8 +30,10 @@ from jaxcv.ops.response_norm import local_response_norm
 
 __all__ = [
     'ASPP',
+    'FPN',
     'BasicBlock',
     'BatchNorm',
+    'BiFPN',
     'Bottleneck',
     'Conv',
     'ConvNorm',
@@ -37,8 +43,10 @@ __all__ = [
     'Inception',
     'InvertedResidual',
     'NaiveInception',
+    'PANet',
     'PreActivationBlock',
     'PyramidPooling',
+    'SeparableConv',
     'SqueezeExcitation',
     'StochasticDepth',
     'SummedASPP',

@@ -28,6 +28,7 @@ class Conv(nn.Module):
         use_bias: add a bias; not needed before a batch norm.
         dtype: compute type; parameters stay float32.
         kernel_init: first value of 'kernel'; He et al. 2015 with the fan-out, as in torchvision's ResNets.
+        bias_init: first value of 'bias'.
 
     Raises:
         ValueError: (when called) x has other channels than in `init`, or fewer pixels than the kernel reaches.
@@ -49,6 +50,7 @@ class Conv(nn.Module):
     use_bias: bool = False
     dtype: DTypeLike = jnp.float32
     kernel_init: nn.initializers.Initializer = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c']) -> Float[Array, 'n i j f']:
@@ -67,7 +69,7 @@ class Conv(nn.Module):
             groups=self.groups,
         )
         if self.use_bias:
-            y += self.param('bias', nn.initializers.zeros, (self.features,)).astype(self.dtype)
+            y += self.param('bias', self.bias_init, (self.features,)).astype(self.dtype)
         return y
 
     def _check(self, x: Array, kernel_size: Pair, padding: Pair) -> None:

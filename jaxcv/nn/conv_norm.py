@@ -20,7 +20,7 @@ Padding = Literal['symmetric', 'same']
 
 @checked
 class ConvNorm(nn.Module):
-    """A convolution without bias, a batch norm and an activation: `activation(bn(conv(x)))`.
+    """A convolution, a batch norm and an activation: `activation(bn(conv(x)))`.
 
     Attributes:
         features: output channels.
@@ -35,6 +35,7 @@ class ConvNorm(nn.Module):
         epsilon: of the batch norm.
         momentum: of the batch norm: the share of the running statistics that stays.
         dtype: compute type; parameters and statistics stay float32.
+        use_bias: a bias of the convolution, which the norm makes redundant; some published networks have it.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -54,6 +55,7 @@ class ConvNorm(nn.Module):
     epsilon: Positive = 1e-5
     momentum: Below1 = 0.9
     dtype: DTypeLike = jnp.float32
+    use_bias: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n i j f']:
@@ -69,6 +71,7 @@ class ConvNorm(nn.Module):
             padding=padding,
             dilation=self.dilation,
             groups=self.groups,
+            use_bias=self.use_bias,
             dtype=self.dtype,
             kernel_init=self.kernel_init,
             name='conv',

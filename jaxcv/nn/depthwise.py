@@ -1,4 +1,4 @@
-"""The depthwise separable convolution of MobileNet."""
+"""Depthwise separable convolutions: MobileNet's, and the bare pair of EfficientDet."""
 
 import functools
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxcv.arguments import AtLeast1, Below1, Positive, checked
+from jaxcv.nn.conv import Conv
 from jaxcv.nn.conv_norm import ConvNorm, Padding
 from jaxcv.types import Array, Float
 
@@ -73,3 +74,41 @@ class DepthwiseSeparableConv(nn.Module):
             name='depthwise',
         )(x, train=train)
         return layer(self.features, kernel_size=1, name='pointwise')(x, train=train)
+
+
+class SeparableConv(nn.Module):
+    """A depthwise and a 1x1 convolution with nothing between: one convolution whose kernel is a product.
+
+    Attributes:
+        features: channels of the output.
+        kernel_size: rows and columns of the depthwise filters, odd.
+        use_bias: a bias of the 1x1 convolution.
+        kernel_init: first value of both kernels.
+        bias_init: first value of the bias.
+        dtype: compute type; parameters stay float32.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> layer, x = SeparableConv(features=8), jnp.ones((1, 6, 6, 4))
+        >>> variables = layer.init(jax.random.key(0), x)
+        >>> [variables['params'][name]['kernel'].shape for name in ('depthwise', 'pointwise')]
+        [(3, 3, 1, 4), (1, 1, 4, 8)]
+
+    Chollet 2017, Xception (https://arxiv.org/abs/1610.02357). MobileNet has a norm and an activation after each of the
+    two: `DepthwiseSeparableConv`.
+    """
+
+    features: int
+    kernel_size: int = 3
+    use_bias: bool = False
+    kernel_init: nn.initializers.Initializer = nn.initializers.variance_scaling(1.0, 'fan_in', 'normal')
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'n h w c']) -> Float[Array, 'n h w f']:
+        """Convolve x; the size stays."""
+        channels = x.shape[-1]
+        layer = functools.partial(Conv, dtype=self.dtype, kernel_init=self.kernel_init)
+        x = layer(channels, self.kernel_size, groups=channels, name='depthwise')(x)
+        return layer(self.features, 1, use_bias=self.use_bias, bias_init=self.bias_init, name='pointwise')(x)

@@ -15,6 +15,8 @@ class Frozen(NamedTuple):
 
     init: Callable[..., Variables]
     apply: Callable[..., Any]
+    module: nn.Module
+    """The model itself, for what it declares."""
 
 
 def frozen(model: nn.Module, *, layers: Mapping[str, bool]) -> Frozen:
@@ -29,7 +31,7 @@ def frozen(model: nn.Module, *, layers: Mapping[str, bool]) -> Frozen:
             or '*' for all; the longest name that fits counts. `{'*': True, 'head': False}` leaves a linear probe.
 
     Returns:
-        `init` and `apply`, as the module's.
+        `init` and `apply`, as the module's, and the module.
 
     Raises:
         ValueError: (when applied) the model has no such layer.
@@ -69,4 +71,4 @@ def frozen(model: nn.Module, *, layers: Mapping[str, bool]) -> Frozen:
         with nn.intercept_methods(in_evaluation_mode):
             return model.apply({**variables, 'params': params}, *args, **kwargs)
 
-    return Frozen(model.init, apply)
+    return Frozen(model.init, apply, model)

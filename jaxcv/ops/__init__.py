@@ -1,34 +1,82 @@
-"""Pure functions of arrays: convolutions, pooling and normalization, images, masks, windows and distances."""
+"""Pure functions of arrays: convolutions, pooling and normalization; images, masks, windows, distances; boxes."""
 
+from jaxcv.ops.anchors import anchor_grid, default_boxes, efficientdet_anchors, octave_sizes
+from jaxcv.ops.box_coders import BoxCoder as BoxCoder  # types of results are no functions, and so not in __all__
+from jaxcv.ops.box_coders import box_coder, efficientdet_coder, ssd_coder
+from jaxcv.ops.boxes import (
+    box_area,
+    box_intersection,
+    box_iou,
+    boxes_of_side,
+    clip_boxes,
+    convert_boxes,
+    crowd_iou,
+    paired_box_iou,
+)
+from jaxcv.ops.center_points import CenterTargets as CenterTargets
+from jaxcv.ops.center_points import center_targets, gaussian_radius, select_centers
 from jaxcv.ops.convolution import conv2d, conv_transpose2d, pad_same
+from jaxcv.ops.detections import Detections as Detections
+from jaxcv.ops.detections import select_detections
 from jaxcv.ops.distance import pairwise_squared_distance
 from jaxcv.ops.image import center_crop, normalize, resize_short_side, to_float
 from jaxcv.ops.masks import labelled_pixels, mask_boundaries
+from jaxcv.ops.matching import Matches as Matches
+from jaxcv.ops.matching import balanced_sample, hard_negatives, match_anchors, match_bipartite, sampled_indices
 from jaxcv.ops.pool import adaptive_avg_pool, avg_pool, max_pool
 from jaxcv.ops.pyramid_pool import spatial_pyramid_pool
 from jaxcv.ops.resize import resize_bilinear, resize_nearest
 from jaxcv.ops.response_norm import local_response_norm
+from jaxcv.ops.suppression import Kept as Kept
+from jaxcv.ops.suppression import SoftKept as SoftKept
+from jaxcv.ops.suppression import nms, soft_nms
 from jaxcv.ops.windows import sliding_windows
 from jaxcv.sizes import Size as Size  # sizes are no arrays, and so not in __all__
 from jaxcv.sizes import pair as pair
 
 __all__ = [
     'adaptive_avg_pool',
+    'anchor_grid',
     'avg_pool',
+    'balanced_sample',
+    'box_area',
+    'box_coder',
+    'box_intersection',
+    'box_iou',
+    'boxes_of_side',
     'center_crop',
+    'center_targets',
+    'clip_boxes',
     'conv2d',
     'conv_transpose2d',
+    'convert_boxes',
+    'crowd_iou',
+    'default_boxes',
+    'efficientdet_anchors',
+    'efficientdet_coder',
+    'gaussian_radius',
+    'hard_negatives',
     'labelled_pixels',
     'local_response_norm',
     'mask_boundaries',
+    'match_anchors',
+    'match_bipartite',
     'max_pool',
+    'nms',
     'normalize',
+    'octave_sizes',
     'pad_same',
+    'paired_box_iou',
     'pairwise_squared_distance',
     'resize_bilinear',
     'resize_nearest',
     'resize_short_side',
+    'sampled_indices',
+    'select_centers',
+    'select_detections',
     'sliding_windows',
+    'soft_nms',
     'spatial_pyramid_pool',
+    'ssd_coder',
     'to_float',
 ]

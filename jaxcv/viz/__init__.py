@@ -1,5 +1,6 @@
 """Figures: functions that draw arrays and return a matplotlib `Figure`, without global state; `save` writes one."""
 
+from jaxcv.viz.boxes import Objects, box_colors, box_grid, draw_boxes
 from jaxcv.viz.confusion import confusion_matrix
 from jaxcv.viz.curves import learning_curves, loss_curves
 from jaxcv.viz.figures import class_name, rendered, save
@@ -9,8 +10,12 @@ from jaxcv.viz.schedules import schedules
 from jaxcv.viz.search import search_results
 
 __all__ = [
+    'Objects',
+    'box_colors',
+    'box_grid',
     'class_name',
     'confusion_matrix',
+    'draw_boxes',
     'image_grid',
     'learning_curves',
     'loss_curves',

@@ -95,8 +95,10 @@ def _pairs(wanted: Variables, layout: Layout) -> tuple[list[Pair], list[str]]:
     for collection in ('params', 'batch_stats'):
         for name, leaf in paths.flat(wanted.get(collection, {})).items():
             layer, _, kind = name.rpartition('/')
-            theirs = their_name(layer, layout.table)
-            if theirs is None or (collection, kind) not in _LEAVES:
+            theirs, whole = their_name(layer, layout.table), their_name(name, layout.arrays)
+            if whole is not None:
+                pairs.append(Pair(f'{collection}/{name}', whole, tuple(leaf.shape), None))
+            elif theirs is None or (collection, kind) not in _LEAVES:
                 unmapped.append(f'{collection}/{name}')
             else:
                 full = f'{theirs}.{_LEAVES[collection, kind]}'

@@ -229,6 +229,10 @@ def find(name: str) -> Published:
     return of_model[0]
 
 
+ONE_SIZE = {'ssd300_vgg16': 300}
+"""The side of the images of networks that take no other, in pixels."""
+
+
 def image_size(model_name: str) -> int:
     """Return the size of the images that a model's first weights were published for.
 
@@ -242,6 +246,8 @@ def image_size(model_name: str) -> int:
         >>> image_size('inception_v3')
         299
     """
+    if model_name in ONE_SIZE:
+        return ONE_SIZE[model_name]
     names = [row for row in PUBLISHED if row.partition('.')[0] == model_name]
     return (PUBLISHED[names[0]].preprocessing.crop or 224) if names else 224
 

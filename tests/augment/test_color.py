@@ -156,6 +156,30 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match='saturation'):
         color.color_jitter(KEY, BATCH, saturation=-1.0)
     gray = {'image': jnp.zeros((1, 2, 2, 1))}
-    for needs_rgb in (color.random_saturation, color.random_hue, color.random_grayscale, color.color_jitter):
+    for needs_rgb in (
+        color.random_saturation,
+        color.random_hue,
+        color.random_grayscale,
+        color.color_jitter,
+        color.photometric_distortion,
+    ):
         with pytest.raises(ValueError, match='3 channels'):
             needs_rgb(KEY, gray)
+
+
+def test_photometric_distortion_changes_each_with_its_probability():
+    """Contrast, saturation and hue leave even gray as it is: half of the images change, by an eighth at most."""
+    gray = {'image': jnp.full((400, 2, 2, 3), 0.5)}
+    factors = np.asarray(jax.jit(color.photometric_distortion)(KEY, gray)['image'])[:, 0, 0, 0] / 0.5
+    assert 150 <= (abs(factors - 1) > 1e-3).sum() <= 250
+    assert 0.87 < factors.min() < 0.9
+    assert 1.1 < factors.max() < 1.13
+    of_hue = functools.partial(color.photometric_distortion, brightness=0.0, contrast=0.0, saturation=0.0)
+    turned_only = np.asarray(jax.jit(functools.partial(of_hue, probability=1.0))(KEY, BATCH)['image'])
+    np.testing.assert_allclose(turned_only.max(axis=-1), IMAGES.max(axis=-1), atol=1e-5)
+    np.testing.assert_allclose(turned_only.min(axis=-1), IMAGES.min(axis=-1), atol=1e-5)
+    assert (np.abs(turned_only - IMAGES).max(axis=(1, 2, 3)) > 0).mean() > 0.9
+    half = jnp.zeros((2, 3, 3, 3), jnp.bfloat16)
+    assert jax.eval_shape(color.photometric_distortion, KEY, {'image': half})['image'].dtype == jnp.bfloat16
+    with pytest.raises(ValueError, match='probability must be in'):
+        color.photometric_distortion(KEY, BATCH, probability=1.5)

@@ -109,7 +109,7 @@ def test_a_batch_that_does_not_fit_together_is_told_by_the_feature():
         data = Source(2, read, lambda index: f'n[{index}]', {})
         return next(train_batches(data, batch_size=2, transforms=[], seed=0))
 
-    boxes = [np.zeros((k, 4), np.float32) for k in (1, 3)]
+    boxes = [np.tile(np.float32([0, 0, 1, 1]), (k, 1)) for k in (1, 3)]
     masks = [np.zeros((k, 5, 4), np.uint8) for k in (1, 3)]
     images = [np.zeros((h, 4, 3), np.uint8) for h in (5, 6)]
     for name, values, remedy in (

@@ -10,6 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from experiments import launch
+from experiments.detection import coco, folder
 from experiments.run import batches as opening
 from experiments.run.assemble import state_factory
 from experiments.run.check import check
@@ -26,6 +27,12 @@ CONFIGS = {
     'classification/digits_lite0': (10, 100, (64, 64, 3), 120, 3_383_818),
     'classification/faces_lite0': (2, 100, (64, 64, 3), 120, 3_373_570),
     'classification/folder': (2, 500, (224, 224, 3), 234, 11_177_538),
+    # torchvision has 33,860,669 parameters for 81 outputs; each is 9 anchors x (9 x 256 + 1)
+    'detection/coco': (80, 118_287, (1344, 1344, 3), 192_216, 33_860_669 - 20_745),
+    'detection/coco:ssd300_vgg16': (80, 118_287, (300, 300, 3), 443_576, 34_305_206),
+    'detection/voc': (20, 5_011, (300, 300, 3), 37_582, 26_285_486),
+    'detection/folder': (2, 500, (640, 640, 3), 1_562, 34_068_119 - 89 * 20_745),
+    'detection/digit_scenes': (10, 1_000, (96, 96, 3), 1_250, 11_512_340),
     'segmentation/ade20k': (150, 20_210, (473, 473, 3), 126_312, 49_057_132),
     'segmentation/cityscapes': (19, 2_975, (713, 713, 3), 37_188, 48_956_262),
     # torchvision has 42,004,074 parameters for 21 classes; each class is 257 in the head and 257 in the auxiliary one
@@ -46,6 +53,8 @@ CONFIGS = {
     },
 }
 
+FEATURES = {'classification': ['label'], 'segmentation': ['mask'], 'detection': ['box_labels', 'boxes', 'box_valid']}
+
 
 def load(path):
     file, *argument = path.split(':')
@@ -58,14 +67,26 @@ def test_every_config_is_listed_here():
     assert networks == set(digit_scenes.NETWORKS)
     with pytest.raises(ValueError, match="no network 'fcn4s'; there are: fcn32s, "):
         digit_scenes.get_config('fcn4s')
+    of_format = [folder.get_config(format).to_dict() for format in folder.FORMATS]
+    assert [settings['data'].pop('name') for settings in of_format] == ['folder_coco', 'folder_voc', 'folder_yolo']
+    assert of_format[0] == of_format[1] == of_format[2]
+    for config, wrong in (
+        (coco, "no network 'ssd'; there are: retinanet, "),
+        (folder, "no format 'ssd'; there are: coco, "),
+    ):
+        with pytest.raises(ValueError, match=wrong):
+            config.get_config('ssd')
 
 
 @pytest.mark.parametrize('name', CONFIGS)
 def test_a_config_fits(name):
     classes, size, shape, steps, parameters = CONFIGS[name]
     settings = load(name)
-    feature = 'mask' if name.startswith('segmentation') else 'label'
+    feature, *others = FEATURES[name.partition('/')[0]]
     example = {'image': np.zeros(shape, np.uint8), feature: np.zeros(shape[:2] * (feature == 'mask'), np.int32)}
+    if others:
+        example = {**example, feature: np.zeros(3, np.int32), 'boxes': np.zeros((3, 4), np.float32)}
+        example['box_valid'] = np.zeros(3, bool)
     names = {feature: [str(i) for i in range(classes)]}
     experiment = assembled(settings, example, names=names, train_size=size)
     assert experiment.num_steps == steps

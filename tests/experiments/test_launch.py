@@ -252,7 +252,7 @@ def test_no_flags_at_all_are_answered_with_an_example(command):
 NAMES = {
     'digits': ('classification/digits.py', ()),
     'classification/digits': ('classification/digits.py', ()),
-    'digit_scenes:fcn8s': ('segmentation/digit_scenes.py', ('fcn8s',)),
+    'segmentation/digit_scenes:fcn8s': ('segmentation/digit_scenes.py', ('fcn8s',)),
 }
 
 
@@ -267,7 +267,10 @@ def test_a_config_is_found_by_its_name(command, tmp_path, monkeypatch):
     assert launch.config_path('my:own.py') == (Path('my:own.py'), ())
     ended = command(train, '--config=folder', f'--workdir={tmp_path}')
     assert ended.code == BAD_INPUT
-    assert 'there are classification/folder and segmentation/folder; give one of these names' in ended.err
+    assert (
+        'there are classification/folder and detection/folder and segmentation/folder; give one of these names'
+        in ended.err
+    )
     ended = command(train, '--config=digit', f'--workdir={tmp_path}')
     assert ended.code == BAD_INPUT
     assert 'no such config; there are: digits, ' in ended.err

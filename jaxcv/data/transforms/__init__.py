@@ -11,6 +11,13 @@ rest runs on the device inside the step (`jaxcv.augment`, where an operation of 
 OpenCV does the work and releases Python's lock meanwhile: threads are enough to use every core.
 """
 
+from jaxcv.data.transforms.boxes import (
+    letterbox,
+    random_iou_crop,
+    random_scale_jitter,
+    random_zoom_out,
+    resize_sides,
+)
 from jaxcv.data.transforms.decode import decode, decode_mask
 from jaxcv.data.transforms.features import keep, pad_boxes, relabel, rename
 from jaxcv.data.transforms.geometry import (
@@ -22,21 +29,27 @@ from jaxcv.data.transforms.geometry import (
     resize,
     resize_short_side,
 )
+from jaxcv.data.transforms.objects import convert_boxes, outline_masks, tfds_objects
 from jaxcv.data.transforms.transform import Transform as Transform
 from jaxcv.data.transforms.transform import compose
 from jaxcv.data.transforms.transform import names_after as names_after
 
-__all__ = ['center_crop', 'compose', 'decode', 'decode_mask', 'keep', 'pad_boxes', 'pad_to', 'random_flip',
-           'random_resized_crop', 'random_scale_crop', 'relabel', 'rename', 'resize', 'resize_short_side']  # fmt: skip
+__all__ = ['center_crop', 'compose', 'convert_boxes', 'decode', 'decode_mask', 'keep', 'letterbox', 'outline_masks',
+           'pad_boxes', 'pad_to', 'random_flip', 'random_iou_crop', 'random_resized_crop', 'random_scale_crop',
+           'random_scale_jitter', 'random_zoom_out', 'relabel', 'rename', 'resize', 'resize_short_side',
+           'resize_sides', 'tfds_objects']  # fmt: skip
 
-OF_OTHER_FEATURES = ('decode_mask', 'relabel', 'rename', 'keep', 'pad_boxes')
+OF_OTHER_FEATURES = (
+    *('decode_mask', 'relabel', 'rename', 'keep', 'pad_boxes'),
+    *('convert_boxes', 'tfds_objects', 'outline_masks'),
+)
 """Transforms of other features than the image: left out for a picture that has nothing else."""
 
 DECODING = ('decode',)
 """Transforms that decode the image: a picture to predict is decoded as those of the evaluation are."""
 
-RESIZING = ('resize', 'resize_short_side')
+RESIZING = ('resize', 'resize_short_side', 'resize_sides')
 """Transforms that resize the whole image and cut nothing off."""
 
-NUMBERING = ('decode_mask', 'rename', 'relabel')
+NUMBERING = ('decode_mask', 'rename', 'relabel', 'convert_boxes', 'tfds_objects')
 """Transforms that decode the truths and number their classes: applied where raw examples are inspected."""

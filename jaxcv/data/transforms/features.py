@@ -1,6 +1,6 @@
 """Transforms of features as such: their names, their numbers, and how many objects there are."""
 
-import itertools
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from jaxcv.arguments import AtLeast1, Range, checked
 from jaxcv.data.transforms.transform import Renaming, Transform
 from jaxcv.features import FEATURES, IGNORED, Example, FeatureError, MisuseError, Names, lookup
 
-__all__ = ['keep', 'pad_boxes', 'relabel', 'rename']
+__all__ = ['check_boxes', 'keep', 'pad_boxes', 'relabel', 'rename']
 
 _MOST_IDS = 65536
 
@@ -123,14 +123,16 @@ def pad_boxes(*, max_boxes: AtLeast1) -> Transform:
     in their order, at most `max_boxes` of them, followed by zeros. It comes after the crops, which make boxes invalid.
 
     Boxes that do not fit are lost to training and to metrics: take as many as the fullest image has if memory allows.
+    They are never lost silently: a warning is logged for the first image of which some are, and again with the totals
+    after 10, 100, 1,000, ... such images.
 
     Args:
         max_boxes: The number of objects afterwards, at least 1.
 
     Returns:
         The transform: each such feature begins with an axis of `max_boxes`, and `box_valid` is True for the objects
-        that are real; `boxes_dropped`, int32, is the number of valid ones that did not fit, of which the first time a
-        warning is logged. It raises ValueError where there are no objects, or not one number of them.
+        that are real; `boxes_dropped`, int32, is the number of valid ones that did not fit. It raises ValueError where
+        there are no objects, or not one number of them.
 
     Example:
         >>> import numpy as np
@@ -139,7 +141,20 @@ def pad_boxes(*, max_boxes: AtLeast1) -> Transform:
         >>> padded['box_labels'], padded['box_valid'], padded['boxes_dropped']
         (array([6, 0, 0]), array([ True, False, False]), np.int32(0))
     """
-    times = itertools.count()  # a counter that threads may share
+    tally, lock = {'images': 0, 'boxes': 0, 'most': 0}, threading.Lock()
+
+    def count(boxes: int) -> None:
+        with lock:
+            tally['images'] += 1
+            tally['boxes'] += boxes - max_boxes
+            tally['most'] = max(tally['most'], boxes)
+            images, dropped, most = tally.values()
+        if str(images).strip('0') == '1':
+            logging.warning(
+                'pad_boxes: %s with more boxes than max_boxes, %d; %s dropped. The fullest had %d boxes; the feature '
+                'boxes_dropped has the number of each.',
+                *(_counted(images, 'image'), max_boxes, _counted(dropped, 'box'), most),
+            )
 
     def apply(example: Example) -> Example:
         objects = {
@@ -152,20 +167,56 @@ def pad_boxes(*, max_boxes: AtLeast1) -> Transform:
         counts = {name: len(array) for name, array in objects.items()}
         if len(set(counts.values())) > 1:
             raise ValueError(f'pad_boxes: the features of objects have different numbers of them: {counts}')
-        (count,) = set(counts.values())
-        objects.setdefault('box_valid', np.ones(count, bool))
+        objects.setdefault('box_valid', np.ones(next(iter(counts.values())), bool))
         valid = np.flatnonzero(objects['box_valid'])
         dropped = max(len(valid) - max_boxes, 0)
-        if dropped and next(times) == 0:
-            logging.warning(
-                'pad_boxes: an image has %d boxes and max_boxes is %d: the last %d are dropped. The feature '
-                'boxes_dropped has their number; this warning is logged once.',
-                *(len(valid), max_boxes, dropped),
-            )
+        if dropped:
+            count(len(valid))
         padded = {name: _to_length(array[valid[:max_boxes]], max_boxes) for name, array in objects.items()}
         return {**example, **padded, 'boxes_dropped': np.int32(dropped)}
 
     return apply
+
+
+def _counted(count: int, name: str) -> str:
+    """'1 image', '12 boxes'."""
+    plural = f'{name}es' if name.endswith('x') else f'{name}s'
+    return f'{count:,} {name if count == 1 else plural}'
+
+
+def check_boxes(example: Example) -> None:
+    """Raises FeatureError for the first box that is none: corners that are not finite, or x2 <= x1, or y2 <= y1.
+
+    Boxes that are not valid, such as padding, may be anything.
+
+    Args:
+        example: Features of an example.
+
+    Example:
+        >>> check_boxes({'boxes': np.array([[10.0, 20.0, 30.0, 5.0]])})
+        Traceback (most recent call last):
+        jaxcv.features.FeatureError: the boxes: (10, 20, 30, 5) is no box, and so are 1 of 1: corners (x1, y1, x2, y2)
+        are finite, with x2 > x1 and y2 > y1. If they are x, y, width and height, put {'name': 'convert_boxes',
+        'source': 'xywh'} before; mark boxes to leave out as not box_valid
+    """
+    for name, feature in FEATURES.items():
+        if feature.moved != 'corners' or name not in example:
+            continue
+        boxes = np.asarray(example[name])
+        if boxes.ndim != 2 or boxes.shape[-1] != 4:
+            continue  # reported by the types of features
+        wrong = ~((boxes[:, 2:] > boxes[:, :2]) & np.isfinite(boxes).reshape(-1, 2, 2).all(axis=1)).all(axis=-1)
+        if feature.valid in example:
+            wrong &= np.asarray(example[feature.valid], bool)
+        if wrong.any():
+            shown = ', '.join(f'{value:g}' for value in boxes[int(wrong.argmax())].tolist())
+            raise FeatureError(
+                name,
+                f'the {name}: ({shown}) is no box, and so are {int(wrong.sum()):,} of {len(wrong):,}: corners '
+                '(x1, y1, x2, y2) are finite, with x2 > x1 and y2 > y1. If they are x, y, width and height, put '
+                "{'name': 'convert_boxes', 'source': 'xywh'} before; mark boxes to leave out as not "
+                f'{feature.valid}',
+            )
 
 
 def _to_length(array: np.ndarray, length: int) -> np.ndarray:

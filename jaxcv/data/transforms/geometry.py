@@ -1,24 +1,21 @@
 """Transforms that move pixels, and with them every feature that follows the pixels.
 
-All are built from four moves of a whole example: a crop, padding, a resize and a mirror. Each calls
-`jaxcv.moves.move_example`, which moves boxes and the values of disparity and flow. The images are resized here:
-bilinearly, or by the mean over each result pixel's area; masks take the nearest pixel. The same operations on the
-device, in `jaxcv.augment`, differ only in that interpolation.
+All are built from the four moves of a whole example in `jaxcv.data.transforms.moving`: a crop, padding, a resize and a
+mirror. The same operations on the device, in `jaxcv.augment`, differ only in their interpolation. Those for detectors
+are in `jaxcv.data.transforms.boxes`.
 """
 
 import math
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 
-import cv2
 import numpy as np
 
 from jaxcv.arguments import AtLeast1, Positive, Range, Share, checked
-from jaxcv.data.pixels import MOST_PIXELS
 from jaxcv.data.seeds import uniform
-from jaxcv.data.transforms.decode import with_channel_axis
+from jaxcv.data.transforms.moving import FAST, cropped, mirrored, moved, padded, resized
 from jaxcv.data.transforms.transform import Transform
-from jaxcv.features import FEATURES, Example, moved_features
+from jaxcv.features import FEATURES, Example
 from jaxcv.moves import (
     Move,
     check_area_and_ratio,
@@ -26,7 +23,6 @@ from jaxcv.moves import (
     image_size,
     largest_box,
     mirror_sources,
-    move_example,
 )
 from jaxcv.sizes import PositiveSize, height_and_width
 
@@ -39,10 +35,6 @@ __all__ = [
     'resize',
     'resize_short_side',
 ]
-
-_FAST = 2.0
-"""From how much shrinking on the random crops average areas. Below, each pixel still counts, and bilinear interpolation
-is five times as fast: training waits for the host."""
 
 
 @checked
@@ -82,8 +74,8 @@ def random_resized_crop(
 
     def apply(example: Example) -> Example:
         box, seed = _draw_box(example['seed'], image_size(example), area, ratio)
-        moved = _resized(_cropped(example, *box, min_visible=min_visible), height, width, average_from=_FAST)
-        return {**moved, 'seed': seed}
+        patch = cropped(example, *box, min_visible=min_visible)
+        return {**resized(patch, height, width, average_from=FAST), 'seed': seed}
 
     return apply
 
@@ -125,19 +117,29 @@ def random_scale_crop(
         factor = (scales[0] + int(share * (scales[1] - scales[0] + 1))) / min(shape)
         h, w = (round(side * factor) for side in shape)
         top, left = int(down * (h - height + 1)), int(across * (w - width + 1))
-        resized = _resized(example, h, w, average_from=_FAST)
-        return {**_cropped(resized, top, left, height, width, min_visible=min_visible), 'seed': seed}
+        whole = resized(example, h, w, average_from=FAST)
+        return {**cropped(whole, top, left, height, width, min_visible=min_visible), 'seed': seed}
 
     return apply
 
 
 @checked
-def random_flip(*, probability: Share = 0.5, axis: Literal['horizontal', 'vertical'] = 'horizontal') -> Transform:
+def random_flip(
+    *,
+    probability: Share = 0.5,
+    axis: Literal['horizontal', 'vertical'] = 'horizontal',
+    exchanged: Sequence[tuple[int, int]] = (),
+) -> Transform:
     """Mirror the image with a probability. The views of a pair, mirrored left to right, are exchanged.
+
+    Digits and text should not be mirrored, and a class that is another one in the mirror ('arrow left') only with its
+    counterpart in `exchanged`.
 
     Args:
         probability: Of a flip, in [0, 1].
         axis: 'horizontal' swaps left and right, 'vertical' top and bottom.
+        exchanged: Pairs of classes that are each other's mirror images: their numbers are exchanged in `label`, `mask`
+            and `box_labels`.
 
     Returns:
         The transform: `image` keeps its shape. With the axis 'horizontal' it raises ValueError where there is
@@ -149,13 +151,16 @@ def random_flip(*, probability: Share = 0.5, axis: Literal['horizontal', 'vertic
         >>> sorted({str(random_flip()({**example, 'seed': seed})['image'].ravel()) for seed in range(20)})
         ['[1 2]', '[2 1]']
     """
+    mirror = {**dict(exchanged), **{second: first for first, second in exchanged}}
+    if len(mirror) != 2 * len(exchanged):
+        raise ValueError(f'exchanged: a class stands in two pairs: {list(exchanged)}')
 
     def apply(example: Example) -> Example:
         size, sources = image_size(example), mirror_sources(example) if axis == 'horizontal' else {}
         draw, seed = uniform(example['seed'])
         if draw < probability:
-            return {**_mirrored(example, axis, sources), 'seed': seed}
-        return {**_moved(example, Move(size), lambda name, array: array), 'seed': seed}
+            return {**_exchanged(mirrored(example, axis, sources), mirror), 'seed': seed}
+        return {**moved(example, Move(size), lambda name, array: array), 'seed': seed}
 
     return apply
 
@@ -176,7 +181,7 @@ def resize(*, size: PositiveSize) -> Transform:
         (2, 5, 3)
     """
     height, width = height_and_width(size)
-    return lambda example: _resized(example, height, width)
+    return lambda example: resized(example, height, width)
 
 
 @checked
@@ -199,7 +204,7 @@ def resize_short_side(*, size: AtLeast1) -> Transform:
     def apply(example: Example) -> Example:
         shape = image_size(example)
         height, width = (round(side * short / min(shape)) for side in shape)
-        return _resized(example, height, width)
+        return resized(example, height, width)
 
     return apply
 
@@ -227,8 +232,8 @@ def center_crop(*, size: PositiveSize, min_visible: Share = 0.0) -> Transform:
         h, w = image_size(example)
         down, across = max(height - h, 0), max(width - w, 0)
         top, left = (max(h, height) - height) // 2, (max(w, width) - width) // 2
-        padded = _padded(example, (down // 2, down - down // 2), (across // 2, across - across // 2))
-        return _cropped(padded, top, left, height, width, min_visible=min_visible)
+        larger = padded(example, (down // 2, down - down // 2), (across // 2, across - across // 2))
+        return cropped(larger, top, left, height, width, min_visible=min_visible)
 
     return apply
 
@@ -257,105 +262,22 @@ def pad_to(*, size: PositiveSize) -> Transform:
         h, w = image_size(example)
         if h > height or w > width:
             raise ValueError(f'pad_to: the image has {(h, w)} pixels, more than {(height, width)}; resize it first')
-        return _padded(example, (0, height - h), (0, width - w))
+        return padded(example, (0, height - h), (0, width - w))
 
     return apply
 
 
-def _moved(
-    example: Example, move: Move, pixels: Callable[[str, np.ndarray], np.ndarray], *, min_visible: float = 0.0
-) -> Example:
-    arrays = {name: np.asarray(example[name]) for name in moved_features(example)}
-    images = {name: with_channel_axis(array) for name, array in arrays.items() if FEATURES[name].axes == 'h w c'}
-    return move_example({**example, **arrays, **images}, move, pixels, min_visible=min_visible)
-
-
-def _cropped(example: Example, top: int, left: int, height: int, width: int, *, min_visible: float) -> Example:
-    """The example's box of that place and size."""
-    rows, columns = slice(top, top + height), slice(left, left + width)
-
-    def cut(name: str, array: np.ndarray) -> np.ndarray:
-        return array[(*_before_rows(name), rows, columns)]
-
-    return _moved(example, Move((height, width), shift=(-top, -left)), cut, min_visible=min_visible)
-
-
-def _padded(example: Example, rows: tuple[int, int], columns: tuple[int, int]) -> Example:
-    """The example with (above, below) and (left, right) pixels more, each of its feature's value outside of images."""
-    height, width = image_size(example)
-
-    def pad(name: str, array: np.ndarray) -> np.ndarray:
-        if not any((*rows, *columns)):
-            return array
-        before = [(0, 0) for _ in _before_rows(name)]
-        after = [(0, 0)] * (array.ndim - len(before) - 2)
-        return np.pad(array, (*before, rows, columns, *after), constant_values=FEATURES[name].outside)
-
-    return _moved(example, Move((height + sum(rows), width + sum(columns)), shift=(rows[0], columns[0])), pad)
-
-
-def _mirrored(example: Example, axis: Literal['horizontal', 'vertical'], sources: dict[str, str]) -> Example:
-    """The example upside down, or left to right, where `sources` names the features that are exchanged."""
-    height, width = image_size(example)
-    if axis == 'horizontal':
-        move, code = Move((height, width), scale=(1, -1), shift=(0, width)), 1
-    else:
-        move, code = Move((height, width), scale=(-1, 1), shift=(height, 0)), 0
-
-    def flip(name: str, array: np.ndarray) -> np.ndarray:
-        source = with_channel_axis(np.asarray(example[sources[name]])) if name in sources else array
-        return _by_opencv(name, source, (height, width), lambda plane: cv2.flip(plane, code))
-
-    return _moved(example, move, flip)
-
-
-def _resized(example: Example, height: int, width: int, *, average_from: float = 1.0) -> Example:
-    """The example at another size, images averaged where they shrink by `average_from` or more."""
-    h, w = image_size(example)
-    if height * width > MOST_PIXELS:
-        raise ValueError(
-            f'an image of {(h, w)} pixels would become one of {(height, width)}, more than {MOST_PIXELS:,} pixels: '
-            "crop it, or resize it by 'resize'"
-        )
-
-    def nearest(plane: np.ndarray) -> np.ndarray:
-        # At the centre of each result pixel; OpenCV's plain INTER_NEAREST takes its corner.
-        return cv2.resize(plane, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-
-    def resample(name: str, array: np.ndarray) -> np.ndarray:
-        if FEATURES[name].moved == 'resampled':
-            return _resized_image(array, height, width, average_from)
-        return _by_opencv(name, array, (height, width), nearest)
-
-    return _moved(example, Move((height, width), scale=(height / h, width / w)), resample)
-
-
-def _resized_image(image: np.ndarray, height: int, width: int, average_from: float) -> np.ndarray:
-    """Bilinear where it grows or shrinks by less than `average_from`, else the mean over each result pixel's area."""
-    h, w = image.shape[:2]
-    # INTER_AREA averages only if neither side grows: so shrink first, then let the other side grow.
-    if max(h / height, w / width) >= average_from:
-        image = cv2.resize(image, (min(w, width), min(h, height)), interpolation=cv2.INTER_AREA)
-    return with_channel_axis(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR))
-
-
-def _by_opencv(
-    name: str, array: np.ndarray, size: tuple[int, int], function: Callable[[np.ndarray], Any]
-) -> np.ndarray:
-    """Apply a function of OpenCV that copies pixels to an array of any type and any number of objects."""
-    # OpenCV has no bool and no 64-bit integers. Values are only copied, so another type of the same length will do.
-    stored = array.view({1: np.uint8, 2: np.uint16, 4: np.float32, 8: np.float64}[array.itemsize])
-    if _before_rows(name):
-        moved = np.stack([function(plane) for plane in stored]) if len(stored) else np.zeros((0, *size), stored.dtype)
-    else:
-        moved = function(stored)
-    moved = moved.view(array.dtype)
-    return moved.reshape(*moved.shape, *array.shape[moved.ndim :])
-
-
-def _before_rows(name: str) -> tuple[slice, ...]:
-    """A whole slice for each axis of a feature before the image's rows: that of the objects, or none."""
-    return (slice(None),) * FEATURES[name].axes.split().index('h')
+def _exchanged(example: Example, mirror: Mapping[int, int]) -> Example:
+    """The example with its classes replaced by those of `mirror`, where they have one."""
+    if not mirror:
+        return example
+    new = dict(example)
+    for name in (name for name, feature in FEATURES.items() if feature.names and name in example):
+        old = np.asarray(example[name])
+        new[name] = old.copy()
+        for first, second in mirror.items():
+            new[name][old == first] = second
+    return new
 
 
 def _draw_box(

@@ -5,6 +5,8 @@ The names are those of `jaxcv.models.__all__` and its subpackages. A model is ei
 """
 
 from jaxcv.weights.layouts.alexnet import ALEXNET
+from jaxcv.weights.layouts.detection import TORCHVISION_RETINANET, TORCHVISION_RETINANET_V2, TORCHVISION_SSD300
+from jaxcv.weights.layouts.efficientdet import EFFDET
 from jaxcv.weights.layouts.efficientnet import EFFICIENTNET_LITE0, TIMM_EFFICIENTNET, TORCHVISION_EFFICIENTNET
 from jaxcv.weights.layouts.googlenet import GOOGLENET
 from jaxcv.weights.layouts.inception import INCEPTION_V3
@@ -74,6 +76,22 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
     'deeplabv3_resnet34': {'segmentation_models_pytorch': SMP_DEEPLABV3},
     'pspnet_resnet34': {'segmentation_models_pytorch': SMP_PSPNET},
     'unet_resnet34': {'segmentation_models_pytorch': SMP_UNET},
+    'retinanet_resnet50_fpn': {'torchvision': TORCHVISION_RETINANET},
+    'retinanet_resnet50_fpn_v2': {'torchvision': TORCHVISION_RETINANET_V2},
+    'ssd300_vgg16': {'torchvision': TORCHVISION_SSD300},
+    'efficientdet_d0': {'effdet': EFFDET},
+    'efficientdet_d1': {'effdet': EFFDET},
+    'efficientdet_d2': {'effdet': EFFDET},
+    'efficientdet_d3': {'effdet': EFFDET},
+    'tf_efficientdet_d0': {'effdet': EFFDET},
+    'tf_efficientdet_d1': {'effdet': EFFDET},
+    'tf_efficientdet_d2': {'effdet': EFFDET},
+    'tf_efficientdet_d3': {'effdet': EFFDET},
+    'tf_efficientdet_d4': {'effdet': EFFDET},
+    'tf_efficientdet_d5': {'effdet': EFFDET},
+    'tf_efficientdet_d6': {'effdet': EFFDET},
+    'tf_efficientdet_d7': {'effdet': EFFDET},
+    'tf_efficientdet_d7x': {'effdet': EFFDET},
 }
 """The layout of each model's weights by their source: whose names the arrays have."""
 
@@ -81,6 +99,8 @@ UNPUBLISHED = (
     *('cifar_resnet', 'efficientnet', 'linear_classifier', 'zfnet'),
     *('backbone_unet', 'deeplab_v1', 'deeplab_v2', 'deeplabv3', 'deeplabv3_plus'),
     *('fcn8s', 'fcn16s', 'fcn32s', 'pspnet', 'unet'),
+    *('centernet', 'centernet_resnet18', 'centernet_resnet34', 'centernet_resnet50', 'centernet_resnet101'),
+    *('efficientdet', 'mmdet_centernet_resnet18', 'retinanet', 'ssd'),
 )
 """The models without published weights that fit them."""
 

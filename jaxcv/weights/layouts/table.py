@@ -28,6 +28,8 @@ class Layout(NamedTuple):
     ignored: tuple[str, ...] = ()
     """Ends of the names of arrays that a file may hold without a layer of ours for them: those of auxiliary heads that
     a model is built without."""
+    arrays: Table = ()
+    """Our arrays whose names of theirs are not a layer and its leaf, such as ('rescale/scale', 'scale_weight')."""
 
 
 def their_name(layer: str, table: Table) -> str | None:

@@ -97,15 +97,16 @@ def test_pad_boxes_without_box_valid():
         transforms.pad_boxes(max_boxes=3)({'boxes': boxes, 'box_labels': np.zeros(3, int)})
 
 
-def test_pad_boxes_warns_once(caplog):
+def test_boxes_that_do_not_fit_are_reported_with_totals(caplog):
     pad = transforms.pad_boxes(max_boxes=3)
     with caplog.at_level(logging.WARNING):
         pad(objects([1] * 3))
         assert not caplog.messages
-        for _ in range(3):
-            pad(objects([1] * 5))
-    (message,) = caplog.messages
-    assert 'has 5 boxes and max_boxes is 3: the last 2 are dropped' in message
+        for number in range(11):
+            assert pad(objects([1] * (600 if number == 4 else 5)))['boxes_dropped'] == (597 if number == 4 else 2)
+    first, second = caplog.messages
+    assert '1 image with more boxes than max_boxes, 3; 2 boxes dropped. The fullest had 5 boxes' in first
+    assert '10 images with more boxes than max_boxes, 3; 615 boxes dropped. The fullest had 600 boxes' in second
 
 
 def test_the_lists_of_transforms_for_the_launchers_are_of_transforms():

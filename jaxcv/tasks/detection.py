@@ -1,0 +1,145 @@
+"""Object detection by anchors: a class and a box for each object of an image."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxcv import metrics, nn, presentation
+from jaxcv.losses.detection import Truth
+from jaxcv.ops.detections import Candidates, Suppression, select_detections
+from jaxcv.task import LossOutput, Task
+from jaxcv.tasks.network import network, require
+from jaxcv.types import Array, Batch, PRNGKeyArray, PyTree, Variables
+
+NO_BOXES = (
+    ". Boxes of your own are 'folder_coco', 'folder_voc' or 'folder_yolo'; of a tfds set, the transform 'tfds_objects' "
+    'makes them.'
+)
+
+
+def detection(
+    model: Any,
+    *,
+    num_classes: int,
+    loss: Callable[..., Mapping[str, Array]],
+    augment: Sequence[Callable] = (),
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    least_score: float = 0.05,
+    candidates: int = 1000,
+    of: Candidates = 'map',
+    suppression: Suppression = 'nms',
+    threshold: float = 0.5,
+    by_class: bool = True,
+    most: int = 100,
+) -> Task:
+    """Make the task of detecting objects by anchors, with a dense detector.
+
+    A batch has `image` [n h w c], `boxes` [n k 4] (xyxy in pixels), `box_labels` [n k], `box_valid` [n k], and maybe
+    `box_crowd` [n k]. Each term of the loss is normalized within its image, and its weight is the number of valid
+    images. All shapes are fixed, however many boxes there are.
+
+    Args:
+        model: a `models.detection` network of anchors: `apply(variables, images, train=...) -> DenseOutput`.
+        num_classes: classes of objects.
+        loss: of one image: `losses.retinanet`, `losses.ssd` or `losses.efficientdet`, with its options.
+        augment: functions (key, batch) -> batch of `jaxcv.augment`, in training only.
+        mean: subtracted from the images in [0, 1], one number a channel; None leaves them as they are.
+        std: the divisor after it.
+        least_score: as in `ops.select_detections`, as all that follow. For an evaluation it should be low, 0.05 or
+            less: a high one cuts the curve of precision and recall, and the average precision with it.
+        candidates: pairs of an anchor and a class.
+        of: 'map', 'image' or 'class'.
+        suppression: 'nms', 'soft' or 'none'.
+        threshold: IoU above which a box is dropped.
+        by_class: boxes of different classes do not suppress one another.
+        most: objects of an image.
+
+    Returns:
+        A Task. Its predictions are `boxes` [n most 4] in pixels of the batch's images, `scores`, `box_labels` and
+        `box_valid` [n most].
+
+    Raises:
+        ValueError: in `loss`, the batch has no boxes, or the model is no dense detector for so many classes.
+
+    Example:
+        >>> from jaxcv import losses, models
+        >>> model = models.detection.retinanet(backbone=models.resnet18(), num_classes=2, features=16, depth=1)
+        >>> task = detection(model, num_classes=2, loss=losses.retinanet)
+        >>> sorted(task.metrics)
+        ['coco', 'loss']
+    """
+    detector = model.module if isinstance(model, nn.Frozen) else model
+    if not all(hasattr(detector, name) for name in ('coder', 'background', 'anchors')):
+        raise ValueError(
+            f"{type(detector).__name__} is no detector of anchors: the task 'detection' takes a model such as "
+            'detection.retinanet, or one of your own with the attributes anchors, coder and background'
+        )
+    outputs_wanted = num_classes + detector.background
+    net = network(model, checked=lambda x: x, augment=augment, mean=mean, std=std)
+
+    def checked(output: Any) -> Any:
+        found = output.class_logits[0].shape[-1]
+        if found != outputs_wanted:
+            with_background = ' and the background' if detector.background else ''
+            raise ValueError(
+                f'the model scores {found} classes for each anchor, but there are {num_classes}{with_background}'
+            )
+        return output
+
+    def losses_of(output: Any, batch: Batch) -> Mapping[str, Array]:
+        """Return the terms of each image, `[n]`."""
+        logits, codes = (jnp.concatenate(part, axis=1) for part in (output.class_logits, output.box_codes))
+        anchors = jnp.concatenate(output.anchors)
+        truth = Truth(*(batch[name] for name in ('boxes', 'box_labels', 'box_valid')), batch.get('box_crowd'))
+
+        def one(logits: Array, codes: Array, truth: Truth) -> Mapping[str, Array]:
+            return loss(logits, codes, anchors, truth, detector.coder, detector.background)
+
+        return jax.vmap(one)(logits, codes, jax.tree.map(jnp.asarray, truth))
+
+    def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
+        for feature in ('boxes', 'box_labels', 'box_valid'):
+            require(batch, feature, task='detection', hint=NO_BOXES)
+        output, state, batch = net.train(params, state, batch, key)
+        terms, valid = losses_of(checked(output), batch), jnp.asarray(batch['valid'])
+        logs = {name: jnp.where(valid, values, 0).sum() for name, values in terms.items()}
+        return LossOutput(sum(logs.values()), valid.sum().astype(jnp.float32), state, logs)
+
+    def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
+        output = checked(net.predict(variables, batch))
+        height, width = batch['image'].shape[1:3]
+
+        def one(logits: Sequence[Array], codes: Sequence[Array]) -> Any:
+            scores = [jax.nn.softmax(x)[:, 1:] if detector.background else jax.nn.sigmoid(x) for x in logits]
+            return select_detections(
+                scores,
+                codes,
+                output.anchors,
+                coder=detector.coder,
+                size=(height, width),
+                least_score=least_score,
+                candidates=candidates,
+                of=of,
+                suppression=suppression,
+                threshold=threshold,
+                by_class=by_class,
+                most=most,
+            )
+
+        found = jax.vmap(one)(output.class_logits, output.box_codes)
+        predictions = {**found._asdict(), 'valid': jnp.asarray(batch['valid'])}
+        if 'boxes' in batch:  # in an evaluation; unused, it is not computed
+            predictions['losses'] = sum(losses_of(output, batch).values())
+        return predictions
+
+    return Task(
+        net.init,
+        loss_fn,
+        predict,
+        {'loss': metrics.mean_image_loss(), 'coco': metrics.coco_boxes(num_classes=num_classes)},
+        best='ap',
+        presentation=presentation.boxes(),
+    )
