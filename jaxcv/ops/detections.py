@@ -86,12 +86,11 @@ def select_detections(
     real = values > least_score
     groups = labels if by_class and classes > 1 else None
     if suppression == 'soft':
-        kept = soft_nms(boxes, values, real, groups, max_out=most, least_score=least_score)
+        kept = soft_nms(boxes, values, valid=real, groups=groups, max_out=most, least_score=least_score)
         indices, new, valid = kept
     else:
-        indices, valid = nms(
-            boxes, values, real, groups, threshold=1.0 if suppression == 'none' else threshold, max_out=most
-        )
+        limit = 1.0 if suppression == 'none' else threshold
+        indices, valid = nms(boxes, values, valid=real, groups=groups, threshold=limit, max_out=most)
         new = values[indices]
     return Detections(
         jnp.where(valid[:, None], boxes[indices], 0),

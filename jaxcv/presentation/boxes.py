@@ -67,8 +67,9 @@ def boxes(*, score: float = 0.3) -> Presentation:
 
     def write(picture: np.ndarray, answer: Answer, names: Names) -> Written:
         found, class_names = _found(answer, score), names.get(FEATURE, ())
-        rows = []
-        for box, label, value in zip(found.boxes, found.labels, found.scores, strict=True):
+        rows: list[dict[str, Any]] = []
+        scores = np.asarray(found.scores)
+        for box, label, value in zip(found.boxes, found.labels, scores, strict=True):
             x1, y1, x2, y2 = (round(float(x), 2) for x in box)
             rows.append(
                 {

@@ -70,8 +70,7 @@ def center_detection(
     def losses_of(output: Any, batch: Batch) -> Mapping[str, Array]:
         """Return the terms of each image, `[n]`."""
         stride = batch['image'].shape[1] / output.heatmap_logits.shape[1]
-        truth = Truth(*(batch[name] for name in ('boxes', 'box_labels', 'box_valid')), batch.get('box_crowd'))
-        return jax.vmap(lambda *maps: loss(*maps, stride))(*output, jax.tree.map(jnp.asarray, truth))
+        return jax.vmap(lambda *maps: loss(*maps, stride=stride))(*output, Truth.of(batch))
 
     def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
         for feature in ('boxes', 'box_labels', 'box_valid'):
@@ -79,7 +78,7 @@ def center_detection(
         output, state, batch = net.train(params, state, batch, key)
         terms, valid = losses_of(checked(output), batch), jnp.asarray(batch['valid'])
         logs = {name: jnp.where(valid, values, 0).sum() for name, values in terms.items()}
-        return LossOutput(sum(logs.values()), valid.sum().astype(jnp.float32), state, logs)
+        return LossOutput(sum(logs.values(), jnp.zeros(())), valid.sum().astype(jnp.float32), state, logs)
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
         output = checked(net.predict(variables, batch))

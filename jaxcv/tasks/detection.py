@@ -93,12 +93,12 @@ def detection(
         """Return the terms of each image, `[n]`."""
         logits, codes = (jnp.concatenate(part, axis=1) for part in (output.class_logits, output.box_codes))
         anchors = jnp.concatenate(output.anchors)
-        truth = Truth(*(batch[name] for name in ('boxes', 'box_labels', 'box_valid')), batch.get('box_crowd'))
 
         def one(logits: Array, codes: Array, truth: Truth) -> Mapping[str, Array]:
-            return loss(logits, codes, anchors, truth, detector.coder, detector.background)
+            options = {'coder': detector.coder, 'background': detector.background}
+            return loss(logits, codes, anchors, truth, **options)
 
-        return jax.vmap(one)(logits, codes, jax.tree.map(jnp.asarray, truth))
+        return jax.vmap(one)(logits, codes, Truth.of(batch))
 
     def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
         for feature in ('boxes', 'box_labels', 'box_valid'):
@@ -106,7 +106,7 @@ def detection(
         output, state, batch = net.train(params, state, batch, key)
         terms, valid = losses_of(checked(output), batch), jnp.asarray(batch['valid'])
         logs = {name: jnp.where(valid, values, 0).sum() for name, values in terms.items()}
-        return LossOutput(sum(logs.values()), valid.sum().astype(jnp.float32), state, logs)
+        return LossOutput(sum(logs.values(), jnp.zeros(())), valid.sum().astype(jnp.float32), state, logs)
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
         output = checked(net.predict(variables, batch))
