@@ -1,6 +1,6 @@
 """Detection of digits: 1,000 scenes of 96 x 96 pixels with real handwritten digits of 12 to 48 pixels.
 
-python -m experiments.train --config=detection/digit_scenes.py:retinanet --workdir=runs/retinanet
+python -m experiments.train --config=experiments/detection/digit_scenes.py:retinanet --workdir=runs/retinanet
 """
 
 from typing import Any
