@@ -1,7 +1,6 @@
 """Shares of a data set's boxes that anchors can match, and anchors that match more of them.
 
-    python -m experiments.studies.anchors --config=experiments/detection/digit_scenes.py:retinanet \\
-        --workdir=runs/anchors
+    python -m experiments.studies.anchors --config=experiments/detection/digit_scenes.py --workdir=runs/anchors
 
 Three sets of anchors on the maps of the config's detector: its own; those of COCO's RetinaNet, from 32 pixels for the
 finest map on, twice that for each next; and proposed ones, by k-means in IoU (`classical.box_sizes`): of the square

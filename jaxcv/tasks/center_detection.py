@@ -1,5 +1,6 @@
 """Object detection by centre points: the peaks of a heat map, and the size of the object at each."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ import jax.numpy as jnp
 from jaxcv import metrics, presentation
 from jaxcv.losses.detection import Truth
 from jaxcv.ops.center_points import select_centers
+from jaxcv.ops.detections import merge_detections
 from jaxcv.task import LossOutput, Task
-from jaxcv.tasks.detection import NO_BOXES
+from jaxcv.tasks.detection import NO_BOXES, joined
 from jaxcv.tasks.network import network, require
 from jaxcv.types import Array, Batch, PRNGKeyArray, PyTree, Variables
 
@@ -42,7 +44,8 @@ def center_detection(
         most: objects of an image.
 
     Returns:
-        A Task, with the predictions of the task 'detection'.
+        A Task, with the predictions of the task 'detection'. Over several views, boxes are merged by non-maximum
+        suppression at an IoU of 0.5.
 
     Raises:
         ValueError: in `loss`, the batch has no boxes, or the model is none of points for so many classes.
@@ -100,5 +103,6 @@ def center_detection(
         predict,
         {'loss': metrics.mean_image_loss(), 'coco': metrics.coco_boxes(num_classes=num_classes)},
         best='ap',
-        presentation=presentation.boxes(),
+        presentation=presentation.boxes(least_score=least_score),
+        join=functools.partial(joined, functools.partial(merge_detections, most=most)),
     )
