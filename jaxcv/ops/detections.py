@@ -143,6 +143,7 @@ def _candidates(
 ) -> tuple[Array, Array, Array, Array]:
     """Return the scores, labels, codes and anchors of the best pairs; the score of one that is none is 0."""
     k, classes = scores.shape
+    scores = scores.astype(jnp.float32)  # of a network in bfloat16, equal scores would be many
     scores = jnp.where(scores > least_score, scores, 0)  # NaN is no candidate
     if by_class:
         values, places = jax.lax.top_k(scores.T, min(count, k))
