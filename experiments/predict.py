@@ -1,4 +1,4 @@
-"""Predicts images of your own with a trained workdir: a line for each, predictions.json, and pictures.
+"""Predicts images and videos of your own with a trained workdir: a line for each, predictions.json, and pictures.
 
 python -m experiments.predict --workdir=runs/digits --images='photos/*.jpg' [--output=predicted]
 
@@ -10,9 +10,13 @@ they had in training, but not cropped or padded: windows of the size that it was
 writes two pictures for each: NAME_mask.png with the number of each pixel's class, and NAME_overlay.png. Where a photo
 shows more of the world than those of the data set, give --scale: the factor of its sides.
 
+Of a video each frame is answered, with one batch of frames in memory: NAME.jsonl has a line for each, and pictures
+become a video. Options of what is shown are given by name: --show=score=0.5 --show=classes=person,car for a detector.
+
 The output folder must be new, empty or of an earlier prediction: nothing of yours is written over.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -35,6 +39,7 @@ SCALE = flags.DEFINE_float(
     "The factor of a photo's sides, for answers about pixels; by default it is resized as in evaluation.",
     lower_bound=0.01,
 )
+SHOW = flags.DEFINE_multi_string('show', [], 'An option of what is shown, as NAME=VALUE, such as score=0.5.')
 USES = launch.OF_A_TRAINED_RUN
 
 
@@ -47,7 +52,27 @@ def main() -> int:
     checked = trained(workdir, launch.given_config(), launch.used_modules())
     output = Path(OUTPUT.value) if OUTPUT.value else workdir / 'predicted'
     which = launch.which_checkpoint()
-    return predict(checked, workdir, which, files, output, scale=SCALE.value, averaged=launch.AVERAGED.value)
+    averaged, shown = launch.AVERAGED.value, shown_options(SHOW.value)
+    return predict(checked, workdir, which, files, output, scale=SCALE.value, averaged=averaged, shown=shown)
+
+
+def shown_options(given: Sequence[str]) -> dict[str, str | list[str]]:
+    """The options of --show by name: lists where a value has commas.
+
+    Raises:
+        ConfigError: one is not NAME=VALUE.
+
+    Example:
+        >>> shown_options(['score=0.5', 'classes=person,car'])
+        {'score': '0.5', 'classes': ['person', 'car']}
+    """
+    options: dict[str, str | list[str]] = {}
+    for word in given:
+        name, equals, value = word.partition('=')
+        if not (name and equals and value):
+            raise config.ConfigError(f'--show={word}: expected NAME=VALUE, such as score=0.5')
+        options[name] = value.split(',') if ',' in value else value
+    return options
 
 
 if __name__ == '__main__':

@@ -190,6 +190,9 @@ class Presentation(NamedTuple):
     """(the picture, its answer, names) -> Written."""
     most: int = 8
     """Examples in a figure."""
+    options: Callable[[Mapping[str, Any], Names], 'Presentation'] | None = None
+    """(options by name, names) -> the presentation with them, such as another least score; values may be words of a
+    command line. ValueError for one that it does not have. None: it has no options."""
 
 
 class Task(NamedTuple):
@@ -210,6 +213,9 @@ class Task(NamedTuple):
     decide: Callable[[Array], Predictions] | None = None
     """Probabilities `[n classes]` or `[n h w classes]` -> the predictions that follow from them, without `valid`. With
     it, predictions whose `logits` have these shapes are averaged over networks and views. None: they cannot be."""
+    join: Callable[[Sequence[Predictions]], Predictions] | None = None
+    """The predictions of several views of the same images, with `boxes` in the images' own pixels -> one. For tasks
+    whose answers are objects, which cannot be averaged."""
 
     @property
     def units(self) -> dict[str, Unit]:

@@ -5,6 +5,7 @@ import inspect
 import re
 import types
 import typing
+from collections.abc import Mapping, Sequence
 
 import jaxtyping
 import pytest
@@ -13,6 +14,7 @@ from jaxcv.types import Batch
 
 ARRAYS = ('losses', 'augment', 'ops', 'classical')  # functions of arrays
 VIEWS = 'jaxcv.augment.views'
+OF_NUMBERS = ('jaxcv.ops.box_coders', 'jaxcv.ops.anchors')  # modules of functions that make coders and anchors
 # Functions that make functions; but for the last two, what a config may name.
 FACTORIES = ('metrics', 'models', 'optim', 'tasks', 'tasks.combined', 'presentation')
 SAME_AS = re.compile(r'^Args, Returns and Raises: as in `(\w+)`\.$', re.MULTILINE)
@@ -34,6 +36,7 @@ OF_ARRAYS = [
     pair
     for pair in FUNCTIONS
     if pair[0].split('.')[1] in ARRAYS and not pair[0].startswith(VIEWS)  # which are factories
+    if pair[1].__module__ not in OF_NUMBERS
 ]
 
 
@@ -42,9 +45,13 @@ def names(pairs):
 
 
 def is_array(annotation):
-    """Jaxtyping's arrays, unions and tuples of them, and NamedTuples and batches that hold nothing else."""
+    """Jaxtyping's arrays, and unions, tuples, sequences, mappings, NamedTuples and batches that hold nothing else."""
     if annotation == Batch:
         return True
+    if typing.get_origin(annotation) is Mapping:
+        return is_array(typing.get_args(annotation)[1])
+    if typing.get_origin(annotation) is Sequence:
+        return all(is_array(part) for part in typing.get_args(annotation))
     if typing.get_origin(annotation) in (typing.Union, types.UnionType, tuple):
         return all(is_array(part) for part in typing.get_args(annotation) if part not in (None, type(None), ...))
     if inspect.isclass(annotation) and issubclass(annotation, tuple) and hasattr(annotation, '_fields'):
@@ -105,9 +112,10 @@ def test_arguments(name, function):
 
 @pytest.mark.parametrize(('name', 'function'), OF_ARRAYS, ids=names(OF_ARRAYS))
 def test_functions_of_arrays(name, function):
-    """Arrays are positional and nothing else is; their shapes stand in the signature."""
+    """Arrays are positional, unless they may be left out, and nothing else is; their shapes stand in the signature."""
     of_arrays = signature(function)
     for parameter in of_arrays.parameters.values():
         by_position = parameter.kind in BY_POSITION
-        assert is_array(parameter.annotation) == by_position, f'{parameter}: arrays by position, options by keyword'
+        of_array = is_array(parameter.annotation) and parameter.default is inspect.Parameter.empty
+        assert of_array == by_position, f'{parameter}: arrays by position, options by keyword'
     assert is_array(of_arrays.return_annotation), f'the result {of_arrays.return_annotation} states no shape'

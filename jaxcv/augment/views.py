@@ -19,12 +19,18 @@ from jaxcv.types import Array, Float, Images, UInt8
 __all__ = ['crops', 'flips', 'multi_scale']
 
 
+Size = tuple[int, int]
+MoveBoxes = Callable[[Float[Array, 'n d 4'], Size, Size], Float[Array, 'n d 4']]
+
+
 class View(NamedTuple):
     """One version of the images; called as a function of them."""
 
     look: Callable[[Images | UInt8[Array, 'n h w c']], Float[Array, 'n height width c']]
     inverse: Callable[[Float[Array, 'n height width k'], tuple[int, int]], Float[Array, 'n h w k']] | None
     """(predictions for the view's pixels, size of the images) -> predictions for the images' pixels, or None."""
+    boxes: MoveBoxes | None = None
+    """(boxes `[n d 4]` in the view's pixels, size of the view, size of the images) -> boxes in the images' pixels."""
 
     def __call__(self, images: Images | UInt8[Array, 'n h w c']) -> Float[Array, 'n height width c']:
         """Return the view of the images."""
@@ -42,7 +48,7 @@ def flips() -> tuple[View, ...]:
         >>> [view(images).ravel().tolist() for view in flips()]
         [[0.0, 1.0], [1.0, 0.0]]
     """
-    return _with_mirrored((View(to_float, lambda dense, size: dense),))
+    return _with_mirrored((View(to_float, lambda dense, size: dense, _scaled),))
 
 
 @checked
@@ -82,7 +88,7 @@ def multi_scale(
             resized = jnp.clip(resize_short_side(to_float(images), size=short_side), 0, 1)
             return resized if crop is None else center_crop(resized, size=crop)
 
-        return View(view, _resized if crop is None else None)
+        return View(view, *((_resized, _scaled) if crop is None else (None, None)))
 
     views = tuple(at_scale(scale) for scale in scales)
     return _with_mirrored(views) if flip else views
@@ -134,13 +140,24 @@ def _resized(dense: Float[Array, 'n height width k'], size: tuple[int, int]) -> 
     return jax.image.resize(dense, (dense.shape[0], *size, dense.shape[-1]), 'linear')
 
 
+def _scaled(boxes: Float[Array, 'n d 4'], view: Size, size: Size) -> Float[Array, 'n d 4']:
+    return boxes * jnp.array([size[1] / view[1], size[0] / view[0]] * 2, boxes.dtype)
+
+
 def _with_mirrored(views: Sequence[View]) -> tuple[View, ...]:
     return (*views, *map(_mirrored, views))
 
 
 def _mirrored(view: View) -> View:
-    inverse = view.inverse
+    inverse, move = view.inverse, view.boxes
+
+    def turned(boxes: Float[Array, 'n d 4'], seen: Size, size: Size) -> Float[Array, 'n d 4']:
+        assert move is not None
+        x1, y1, x2, y2 = jnp.moveaxis(boxes, -1, 0)
+        return move(jnp.stack([seen[1] - x2, y1, seen[1] - x1, y2], axis=-1), seen, size)
+
     return View(
         lambda images: view(images)[:, :, ::-1],
         None if inverse is None else lambda dense, size: inverse(dense[:, :, ::-1], size),
+        None if move is None else turned,
     )

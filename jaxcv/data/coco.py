@@ -229,13 +229,15 @@ def _table(rows: Sequence[Mapping[str, Any]], place: Mapping[str, int], labels: 
             classes[number] = labels[str(row.get('category_id'))]
             outlines[number] = outline = row.get('segmentation') or None
             box = row.get('bbox')
-            if not box and outline is None:
-                raise ValueError('it has neither a bbox nor a segmentation')
             if box and len(box) != 4:
                 raise ValueError(f'its bbox has {len(box)} numbers: x, y, width and height are wanted')
             x, y, width, height = box or (0, 0, 0, 0)
             # A negative width or height is no area: the box is dropped with those without.
-            boxes[number] = (x, y, max(x + width, x), max(y + height, y)) if box else outline_box(outline)
+            boxes[number] = (x, y, max(x + width, x), max(y + height, y))
+            if not box and outline is None:
+                raise ValueError('it has neither a bbox nor a segmentation')
+            if not box and outline is not None:
+                boxes[number] = outline_box(outline)
             area = row.get('area')
             if area is None:
                 area = outline_area(outline) if outline else max(width, 0) * max(height, 0)
@@ -270,5 +272,5 @@ def _one(row: Mapping[str, Any], number: int) -> str:
 
 
 def _shown(ids: Iterable[int | str]) -> str:
-    ids = list(map(str, ids))
-    return ', '.join(ids) if len(ids) <= 10 else f'{ids[0]}, {ids[1]}, ..., {ids[-1]}'
+    words = list(map(str, ids))
+    return ', '.join(words) if len(words) <= 10 else f'{words[0]}, {words[1]}, ..., {words[-1]}'

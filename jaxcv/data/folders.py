@@ -1,6 +1,7 @@
 """Folders of images: a folder for each class, or images beside masks; and what all folders of the user's own share."""
 
 import functools
+import operator
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence

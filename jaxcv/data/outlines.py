@@ -73,8 +73,7 @@ def run_lengths(outline: Mapping[str, Any]) -> np.ndarray:
     counts, size = outline.get('counts'), outline.get('size')
     if not isinstance(size, Sequence) or len(size) != 2 or not isinstance(counts, str | bytes | list):
         raise ValueError(f"run lengths are {{'size': [h, w], 'counts': ...}}, got {outline!r:.80}")
-    text = isinstance(counts, str | bytes)
-    runs = np.array(_from_text(counts) if text else counts, np.int64)
+    runs = np.array(_from_text(counts) if isinstance(counts, str | bytes) else counts, np.int64)
     if runs.ndim != 1 or (runs < 0).any():
         raise ValueError(f'run lengths are numbers of pixels, at least 0: {counts!r:.80}')
     if runs.sum() != size[0] * size[1]:

@@ -10,11 +10,11 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxcv.ops.box_coders import BoxCoder
+from jaxcv.ops.box_coders import BoxCoder, box_coder, efficientdet_coder, ssd_coder
 from jaxcv.ops.boxes import paired_box_iou
 from jaxcv.ops.center_points import Radius, center_targets
 from jaxcv.ops.matching import LowQuality, Matches, hard_negatives, match_anchors
-from jaxcv.types import Array, Bool, Float, Int
+from jaxcv.types import Array, Batch, Bool, Float, Int
 
 Classification = Literal['focal', 'cross_entropy']
 BoxLoss = Literal['l1', 'smooth_l1', 'giou', 'diou', 'ciou', 'efficientdet']
@@ -60,6 +60,14 @@ def smooth_l1(predictions: Float[Array, '*n'], targets: Float[Array, '*n'], *, b
 
     Huber's loss with the threshold β is β times it.
 
+    Args:
+        predictions: `[*n]`.
+        targets: `[*n]`.
+        beta: β, at least 0, in the unit of the targets.
+
+    Returns:
+        float32 `[*n]`.
+
     Example:
         >>> print(smooth_l1(jnp.array([0.5, 3.0]), jnp.zeros(2)))
         [0.125 2.5  ]
@@ -84,15 +92,22 @@ class Truth(NamedTuple):
     box_crowd: Bool[Array, 'g'] | None = None
     """Regions of a crowd, in which nothing is trained."""
 
+    @classmethod
+    def of(cls, batch: Batch) -> 'Truth':
+        """Take the objects from a batch, with a leading axis of images."""
+        crowd = batch.get('box_crowd')
+        boxes, labels, valid = (jnp.asarray(batch[name]) for name in ('boxes', 'box_labels', 'box_valid'))
+        return cls(boxes, labels, valid, None if crowd is None else jnp.asarray(crowd))
+
 
 def retinanet(
     class_logits: Float[Array, 'k c'],
     codes: Float[Array, 'k 4'],
     anchors: Float[Array, 'k 4'],
     truth: Truth,
-    coder: BoxCoder,
-    background: bool = False,
     *,
+    coder: BoxCoder | None = None,
+    background: bool = False,
     positive: float = 0.5,
     negative: float = 0.4,
     low_quality: LowQuality = 'own',
@@ -113,7 +128,7 @@ def retinanet(
         codes: predicted boxes relative to the anchors, `[k, 4]`.
         anchors: `[k, 4]`, xyxy.
         truth: the objects.
-        coder: encodes their boxes.
+        coder: encodes their boxes; the task passes the detector's. None: `ops.box_coder()`.
         background: whether class 0 of the scores is the background; they then share a softmax, and the classification
             must be 'cross_entropy'.
         positive: least IoU of a positive, as in `ops.match_anchors`; so are the next two.
@@ -135,10 +150,9 @@ def retinanet(
         ValueError: a focal loss with a background.
 
     Example:
-        >>> from jaxcv import ops
         >>> anchors = jnp.array([[0.0, 0.0, 9.0, 9.0], [20.0, 0.0, 29.0, 9.0]])
         >>> truth = Truth(anchors[:1], jnp.array([1]), jnp.array([True]))
-        >>> terms = retinanet(jnp.zeros((2, 3)), jnp.zeros((2, 4)), anchors, truth, ops.box_coder())
+        >>> terms = retinanet(jnp.zeros((2, 3)), jnp.zeros((2, 4)), anchors, truth)
         >>> {name: f'{value:.3f}' for name, value in terms.items()}
         {'classification': '0.693', 'boxes': '0.000'}
 
@@ -150,7 +164,7 @@ def retinanet(
     values = _class_losses(
         class_logits, truth, matches, background, alpha, gamma if classification == 'focal' else None
     )
-    of_boxes = box_weight * _box_losses(codes, truth, matches, anchors, coder, box_loss, beta)
+    of_boxes = box_weight * _box_losses(codes, truth, matches, anchors, coder or box_coder(), box_loss, beta)
     return _terms(values, of_boxes, matches, negatives=negatives, divisor=jnp.maximum(1, matches.positive.sum()))
 
 
@@ -159,9 +173,9 @@ def ssd(
     codes: Float[Array, 'k 4'],
     anchors: Float[Array, 'k 4'],
     truth: Truth,
-    coder: BoxCoder,
-    background: bool = True,
     *,
+    coder: BoxCoder | None = None,
+    background: bool = True,
     threshold: float = 0.5,
     negatives: float | None = 3.0,
     beta: float = 1.0,
@@ -177,7 +191,7 @@ def ssd(
         codes: predicted boxes relative to the anchors, `[k, 4]`.
         anchors: default boxes `[k, 4]`, xyxy.
         truth: the objects.
-        coder: encodes their boxes.
+        coder: encodes their boxes; the task passes the detector's. None: `ops.ssd_coder()`.
         background: must be True.
         threshold: anchors of a larger IoU with a box, or the same, are positive; all others are negative.
         negatives: for each positive, those of the largest loss; None: all of them.
@@ -191,10 +205,9 @@ def ssd(
         ValueError: the detector has no background class.
 
     Example:
-        >>> from jaxcv import ops
         >>> anchors = jnp.array([[0.0, 0.0, 9.0, 9.0], [20.0, 0.0, 29.0, 9.0]])
         >>> truth = Truth(anchors[:1], jnp.array([1]), jnp.array([True]))
-        >>> terms = ssd(jnp.zeros((2, 3)), jnp.zeros((2, 4)), anchors, truth, ops.ssd_coder())
+        >>> terms = ssd(jnp.zeros((2, 3)), jnp.zeros((2, 4)), anchors, truth)
         >>> {name: f'{value:.3f}' for name, value in terms.items()}
         {'classification': '2.197', 'boxes': '0.000'}
 
@@ -206,7 +219,7 @@ def ssd(
         )
     matches = _matches(anchors, truth, positive=threshold, negative=threshold, low_quality='best')
     values = _class_losses(class_logits, truth, matches, background, None, None)
-    of_boxes = box_weight * _box_losses(codes, truth, matches, anchors, coder, 'smooth_l1', beta)
+    of_boxes = box_weight * _box_losses(codes, truth, matches, anchors, coder or ssd_coder(), 'smooth_l1', beta)
     return _terms(values, of_boxes, matches, negatives=negatives, divisor=jnp.maximum(1, matches.positive.sum()))
 
 
@@ -215,9 +228,9 @@ def efficientdet(
     codes: Float[Array, 'k 4'],
     anchors: Float[Array, 'k 4'],
     truth: Truth,
-    coder: BoxCoder,
-    background: bool = False,
     *,
+    coder: BoxCoder | None = None,
+    background: bool = False,
     threshold: float = 0.5,
     alpha: float = 0.25,
     gamma: float = 1.5,
@@ -234,7 +247,7 @@ def efficientdet(
         codes: predicted boxes relative to the anchors, `[k, 4]`.
         anchors: `[k, 4]`, xyxy.
         truth: the objects.
-        coder: encodes their boxes.
+        coder: encodes their boxes; the task passes the detector's. None: `ops.efficientdet_coder()`.
         background: must be False.
         threshold: anchors of a larger IoU with a box, or the same, are positive; all others are negative.
         alpha: weight of the positives in the focal loss.
@@ -248,10 +261,9 @@ def efficientdet(
         ValueError: the detector has a background class.
 
     Example:
-        >>> from jaxcv import ops
         >>> anchors = jnp.array([[0.0, 0.0, 9.0, 9.0], [20.0, 0.0, 29.0, 9.0]])
         >>> truth = Truth(anchors[:1], jnp.array([1]), jnp.array([True]))
-        >>> terms = efficientdet(jnp.zeros((2, 3)), jnp.zeros((2, 4)), anchors, truth, ops.efficientdet_coder())
+        >>> terms = efficientdet(jnp.zeros((2, 3)), jnp.zeros((2, 4)), anchors, truth)
         >>> f'{terms["classification"]:.3f}'
         '0.490'
 
@@ -261,12 +273,14 @@ def efficientdet(
         raise ValueError("the loss 'efficientdet' is of sigmoids, but this detector has a background class")
     matches = _matches(anchors, truth, positive=threshold, negative=threshold, low_quality='best', contested='first')
     values = _class_losses(class_logits, truth, matches, False, alpha, gamma)
-    of_boxes = box_weight * _box_losses(codes, truth, matches, anchors, coder, 'efficientdet', 0.1)
+    of_boxes = box_weight * _box_losses(
+        codes, truth, matches, anchors, coder or efficientdet_coder(), 'efficientdet', 0.1
+    )
     return _terms(values, of_boxes, matches, divisor=matches.positive.sum() + 1.0)
 
 
 def _matches(anchors: Array, truth: Truth, **options: Any) -> Matches:
-    return match_anchors(anchors, truth.boxes, truth.box_valid, truth.box_crowd, **options)
+    return match_anchors(anchors, truth.boxes, truth.box_valid, box_crowd=truth.box_crowd, **options)
 
 
 def _terms(
@@ -323,6 +337,15 @@ def center_heatmap_loss(
     `-(1 - p)^α log p` where the target y is 1, else `-(1 - y)^β p^α log(1 - p)`: near a centre a high score is wrong
     only a little. p is clipped to [1e-4, 1 - 1e-4], as in the released code.
 
+    Args:
+        logits: of each cell and class, `[h, w, c]`.
+        heatmap: y in [0, 1], `[h, w, c]`: 1 at the centres.
+        alpha: α.
+        beta: β.
+
+    Returns:
+        float32 `[h, w, c]`.
+
     Example:
         >>> values = center_heatmap_loss(jnp.zeros((1, 2, 1)), jnp.array([[[1.0], [0.5]]]))
         >>> [f'{value:.3f}' for value in values.ravel()]
@@ -341,8 +364,8 @@ def centernet(
     sizes: Float[Array, 'h w 2'],
     offsets: Float[Array, 'h w 2'],
     truth: Truth,
-    stride: float,
     *,
+    stride: float = 4.0,
     alpha: float = 2.0,
     beta: float = 4.0,
     size_weight: float = 0.1,
@@ -361,7 +384,7 @@ def centernet(
         sizes: (width, height) in cells, `[h, w, 2]`.
         offsets: (x, y), `[h, w, 2]`.
         truth: the objects; crowds are left out.
-        stride: pixels of the image in a cell.
+        stride: pixels of the image in a cell; the task passes the detector's.
         alpha: as in `center_heatmap_loss`.
         beta: as there.
         size_weight: factor of the sizes' term.
@@ -375,7 +398,7 @@ def centernet(
     Example:
         >>> truth = Truth(jnp.array([[0.0, 0.0, 24.0, 16.0]]), jnp.array([1]), jnp.array([True]))
         >>> maps = jnp.zeros((8, 8, 2)), jnp.zeros((8, 8, 2)), jnp.zeros((8, 8, 2))
-        >>> {name: f'{value:.2f}' for name, value in centernet(*maps, truth, 4.0).items()}
+        >>> {name: f'{value:.2f}' for name, value in centernet(*maps, truth).items()}
         {'heatmap': '21.83', 'sizes': '0.50', 'offsets': '0.00'}
 
     Zhou et al. 2019, Objects as points (https://arxiv.org/abs/1904.07850).
@@ -385,7 +408,7 @@ def centernet(
         truth.boxes,
         truth.box_labels,
         real,
-        size=heatmap_logits.shape[:2],
+        size=(heatmap_logits.shape[0], heatmap_logits.shape[1]),
         stride=stride,
         num_classes=heatmap_logits.shape[-1],
         overlap=overlap,

@@ -118,6 +118,9 @@ def voc_boxes(*, num_classes: int, rule: Literal['2007', '2010'] = '2010') -> Me
 def mean_image_loss() -> Metric:
     """Mean over the images of `predictions['losses']` [n], as `loss`.
 
+    Returns:
+        A Metric; images that are not valid do not count.
+
     Example:
         >>> metric = mean_image_loss()
         >>> predictions = {'losses': jnp.array([1.0, 3.0, 9.0]), 'valid': jnp.array([True, True, False])}

@@ -17,7 +17,7 @@ from jaxcv.ops.center_points import CenterTargets as CenterTargets
 from jaxcv.ops.center_points import center_targets, gaussian_radius, select_centers
 from jaxcv.ops.convolution import conv2d, conv_transpose2d, pad_same
 from jaxcv.ops.detections import Detections as Detections
-from jaxcv.ops.detections import select_detections
+from jaxcv.ops.detections import merge_detections, select_detections
 from jaxcv.ops.distance import pairwise_squared_distance
 from jaxcv.ops.image import center_crop, normalize, resize_short_side, to_float
 from jaxcv.ops.masks import labelled_pixels, mask_boundaries
@@ -62,6 +62,7 @@ __all__ = [
     'match_anchors',
     'match_bipartite',
     'max_pool',
+    'merge_detections',
     'nms',
     'normalize',
     'octave_sizes',

@@ -54,11 +54,11 @@ def anchor_grid(
         raise ValueError(f'{len(maps)} maps need as many sequences of sizes, got {len(sizes)}')
     levels = []
     for (rows, columns), of_map, own_ratios in zip(map(pair, maps), sizes, by_map, strict=True):
-        roots = np.sqrt(np.asarray(own_ratios, np.float32))
+        roots: np.ndarray = np.sqrt(np.asarray(own_ratios, np.float32))
         lengths = np.asarray(of_map, np.float32)
         widths, heights = ((factor[:, None] * lengths).ravel() for factor in (1 / roots, roots))
-        cell = np.stack([-widths, -heights, widths, heights], axis=-1) / 2
-        cell = np.round(cell) if rounded else cell
+        corners: np.ndarray = np.stack([-widths, -heights, widths, heights], axis=-1)
+        cell = np.round(corners / 2) if rounded else corners / 2
         strides = [image // length for image, length in zip(pair(image_size), (rows, columns), strict=True)]
         levels.append(_shifted(cell, _centres((rows, columns), strides, offset)))
     return np.concatenate(levels)
@@ -135,7 +135,7 @@ def default_boxes(
             sides += [(long, short), (short, long)]
         shares = np.asarray(sides, np.float32)
         shares = np.clip(shares, 0, 1) if at_most_image else shares
-        half = shares * np.float32([width, height]) / 2
+        half = shares * np.array([width, height], np.float32) / 2
         cell = np.concatenate([-half, half], axis=-1)
         steps = (strides[k], strides[k]) if strides else (height / rows, width / columns)
         levels.append(_shifted(cell, _centres((rows, columns), steps, 0.5)))

@@ -74,6 +74,12 @@ def box_coder(
 def ssd_coder(*, variances: Sequence[float] = (0.1, 0.1, 0.2, 0.2)) -> BoxCoder:
     """Coder of SSD, whose published 'variances' divide the numbers: `box_coder(weights=1 / variances)`, not clipped.
 
+    Args:
+        variances: of (x, y, w, h).
+
+    Returns:
+        A BoxCoder.
+
     Example:
         >>> code = ssd_coder().encode(jnp.array([5.0, 0.0, 15.0, 20.0]), jnp.array([0.0, 0.0, 10.0, 20.0]))
         >>> print(code)
@@ -84,6 +90,9 @@ def ssd_coder(*, variances: Sequence[float] = (0.1, 0.1, 0.2, 0.2)) -> BoxCoder:
 
 def efficientdet_coder() -> BoxCoder:
     """Coder of EfficientDet: `(t_y, t_x, t_h, t_w)` without weights, not clipped.
+
+    Returns:
+        A BoxCoder.
 
     Example:
         >>> code = efficientdet_coder().encode(jnp.array([5.0, 0.0, 15.0, 20.0]), jnp.array([0.0, 0.0, 10.0, 20.0]))

@@ -65,6 +65,12 @@ def clip_boxes(boxes: Float[Array, '*n 4'], *, size: tuple[float | Array, float 
 def box_area(boxes: Float[Array, '*n 4']) -> Float[Array, '*n']:
     """Area of boxes, `(x2 - x1) (y2 - y1)`; 0 where a side is negative.
 
+    Args:
+        boxes: `[*n, 4]`, xyxy.
+
+    Returns:
+        Areas `[*n]`.
+
     Example:
         >>> print(box_area(jnp.array([[0.0, 0.0, 2.0, 3.0], [4.0, 0.0, 2.0, 3.0]])))
         [6. 0.]
@@ -75,6 +81,13 @@ def box_area(boxes: Float[Array, '*n 4']) -> Float[Array, '*n']:
 
 def box_intersection(boxes: Float[Array, '*#n 4'], others: Float[Array, '*#n 4']) -> Float[Array, '...']:
     """Area of the intersection of each box with the other at its place; leading axes broadcast.
+
+    Args:
+        boxes: `[*n, 4]`, xyxy.
+        others: `[*n, 4]`.
+
+    Returns:
+        Areas `[*n]`; 0 where they do not meet.
 
     Example:
         >>> print(box_intersection(jnp.array([0.0, 0.0, 2.0, 2.0]), jnp.array([[1.0, 1.0, 3.0, 3.0]])))
@@ -177,6 +190,13 @@ def crowd_iou(boxes: Float[Array, '*n a 4'], crowds: Float[Array, '*n b 4']) -> 
 
 def boxes_of_side(boxes: Float[Array, '*n 4'], *, least: float) -> Bool[Array, '*n']:
     """Select the boxes whose sides are both at least so long, in pixels; NaN sides are not.
+
+    Args:
+        boxes: `[*n, 4]`, xyxy.
+        least: length of a side.
+
+    Returns:
+        bool `[*n]`.
 
     Example:
         >>> print(boxes_of_side(jnp.array([[0.0, 0.0, 5.0, 5.0], [0.0, 0.0, 0.5, 5.0]]), least=1.0))

@@ -74,7 +74,6 @@ def select_detections(
         >>> print(found.box_labels, found.box_valid)
         [0 1 1 0] [ True  True  True False]
     """
-    classes = scores[0].shape[-1]
     if of != 'map':
         scores, codes, anchors = ([jnp.concatenate(parts)] for parts in (scores, codes, anchors))
     parts = [
@@ -83,15 +82,53 @@ def select_detections(
     ]
     values, labels, of_codes, of_anchors = (jnp.concatenate(part) for part in zip(*parts, strict=True))
     boxes = clip_boxes(coder.decode(of_codes, of_anchors), size=size)
-    real = values > least_score
-    groups = labels if by_class and classes > 1 else None
+    return merge_detections(
+        Detections(boxes, values, labels, values > least_score),
+        suppression=suppression,
+        threshold=threshold,
+        by_class=by_class,
+        least_score=least_score,
+        most=most,
+    )
+
+
+def merge_detections(
+    found: Detections,
+    *,
+    suppression: Suppression = 'nms',
+    threshold: float = 0.5,
+    by_class: bool = True,
+    least_score: float = 0.001,
+    most: int = 100,
+) -> Detections:
+    """Merge detections of one image, such as those of several views: those that overlap a better one are dropped.
+
+    Args:
+        found: in any order.
+        suppression: 'nms', 'soft' (Gaussian), or 'none': the best are taken.
+        threshold: IoU above which a box is dropped.
+        by_class: boxes of different classes do not suppress one another.
+        least_score: of 'soft': boxes whose new score is lower are dropped.
+        most: objects returned.
+
+    Returns:
+        Detections, of `most` objects.
+
+    Example:
+        >>> boxes = jnp.array([[0.0, 0.0, 9.0, 9.0], [1.0, 0.0, 9.0, 9.0]])
+        >>> found = Detections(boxes, jnp.array([0.6, 0.8]), jnp.array([1, 1]), jnp.array([True, True]))
+        >>> merged = merge_detections(found, most=2)
+        >>> print(merged.boxes[0], merged.box_valid)
+        [1. 0. 9. 9.] [ True False]
+    """
+    boxes, values, labels, real = found
+    groups = labels if by_class else None
     if suppression == 'soft':
-        kept = soft_nms(boxes, values, real, groups, max_out=most, least_score=least_score)
+        kept = soft_nms(boxes, values, valid=real, groups=groups, max_out=most, least_score=least_score)
         indices, new, valid = kept
     else:
-        indices, valid = nms(
-            boxes, values, real, groups, threshold=1.0 if suppression == 'none' else threshold, max_out=most
-        )
+        limit = 1.0 if suppression == 'none' else threshold
+        indices, valid = nms(boxes, values, valid=real, groups=groups, threshold=limit, max_out=most)
         new = values[indices]
     return Detections(
         jnp.where(valid[:, None], boxes[indices], 0),
@@ -106,6 +143,7 @@ def _candidates(
 ) -> tuple[Array, Array, Array, Array]:
     """Return the scores, labels, codes and anchors of the best pairs; the score of one that is none is 0."""
     k, classes = scores.shape
+    scores = scores.astype(jnp.float32)  # of a network in bfloat16, equal scores would be many
     scores = jnp.where(scores > least_score, scores, 0)  # NaN is no candidate
     if by_class:
         values, places = jax.lax.top_k(scores.T, min(count, k))

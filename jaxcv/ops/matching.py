@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxcv.ops.boxes import crowd_iou, paired_box_iou
-from jaxcv.types import Array, Bool, Float, Int
+from jaxcv.types import Array, Bool, Float, Int, PRNGKeyArray
 
 LowQuality = Literal['none', 'own', 'rescuing', 'best']
 
@@ -27,8 +27,8 @@ def match_anchors(
     anchors: Float[Array, 'k 4'],
     boxes: Float[Array, 'g 4'],
     box_valid: Bool[Array, 'g'],
-    box_crowd: Bool[Array, 'g'] | None = None,
     *,
+    box_crowd: Bool[Array, 'g'] | None = None,
     positive: float = 0.5,
     negative: float = 0.4,
     low_quality: LowQuality = 'own',
@@ -53,7 +53,7 @@ def match_anchors(
         boxes: `[g, 4]`.
         box_valid: False for padding, `[g]`, which no anchor matches.
         box_crowd: True for regions of a crowd, `[g]`, to which no anchor is matched; negatives of which they cover
-            more than the share `crowd` are excluded.
+            more than the share `crowd` are excluded. None: there is none.
         positive: least IoU of a positive.
         negative: negatives have less than this, at most `positive`. Anchors in between are excluded from the loss.
         low_quality: as above.
@@ -154,7 +154,7 @@ def _largest_share(anchors: Array, regions: Array) -> Array:
 
 
 def balanced_sample(
-    key: Array,
+    key: PRNGKeyArray,
     positive: Bool[Array, 'k'],
     negative: Bool[Array, 'k'],
     *,
@@ -173,6 +173,9 @@ def balanced_sample(
 
     Returns:
         (positives drawn, negatives drawn), bool `[k]` each.
+
+    Raises:
+        ValueError: `count` is less than 1, or `share` outside [0, 1].
 
     Example:
         >>> positive = jnp.array([True, False, False, False])

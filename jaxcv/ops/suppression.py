@@ -56,9 +56,9 @@ class SoftKept(NamedTuple):
 def nms(
     boxes: Float[Array, 'n 4'],
     scores: Float[Array, 'n'],
+    *,
     valid: Bool[Array, 'n'] | None = None,
     groups: Int[Array, 'n'] | None = None,
-    *,
     threshold: float,
     max_out: int,
 ) -> Kept:
@@ -79,6 +79,9 @@ def nms(
 
     Returns:
         Kept, of `max_out` boxes. It has no gradient. Under `jax.vmap` it takes a batch, on a CPU image by image.
+
+    Raises:
+        ValueError: `max_out` is less than 1, or `threshold` outside [0, 1].
 
     Example:
         >>> boxes = jnp.array([[0.0, 0.0, 9.0, 9.0], [1.0, 0.0, 9.0, 9.0], [20.0, 0.0, 29.0, 9.0]])
@@ -102,9 +105,9 @@ def nms(
 def soft_nms(
     boxes: Float[Array, 'n 4'],
     scores: Float[Array, 'n'],
+    *,
     valid: Bool[Array, 'n'] | None = None,
     groups: Int[Array, 'n'] | None = None,
-    *,
     decay: Literal['gaussian', 'linear'] = 'gaussian',
     sigma: float = 0.5,
     threshold: float = 0.3,
@@ -129,6 +132,9 @@ def soft_nms(
 
     Returns:
         SoftKept, of `max_out` boxes.
+
+    Raises:
+        ValueError: `max_out` is less than 1, or `sigma` not greater than 0.
 
     Example:
         >>> boxes = jnp.array([[0.0, 0.0, 9.0, 9.0], [1.0, 0.0, 9.0, 9.0], [20.0, 0.0, 29.0, 9.0]])

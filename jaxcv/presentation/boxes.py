@@ -1,25 +1,33 @@
 """Presentation of boxes: the objects of an image, with classes and scores."""
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from jaxcv import viz
 from jaxcv.features import Example, Names
+from jaxcv.names import nearest
 from jaxcv.task import Answer, Gallery, Judged, PhotoOptions, Predictions, Presentation, Report, Written
 from jaxcv.types import Batch
 
 FEATURE = 'box_labels'
 ARRAYS = ('boxes', 'scores', 'box_labels', 'box_valid')
+OPTIONS = ('score', 'classes')
+LOWEST = 0.05
+"""The largest least score that leaves the average precision of a usual detector as it is."""
+CELLS = 64
+"""Of the grid that finds the place of a picture, across and down."""
 WORST = 30
 """Classes in the line of the table."""
 
 
-def boxes(*, score: float = 0.3) -> Presentation:
+def boxes(*, score: float = 0.3, least_score: float = 0.0) -> Presentation:
     """Presentation of objects: of a detector, of a cascade.
 
     Predictions have `boxes` [n d 4] (xyxy in pixels), `scores`, `box_labels` and `box_valid` [n d]. Examples have an
@@ -28,23 +36,30 @@ def boxes(*, score: float = 0.3) -> Presentation:
 
     Args:
         score: objects with a lower score are neither drawn, nor judged, nor written.
+        least_score: of the task, for a remark in the report where it cuts the curves.
 
     Returns:
         A Presentation. The worst images are those with the most mistakes: objects that are not found, and detections of
-        none. A picture is resized by the evaluation's transforms, and its boxes are in its own pixels.
+        none. A picture is resized by the evaluation's transforms, and its boxes are in its own pixels. `options` are
+        `score`, and `classes`, the names of the only ones that are drawn, judged and written.
 
     Example:
         >>> show, names = boxes(), {'box_labels': ('cat', 'dog')}
         >>> answer = {'boxes': np.array([[1.0, 2.0, 9.0, 8.0]]), 'scores': np.array([0.9]), 'box_labels': np.array([1])}
         >>> answer['box_valid'] = np.array([True])
         >>> show.write(np.zeros((16, 16, 3), np.uint8), answer, names).row['objects']
-        [{'class': 'dog', 'score': 0.9, 'bbox': [1.0, 2.0, 8.0, 6.0]}]
+        [{'label': 1, 'class': 'dog', 'score': 0.9, 'bbox': [1.0, 2.0, 8.0, 6.0]}]
         >>> show.judge({'boxes': answer['boxes'], 'box_labels': np.array([0]), 'box_valid': np.array([True])}, answer)
         Judged(badness=2.0, mistakes=2, of=1)
     """
+    return _presentation(score, None, least_score)
+
+
+def _presentation(score: float, labels: Sequence[int] | None, least_score: float) -> Presentation:
+    """Return the presentation of some labels; None: of all."""
 
     def judge(example: Example, answer: Answer) -> Judged:
-        truth, found = _truth(example), _found(answer, score)
+        truth, found = _truth(example, labels), _found(answer, score, labels)
         missed, wrong = _mistakes(truth, found)
         mistakes = int(missed.sum() + wrong.sum())
         return Judged(float(mistakes), mistakes, len(truth.labels))
@@ -52,8 +67,8 @@ def boxes(*, score: float = 0.3) -> Presentation:
     def draw(gallery: Gallery, names: Names) -> Figure:
         rows, title = gallery.rows, None
         known = all('boxes' in row.example for row in rows)
-        found = [_found(row.answer, score) for row in rows]
-        truth = [_truth(row.example) for row in rows] if known else None
+        found = [_found(row.answer, score, labels) for row in rows]
+        truth = [_truth(row.example, labels) for row in rows] if known else None
         if truth is not None:
             pairs = [_mistakes(true, one) for true, one in zip(truth, found, strict=True)]
             truth = [true._replace(wrong=missed) for true, (missed, _) in zip(truth, pairs, strict=True)]
@@ -66,12 +81,14 @@ def boxes(*, score: float = 0.3) -> Presentation:
         return viz.box_grid([row.example['image'] for row in rows], truth, found, names.get(FEATURE, ()), title=title)
 
     def write(picture: np.ndarray, answer: Answer, names: Names) -> Written:
-        found, class_names = _found(answer, score), names.get(FEATURE, ())
-        rows = []
-        for box, label, value in zip(found.boxes, found.labels, found.scores, strict=True):
+        found, class_names = _found(answer, score, labels), names.get(FEATURE, ())
+        rows: list[dict[str, Any]] = []
+        scores = np.asarray(found.scores)
+        for box, label, value in zip(found.boxes, found.labels, scores, strict=True):
             x1, y1, x2, y2 = (round(float(x), 2) for x in box)
             rows.append(
                 {
+                    'label': int(label),
                     'class': viz.class_name(class_names, int(label)),
                     'score': round(float(value), 4),
                     'bbox': [x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)],
@@ -83,7 +100,42 @@ def boxes(*, score: float = 0.3) -> Presentation:
         line = '  '.join(f'{name} {count}' for name, count in counts.items()) or 'no object'
         return Written({'objects': rows}, line, {'boxes': viz.draw_boxes(picture, found, class_names)})
 
-    return Presentation(_answer, _inspect, judge, draw, _report, _photos, write, most=8)
+    def options(given: Mapping[str, Any], names: Names) -> Presentation:
+        if unknown := [name for name in given if name not in OPTIONS]:
+            raise ValueError(f'no option {unknown[0]!r}, {nearest(unknown[0], OPTIONS)}')
+        least = _share(given.get('score', score))
+        chosen = given.get('classes', ())
+        chosen = [chosen] if isinstance(chosen, str) else chosen
+        return _presentation(least, labels_of(chosen, names.get(FEATURE, ())) or labels, least_score)
+
+    report = functools.partial(_report, least_score=least_score)
+    return Presentation(_answer, _inspect, judge, draw, report, _photos, write, most=8, options=options)
+
+
+def _share(given: Any) -> float:
+    """Return the number, or the number that a word stands for."""
+    try:
+        value = float(given)
+    except (TypeError, ValueError):
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ValueError(f'score must be a number in [0, 1], got {given!r}')
+    return value
+
+
+def labels_of(classes: Sequence[str], class_names: Sequence[str]) -> list[int]:
+    """Return the numbers of classes.
+
+    Raises:
+        ValueError: a name is none of the data set's.
+
+    Example:
+        >>> labels_of(['dog'], ('cat', 'dog'))
+        [1]
+    """
+    if unknown := [name for name in classes if name not in class_names]:
+        raise ValueError(f'no class {unknown[0]!r}, {nearest(unknown[0], class_names)}')
+    return [list(class_names).index(name) for name in classes]
 
 
 def _answer(predictions: Predictions) -> Mapping[str, Any]:
@@ -111,16 +163,20 @@ def _inspect(examples: Iterable[Example], names: Names) -> Sequence[str]:
     return warnings
 
 
-def _truth(example: Example) -> viz.Objects:
+def _truth(example: Example, labels: Sequence[int] | None = None) -> viz.Objects:
     real = np.asarray(example.get('box_valid', np.ones(len(example['boxes']), bool))).astype(bool)
     for name in ('box_crowd', 'box_difficult'):
         if name in example:
             real = real & ~np.asarray(example[name]).astype(bool)
+    if labels is not None:
+        real = real & np.isin(example[FEATURE], labels)
     return viz.Objects(np.asarray(example['boxes'])[real], np.asarray(example[FEATURE])[real])
 
 
-def _found(answer: Answer, score: float) -> viz.Objects:
+def _found(answer: Answer, score: float, labels: Sequence[int] | None = None) -> viz.Objects:
     kept = np.asarray(answer['box_valid']).astype(bool) & (np.asarray(answer['scores']) >= score)
+    if labels is not None:
+        kept &= np.isin(answer[FEATURE], labels)
     return viz.Objects(*(np.asarray(answer[name])[kept] for name in ('boxes', 'box_labels', 'scores')))
 
 
@@ -140,9 +196,23 @@ def _mistakes(truth: viz.Objects, found: viz.Objects) -> tuple[np.ndarray, np.nd
     return missed, wrong
 
 
-def _report(values: Mapping[str, Any], names: Names) -> Report:
+def _report(values: Mapping[str, Any], names: Names, *, least_score: float) -> Report:
     class_names = names.get(FEATURE, ())
-    figures, lines, arrays = {}, {}, {}
+    figures: dict[str, Any] = {}
+    lines: dict[str, str] = {}
+    arrays: dict[str, Any] = {}
+    if least_score > LOWEST and 'ap' in values:
+        lines['least_score'] = (
+            f'the task drops scores below {least_score:g}, which cuts the curves of precision and recall: ap is lower '
+            f'than with task.least_score={LOWEST:g} or less'
+        )
+    if 'precision_curve' in values and 'score_curve' in values:
+        arrays['best_f1'] = best_f1(values['precision_curve'], values['score_curve'], class_names)
+        figures['precision_recall'] = viz.precision_recall(
+            values['precision_curve'],
+            class_names,
+            marks={name: row['recall'] for name, row in arrays['best_f1'].items()},
+        )
     if 'detection_confusion' in values:
         counts = np.asarray(values['detection_confusion'])
         rows = [*(viz.class_name(class_names, i) for i in range(len(counts) - 1)), 'none']
@@ -161,33 +231,88 @@ def _report(values: Mapping[str, Any], names: Names) -> Report:
     return Report(lines, arrays, figures)
 
 
+def best_f1(precision: ArrayLike, scores: ArrayLike, class_names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Find the score threshold of each class that has the best F1, `2 p r / (p + r)`, at the IoU of the curves.
+
+    Args:
+        precision: at 101 recalls from 0 to 1, `[101, classes]`; NaN for a class without objects.
+        scores: least score at each of them, `[101, classes]`.
+        class_names: one for each class; their numbers if left out.
+
+    Returns:
+        Class name -> 'score', 'precision', 'recall', 'f1'; without the classes that have no objects.
+
+    Example:
+        >>> best_f1(np.array([[1.0], [0.8], [0.0]]), np.array([[0.9], [0.4], [0.0]]), ['cat'])
+        {'cat': {'score': 0.4, 'precision': 0.8, 'recall': 0.5, 'f1': 0.6154}}
+    """
+    precision, scores = np.asarray(precision, float), np.asarray(scores, float)
+    recall = np.linspace(0, 1, len(precision))
+    found = {}
+    for label in range(precision.shape[1]):
+        of_class = precision[:, label]
+        if np.isnan(of_class).all() or (of_class < 0).all():
+            continue
+        f1 = 2 * of_class * recall / np.maximum(of_class + recall, 1e-12)
+        best = int(np.nanargmax(f1))
+        row = {'score': scores[best, label], 'precision': of_class[best], 'recall': recall[best], 'f1': f1[best]}
+        found[viz.class_name(class_names, label)] = {name: round(float(value), 4) for name, value in row.items()}
+    return found
+
+
+class Frame(NamedTuple):
+    """The place of a picture in the image that the network gets: `image = scale * picture + shift`."""
+
+    scale: np.ndarray
+    """(across, down)."""
+    shift: np.ndarray
+    """(across, down), in pixels of the image."""
+    size: tuple[int, int]
+    """(height, width) of the picture."""
+
+
 def _photos(
     predict: Callable[[Batch], Predictions], examples: Iterable[Example], options: PhotoOptions
 ) -> Iterator[Answer]:
-    """Predict pictures; a corner of each is carried through the transforms as a box, so that answers come back."""
+    """Predict pictures; boxes are carried through the transforms with each, so that answers come back."""
     prepared = (_prepared(example, options) for example in examples)
     while rows := list(itertools.islice(prepared, options.batch_size)):
-        images = [image for image, _, _ in rows]
+        images = [image for image, _ in rows]
         padding = [np.zeros_like(images[0])] * (options.batch_size - len(images))
         batch = {'image': np.stack([*images, *padding]), 'valid': np.arange(options.batch_size) < len(images)}
         answers = jax.device_get(_answer(predict(batch)))
-        for i, (_, frame, size) in enumerate(rows):
+        for i, (_, frame) in enumerate(rows):
             answer = {name: array[i] for name, array in answers.items()}
-            yield {**answer, 'boxes': _back(answer['boxes'], frame, size)}
+            yield {**answer, 'boxes': _back(answer['boxes'], frame)}
 
 
-def _prepared(example: Example, options: PhotoOptions) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """Return the transformed picture, its own frame in it as a box, and its own (height, width)."""
-    height, width = example['image'].shape[:2]
-    frame = np.array([[0.0, 0.0, width, height]], np.float32)
-    moved = options.transform({**example, 'boxes': frame})
-    return moved['image'], moved['boxes'][0], (height, width)
+def _prepared(example: Example, options: PhotoOptions) -> tuple[np.ndarray, Frame]:
+    """Return the transformed picture and its place in the image.
+
+    A crop clips boxes, so one frame of the picture would not do: a grid of cells is carried along, and those that are
+    still whole have the place.
+    """
+    height, width = size = example['image'].shape[:2]
+    corners = np.stack(np.meshgrid(np.arange(CELLS), np.arange(CELLS)), axis=-1).reshape(-1, 2)
+    cells = np.concatenate([corners, corners + 1], axis=-1) * np.array([width, height] * 2) / CELLS
+    objects = {'boxes': cells.astype(np.float32), FEATURE: np.arange(len(cells), dtype=np.int32)}
+    moved = options.transform({**example, **objects, 'box_valid': np.ones(len(cells), bool)})
+    image = moved['image']
+    far = np.array([image.shape[1], image.shape[0]])
+    if 'boxes' not in moved:  # the transforms drop them: the picture is resized as a whole
+        return image, Frame(far / np.array([width, height]), np.zeros(2), size)
+    boxes, own = np.asarray(moved['boxes'], float), cells[np.asarray(moved.get(FEATURE, objects[FEATURE]))]
+    whole = (boxes[:, :2] > 0).all(axis=-1) & (boxes[:, 2:] < far).all(axis=-1)
+    before, after = (x[whole, :2] + x[whole, 2:] for x in (own, boxes))
+    if whole.sum() < 2 or (np.ptp(before, axis=0) == 0).any():
+        raise ValueError(f'the transforms leave too little of a picture of {height} x {width} pixels')
+    lines = [np.polyfit(before[:, axis], after[:, axis], 1) for axis in (0, 1)]
+    return image, Frame(np.array([line[0] for line in lines]), np.array([line[1] for line in lines]) / 2, size)
 
 
-def _back(boxes: np.ndarray, frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _back(boxes: np.ndarray, frame: Frame) -> np.ndarray:
     """Return boxes in the pixels of the picture, clipped to it."""
-    height, width = size
-    x1, y1, x2, y2 = frame
-    scale = np.array([width / (x2 - x1), height / (y2 - y1)] * 2, np.float32)
-    moved = (boxes - np.array([x1, y1, x1, y1], np.float32)) * scale
-    return np.clip(moved, 0, np.array([width, height] * 2, np.float32))
+    height, width = frame.size
+    corners = (boxes.reshape(-1, 2, 2) - frame.shift) / frame.scale
+    corners = np.sort(corners, axis=1)  # a mirror exchanges them
+    return np.clip(corners, 0, [width, height]).reshape(-1, 4).astype(np.float32)

@@ -1,5 +1,6 @@
 """Object detection by centre points: the peaks of a heat map, and the size of the object at each."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ import jax.numpy as jnp
 from jaxcv import metrics, presentation
 from jaxcv.losses.detection import Truth
 from jaxcv.ops.center_points import select_centers
+from jaxcv.ops.detections import merge_detections
 from jaxcv.task import LossOutput, Task
-from jaxcv.tasks.detection import NO_BOXES
+from jaxcv.tasks.detection import NO_BOXES, joined
 from jaxcv.tasks.network import network, require
 from jaxcv.types import Array, Batch, PRNGKeyArray, PyTree, Variables
 
@@ -42,7 +44,8 @@ def center_detection(
         most: objects of an image.
 
     Returns:
-        A Task, with the predictions of the task 'detection'.
+        A Task, with the predictions of the task 'detection'. Over several views, boxes are merged by non-maximum
+        suppression at an IoU of 0.5.
 
     Raises:
         ValueError: in `loss`, the batch has no boxes, or the model is none of points for so many classes.
@@ -70,8 +73,7 @@ def center_detection(
     def losses_of(output: Any, batch: Batch) -> Mapping[str, Array]:
         """Return the terms of each image, `[n]`."""
         stride = batch['image'].shape[1] / output.heatmap_logits.shape[1]
-        truth = Truth(*(batch[name] for name in ('boxes', 'box_labels', 'box_valid')), batch.get('box_crowd'))
-        return jax.vmap(lambda *maps: loss(*maps, stride))(*output, jax.tree.map(jnp.asarray, truth))
+        return jax.vmap(lambda *maps: loss(*maps, stride=stride))(*output, Truth.of(batch))
 
     def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
         for feature in ('boxes', 'box_labels', 'box_valid'):
@@ -79,7 +81,7 @@ def center_detection(
         output, state, batch = net.train(params, state, batch, key)
         terms, valid = losses_of(checked(output), batch), jnp.asarray(batch['valid'])
         logs = {name: jnp.where(valid, values, 0).sum() for name, values in terms.items()}
-        return LossOutput(sum(logs.values()), valid.sum().astype(jnp.float32), state, logs)
+        return LossOutput(sum(logs.values(), jnp.zeros(())), valid.sum().astype(jnp.float32), state, logs)
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
         output = checked(net.predict(variables, batch))
@@ -101,5 +103,6 @@ def center_detection(
         predict,
         {'loss': metrics.mean_image_loss(), 'coco': metrics.coco_boxes(num_classes=num_classes)},
         best='ap',
-        presentation=presentation.boxes(),
+        presentation=presentation.boxes(least_score=least_score),
+        join=functools.partial(joined, functools.partial(merge_detections, most=most)),
     )

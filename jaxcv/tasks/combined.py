@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxcv.task import Task
+from jaxcv.task import Predictions, Task
 from jaxcv.types import Array, Batch, Variables
 
 __all__ = ['ensemble', 'with_views']
@@ -54,18 +54,20 @@ def with_views(task: Task, views: Sequence[Callable[[Array], Array]]) -> Task:
     """Test-time augmentation: the task whose `predict` averages over views of each image (scales, crops, flips).
 
     Args:
-        task: whose predictions have `logits` [n classes] or, of each pixel, [n h w classes].
+        task: whose predictions have `logits` [n classes] or, of each pixel, [n h w classes]; or `boxes` [n d 4], which
+            are moved back into the image, and joined by the task.
         views: functions images [n h w c] -> images [n i j c], of `jaxcv.augment.views`; each may have its own size.
             For predictions of pixels each needs an `inverse`, by which its logits get the images' size and
-            orientation.
+            orientation; for boxes each needs `boxes`, which moves them.
 
     Returns:
-        A Task whose `predict` decides by the mean of the views' probabilities.
+        A Task whose `predict` decides by the mean of the views' probabilities, or joins the views' boxes. The `losses`
+        of boxes stay those of the image as it is.
 
     Raises:
-        ValueError: there are no views, or the task's predictions cannot be averaged: it has no `decide`; (when
-            called) a view has no `inverse`, and the predictions are of pixels, or its inverse leaves another size; or
-            a view gives other than one prediction for each image.
+        ValueError: there are no views, or the task's predictions cannot be averaged: it has no `decide` and no `join`;
+            (when called) a view has no `inverse`, and the predictions are of pixels or boxes, or its inverse leaves
+            another size; or a view gives other than one prediction for each image.
 
     Example:
         >>> from jaxcv import models, tasks
@@ -79,6 +81,8 @@ def with_views(task: Task, views: Sequence[Callable[[Array], Array]]) -> Task:
     """
     if not views:
         raise ValueError('with_views: there are no views to average over')
+    if task.join is not None:
+        return task._replace(predict=_joined(task, task.join, views))
     decided = _decision(task, 'with_views')
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
@@ -108,6 +112,31 @@ def with_views(task: Task, views: Sequence[Callable[[Array], Array]]) -> Task:
         return decided(sum(seen[1:], start=seen[0]) / len(seen), predictions)
 
     return task._replace(predict=predict)
+
+
+def _joined(
+    task: Task, join: Callable[[Sequence[Predictions]], Predictions], views: Sequence[Callable[[Array], Array]]
+) -> Callable[[Variables, Batch], Predictions]:
+    """Return `predict` of a task with boxes, over views."""
+
+    def predict(variables: Variables, batch: Batch) -> Predictions:
+        images = jnp.asarray(batch['image'])
+        seen = []
+        for view in views:
+            move = getattr(view, 'boxes', None)
+            if move is None:
+                raise ValueError(
+                    'with_views: predictions of boxes need views that move them back, such as flips(), or '
+                    'multi_scale() without a crop'
+                )
+            shown = view(images)
+            found = task.predict(variables, {'image': shown, 'valid': batch['valid']})
+            seen.append({**found, 'boxes': move(found['boxes'], shown.shape[1:3], images.shape[1:3])})
+        joined = join(seen)
+        whole = task.predict(variables, batch)  # all but its losses is unused, and not computed
+        return {**joined, 'losses': whole['losses']} if 'losses' in whole else joined
+
+    return predict
 
 
 def _decision(task: Task, name: str) -> Callable[[Array, Mapping[str, Any]], Mapping[str, Any]]:

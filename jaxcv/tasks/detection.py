@@ -1,5 +1,6 @@
 """Object detection by anchors: a class and a box for each object of an image."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxcv import metrics, nn, presentation
 from jaxcv.losses.detection import Truth
-from jaxcv.ops.detections import Candidates, Suppression, select_detections
+from jaxcv.ops.detections import Candidates, Detections, Suppression, merge_detections, select_detections
 from jaxcv.task import LossOutput, Task
 from jaxcv.tasks.network import network, require
 from jaxcv.types import Array, Batch, PRNGKeyArray, PyTree, Variables
@@ -93,12 +94,12 @@ def detection(
         """Return the terms of each image, `[n]`."""
         logits, codes = (jnp.concatenate(part, axis=1) for part in (output.class_logits, output.box_codes))
         anchors = jnp.concatenate(output.anchors)
-        truth = Truth(*(batch[name] for name in ('boxes', 'box_labels', 'box_valid')), batch.get('box_crowd'))
 
         def one(logits: Array, codes: Array, truth: Truth) -> Mapping[str, Array]:
-            return loss(logits, codes, anchors, truth, detector.coder, detector.background)
+            options = {'coder': detector.coder, 'background': detector.background}
+            return loss(logits, codes, anchors, truth, **options)
 
-        return jax.vmap(one)(logits, codes, jax.tree.map(jnp.asarray, truth))
+        return jax.vmap(one)(logits, codes, Truth.of(batch))
 
     def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
         for feature in ('boxes', 'box_labels', 'box_valid'):
@@ -106,7 +107,7 @@ def detection(
         output, state, batch = net.train(params, state, batch, key)
         terms, valid = losses_of(checked(output), batch), jnp.asarray(batch['valid'])
         logs = {name: jnp.where(valid, values, 0).sum() for name, values in terms.items()}
-        return LossOutput(sum(logs.values()), valid.sum().astype(jnp.float32), state, logs)
+        return LossOutput(sum(logs.values(), jnp.zeros(())), valid.sum().astype(jnp.float32), state, logs)
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
         output = checked(net.predict(variables, batch))
@@ -135,11 +136,21 @@ def detection(
             predictions['losses'] = sum(losses_of(output, batch).values())
         return predictions
 
+    merge = functools.partial(
+        merge_detections, suppression=suppression, threshold=threshold, by_class=by_class, most=most
+    )
     return Task(
         net.init,
         loss_fn,
         predict,
         {'loss': metrics.mean_image_loss(), 'coco': metrics.coco_boxes(num_classes=num_classes)},
         best='ap',
-        presentation=presentation.boxes(),
+        presentation=presentation.boxes(least_score=least_score),
+        join=functools.partial(joined, merge),
     )
+
+
+def joined(merge: Callable[[Detections], Detections], seen: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the predictions of several views, with their boxes in the images' pixels, as one."""
+    parts = [jnp.concatenate([view[name] for view in seen], axis=1) for name in Detections._fields]
+    return {**jax.vmap(merge)(Detections(*parts))._asdict(), 'valid': seen[0]['valid']}

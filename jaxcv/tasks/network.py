@@ -17,14 +17,14 @@ class Network(NamedTuple):
     """(key, batch) -> variables."""
     train: Callable[[PyTree, PyTree, Batch, PRNGKeyArray], tuple[Any, PyTree, Batch]]
     """(params, state, batch, key) -> (outputs, the mutable collections after the pass, the augmented batch)."""
-    predict: Callable[[Variables, Batch], Array]
+    predict: Callable[[Variables, Batch], Any]
     """(variables, batch) -> the output."""
 
 
 def network(
     model: Any,
     *,
-    checked: Callable[[Array], Array],
+    checked: Callable[[Any], Any],
     augment: Sequence[Callable] = (),
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -67,11 +67,11 @@ def network(
             **({} if method is None else {'method': method}),
         )
         if method is None:
-            return checked(_one_array(outputs)), state, batch
+            return checked(outputs), state, batch
         return jax.tree.map(checked, outputs), state, batch
 
-    def predict(variables: Variables, batch: Batch) -> Array:
-        return checked(_one_array(model.apply(variables, normalized(batch['image']), train=False)))
+    def predict(variables: Variables, batch: Batch) -> Any:
+        return checked(model.apply(variables, normalized(batch['image']), train=False))
 
     return Network(init, train, predict)
 
@@ -101,7 +101,8 @@ def check_loss(loss: Callable[..., Array], labels: tuple[int, ...], num_classes:
         )
 
 
-def _one_array(output: Any) -> Array:
+def one_array(output: Any) -> Array:
+    """Return the output of a model that must be one array of logits, or raise a ValueError."""
     if not hasattr(output, 'ndim'):
         raise ValueError(
             f'the model must give one array of logits, got {type(output).__name__}'

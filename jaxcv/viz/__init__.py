@@ -1,6 +1,6 @@
 """Figures: functions that draw arrays and return a matplotlib `Figure`, without global state; `save` writes one."""
 
-from jaxcv.viz.boxes import Objects, box_colors, box_grid, draw_boxes
+from jaxcv.viz.boxes import Objects, box_colors, box_grid, draw_boxes, precision_recall
 from jaxcv.viz.confusion import confusion_matrix
 from jaxcv.viz.curves import learning_curves, loss_curves
 from jaxcv.viz.figures import class_name, rendered, save
@@ -22,6 +22,7 @@ __all__ = [
     'mask_colors',
     'mask_grid',
     'overlay',
+    'precision_recall',
     'prediction_grid',
     'rendered',
     'save',

@@ -1,6 +1,6 @@
 """Boxes: drawn into a picture's own pixels, and grids of the truth beside the predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
-from jaxcv.viz.figures import INK, WRONG, class_name, headline, shorten
+from jaxcv.viz.figures import INK, WRONG, class_name, headline, shorten, style
 from jaxcv.viz.grids import as_picture, show
 from jaxcv.viz.masks import mask_colors
 
@@ -131,6 +131,46 @@ def box_grid(
         cell.remove()
     if title:
         headline(figure, title)
+    return figure
+
+
+def precision_recall(
+    precision: ArrayLike, class_names: Sequence[str] = (), *, marks: Mapping[str, float] | None = None
+) -> Figure:
+    """Draw the precision of each class over the recall, and that of all classes.
+
+    Args:
+        precision: at recalls from 0 to 1, `[recalls, classes]`; NaN for a class without objects.
+        class_names: one for each class; their numbers if left out.
+        marks: class name -> a recall that gets a dot, such as that of the best F1.
+
+    Returns:
+        The figure. Of more than ten classes only the mean has a name.
+
+    Example:
+        >>> figure = precision_recall(np.linspace(1, 0, 101)[:, None], ['cat'], marks={'cat': 0.5})
+        >>> figure.axes[0].get_xlabel()
+        'recall'
+    """
+    values = np.where(np.asarray(precision, float) < 0, np.nan, precision)
+    recall = np.linspace(0, 1, len(values))
+    figure = Figure(figsize=(6.4, 4.6), layout='constrained')
+    axes = figure.subplots()
+    known = [k for k in range(values.shape[1]) if not np.isnan(values[:, k]).all()]
+    colors = box_colors(max(values.shape[1], 1)) / 255
+    for k in known:
+        name, color = class_name(class_names, k), colors[k % len(colors)]
+        axes.plot(recall, values[:, k], color=color, linewidth=1, label=shorten(name, 16) if len(known) <= 10 else None)
+        if marks and name in marks:
+            at = round(marks[name] * (len(values) - 1))
+            axes.plot(recall[at], values[at, k], 'o', color=color, markersize=4)
+    if known:
+        mean = values[:, known].mean(axis=1)
+        axes.plot(recall, mean, color=INK, linewidth=2, label=f'mean of {len(known)}')
+        axes.legend(frameon=False, fontsize=8)
+    axes.set(xlabel='recall', ylabel='precision', xlim=(0, 1), ylim=(0, 1.02))
+    style(axes)
+    headline(figure, 'Precision and recall at an IoU of 0.5' + ('; dots: the best F1' if marks else ''))
     return figure
 
 

@@ -90,14 +90,14 @@ def test_loss_equals_the_formula():
         for maps, truth in ((sizes, sides), (offsets, shifts))
     ]
     truth = losses.Truth(jnp.asarray(boxes), jnp.asarray(labels), jnp.ones(6, bool))
-    terms = losses.centernet(*map(jnp.asarray, (logits, sizes, offsets)), truth, 4.0)
+    terms = losses.centernet(*map(jnp.asarray, (logits, sizes, offsets)), truth, stride=4.0)
     np.testing.assert_allclose(terms['heatmap'], -focal / ones.sum(), rtol=1e-5)
     np.testing.assert_allclose([terms['sizes'], terms['offsets']], [0.1 * l1[0], l1[1]], rtol=1e-5)
 
 
 def test_without_objects_there_is_a_loss_of_the_heat_map_only():
     truth = losses.Truth(jnp.zeros((3, 4)), jnp.zeros(3, int), jnp.zeros(3, bool))
-    terms = losses.centernet(jnp.zeros((4, 4, 2)), jnp.ones((4, 4, 2)), jnp.ones((4, 4, 2)), truth, 4.0)
+    terms = losses.centernet(jnp.zeros((4, 4, 2)), jnp.ones((4, 4, 2)), jnp.ones((4, 4, 2)), truth, stride=4.0)
     assert terms['heatmap'] == pytest.approx(32 * 0.25 * np.log(2), rel=1e-5)
     assert terms['sizes'] == terms['offsets'] == 0
 

@@ -92,7 +92,7 @@ def test_padding_and_boxes_off_the_image_match_nothing():
 def test_crowd_regions_exclude_negatives_and_match_nothing():
     anchors = jnp.array([[0.0, 0, 10, 10], [20, 20, 30, 30], [28, 20, 38, 30]])
     boxes, real = jnp.array([[18.0, 18, 32, 32], [0, 0, 10, 10]]), jnp.array([True, True])
-    found = ops.match_anchors(anchors, boxes, real, jnp.array([True, False]))
+    found = ops.match_anchors(anchors, boxes, real, box_crowd=jnp.array([True, False]))
     np.testing.assert_array_equal(found.positive, [True, False, False])
     np.testing.assert_array_equal(found.negative, [False, False, True])
 

@@ -84,8 +84,8 @@ def test_padding_nan_and_empty_sets():
     boxes, scores = map(jnp.asarray, (boxes, scores))
     run = jax.jit(functools.partial(ops.nms, threshold=0.5, max_out=4))
     assert indices_of(run(boxes, scores)) == [2, 0, 3]
-    assert indices_of(run(boxes, scores, jnp.array([1, 1, 0, 1, 1, 1], bool))) == [0, 3]
-    nothing = run(boxes, scores, jnp.zeros(6, bool))
+    assert indices_of(run(boxes, scores, valid=jnp.array([1, 1, 0, 1, 1, 1], bool))) == [0, 3]
+    nothing = run(boxes, scores, valid=jnp.zeros(6, bool))
     np.testing.assert_array_equal(nothing.indices, 0)
     assert not nothing.valid.any()
 
@@ -130,7 +130,7 @@ def test_soft_suppression_equals_a_loop(decay):
 def test_soft_suppression_keeps_groups_apart_and_leaves_padding():
     boxes = jnp.tile(jnp.array([0.0, 0, 10, 10]), (3, 1))
     scores, valid = jnp.array([0.9, 0.8, 0.7]), jnp.array([True, True, False])
-    found = ops.soft_nms(boxes, scores, valid, jnp.array([0, 1, 0]), max_out=3)
+    found = ops.soft_nms(boxes, scores, valid=valid, groups=jnp.array([0, 1, 0]), max_out=3)
     assert indices_of(found) == [0, 1]
     np.testing.assert_allclose(found.scores, [0.9, 0.8, 0])
 

@@ -1,5 +1,6 @@
 """Detectors against torchvision's (tools/detectors): stages, heads, anchors, losses and detections."""
 
+import functools
 import json
 
 import jax
@@ -24,7 +25,7 @@ COUNTS = {
 SIZES = {'retinanet_resnet50_fpn': (128, 160), 'retinanet_resnet50_fpn_v2': (96, 128), 'ssd300_vgg16': (300, 300)}
 LOSSES = {
     'retinanet_resnet50_fpn': losses.retinanet,
-    'retinanet_resnet50_fpn_v2': lambda *parts: losses.retinanet(*parts, box_loss='giou'),
+    'retinanet_resnet50_fpn_v2': functools.partial(losses.retinanet, box_loss='giou'),
     'ssd300_vgg16': losses.ssd,
 }
 SELECTION = {
@@ -80,7 +81,7 @@ def test_equals_torchvision(name):
     for i, (boxes, labels) in enumerate(TRUTH):
         # torchvision's SSD has the background at 0, and labels from 1.
         truth = losses.Truth(jnp.asarray(boxes), jnp.asarray(labels - model.background), jnp.ones(len(boxes), bool))
-        terms = LOSSES[name](logits[i], codes[i], anchors, truth, model.coder, model.background)
+        terms = LOSSES[name](logits[i], codes[i], anchors, truth, coder=model.coder, background=model.background)
         expected = {part: float(arrays[f'loss{i}/{part}']) for part in ('classification', 'bbox_regression')}
         np.testing.assert_allclose(terms['classification'], expected['classification'], rtol=1e-4)
         np.testing.assert_allclose(terms['boxes'], expected['bbox_regression'], rtol=1e-4, atol=1e-6)

@@ -1,7 +1,7 @@
 """CenterNet (Zhou et al. 2019, https://arxiv.org/abs/1904.07850): objects as peaks of a heat map, no anchors."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -64,7 +64,7 @@ class PointHead(nn.Module):
     def __call__(self, x: Map) -> Map:
         """Predict at each cell."""
         small = nn.initializers.normal(0.001)
-        options = {'use_bias': True, 'dtype': self.dtype, 'kernel_init': small}
+        options: dict[str, Any] = {'use_bias': True, 'dtype': self.dtype, 'kernel_init': small}
         x = nn.relu(Conv(self.features, **options, name='hidden')(x))
         constant = nn.initializers.constant(self.bias)
         return Conv(self.outputs, 1, **options, bias_init=constant, name='predict')(x).astype(jnp.float32)
@@ -157,6 +157,9 @@ def resnet_centernet(architecture: Architecture, *, num_classes: int = 80, dtype
 
     Returns:
         A module, as `centernet`.
+
+    Raises:
+        TypeError: an option that it does not have.
 
     Example:
         >>> centernet_resnet18(num_classes=3).num_classes

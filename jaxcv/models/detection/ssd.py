@@ -1,6 +1,7 @@
 """SSD (Liu et al. 2016, https://arxiv.org/abs/1512.02325): default boxes on six maps, each with a head of its own."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -91,7 +92,7 @@ class SSDNeck(nn.Module):
             outputs[0] = Rescale(name='rescale')(outputs[0])
         x = maps[-1]
         for i, (inner, features, strides, padding) in enumerate(self.steps, start=1):
-            options = {'use_bias': True, 'dtype': self.dtype, 'kernel_init': _xavier}
+            options: dict[str, Any] = {'use_bias': True, 'dtype': self.dtype, 'kernel_init': _xavier}
             x = nn.relu(Conv(inner, 1, **options, name=f'extra{i}_conv1')(x))
             x = nn.relu(Conv(features, 3, strides, padding=padding, **options, name=f'extra{i}_conv2')(x))
             outputs.append(x)

@@ -1,0 +1,203 @@
+"""Detectors on the same scenes of digits, in one table and one figure: NOT RUN.
+
+    python -m experiments.studies.detectors --workdir=runs/detectors [--methods=retinanet,ssd --network_epochs=10]
+
+All networks of `experiments/detection/digit_scenes.py`, from each of the seeds: RetinaNet with a feature pyramid, with
+a path aggregation network and with no neck; with the focal loss, with cross-entropy of all anchors and with hard
+negative mining; SSD; CenterNet. The table has the mean over the seeds, and the average precision of each; the figures
+the average precision over the epochs, and the first test scenes with the boxes of each network. The same command
+resumes: runs that are done are not run again.
+"""
+
+import functools
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+
+from experiments import launch
+from experiments.detection.digit_scenes import NETWORKS, SCENES, get_config
+from experiments.run import batches as opening
+from experiments.run import tables, workdir
+from experiments.run.assemble import assemble
+from experiments.run.check import check
+from experiments.run.training import train
+from experiments.run.variables import restore
+from experiments.studies import study as studies
+from jaxcv import config, metrics, training, viz
+from jaxcv.names import nearest
+from jaxcv.task import Predictions
+from jaxcv.types import Batch
+from jaxcv.viz import Objects
+from jaxcv.viz.figures import headline, style
+
+NAMES = {
+    'retinanet': 'RetinaNet, FPN',
+    'retinanet_panet': 'RetinaNet, PANet',
+    'retinanet_no_neck': 'RetinaNet, no neck',
+    'retinanet_cross_entropy': 'RetinaNet, cross-entropy',
+    'retinanet_mining': 'RetinaNet, hard negatives',
+    'ssd': 'SSD',
+    'centernet': 'CenterNet',
+}
+VALUES = {'ap': 'AP, %', 'ap50': 'AP50, %', 'ap75': 'AP75, %', 'ap_small': 'AP small, %', 'ap_medium': 'AP medium, %'}
+SHOWN = 3
+"""Scenes in the figure."""
+SCORE = 0.3
+"""Of the boxes in the figure."""
+REPETITIONS = 5
+"""Of the timing."""
+
+EPOCHS = flags.DEFINE_float('network_epochs', None, "Epochs of each network; by default the config's.")
+METHODS = flags.DEFINE_list('methods', list(NAMES), 'The networks to compare.')
+SEEDS = flags.DEFINE_list('seeds', ['0', '1'], 'The seeds of each.')
+SET = flags.DEFINE_enum('scenes', 'easy', SCENES, 'The scenes.')
+USES = ('workdir',)
+
+
+def main() -> int:
+    """Runs the study of the flags; returns the exit code."""
+    if unknown := [name for name in METHODS.value if name not in NETWORKS]:
+        raise config.ConfigError(f'--methods: no {unknown[0]!r}, {nearest(unknown[0], NETWORKS)}')
+    if not all(seed.isdecimal() for seed in SEEDS.value) or not SEEDS.value:
+        raise config.ConfigError(f'--seeds: whole numbers separated by commas, got {",".join(SEEDS.value)!r}')
+    seeds = [int(seed) for seed in SEEDS.value]
+    return study(launch.workdir(), METHODS.value, seeds, scenes=SET.value, epochs=EPOCHS.value)
+
+
+def study(
+    folder: Path, methods: Sequence[str], seeds: Sequence[int], *, scenes: str = 'easy', epochs: float | None = None
+) -> int:
+    """Trains the runs that the workdir lacks, and writes the table and the figures; returns the exit code."""
+    runs = {(name, seed): check(run_settings(name, seed, scenes, epochs)) for seed in seeds for name in methods}
+    for (name, seed), checked in runs.items():
+        described = {'config': checked.settings.to_dict()}
+        workdir.describe(folder / name / str(seed) / 'study.json', described, what='run')
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
+    for (name, seed), checked in runs.items():
+        own = folder / name / str(seed)
+        if not (own / 'result.json').exists() and (code := train(checked, own)):
+            return code
+        results[name].append(studies.result(own / 'result.json', functools.partial(compute, own)))
+        jax.clear_caches()
+        print(f'{label(name)}, seed {seed}: AP {100 * results[name][-1]["ap"]:.2f} %', flush=True)
+    curves = {name: [curve(folder / name / str(seed)) for seed in seeds] for name in methods}
+    found = {name: np.load(folder / name / str(seeds[0]) / 'boxes.npz') for name in methods}
+    scenes_shown = eval_scenes(next(iter(runs.values())).settings)[0]
+    pictures = {'detectors': learning(curves), 'boxes': picture(scenes_shown, found)}
+    return studies.conclude(folder, table(results), pictures)
+
+
+def label(name: str) -> str:
+    """The name of a network in the table."""
+    return NAMES.get(name, name)
+
+
+def run_settings(name: str, seed: int, scenes: str, epochs: float | None) -> ConfigDict:
+    """The config of a run: `experiments.train` takes it as it is."""
+    settings = get_config(f'{name},{scenes}')
+    settings.seed = seed
+    settings.training.best_metric = 'ap'
+    if epochs is not None:
+        settings.training.epochs = epochs
+    return settings
+
+
+def eval_scenes(settings: ConfigDict) -> Sequence[Batch]:
+    """All batches of the config's evaluation split."""
+    fields = check(settings).data
+    assert fields.eval_split is not None
+    return list(opening.eval_batches(fields, opening.open_source(fields, fields.eval_split)))
+
+
+def compute(own: Path) -> dict[str, Any]:
+    """The numbers of a trained network; writes the boxes of the figure."""
+    checked = workdir.trained(own, None)
+    facts = workdir.facts_of(own, checked)
+    experiment = assemble(checked, facts)
+    variables, _ = restore(experiment, own, 'last', training.make_mesh(), averaged=False)
+    predict: Callable[[Batch], Predictions] = functools.partial(jax.jit(experiment.task.predict), variables)
+    batches = eval_scenes(checked.settings)
+    classes = len(facts.names['box_labels'])
+    values, seconds, first = measured(predict, batches, classes), [], batches[0]
+    images = {name: first[name] for name in ('image', 'valid')}  # without the truth no loss is computed
+    jax.block_until_ready(predict(images))
+    for _ in range(REPETITIONS):
+        began = time.perf_counter()
+        jax.block_until_ready(predict(images))
+        seconds.append(time.perf_counter() - began)
+    shown = jax.device_get(predict(first))
+    arrays = {name: shown[name][:SHOWN] for name in ('boxes', 'box_labels', 'scores', 'box_valid')}
+    np.savez(own / 'boxes.npz', **arrays)
+    parameters = sum(x.size for x in jax.tree.leaves(variables['params']))
+    return {**values, 'images_per_second': len(first['image']) / min(seconds), 'parameters': parameters}
+
+
+def measured(predict: Callable[[Batch], Predictions], batches: Sequence[Batch], classes: int) -> dict[str, float]:
+    """The values of the table over the test scenes."""
+    metric = metrics.coco_boxes(num_classes=classes)
+    rows = []
+    for batch in batches:
+        valid = np.asarray(batch['valid'])
+        rows.append({name: np.asarray(x)[valid] for name, x in metric.measure(predict(batch), batch).items()})
+    found = metric.compute({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
+    return {name: float(found[name]) for name in VALUES}
+
+
+def curve(own: Path) -> list[tuple[float, float]]:
+    """(epoch, average precision) of each evaluation of a run."""
+    rows = [json.loads(line) for line in (own / 'metrics.jsonl').read_text().splitlines()]
+    epochs = {row['step']: row['epoch'] for row in rows if 'epoch' in row}
+    return [(epochs.get(row['step'], row['step']), row['eval/ap']) for row in rows if 'eval/ap' in row]
+
+
+def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Markdown: the mean over the seeds, the range of the average precision, the size and speed of each."""
+    rows = [['', *VALUES.values(), 'AP of the seeds, %', 'parameters', 'images a second']]
+    for name, runs in results.items():
+        means = [f'{100 * np.mean([run[value] for run in runs]):.1f}' for value in VALUES]
+        each = ', '.join(f'{100 * run["ap"]:.1f}' for run in runs)
+        speed = max(run['images_per_second'] for run in runs)
+        rows.append([label(name), *means, each, f'{runs[0]["parameters"]:,}', f'{speed:.0f}'])
+    return tables.markdown(rows)
+
+
+def learning(curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]]) -> Figure:
+    """The average precision over the epochs, a line for each run."""
+    figure = Figure(figsize=(7, 4.6), layout='constrained')
+    axes = figure.subplots()
+    colors = viz.box_colors(len(curves)) / 255
+    for color, (name, runs) in zip(colors, curves.items(), strict=False):
+        for i, run in enumerate(runs):
+            epochs, values = np.array(run).reshape(-1, 2).T
+            axes.plot(epochs, 100 * values, color=color, linewidth=1.2, label=label(name) if i == 0 else None)
+    axes.set(xlabel='epoch', ylabel='AP, %')
+    axes.legend(frameon=False, fontsize=8)
+    style(axes)
+    headline(figure, 'Average precision on the test scenes, a line for each seed')
+    return figure
+
+
+def picture(first: Batch, found: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """The first test scenes with their true boxes beside those of each network, a row for a network and scene."""
+    images, truth, predicted = [], [], []
+    for boxes in found.values():
+        for i in range(min(SHOWN, len(boxes['boxes']))):
+            real = np.asarray(first['box_valid'][i])
+            kept = boxes['box_valid'][i] & (boxes['scores'][i] >= SCORE)
+            images.append(first['image'][i])
+            truth.append(Objects(np.asarray(first['boxes'][i])[real], np.asarray(first['box_labels'][i])[real]))
+            predicted.append(Objects(*(boxes[name][i][kept] for name in ('boxes', 'box_labels', 'scores'))))
+    order = f'rows from the top: {"; ".join(map(label, found))}'
+    return viz.box_grid(images, truth, predicted, columns=SHOWN, title=order)
+
+
+if __name__ == '__main__':
+    launch.launch(main, uses=USES)
