@@ -217,7 +217,7 @@ def unknown_classes(found: Mapping[str, str], names: Sequence[str], listed: str)
 def _refuse(table: Table, paths: Sequence[str], truths: Sequence[str]) -> None:
     """Raises ValueError for the first box that is not finite or turned inside out."""
     finite = np.isfinite(table.boxes).all(axis=-1)
-    turned = (table.boxes[:, 2:] < table.boxes[:, :2]).any(axis=-1)
+    turned = np.asarray((table.boxes[:, 2:] < table.boxes[:, :2]).any(axis=-1))
     faults = ((np.asarray(~finite), 'that is not finite'), (turned, 'turned inside out, x2 < x1 or y2 < y1'))
     for wrong, why in faults:
         if wrong.any():
