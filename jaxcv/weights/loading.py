@@ -84,7 +84,7 @@ def load(
 
     Args:
         model_name: a model of `jaxcv.models` or of one of its subpackages, such as 'resnet18' or 'unet_resnet34'.
-        path: a .safetensors, .pth or .pt file; no code in it is run.
+        path: a .safetensors, .pth, .pt or .pb file, as `read_state_dict` takes; no code in it is run.
         source: whose names the arrays have, as in `layouts.LAYOUTS`: 'torchvision', 'timm', ...
         num_classes: the number of classes; None for the model's default.
         fresh_head: a random key, to initialize the head instead of converting it.

@@ -18,6 +18,7 @@ from jaxcv.models.detection.dense import DenseDetector as DenseDetector
 from jaxcv.models.detection.dense import DenseOutput as DenseOutput
 from jaxcv.models.detection.retinanet import retinanet, retinanet_resnet50_fpn, retinanet_resnet50_fpn_v2
 from jaxcv.models.detection.ssd import ssd, ssd300_vgg16
+from jaxcv.models.detection.ssdlite import ssdlite300_mobilenet_v2
 
 __all__ = [
     'centernet',
@@ -31,4 +32,5 @@ __all__ = [
     'retinanet_resnet50_fpn_v2',
     'ssd',
     'ssd300_vgg16',
+    'ssdlite300_mobilenet_v2',
 ]

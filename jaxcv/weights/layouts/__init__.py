@@ -18,6 +18,7 @@ from jaxcv.weights.layouts.segmentation import (
     TORCHVISION_DEEPLABV3,
     TORCHVISION_FCN,
 )
+from jaxcv.weights.layouts.ssdlite import TENSORFLOW_SSDLITE
 from jaxcv.weights.layouts.table import Layout
 from jaxcv.weights.layouts.vgg import vgg_layout
 
@@ -78,6 +79,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
     'retinanet_resnet50_fpn': {'torchvision': TORCHVISION_RETINANET},
     'retinanet_resnet50_fpn_v2': {'torchvision': TORCHVISION_RETINANET_V2},
     'ssd300_vgg16': {'torchvision': TORCHVISION_SSD300},
+    'ssdlite300_mobilenet_v2': {'tensorflow': TENSORFLOW_SSDLITE},
 }
 """The layout of each model's weights by their source: whose names the arrays have."""
 
