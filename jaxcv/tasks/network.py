@@ -17,14 +17,14 @@ class Network(NamedTuple):
     """(key, batch) -> variables."""
     train: Callable[[PyTree, PyTree, Batch, PRNGKeyArray], tuple[Any, PyTree, Batch]]
     """(params, state, batch, key) -> (outputs, the mutable collections after the pass, the augmented batch)."""
-    predict: Callable[[Variables, Batch], Array]
+    predict: Callable[[Variables, Batch], Any]
     """(variables, batch) -> the output."""
 
 
 def network(
     model: Any,
     *,
-    checked: Callable[[Array], Array],
+    checked: Callable[[Any], Any],
     augment: Sequence[Callable] = (),
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -68,7 +68,7 @@ def network(
         )
         return jax.tree.map(checked, outputs), state, batch
 
-    def predict(variables: Variables, batch: Batch) -> Array:
+    def predict(variables: Variables, batch: Batch) -> Any:
         return checked(model.apply(variables, normalized(batch['image']), train=False))
 
     return Network(init, train, predict)

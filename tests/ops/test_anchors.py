@@ -45,4 +45,4 @@ def test_options_and_errors():
 def test_a_list_of_a_cell_keeps_its_order_and_the_shorter_side():
     found = ops.cell_anchors([(1, 2)], (40, 80), cells=[[(0.5, 4.0), (0.25, 1.0)]])
     np.testing.assert_allclose(found[:2], [[0, 15, 40, 25], [15, 15, 25, 25]])
-    np.testing.assert_allclose(found[2:], found[:2] + [40, 0, 40, 0])
+    np.testing.assert_allclose(found[2:], found[:2] + np.float32([40, 0, 40, 0]))
