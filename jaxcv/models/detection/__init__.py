@@ -34,6 +34,7 @@ from jaxcv.models.detection.efficientdet import (
 )
 from jaxcv.models.detection.retinanet import retinanet, retinanet_resnet50_fpn, retinanet_resnet50_fpn_v2
 from jaxcv.models.detection.ssd import ssd, ssd300_vgg16
+from jaxcv.models.detection.ssdlite import ssdlite300_mobilenet_v2
 
 __all__ = [
     'centernet',
@@ -52,6 +53,7 @@ __all__ = [
     'retinanet_resnet50_fpn_v2',
     'ssd',
     'ssd300_vgg16',
+    'ssdlite300_mobilenet_v2',
     'tf_efficientdet_d0',
     'tf_efficientdet_d1',
     'tf_efficientdet_d2',

@@ -19,6 +19,7 @@ from jaxcv.weights.layouts.segmentation import (
     TORCHVISION_DEEPLABV3,
     TORCHVISION_FCN,
 )
+from jaxcv.weights.layouts.ssdlite import TENSORFLOW_SSDLITE
 from jaxcv.weights.layouts.table import Layout
 from jaxcv.weights.layouts.vgg import vgg_layout
 
@@ -92,6 +93,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
     'tf_efficientdet_d6': {'effdet': EFFDET},
     'tf_efficientdet_d7': {'effdet': EFFDET},
     'tf_efficientdet_d7x': {'effdet': EFFDET},
+    'ssdlite300_mobilenet_v2': {'tensorflow': TENSORFLOW_SSDLITE},
 }
 """The layout of each model's weights by their source: whose names the arrays have."""
 
