@@ -59,6 +59,7 @@ class SSDLiteMobileNet(nn.Module):
         x = layer(32, strides=2, name='stem')(images, train=train)
         for place in places(V2_ROWS):
             row = place.row
+            assert row.expansion is not None, 'every block of MobileNet v2 has an expansion'
             if place.block == TAPPED:
                 tapped = TappedBlock(row.features, place.strides, self.dtype, name=place.block)
                 x, stages['expansion'] = tapped(x, train=train)

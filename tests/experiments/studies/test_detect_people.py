@@ -24,8 +24,8 @@ def test_people_are_found_and_cups_are_not():
 
 def test_files_that_cannot_be_taken(tmp_path):
     with pytest.raises(config.ConfigError, match='no file matches'):
-        detect_people._photos(str(tmp_path / '*.jpg'))
+        detect_people._photos([str(tmp_path / '*.jpg')])
     for name in ('a.jpg', 'a.png'):
         (tmp_path / name).write_bytes(b'')
     with pytest.raises(config.ConfigError, match='2 files would be a_people'):
-        detect_people._photos(str(tmp_path / '*'))
+        detect_people._photos([str(tmp_path / '*')])
