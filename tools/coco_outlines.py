@@ -5,11 +5,12 @@
 Needs pycocotools; run by hand, its result is committed.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 from pycocotools import mask
+
+from jaxcv.files import to_json
 
 FILE = Path(__file__).parents[1] / 'tests' / 'fixtures' / 'detection' / 'outlines.json'
 
@@ -30,5 +31,5 @@ def cases() -> list[dict]:
 
 
 if __name__ == '__main__':
-    FILE.write_text(json.dumps(cases(), separators=(',', ':')) + '\n')
+    FILE.write_text(to_json(cases()) + '\n')
     print(f'{FILE}: {FILE.stat().st_size:,} bytes')

@@ -8,7 +8,6 @@ in evaluation mode. Of each map its shape and 64 evenly spaced values (N, H, W, 
 """
 
 import functools
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from torchvision.models import detection
 
+from jaxcv.files import to_json
 from tests.weights.detectors import TRUTH, images, scaled
 from tests.weights.seeded import seeded
 
@@ -111,7 +111,7 @@ def write(name: str, reference: Reference) -> None:
     named = {key: list(value.shape) for key, value in model.state_dict().items()}
     parameters = sum(value.numel() for value in model.parameters())
     file = FOLDER / f'{name}.npz'
-    np.savez_compressed(file, state_dict=json.dumps(named), parameters=parameters, **found)
+    np.savez_compressed(file, state_dict=to_json(named), parameters=parameters, **found)
     print(f'{file}: {file.stat().st_size:,} bytes, {[len(one["boxes"]) for one in detections]} detections')
 
 

@@ -7,7 +7,6 @@ makes each from its name and shape. In float64, in evaluation mode. Of each map 
 (N, H, W, C order), of the predictions 512. 'bifpn' has whole small pyramids of every fusion.
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from effdet.bench import DetBenchPredict
 from effdet.efficientdet import BiFpn
 from effdet.loss import DetectionLoss
 
+from jaxcv.files import to_json
 from tests.weights.detectors import TRUTH, images
 from tests.weights.efficientdet import CHANNELS, PYRAMIDS, SIZE, maps, weight
 
@@ -94,7 +94,7 @@ def write(name: str) -> None:
     parameters = sum(value.numel() for value in model.parameters())
     file = FOLDER / f'{name}.npz'
     np.savez_compressed(
-        file, state_dict=json.dumps(named), parameters=parameters, detections=np.float32(detections), **found
+        file, state_dict=to_json(named), parameters=parameters, detections=np.float32(detections), **found
     )
     scores = detections[..., 4]
     print(f'{file}: {file.stat().st_size:,} bytes, scores {scores.min():.3f} to {scores.max():.3f}')
@@ -122,7 +122,7 @@ def write_pyramids() -> None:
     found: dict[str, Any] = {}
     for name, options in PYRAMIDS.items():
         model = pyramid(options).double().eval()
-        found[f'{name}/state_dict'] = json.dumps(fill(model, 'fpn.'))
+        found[f'{name}/state_dict'] = to_json(fill(model, 'fpn.'))
         outputs = model([torch.tensor(x).double().permute(0, 3, 1, 2) for x in maps()])
         for i, x in enumerate(outputs):
             found[f'{name}/{i}'] = np.float32(by_channels_last(x))

@@ -158,9 +158,12 @@ def _field_problems(name: str, kind: type, section: ConfigDict, registries: Mapp
             for i, spec in enumerate(value):
                 yield from config.problems(spec, about.functions, path=f'{field.path}[{i}]', registries=registries)
         elif about.functions is not None:
-            yield from config.problems(
+            wrong = config.problems(
                 value, about.functions, path=field.path, provided=about.provided, registries=registries
             )
+            yield from wrong
+            if wrong:
+                values[key] = field.default
         yield from _range_problems(field.path, value, about)
     elsewhere = by_last_name()
     texts = {field.path.rpartition('.')[2]: field.about.text for field in declared(name)}

@@ -1,7 +1,6 @@
 """A trained workdir as one StableHLO file that runs without jaxcv: weights, normalization, answer, class names."""
 
 import io
-import json
 import os
 import zipfile
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from experiments.run.assemble import Experiment, assemble
 from experiments.run.check import Checked
 from experiments.run.variables import evaluated_task, restore
 from jaxcv import config, training
-from jaxcv.files import atomically
+from jaxcv.files import atomically, to_json
 from jaxcv.task import Task
 from jaxcv.types import Array, Variables
 
@@ -111,7 +110,7 @@ def with_about(exported: bytes, about: Mapping[str, Any]) -> bytes:
     """
     content = io.BytesIO(exported)
     with zipfile.ZipFile(content, 'a') as archive:
-        archive.writestr(ABOUT, json.dumps(about, indent=2, ensure_ascii=False))
+        archive.writestr(ABOUT, to_json(about, indent=2))
     return content.getvalue()
 
 

@@ -1,7 +1,6 @@
 """Answers for the frames of a video: a line of JSON for each, and a video of the pictures."""
 
 import contextlib
-import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from jaxcv.data import video as videos
 from jaxcv.features import Example, Names
+from jaxcv.files import to_json
 from jaxcv.task import PhotoOptions, Predictions, Presentation
 from jaxcv.types import Batch
 
@@ -56,7 +56,7 @@ def answer_video(
         writers: dict[str, Callable[[np.ndarray], None]] = {}
         for answer in presentation.photos(predict, examples(), options):
             written = presentation.write(waiting.popleft(), answer, names)
-            lines.write(json.dumps({'frame': count, **written.row}) + '\n')
+            lines.write(to_json({'frame': count, **written.row}) + '\n')
             for kind, picture in written.pictures.items():
                 if kind not in writers:
                     target = videos.video_writer(output / f'{path.stem}_{kind}.mp4', fps=video.fps)

@@ -74,4 +74,8 @@ def suggestion(name: str, own: Mapping[str, Any], functions: Mapping[str, Any]) 
     if module and not any(known.startswith(f'{module}.') for known in functions):
         near = f'{nearest(name, functions)} There is no' if close(name, functions) else 'and no'
         return f'{near} module {module!r}; a module of your own joins by --use={module}'
-    return nearest(name, functions if close(name, functions) and not close(name, own) else own)
+    if close(name, own):
+        return nearest(name, own)
+    # Of another package only the same name is meant, or a near one that was written with its package.
+    elsewhere = [known for known in functions if known.rpartition('.')[2] == name or '.' in name]
+    return nearest(name, elsewhere if close(name, elsewhere) else own)

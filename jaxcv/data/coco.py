@@ -63,13 +63,14 @@ def folder_coco(split: str, data_dir: str | os.PathLike | None) -> Source:
 
     Example:
         >>> import cv2, tempfile
+        >>> from jaxcv.files import to_json
         >>> root = Path(tempfile.mkdtemp())
         >>> for name in ('train', 'annotations'):
         ...     (root / name).mkdir()
         >>> _ = cv2.imwrite(str(root / 'train/1.png'), np.zeros((6, 8, 3), np.uint8))
         >>> content = {'images': [{'id': 5, 'file_name': '1.png'}], 'categories': [{'id': 3, 'name': 'cat'}],
         ...            'annotations': [{'image_id': 5, 'category_id': 3, 'bbox': [2, 1, 4, 3]}]}
-        >>> _ = (root / 'annotations/instances_train.json').write_text(json.dumps(content))
+        >>> _ = (root / 'annotations/instances_train.json').write_text(to_json(content))
         >>> source = folder_coco('train', root)
         >>> source.read(0)['boxes'].tolist(), source.names, source.class_ids, source.id_of(0)
         ([[2.0, 1.0, 6.0, 4.0]], {'box_labels': ('cat',)}, {'box_labels': (3,)}, 5)

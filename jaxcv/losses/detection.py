@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxcv.arguments import checked
 from jaxcv.ops.box_coders import BoxCoder, box_coder, efficientdet_coder, ssd_coder
 from jaxcv.ops.boxes import paired_box_iou
 from jaxcv.ops.center_points import Radius, center_targets
@@ -22,6 +23,7 @@ Terms = Mapping[str, Float[Array, '']]
 """The terms of one image, 'classification' and 'boxes'; their sum is its loss."""
 
 
+@checked
 def sigmoid_focal(
     logits: Float[Array, '*n'], targets: Float[Array, '*n'], *, alpha: float | None = 0.25, gamma: float = 2.0
 ) -> Float[Array, '*n']:
@@ -55,6 +57,7 @@ def sigmoid_focal(
     return weight * factor * cross_entropy
 
 
+@checked
 def smooth_l1(predictions: Float[Array, '*n'], targets: Float[Array, '*n'], *, beta: float = 1.0) -> Float[Array, '*n']:
     """Smooth L1 loss: `d² / (2 β)` for `|d| < β`, else `|d| - β / 2`, d being the difference. β = 0 is L1.
 
@@ -100,6 +103,7 @@ class Truth(NamedTuple):
         return cls(boxes, labels, valid, None if crowd is None else jnp.asarray(crowd))
 
 
+@checked
 def retinanet(
     class_logits: Float[Array, 'k c'],
     codes: Float[Array, 'k 4'],
@@ -168,6 +172,7 @@ def retinanet(
     return _terms(values, of_boxes, matches, negatives=negatives, divisor=jnp.maximum(1, matches.positive.sum()))
 
 
+@checked
 def ssd(
     class_logits: Float[Array, 'k c'],
     codes: Float[Array, 'k 4'],
@@ -223,6 +228,7 @@ def ssd(
     return _terms(values, of_boxes, matches, negatives=negatives, divisor=jnp.maximum(1, matches.positive.sum()))
 
 
+@checked
 def efficientdet(
     class_logits: Float[Array, 'k c'],
     codes: Float[Array, 'k 4'],
@@ -329,6 +335,7 @@ def _box_losses(
     return smooth_l1(codes, targets, beta=beta if kind == 'smooth_l1' else 0.0).sum(axis=-1)
 
 
+@checked
 def center_heatmap_loss(
     logits: Float[Array, 'h w c'], heatmap: Float[Array, 'h w c'], *, alpha: float = 2.0, beta: float = 4.0
 ) -> Float[Array, 'h w c']:
@@ -359,6 +366,7 @@ def center_heatmap_loss(
     return -jnp.where(heatmap == 1, hit, near)
 
 
+@checked
 def centernet(
     heatmap_logits: Float[Array, 'h w c'],
     sizes: Float[Array, 'h w 2'],

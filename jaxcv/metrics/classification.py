@@ -150,7 +150,7 @@ def class_scores(*, num_classes: int) -> Metric:
         [0.5 nan] [1. 0.] 0.5
     """
 
-    def compute(counts: Array) -> dict[str, Any]:
+    def compute(counts: Any) -> dict[str, Any]:
         right, true, predicted = np.diagonal(counts), np.sum(counts, axis=1), np.sum(counts, axis=0)
         recall, f1 = share(right, true), share(2.0 * right, np.add(true, predicted, dtype=np.float64))
         return {

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcv.arguments import checked
 from jaxcv.metrics.coco import AREAS, CocoResult, ImageRecord, box_iou64, evaluate_coco
 from jaxcv.metrics.sums import Sum, float_sum, merge, value
 from jaxcv.task import COUNT, LOSS, SHARE, Metric, Predictions, Unit
@@ -22,6 +23,7 @@ _TRUTH = ('boxes', 'box_labels', 'box_valid')
 Rows = Mapping[str, np.ndarray]
 
 
+@checked
 def coco_boxes(*, num_classes: int, confusion_score: float = 0.3) -> Metric:
     """COCO's evaluation of boxes: twelve numbers, the average precision of each class, curves, and a confusion matrix.
 
@@ -81,6 +83,7 @@ def coco_boxes(*, num_classes: int, confusion_score: float = 0.3) -> Metric:
     return Metric(_measure, compute, units, where='host')
 
 
+@checked
 def voc_boxes(*, num_classes: int, rule: Literal['2007', '2010'] = '2010') -> Metric:
     """Pascal VOC's mean average precision at an IoU of more than 0.5.
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import checked
 from jaxcv.nn.conv_norm import ConvNorm, Padding
 from jaxcv.nn.depthwise import SeparableConv
 from jaxcv.nn.norm import BatchNorm
@@ -70,6 +71,7 @@ def pyramid_nodes(levels: int, *, paths: Paths = 'bifpn') -> list[PyramidNode]:
     return nodes
 
 
+@checked
 class BiFPN(nn.Module):
     """Weighted bidirectional feature pyramid: cells of a path down and a path up, whose nodes learn what to weigh.
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import checked
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
 from jaxcv.ops.resize import resize_nearest
@@ -18,6 +19,7 @@ _uniform = nn.initializers.variance_scaling(1.0, 'fan_in', 'uniform')
 """He et al.'s for a linear layer, as in torchvision's pyramids."""
 
 
+@checked
 class FPN(nn.Module):
     """Feature pyramid network: each map is its own features plus the coarser map, enlarged.
 

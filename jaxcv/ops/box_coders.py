@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 
+from jaxcv.arguments import checked
 from jaxcv.types import Array, Float
 
 LARGEST_GROWTH = math.log(1000 / 16)
@@ -21,6 +22,7 @@ class BoxCoder(NamedTuple):
     """(numbers [*n 4], anchors [*n 4]) -> boxes."""
 
 
+@checked
 def box_coder(
     *,
     weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),

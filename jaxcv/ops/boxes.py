@@ -5,12 +5,14 @@ from typing import Literal
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcv.arguments import checked
 from jaxcv.types import Array, Bool, Float
 
 BoxFormat = Literal['xyxy', 'xywh', 'cxcywh', 'yxyx']
 Overlap = Literal['iou', 'giou', 'diou', 'ciou']
 
 
+@checked
 def convert_boxes(boxes: Float[Array, '*n 4'], *, source: BoxFormat, target: BoxFormat) -> Float[Array, '*n 4']:
     """Convert boxes from one format to another.
 
@@ -99,6 +101,7 @@ def box_intersection(boxes: Float[Array, '*#n 4'], others: Float[Array, '*#n 4']
     return sides[..., 0] * sides[..., 1]
 
 
+@checked
 def box_iou(
     boxes: Float[Array, '*n a 4'], others: Float[Array, '*n b 4'], *, kind: Overlap = 'iou'
 ) -> Float[Array, '*n a b']:
@@ -121,6 +124,7 @@ def box_iou(
     return paired_box_iou(boxes[..., :, None, :], others[..., None, :, :], kind=kind)
 
 
+@checked
 def paired_box_iou(
     boxes: Float[Array, '*#n 4'], others: Float[Array, '*#n 4'], *, kind: Overlap = 'iou'
 ) -> Float[Array, '...']:

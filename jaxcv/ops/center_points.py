@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcv.arguments import checked
 from jaxcv.ops.boxes import clip_boxes
 from jaxcv.ops.detections import Detections
 from jaxcv.ops.pool import max_pool
@@ -26,6 +27,7 @@ class CenterTargets(NamedTuple):
     """(x, y) of the centre less that of its cell, in [0, 1)."""
 
 
+@checked
 def gaussian_radius(
     height: Float[Array, '*n'], width: Float[Array, '*n'], *, overlap: float = 0.7, form: Radius = 'published'
 ) -> Float[Array, '*n']:
@@ -69,6 +71,7 @@ def gaussian_radius(
     return jnp.minimum(jnp.minimum(roots[0], roots[1]), roots[2])
 
 
+@checked
 def center_targets(
     boxes: Float[Array, 'g 4'],
     box_labels: Int[Array, 'g'],

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxcv.arguments import checked
 from jaxcv.ops.box_coders import BoxCoder
 from jaxcv.ops.boxes import clip_boxes
 from jaxcv.ops.suppression import nms, soft_nms
@@ -26,6 +27,7 @@ class Detections(NamedTuple):
     """Which are real."""
 
 
+@checked
 def select_detections(
     scores: Sequence[Float[Array, '_ c']],
     codes: Sequence[Float[Array, '_ 4']],
@@ -92,6 +94,7 @@ def select_detections(
     )
 
 
+@checked
 def merge_detections(
     found: Detections,
     *,

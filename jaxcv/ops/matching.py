@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcv.arguments import checked
 from jaxcv.ops.boxes import crowd_iou, paired_box_iou
 from jaxcv.types import Array, Bool, Float, Int, PRNGKeyArray
 
@@ -23,6 +24,7 @@ class Matches(NamedTuple):
     """The largest IoU with any box, 0 where there is none."""
 
 
+@checked
 def match_anchors(
     anchors: Float[Array, 'k 4'],
     boxes: Float[Array, 'g 4'],

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxcv.arguments import checked
 from jaxcv.ops.boxes import box_area, paired_box_iou
 from jaxcv.types import Array, Bool, Float, Int
 
@@ -53,6 +54,7 @@ class SoftKept(NamedTuple):
     """Which of them are real."""
 
 
+@checked
 def nms(
     boxes: Float[Array, 'n 4'],
     scores: Float[Array, 'n'],
@@ -102,6 +104,7 @@ def nms(
     return lax.platform_dependent(boxes, scores, groups, cpu=rows, default=form)
 
 
+@checked
 def soft_nms(
     boxes: Float[Array, 'n 4'],
     scores: Float[Array, 'n'],

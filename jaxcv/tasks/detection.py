@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcv import metrics, nn, presentation
+from jaxcv.arguments import checked
 from jaxcv.losses.detection import Truth
 from jaxcv.ops.detections import Candidates, Detections, Suppression, merge_detections, select_detections
 from jaxcv.task import LossOutput, Task
@@ -20,6 +21,7 @@ NO_BOXES = (
 )
 
 
+@checked
 def detection(
     model: Any,
     *,

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from jaxcv.arguments import checked
 from jaxcv.files import read_json
 from jaxcv.training.checksum import checksum
 from jaxcv.training.parallel import all_processes
@@ -88,6 +89,7 @@ def steps_in(directory: Path) -> list[int]:
     return sorted(int(path.name) for path in directory.glob('*') if path.name.isdigit())
 
 
+@checked
 def step_of(directory: Path, which: Which = 'last', *, best_metric: str | None = None, better: Better = 'max') -> int:
     """Return the step of a checkpoint, arguments as for `read_variables`.
 
@@ -127,6 +129,7 @@ def differences(directory: Path, like: PyTree) -> list[str]:
         return []
 
 
+@checked
 def read_variables(
     directory: Path,
     which: Which = 'last',

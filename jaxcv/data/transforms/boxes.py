@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from jaxcv.arguments import checked
 from jaxcv.data.seeds import uniform
 from jaxcv.data.transforms.moving import FAST, Fill, check_fill, cropped, padded, resized
 from jaxcv.data.transforms.transform import Transform
@@ -18,6 +19,7 @@ _DRAWS = 20
 """Least overlaps that are drawn before the whole image is kept."""
 
 
+@checked
 def letterbox(
     *, size: int | tuple[int, int], fill: Fill = 0.0, place: Literal['top_left', 'centre'] = 'top_left'
 ) -> Transform:
@@ -55,6 +57,7 @@ def letterbox(
     return apply
 
 
+@checked
 def resize_sides(*, short: int | Sequence[int], long: int, rounding: Literal['down', 'nearest'] = 'down') -> Transform:
     """Resize so that the short side has a length and the long one at most another, the proportions kept.
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from jaxcv.arguments import checked
 from jaxcv.data.outlines import outline_mask
 from jaxcv.data.pixels import image_shape
 from jaxcv.data.transforms.transform import Transform
@@ -18,6 +19,7 @@ _FAR = 1.5
 """Beyond this value, numbers are pixels and no shares of the image's sides."""
 
 
+@checked
 def convert_boxes(*, source: BoxFormat = 'xyxy', normalized: bool = False, first_class: int = 0) -> Transform:
     """Convert boxes of any format to corners `(x1, y1, x2, y2)` in pixels, and classes to numbers from 0 on.
 

@@ -13,6 +13,7 @@ import numpy as np
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import checked
 from jaxcv.models.backbones.efficientnet import (
     efficientnet_b0,
     efficientnet_b1,
@@ -87,6 +88,7 @@ class SeparableHead(nn.Module):
         return results
 
 
+@checked
 def efficientdet(
     *,
     backbone: nn.Module,

@@ -9,6 +9,7 @@ import numpy as np
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxcv.arguments import checked
 from jaxcv.models.backbones.resnet import resnet50
 from jaxcv.models.detection.dense import DenseDetector, SharedHead, split_by_map
 from jaxcv.nn.bifpn import BiFPN
@@ -21,6 +22,7 @@ PRIOR = 0.01
 """The probability that an anchor starts with, of each class."""
 
 
+@checked
 def retinanet(
     *,
     backbone: nn.Module,

@@ -18,7 +18,7 @@ WRONG = {
     'beyond 64 bits': ({'seed': 2**70}, 'seed must be from 0 to 2,147,483,647, got'),
     'a negative seed of the data': ({'data.seed': -1}, 'data.seed must be from 0 to 2,147,483,647, got -1'),
     'infinity': ({'training.epochs': 'inf'}, 'training.epochs must be positive, got inf'),
-    'no number': ({'optimizer.learning_rate': 'nan'}, 'optimizer.learning_rate must be a positive float, got nan'),
+    'no number': ({'optimizer.learning_rate': 'nan'}, 'learning_rate must be in (0, inf), got nan'),
     'a type by another name': ({'model.dtype': 'bf16'}, "dtype must be 'float32' or 'bfloat16' or 'float16'"),
     'a value for a section': ({'data': 'cifar10'}, 'data has fields that are set one by one, --config.data.name=...'),
     'a number for functions': ({'augment': 7}, "augment must be a list, as in --config.augment='random_flip"),
