@@ -1,5 +1,6 @@
 """The functions that a spec may name."""
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -76,6 +77,10 @@ def suggestion(name: str, own: Mapping[str, Any], functions: Mapping[str, Any]) 
         return f'{near} module {module!r}; a module of your own joins by --use={module}'
     if close(name, own):
         return nearest(name, own)
-    # Of another package only the same name is meant, or a near one that was written with its package.
-    elsewhere = [known for known in functions if known.rpartition('.')[2] == name or '.' in name]
+    # Of another package only a name that is almost the same is meant, or one that was written with its package.
+    elsewhere = [known for known in functions if '.' in name or _alike(name, known.rpartition('.')[2])]
     return nearest(name, elsewhere if close(name, elsewhere) else own)
+
+
+def _alike(name: str, other: str) -> bool:
+    return difflib.SequenceMatcher(None, name, other).ratio() > 0.8

@@ -54,7 +54,7 @@ def test_train_evaluate_predict_and_resume(command, tiny, tmp_path):
     cv2.imwrite(str(photos / 'color.png'), rng.integers(0, 256, (8, 8, 3), np.uint8))
     (photos / 'broken.png').write_bytes(b'no image')
     predicted = command(predict, f'--workdir={workdir}', f'--images={photos}/*.png')
-    assert predicted.code == 0, predicted.err
+    assert predicted.code == BAD_INPUT, predicted.err
     assert len(json.loads((workdir / 'predicted' / 'predictions.json').read_text())) == 2
     assert 'broken.png' in predicted.err
     assert '1 of 3 files' in predicted.err

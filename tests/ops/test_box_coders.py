@@ -22,7 +22,9 @@ def test_equal_torchvisions(weights):
     assert (np.asarray(codes * 3)[:, 2:] / weights[2] > 4.13).any()
 
 
-@pytest.mark.parametrize('coder', [ops.box_coder(), ops.ssd_coder(), ops.efficientdet_coder()], ids=str)
+@pytest.mark.parametrize(
+    'coder', [ops.box_coder(), ops.ssd_coder(), ops.efficientdet_coder()], ids=['box', 'ssd', 'efficientdet']
+)
 def test_decoding_inverts_encoding(coder):
     boxes, anchors = map(jnp.asarray, pairs())
     np.testing.assert_allclose(coder.decode(coder.encode(boxes, anchors), anchors), boxes, atol=2e-5)

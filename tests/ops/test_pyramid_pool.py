@@ -35,7 +35,7 @@ def test_spatial_pyramid_pool_under_jit_and_grad():
 def test_grids_without_cells_and_features_without_pixels():
     x = jnp.ones((1, 4, 4, 2))
     for sizes in ((), (2, 0), (-1,)):
-        with pytest.raises(ValueError, match=r'of at least one grid, 1 or more|must be in \[1, inf\), got 0'):
+        with pytest.raises(ValueError, match=r'of at least one grid, 1 or more|must be in \[1, inf\), got (0|-1)'):
             spatial_pyramid_pool(x, sizes=sizes)
     with pytest.raises(ValueError, match='features of 0 x 4 pixels have no cells'):
         spatial_pyramid_pool(x[:, :0])
