@@ -105,6 +105,7 @@ def with_about(exported: bytes, about: Mapping[str, Any]) -> bytes:
 
     Example:
         >>> content = with_about(b'program', {'class_names': {'label': ['cat', 'dog']}})
+        >>> import json
         >>> json.loads(zipfile.ZipFile(io.BytesIO(content)).read(ABOUT))
         {'class_names': {'label': ['cat', 'dog']}}
     """

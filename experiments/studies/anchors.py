@@ -34,7 +34,7 @@ from jaxcv.viz.figures import BLUE, GREEN, ORANGE, headline, style
 MOST = flags.DEFINE_integer('most_images', 5000, 'Images of the training split, at most.', lower_bound=1)
 OCTAVES = flags.DEFINE_integer('octaves', 3, 'Sizes of a cell, in the proposal.', lower_bound=1)
 RATIOS = flags.DEFINE_integer('ratios', 3, 'Ratios of a cell, in the proposal.', lower_bound=1)
-SEED = flags.DEFINE_integer('seed', 0, 'Of the clusters.')
+SEED = flags.DEFINE_integer('cluster_seed', 0, 'Of the clusters.')
 USES = ('config', 'workdir', 'use')
 
 LEVELS = (0.5, 0.7)

@@ -1,6 +1,6 @@
 """Detectors on the same scenes of digits, in one table and one figure: NOT RUN.
 
-    python -m experiments.studies.detectors --workdir=runs/detectors [--methods=retinanet,ssd --network_epochs=10]
+    python -m experiments.studies.detectors --workdir=runs/detectors [--detectors=retinanet,ssd --detector_epochs=10]
 
 All networks of `experiments/detection/digit_scenes.py`, from each of the seeds: RetinaNet with a feature pyramid, with
 a path aggregation network and with no neck; with the focal loss, with cross-entropy of all anchors and with hard
@@ -55,9 +55,9 @@ SCORE = 0.3
 REPETITIONS = 5
 """Of the timing."""
 
-EPOCHS = flags.DEFINE_float('network_epochs', None, "Epochs of each network; by default the config's.")
-METHODS = flags.DEFINE_list('methods', list(NAMES), 'The networks to compare.')
-SEEDS = flags.DEFINE_list('seeds', ['0', '1'], 'The seeds of each.')
+EPOCHS = flags.DEFINE_float('detector_epochs', None, "Epochs of each network; by default the config's.")
+METHODS = flags.DEFINE_list('detectors', list(NAMES), 'The networks to compare.')
+SEEDS = flags.DEFINE_list('detector_seeds', ['0', '1'], 'The seeds of each.')
 SET = flags.DEFINE_enum('scenes', 'easy', SCENES, 'The scenes.')
 USES = ('workdir',)
 
@@ -65,9 +65,9 @@ USES = ('workdir',)
 def main() -> int:
     """Runs the study of the flags; returns the exit code."""
     if unknown := [name for name in METHODS.value if name not in NETWORKS]:
-        raise config.ConfigError(f'--methods: no {unknown[0]!r}, {nearest(unknown[0], NETWORKS)}')
+        raise config.ConfigError(f'--detectors: no {unknown[0]!r}, {nearest(unknown[0], NETWORKS)}')
     if not all(seed.isdecimal() for seed in SEEDS.value) or not SEEDS.value:
-        raise config.ConfigError(f'--seeds: whole numbers separated by commas, got {",".join(SEEDS.value)!r}')
+        raise config.ConfigError(f'--detector_seeds: whole numbers separated by commas, got {",".join(SEEDS.value)!r}')
     seeds = [int(seed) for seed in SEEDS.value]
     return study(launch.workdir(), METHODS.value, seeds, scenes=SET.value, epochs=EPOCHS.value)
 

@@ -129,10 +129,10 @@ def read_part(
 def _read_file(path: Path, part: str | None, averaged: bool) -> tuple[dict[str, np.ndarray], Choice]:
     if not path.is_file():
         raise FileNotFoundError(f'there is no file of weights {path}')
-    if kind := another_kind(path):
-        raise ValueError(f'{path} is {kind}; weights are read from .safetensors and from files of torch.save')
     if path.suffix == '.pb':
         return frozen_graph.read(path), Choice('', '', False)
+    if kind := another_kind(path):
+        raise ValueError(f'{path} is {kind}; weights are read from .safetensors and from files of torch.save')
     if path.suffix != '.safetensors' and not _is_safetensors(path):
         return torch_files.read(path, part=part, averaged=averaged)
     if torch_files.is_one(path):

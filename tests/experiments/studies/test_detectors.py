@@ -29,12 +29,12 @@ def test_the_table_has_means_and_each_seed():
 
 
 def test_a_method_that_is_not_there_is_told(command, tmp_path):
-    ended = command(detectors, f'--workdir={tmp_path}', '--methods=retinanet,ssdd')
+    ended = command(detectors, f'--workdir={tmp_path}', '--detectors=retinanet,ssdd')
     assert ended.code == 2
     assert "no 'ssdd', did you mean ssd?" in ended.err
-    ended = command(detectors, f'--workdir={tmp_path}', '--seeds=one')
+    ended = command(detectors, f'--workdir={tmp_path}', '--detector_seeds=one')
     assert ended.code == 2
-    assert '--seeds: whole numbers' in ended.err
+    assert '--detector_seeds: whole numbers' in ended.err
 
 
 @pytest.mark.slow
@@ -62,7 +62,7 @@ def test_the_table_and_its_resumption(data_dir, tmp_path, command, monkeypatch):
 
     get_config = detectors.get_config
     monkeypatch.setattr(detectors, 'get_config', tiny)
-    flags = f'--workdir={tmp_path}', '--methods=retinanet', '--network_epochs=1', '--seeds=0,1'
+    flags = f'--workdir={tmp_path}', '--detectors=retinanet', '--detector_epochs=1', '--detector_seeds=0,1'
     ended = command(detectors, *flags)
     assert ended.code == 0, ended.err
     written = (tmp_path / 'table.md').read_text()

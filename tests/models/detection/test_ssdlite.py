@@ -37,7 +37,7 @@ def test_all_of_the_weights_are_used(path):
     back = to_state_dict(variables, found)
     assert all((back[name] == value).all() for name, value in state.items())
     some = {name: value for name, value in state.items() if not name.startswith('BoxPredictor_5')}
-    with pytest.raises(ValueError, match=r'14 arrays do not fit:\n  BoxPredictor_5/\S+ is missing'):
+    with pytest.raises(ValueError, match=r'14 arrays do not fit: .*\n  BoxPredictor_5/\S+ is missing'):
         to_variables(some, wanted, found)
 
 
