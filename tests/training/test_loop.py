@@ -126,6 +126,7 @@ ENDING = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.
 @pytest.mark.parametrize('number', ENDING)
 def test_a_signal_saves_and_ends(setup, tmp_path, number):
     step, fresh, put = setup
+    of_the_shell = signal.signal(number, signal.SIG_DFL)  # a job in the background ignores some, and then they stay so
     store = training.checkpoints(tmp_path, best_metric='top1')
     never, handler = hooks.every(0, last=-1), signal.getsignal(number)
     raise_at_3 = lambda tick: os.kill(os.getpid(), number) if tick.step == 3 else None  # noqa: E731
@@ -135,6 +136,7 @@ def test_a_signal_saves_and_ends(setup, tmp_path, number):
         )
         state = training.run(step, fresh(), map(put, problem.batches(10)), [raise_at_3, save], num_steps=10)
     assert signal.getsignal(number) is handler
+    signal.signal(number, of_the_shell)
     assert int(state.step) == 3
     assert store.steps() == [3]
     store.close()
