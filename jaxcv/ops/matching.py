@@ -150,7 +150,10 @@ def match_bipartite(anchors: Float[Array, 'k 4'], boxes: Float[Array, 'g 4'], bo
 
 def _largest_share(anchors: Array, regions: Array) -> Array:
     """Return the largest share of each anchor that one region covers, one region at a time."""
-    add = lambda most, region: (jnp.maximum(most, crowd_iou(anchors, region[None])[:, 0]), None)  # noqa: E731
+
+    def add(most: Array, region: Array) -> tuple[Array, None]:
+        return jnp.maximum(most, crowd_iou(anchors, region[None])[:, 0]), None
+
     most, _ = lax.scan(add, jnp.zeros(len(anchors)), regions)
     return most
 

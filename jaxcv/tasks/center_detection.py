@@ -11,10 +11,10 @@ from jaxcv import metrics, presentation
 from jaxcv.losses.detection import Truth
 from jaxcv.ops.center_points import select_centers
 from jaxcv.ops.detections import merge_detections
-from jaxcv.task import LossOutput, Task
-from jaxcv.tasks.detection import NO_BOXES, joined
-from jaxcv.tasks.network import network, require
-from jaxcv.types import Array, Batch, PRNGKeyArray, PyTree, Variables
+from jaxcv.task import Task
+from jaxcv.tasks.detection import joined, summed_terms
+from jaxcv.tasks.network import network
+from jaxcv.types import Array, Batch, Variables
 
 
 def center_detection(
@@ -75,14 +75,6 @@ def center_detection(
         stride = batch['image'].shape[1] / output.heatmap_logits.shape[1]
         return jax.vmap(lambda *maps: loss(*maps, stride=stride))(*output, Truth.of(batch))
 
-    def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
-        for feature in ('boxes', 'box_labels', 'box_valid'):
-            require(batch, feature, task='center_detection', hint=NO_BOXES)
-        output, state, batch = net.train(params, state, batch, key)
-        terms, valid = losses_of(checked(output), batch), jnp.asarray(batch['valid'])
-        logs = {name: jnp.where(valid, values, 0).sum() for name, values in terms.items()}
-        return LossOutput(sum(logs.values(), jnp.zeros(())), valid.sum().astype(jnp.float32), state, logs)
-
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
         output = checked(net.predict(variables, batch))
         height, width = batch['image'].shape[1:3]
@@ -99,7 +91,7 @@ def center_detection(
 
     return Task(
         net.init,
-        loss_fn,
+        summed_terms(net, lambda output, batch: losses_of(checked(output), batch), task='center_detection'),
         predict,
         {'loss': metrics.mean_image_loss(), 'coco': metrics.coco_boxes(num_classes=num_classes)},
         best='ap',

@@ -12,7 +12,7 @@ from jaxcv.arguments import checked
 from jaxcv.losses.detection import Truth
 from jaxcv.ops.detections import Candidates, Detections, Suppression, merge_detections, select_detections
 from jaxcv.task import LossOutput, Task
-from jaxcv.tasks.network import network, require
+from jaxcv.tasks.network import Network, network, require
 from jaxcv.types import Array, Batch, PRNGKeyArray, PyTree, Variables
 
 NO_BOXES = (
@@ -103,14 +103,6 @@ def detection(
 
         return jax.vmap(one)(logits, codes, Truth.of(batch))
 
-    def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
-        for feature in ('boxes', 'box_labels', 'box_valid'):
-            require(batch, feature, task='detection', hint=NO_BOXES)
-        output, state, batch = net.train(params, state, batch, key)
-        terms, valid = losses_of(checked(output), batch), jnp.asarray(batch['valid'])
-        logs = {name: jnp.where(valid, values, 0).sum() for name, values in terms.items()}
-        return LossOutput(sum(logs.values(), jnp.zeros(())), valid.sum().astype(jnp.float32), state, logs)
-
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
         output = checked(net.predict(variables, batch))
         height, width = batch['image'].shape[1:3]
@@ -143,7 +135,7 @@ def detection(
     )
     return Task(
         net.init,
-        loss_fn,
+        summed_terms(net, lambda output, batch: losses_of(checked(output), batch), task='detection'),
         predict,
         {'loss': metrics.mean_image_loss(), 'coco': metrics.coco_boxes(num_classes=num_classes)},
         best='ap',
@@ -156,3 +148,28 @@ def joined(merge: Callable[[Detections], Detections], seen: Sequence[Mapping[str
     """Return the predictions of several views, with their boxes in the images' pixels, as one."""
     parts = [jnp.concatenate([view[name] for view in seen], axis=1) for name in Detections._fields]
     return {**jax.vmap(merge)(Detections(*parts))._asdict(), 'valid': seen[0]['valid']}
+
+
+def summed_terms(
+    net: Network, losses_of: Callable[[Any, Batch], Mapping[str, Array]], *, task: str
+) -> Callable[[PyTree, PyTree, Batch, PRNGKeyArray], LossOutput]:
+    """Make the `loss` of a task of boxes: the sum of the terms over the valid images, whose number is its weight.
+
+    Args:
+        net: the network of the task.
+        losses_of: (output, batch) -> the terms of each image, `[n]` each.
+        task: its name, for messages.
+
+    Returns:
+        (params, state, batch, key) -> LossOutput, with the terms as logs.
+    """
+
+    def loss(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
+        for feature in ('boxes', 'box_labels', 'box_valid'):
+            require(batch, feature, task=task, hint=NO_BOXES)
+        output, state, batch = net.train(params, state, batch, key)
+        terms, valid = losses_of(output, batch), jnp.asarray(batch['valid'])
+        logs = {name: jnp.where(valid, values, 0).sum() for name, values in terms.items()}
+        return LossOutput(sum(logs.values(), jnp.zeros(())), valid.sum().astype(jnp.float32), state, logs)
+
+    return loss

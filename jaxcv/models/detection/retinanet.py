@@ -127,7 +127,8 @@ def retinanet_resnet50_fpn(*, num_classes: int = 91, dtype: DTypeLike = jnp.floa
         dtype: compute type; parameters, statistics and predictions stay float32.
 
     Returns:
-        A module, as `retinanet`. torchvision trains it with frozen batch norms: `nn.frozen_norms`.
+        A module, as `retinanet`. torchvision trains it with frozen batch norms, for which nothing is here yet
+        but `nn.frozen`, of whole layers.
 
     Example:
         >>> import jax
