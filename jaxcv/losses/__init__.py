@@ -5,6 +5,7 @@ The task reduces them once. `__all__` lists the losses that a config may name. T
 the option `class_weights` of the classes' counts.
 """
 
+from jaxcv.losses.center_points import center_heatmap_loss, centernet
 from jaxcv.losses.classification import (
     balanced_class_weights,  # noqa: F401, not in __all__: no config may name it
     focal,
@@ -15,15 +16,7 @@ from jaxcv.losses.classification import (
     zero_one,
 )
 from jaxcv.losses.detection import Truth as Truth
-from jaxcv.losses.detection import (
-    center_heatmap_loss,
-    centernet,
-    efficientdet,
-    retinanet,
-    sigmoid_focal,
-    smooth_l1,
-    ssd,
-)
+from jaxcv.losses.detection import efficientdet, retinanet, sigmoid_focal, smooth_l1, ssd
 from jaxcv.losses.penalty import weight_penalty  # noqa: F401, likewise
 from jaxcv.losses.segmentation import dice
 
