@@ -130,7 +130,9 @@ def tensorboard_writer(directory: Path, *, step: int = 0) -> Writer:
         return Event(wall_time=time.time(), step=step, summary=content)
 
     def write(step: int, scalars: Mapping[str, float]) -> None:
-        write_events([event(step, summary.scalar(name, value)) for name, value in scalars.items()])
+        # A number that is not finite has no place in a curve, as in metrics.jsonl, where it is null.
+        finite = {name: value for name, value in scalars.items() if np.isfinite(value)}
+        write_events([event(step, summary.scalar(name, value)) for name, value in finite.items()])
 
     directory.mkdir(parents=True, exist_ok=True)
     file = _new_events_file(directory)

@@ -136,3 +136,14 @@ def test_a_full_disk_is_an_error_at_once_and_leaves_whole_records(tmp_path, monk
         assert error.value.errno == errno.ENOSPC
     writer.close()
     assert {path: path.stat().st_size for path in size} == size
+
+
+def test_numbers_that_are_not_finite_are_no_points_of_a_curve(tmp_path, caplog):
+    writer = writers.tensorboard_writer(tmp_path)
+    writer.write(1, {'eval/ap': 0.5, 'eval/ap_large': float('nan'), 'train/loss': float('inf')})
+    writer.close()
+    content = b''.join(path.read_bytes() for path in tmp_path.glob('*'))
+    assert b'eval/ap' in content
+    assert b'ap_large' not in content
+    assert b'train/loss' not in content
+    assert not caplog.messages
