@@ -1,7 +1,7 @@
 """U-Nets (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597): an encoder, and a decoder with skip connections.
 
-`unet` is the paper's; `backbone_unet` has any backbone as its encoder, and the decoder of segmentation-models-pytorch;
-`unet_resnet34` is that library's with its default encoder.
+`unet` is the paper's; `backbone_unet` has any backbone as its encoder, and the decoder of segmentation-models-pytorch
+behind a batch norm of each stage; `unet_resnet34` is that library's, without these norms, on its default encoder.
 """
 
 from collections.abc import Mapping, Sequence
@@ -129,11 +129,18 @@ class UNetDecoder(nn.Module):
     """Steps of upsampling by the nearest pixel, a skip connection and two convolutions, one for each finer stride."""
 
     features: Sequence[int]
+    normalize_stages: bool
+    """Put a batch norm on each of the encoder's stages before anything else."""
     dtype: DTypeLike
 
     @nn.compact
     def __call__(self, images: Images, encoded: Mapping[int, Array], *, train: bool) -> dict[str, Array]:
         """Return the outputs 'up1', 'up2', ... from the encoder's features by stride."""
+        if self.normalize_stages:
+            encoded = {
+                stride: BatchNorm(dtype=self.dtype, name=f'stage{stride}_bn')(x, train=train)
+                for stride, x in encoded.items()
+            }
         coarsest, *_ = strides = sorted(encoded, reverse=True)
         x, outputs = encoded[coarsest], {}
         for i, (stride, features) in enumerate(self.steps(strides), start=1):
@@ -236,6 +243,7 @@ def backbone_unet(
     backbone: nn.Module,
     num_classes: int = 21,
     decoder_features: Sequence[int] = (256, 128, 64, 32, 16),
+    normalize_stages: bool = True,
     dtype: DTypeLike = jnp.float32,
 ) -> BackboneUNet:
     """Make a U-Net whose encoder is a backbone: the last stage of each stride is a skip connection.
@@ -248,6 +256,11 @@ def backbone_unet(
         num_classes: number of logits of a pixel.
         decoder_features: channels of the steps, the coarsest first; a backbone with fewer resolutions uses the last
             ones.
+        normalize_stages: put a batch norm on each stage of the backbone. Without it a stage counts in the
+            concatenation by its own scale. A stage that ends in a convolution without activation, as those of
+            MobileNet v2 and EfficientNet do, has values of 7 to 10, the ReLU of the step before of less than 1: four
+            such steps hide the coarse stages, which separate the classes, from the scores, and the network finds
+            outlines only. False is segmentation-models-pytorch's, for backbones whose stages end in a ReLU.
         dtype: compute type of the decoder, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits
             stay float32.
 
@@ -267,7 +280,7 @@ def backbone_unet(
     (https://arxiv.org/abs/1505.04597).
     """
     dtype = jnp.dtype(dtype)
-    return BackboneUNet(backbone, UNetDecoder(tuple(decoder_features), dtype), num_classes, dtype)
+    return BackboneUNet(backbone, UNetDecoder(tuple(decoder_features), normalize_stages, dtype), num_classes, dtype)
 
 
 def unet_resnet34(*, num_classes: int = 1, dtype: DTypeLike = jnp.float32) -> BackboneUNet:
@@ -289,4 +302,6 @@ def unet_resnet34(*, num_classes: int = 1, dtype: DTypeLike = jnp.float32) -> Ba
     Ronneberger et al. 2015, U-Net: convolutional networks for biomedical image segmentation
     (https://arxiv.org/abs/1505.04597).
     """
-    return backbone_unet(backbone=resnet34(dtype=dtype), num_classes=num_classes, dtype=dtype)
+    return backbone_unet(
+        backbone=resnet34(dtype=dtype), num_classes=num_classes, normalize_stages=False, dtype=dtype
+    )

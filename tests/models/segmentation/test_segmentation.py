@@ -13,6 +13,7 @@ from jaxcv import models
 from jaxcv.models import segmentation
 from jaxcv.models.segmentation.head import BackboneHead
 from jaxcv.models.segmentation.pspnet import PSPHead
+from jaxcv.models.segmentation.unet import UNetDecoder
 from jaxcv.models.strides import by_stride
 
 
@@ -270,6 +271,36 @@ def test_dilated_smp_backbone_has_its_own_convention():
     smp = segmentation.deeplabv3_resnet34()
     assert smp.backbone.dilate_first
     assert shapes_of(smp.backbone) == shapes_of(models.resnet34(output_stride=8))
+
+
+def test_coarse_stages_reach_the_scores_of_a_unet_whatever_the_scale_of_the_finer_ones():
+    """Images that exchange their coarsest stage: the share of the decoder's variance that changes."""
+    images = jnp.zeros((8, 32, 32, 3))
+    keys = {stride: jax.random.key(stride) for stride in (2, 4, 8, 16)}
+    stages = {stride: jax.random.normal(key, (8, 32 // stride, 32 // stride, 4)) for stride, key in keys.items()}
+
+    def outputs_and_change(normalize_stages, scale):
+        decoder = UNetDecoder((4,) * 4, normalize_stages, jnp.float32)
+        encoded = {stride: x if stride == 16 else scale * x for stride, x in stages.items()}
+        variables = decoder.init(jax.random.key(0), images, encoded, train=False)
+        decode = jax.jit(lambda x: decoder.apply(variables, images, x, train=True, mutable=['batch_stats'])[0]['up4'])
+        outputs = decode(encoded)
+        exchanged = decode({**encoded, 16: encoded[16][::-1]})
+        return outputs, float(jnp.var(outputs - exchanged) / (2 * jnp.var(outputs)))
+
+    outputs, change = outputs_and_change(True, 1.0)
+    scaled, change_scaled = outputs_and_change(True, 10.0)
+    np.testing.assert_allclose(scaled, outputs, atol=1e-3)
+    assert change == pytest.approx(change_scaled, rel=1e-3)
+    assert change > 0.05
+    assert outputs_and_change(False, 10.0)[1] < 0.005
+
+
+def test_the_backbones_stages_are_normalized_but_in_the_published_network():
+    norms = {f'stage{stride}_bn' for stride in (2, 4, 8, 16, 32)}
+    ours = shapes_of(segmentation.backbone_unet(backbone=models.resnet18()))['params']['decoder']
+    assert norms <= ours.keys()
+    assert not norms & shapes_of(segmentation.unet_resnet34())['params']['decoder'].keys()
 
 
 def test_what_cannot_be_made():
