@@ -302,6 +302,4 @@ def unet_resnet34(*, num_classes: int = 1, dtype: DTypeLike = jnp.float32) -> Ba
     Ronneberger et al. 2015, U-Net: convolutional networks for biomedical image segmentation
     (https://arxiv.org/abs/1505.04597).
     """
-    return backbone_unet(
-        backbone=resnet34(dtype=dtype), num_classes=num_classes, normalize_stages=False, dtype=dtype
-    )
+    return backbone_unet(backbone=resnet34(dtype=dtype), num_classes=num_classes, normalize_stages=False, dtype=dtype)

@@ -51,9 +51,17 @@ def test_the_table_and_its_resumption(data_dir, tmp_path, command, monkeypatch):
     assert cv2.imread(str(tmp_path / 'segmenters.png')).shape[1] > 400
 
     monkeypatch.setattr(segmenters, 'train', None)
-    monkeypatch.setattr(segmenters, 'forest', None)
+    monkeypatch.setattr(segmenters, 'quality', None)
+    assert command(segmenters, *flags, '--time_again').code == 0
+    again = (tmp_path / 'table.md').read_text()
+    monkeypatch.setattr(segmenters, 'predictor', None)
     assert command(segmenters, *flags).code == 0
-    assert (tmp_path / 'table.md').read_text() == written
+    assert (tmp_path / 'table.md').read_text() == again
+    assert [line.split('|')[:5] for line in again.splitlines()] == [
+        line.split('|')[:5] for line in written.splitlines()
+    ]
+    speeds = [json.loads((tmp_path / name / 'speed.json').read_text())['images_per_second'] for name in methods]
+    assert [line.split('|')[5].strip() for line in again.splitlines()[2:]] == [f'{speed:.0f}' for speed in speeds]
 
 
 def test_a_method_that_is_not_there_is_told(command, tmp_path):
