@@ -30,15 +30,15 @@ CONFIGS = {
     'segmentation/cityscapes': (19, 2_975, (713, 713, 3), 37_188, 48_956_262),
     # torchvision has 42,004,074 parameters for 21 classes; each class is 257 in the head and 257 in the auxiliary one
     'segmentation/folder': (2, 500, (480, 480, 3), 938, 42_004_074 - 19 * 2 * 257),
-    # segmentation-models-pytorch has 24,436,369 for one class, which is 145
-    'segmentation/pets': (3, 3_680, (256, 256, 3), 3_450, 24_436_369 + 2 * 145),
+    # segmentation-models-pytorch has 24,436,369 for one class, which is 145; a norm of each stage is 2 a channel
+    'segmentation/pets': (3, 3_680, (256, 256, 3), 3_450, 24_436_369 + 2 * 145 + 2 * (64 + 64 + 128 + 256 + 512)),
     **{
-        f'segmentation/digit_scenes:{network}': (11, 1_000, (144, 144, 3), 625, parameters)
+        f'segmentation/digit_scenes:{network}': (11, 1_000, (96, 96, 3), 1_500, parameters)
         for network, parameters in {
             'fcn32s': 2_962_379,
             'fcn16s': 2_965_558,
             'fcn8s': 2_967_945,
-            'unet': 5_212_779,
+            'unet': 5_212_779 + 2 * (16 + 24 + 40 + 112 + 320),
             'deeplabv3': 6_258_443,
             'deeplabv3_plus': 3_864_379,
             'pspnet': 4_062_230,

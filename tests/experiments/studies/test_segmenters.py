@@ -54,7 +54,7 @@ def test_the_table_and_its_resumption(data_dir, tmp_path, command, monkeypatch):
     monkeypatch.setattr(segmenters, 'quality', None)
     assert command(segmenters, *flags, '--time_again').code == 0
     again = (tmp_path / 'table.md').read_text()
-    monkeypatch.setattr(segmenters, 'predictor', None)
+    monkeypatch.setattr(segmenters, 'predictor', lambda name, own: pytest.fail('made again'))
     assert command(segmenters, *flags).code == 0
     assert (tmp_path / 'table.md').read_text() == again
     assert [line.split('|')[:5] for line in again.splitlines()] == [
