@@ -95,11 +95,7 @@ def study(folder: Path, methods: Sequence[str], *, epochs: float | None = None, 
         own = folder / name
         if name in checked and not (own / 'result.json').exists() and (code := train(checked[name], own)):
             return code
-        made = functools.cache(functools.partial(predictor, name, own))
-        found = studies.result(own / 'result.json', lambda made=made, own=own: quality(*made(), own, test))
-        if time_again:
-            (own / 'speed.json').unlink(missing_ok=True)
-        results[name] = {**studies.result(own / 'speed.json', lambda made=made: speed(made()[0], test)), **found}
+        results[name] = outcome(name, own, test, time_again=time_again)
         jax.clear_caches()
         print(f'{NAMES[name]}: mean IoU {100 * results[name]["mean_iou"]:.2f} %', flush=True)
     masks = {NAMES[name]: np.load(folder / name / 'masks.npy') for name in methods}
@@ -122,6 +118,15 @@ def read(part: Literal['train', 'test']) -> Scenes:
     assert split is not None
     source = opening.open_source(fields, split)
     return Scenes(list(opening.eval_batches(fields, source)), source.names['mask'])
+
+
+def outcome(name: str, own: Path, test: Scenes, *, time_again: bool) -> dict[str, Any]:
+    """The numbers of a method: those in its folder, and those that are measured now."""
+    made = functools.cache(functools.partial(predictor, name, own))
+    values = studies.result(own / 'result.json', lambda: quality(*made(), own, test))
+    if time_again:
+        (own / 'speed.json').unlink(missing_ok=True)
+    return {**studies.result(own / 'speed.json', lambda: speed(made()[0], test)), **values}
 
 
 def predictor(name: str, own: Path) -> tuple[Predict, int]:
