@@ -41,7 +41,7 @@ CONFIGS = {
     # segmentation-models-pytorch has 24,436,369 for one class, which is 145
     'segmentation/pets': (3, 3_680, (256, 256, 3), 3_450, 24_436_369 + 2 * 145 + 2 * (64 + 64 + 128 + 256 + 512)),
     **{
-        f'segmentation/digit_scenes:{network}': (11, 1_000, (144, 144, 3), 625, parameters)
+        f'segmentation/digit_scenes:{network}': (11, 1_000, (96, 96, 3), 1_500, parameters)
         for network, parameters in {
             'fcn32s': 2_962_379,
             'fcn16s': 2_965_558,
