@@ -99,7 +99,11 @@ def study(folder: Path, methods: Sequence[str], *, epochs: float | None = None, 
         jax.clear_caches()
         print(f'{NAMES[name]}: mean IoU {100 * results[name]["mean_iou"]:.2f} %', flush=True)
     masks = {NAMES[name]: np.load(folder / name / 'masks.npy') for name in methods}
-    return studies.conclude(folder, table(results), {'segmenters': picture(test, masks)})
+    figures = {'segmenters': picture(test, masks)}
+    if curves := {NAMES[name]: studies.progress(folder / name, 'mean_iou') for name in methods if name in NETWORKS}:
+        title = 'Mean IoU on the test scenes while training'
+        figures['learning_curves'] = viz.loss_curves(curves, label='mean IoU', title=title)
+    return studies.conclude(folder, table(results), figures)
 
 
 def run_settings(name: str, epochs: float | None) -> ConfigDict:

@@ -4,6 +4,7 @@ A study first describes itself in `study.json` (`experiments.run.workdir.describ
 only; then it computes each result that its workdir lacks; and at last it writes a table and figures of all of them.
 """
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -59,6 +60,13 @@ def result(path: Path, compute: Callable[[], Mapping[str, Any]]) -> dict[str, An
         values = compute()
         write_json(path, {**values, 'seconds': time.perf_counter() - began})
     return read_json(path)
+
+
+def progress(workdir: Path, value: str) -> tuple[list[int], list[float]]:
+    """The steps of a run's evaluations, and the value that each measured, such as `mean_iou`."""
+    rows = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+    points = {row['step']: row[f'eval/{value}'] for row in rows if f'eval/{value}' in row}
+    return list(points), list(points.values())
 
 
 def conclude(workdir: Path, table: str, figures: Mapping[str, Figure]) -> int:
