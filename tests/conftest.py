@@ -1,5 +1,6 @@
 """Every test runs on 8 simulated CPU devices, with the shapes and types of jaxcv's signatures checked at each call."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -33,3 +34,12 @@ if platform == 'cpu':
 # An int is good where a float is asked for, as everywhere in Python.
 typecheck = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 jaxtyping.install_import_hook('jaxcv', 'tests.conftest.typecheck')
+
+# Garbage collections walk through all that is imported, collected and traced: they took a sixth of a tracing test.
+gc.set_threshold(50_000, 10, 10)
+
+
+def pytest_collection_finish():
+    """Spares the modules and the tests from the collections to come."""
+    gc.collect()
+    gc.freeze()

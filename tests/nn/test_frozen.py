@@ -14,10 +14,10 @@ LAYERS = {'*': True, 'stage3': False, 'head': False}
 def setting():
     model = models.cifar_resnet(depth=8, width=4, dropout=0.5)
     images = jax.random.uniform(jax.random.key(0), (4, 8, 8, 1))
-    variables = model.init(jax.random.key(1), images)
+    variables = jax.jit(model.init)(jax.random.key(1), images)
     # Statistics and parameters that are no first values, so that using the wrong ones shows.
-    variables = jax.tree.map(lambda x: x + 0.1 * jax.random.uniform(jax.random.key(2), x.shape), variables)
-    return model, images, variables
+    rng = np.random.default_rng(2)
+    return model, images, jax.tree.map(lambda x: x + 0.1 * rng.random(x.shape, np.float32), variables)
 
 
 def gradient(model, variables, images):
@@ -50,21 +50,28 @@ def test_the_rest_trains_on_features_in_evaluation_mode(setting):
     model, images, variables = setting
     frozen = nn.frozen(model, layers={'*': True, 'head': False})
     train = {'train': True, 'mutable': ['batch_stats'], 'rngs': {'dropout': jax.random.key(3)}}
-    features = model.apply(variables, images, train=False, method='features')
-    np.testing.assert_allclose(
-        frozen.apply(variables, images, method='features', **train)[0]['stage3'], features['stage3'], rtol=1e-5
-    )
-    in_evaluation = model.apply(variables, images, train=False)
-    np.testing.assert_allclose(frozen.apply(variables, images, train=False), in_evaluation, rtol=1e-6)
+
+    @jax.jit
+    def outputs(variables):
+        features = model.apply(variables, images, train=False, method='features')
+        trained = frozen.apply(variables, images, method='features', **train)[0]
+        at_rest = [network.apply(variables, images, train=False) for network in (frozen, model)]
+        return trained['stage3'], features['stage3'], at_rest
+
+    trained, features, at_rest = outputs(variables)
+    np.testing.assert_allclose(trained, features, rtol=1e-5)
+    np.testing.assert_allclose(*at_rest, rtol=1e-6)
 
 
 def test_the_dropout_before_the_head_belongs_to_no_layer(setting):
     model, images, variables = setting
     probe = nn.frozen(model, layers={'*': True, 'head': False})
-    one, other = (
-        probe.apply(variables, images, train=True, mutable=['batch_stats'], rngs={'dropout': jax.random.key(i)})[0]
-        for i in (3, 4)
-    )
+
+    @jax.jit
+    def logits(key):
+        return probe.apply(variables, images, train=True, mutable=['batch_stats'], rngs={'dropout': key})[0]
+
+    one, other = (logits(jax.random.key(i)) for i in (3, 4))
     assert float(jnp.abs(one - other).max()) > 1e-3
 
 

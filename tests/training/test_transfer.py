@@ -19,7 +19,7 @@ def task_of(classes, width=2):
 
 def test_a_backbone_with_a_new_head(tmp_path):
     optimizer = optim.adam(learning_rate=1e-3)
-    trained = training.init_state(jax.random.key(1), task_of(10), optimizer, BATCH)
+    trained = jax.jit(lambda key: training.init_state(key, task_of(10), optimizer, BATCH))(jax.random.key(1))
     trained = trained._replace(state=jax.tree.map(lambda x: x + 1, trained.state))
     store = training.checkpoints(tmp_path / 'checkpoints', best_metric='top1')
     store.save(7, trained)
@@ -29,7 +29,8 @@ def test_a_backbone_with_a_new_head(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, given, dict(trained.variables))
     kept = training.transferable(given, jax.eval_shape(task_of(3).init, jax.random.key(0), BATCH))
     chain = [optimizer, optim.polyak()]
-    state = training.init_state(jax.random.key(0), task_of(3), optax.chain(*chain), BATCH, kept)
+    start = jax.jit(lambda key, kept: training.init_state(key, task_of(3), optax.chain(*chain), BATCH, kept))
+    state = start(jax.random.key(0), kept)
     for name in ('stem', 'stage1', 'stage2', 'stage3'):
         jax.tree.map(np.testing.assert_array_equal, state.params[name], trained.params[name])
         jax.tree.map(
@@ -41,7 +42,7 @@ def test_a_backbone_with_a_new_head(tmp_path):
 
 
 def test_all_differences_at_once():
-    given = task_of(10).init(jax.random.key(0), BATCH)
+    given = jax.jit(task_of(10).init)(jax.random.key(0), BATCH)
     wider = jax.eval_shape(task_of(3, width=4).init, jax.random.key(0), BATCH)
     del wider['params']['stage3']
     with pytest.raises(ValueError, match='differ in more than the new layers') as error:

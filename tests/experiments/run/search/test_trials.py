@@ -30,6 +30,14 @@ SPACE = {
 }
 
 
+@pytest.fixture(autouse=True)
+def cleared(monkeypatch):
+    """Counts the clearings of JAX's caches, which the tests to come would have to fill again."""
+    calls = []
+    monkeypatch.setattr(trials.jax, 'clear_caches', lambda: calls.append(1))
+    return calls
+
+
 def settings():
     chosen = digits.get_config()
     chosen.training.eval_every = 10
@@ -112,9 +120,10 @@ def test_draws_follow_their_distributions():
     assert space.draw(partly, SPACE, seed=0) == values[0]
 
 
-def test_search_table_pictures_and_resume(tmp_path, capfd):
+def test_search_table_pictures_and_resume(tmp_path, capfd, cleared):
     assert run(tmp_path, number=3) == 0
     assert run(tmp_path, number=6) == 0
+    assert len(cleared) == 6
     out = capfd.readouterr().out
     assert 'trial 5 of 6: ' in out
     assert out.count('trial 2 of') == 1
