@@ -247,7 +247,7 @@ def balanced_weights(labels: Shaped[Any, ' n']) -> Float[np.ndarray, ' n']:
         >>> balanced_weights(np.array([0, 1, 1]))
         array([0.5 , 0.25, 0.25])
     """
-    y = np.asarray(labels)
+    y = np.asarray(labels).astype(int)
     counts = np.array([np.sum(y == 0), np.sum(y == 1)])
     if not counts.all():
         raise ValueError(f'labels must have examples of class 0 and 1, got {counts[0]} and {counts[1]}')
