@@ -7,10 +7,10 @@ its own and scikit-learn's. Of the faces, 60 train, 20 lower the thresholds, and
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import skimage
 import sklearn
+from PIL import Image
 
 SIDE = 24
 """Of a window in pixels."""
@@ -66,8 +66,8 @@ def photo(name: str) -> np.ndarray:
     Args:
         name: one of `PHOTOS`, or `TEST_PHOTO`.
     """
-    image = cv2.imread(str(_path(name)), cv2.IMREAD_COLOR)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    with Image.open(_path(name)) as image:
+        return np.asarray(image.convert('L'))
 
 
 def _path(name: str) -> Path:

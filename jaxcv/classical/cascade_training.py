@@ -32,7 +32,6 @@ from jaxcv.classical.cascade_checkpoints import Stage, open_folder, save_stage
 from jaxcv.classical.haar import HaarFeatures
 from jaxcv.classical.haar_enumeration import Corners, corner_values, corners_of, select
 from jaxcv.classical.photo_windows import PhotoWindows, Stumps, contrast_scales, crops, photo_windows, stump_sums, votes
-from jaxcv.ops.integral import integral_image
 from jaxcv.types import Array, Int, PRNGKeyArray, UInt8
 
 __all__ = ['Goals', 'Progress', 'Trained', 'sort_features', 'to_cascade', 'train']
@@ -243,6 +242,7 @@ def sort_features(
 
     Example:
         >>> from jaxcv.classical.haar_enumeration import all_features
+        >>> from jaxcv.ops import integral_image
         >>> windows = jnp.array([[[0, 9], [0, 9]], [[0, 5], [0, 5]]], jnp.uint8)
         >>> corners = corners_of(all_features(width=2, height=2, kinds=('two_columns',)), width=2, height=2)
         >>> (sort_features(integral_image(windows), np.ones(2, np.float32), corners) & 1).T.tolist()
@@ -385,7 +385,9 @@ class _Examples(NamedTuple):
 
     @classmethod
     def of(cls, windows: UInt8[np.ndarray, 'n h w']) -> '_Examples':
-        return cls(np.asarray(integral_image(jnp.asarray(windows))), contrast_scales(windows))
+        # On the host: each stage has another number of windows, which JAX would compile anew for.
+        sums = windows.cumsum(axis=1, dtype=np.int32).cumsum(axis=2, dtype=np.int32)
+        return cls(np.pad(sums, ((0, 0), (1, 0), (1, 0))), contrast_scales(windows))
 
     def values(self, corners: Corners, feature: int) -> np.ndarray:
         """Normalized values of one feature: those that `sort_features` has sorted."""

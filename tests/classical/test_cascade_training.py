@@ -66,14 +66,16 @@ def test_stages_reach_their_goals(given, trained):
     assert counts[-1] < 0.05 * counts[0]
 
     # The same by the functions of a finished cascade.
-    passed = cascade.score_windows(jnp.asarray(held_out), result.cascade).passed
-    assert np.mean(passed == len(result.stages)) == result.stages[-1].detection
     windows = photo_windows.photo_windows(photos, width=SIDE, height=SIDE)
     assert [len(left) for left in photo_windows.surviving(windows, result.cascade)] == counts
     some = np.arange(0, len(windows.corner), 17)
-    passed = np.asarray(cascade.score_windows(jnp.asarray(photo_windows.crops(windows, some)), result.cascade).passed)
-    np.testing.assert_allclose(np.mean(passed >= 1), counts[1] / counts[0], atol=0.05)
-    assert np.mean(cascade.score_windows(jnp.asarray(faces), result.cascade).passed == len(result.stages)) > 0.7
+    everything = jnp.asarray(np.concatenate([held_out, faces, photo_windows.crops(windows, some)]))
+    passed = np.asarray(jax.jit(lambda part: cascade.score_windows(part, result.cascade).passed)(everything))
+    last = len(result.stages)
+    assert np.mean(passed[:24] == last) == result.stages[-1].detection
+    assert np.mean(passed[24:72] == last) > 0.7
+    expected = np.isin(some, photo_windows.surviving(windows, result.cascade)[1])
+    assert np.mean((passed[72:] >= 1) == expected) > 0.995  # scales differ in their last digits
 
 
 def test_an_interrupted_training_ends_with_the_same_cascade(given, trained, tmp_path):
@@ -111,7 +113,7 @@ def test_windows_of_photos(given):
     chosen = np.sort(rng.choice(len(windows.corner), 200, replace=False))
     cut = photo_windows.crops(windows, chosen)
     np.testing.assert_array_equal(windows.scale[chosen], photo_windows.contrast_scales(cut))
-    np.testing.assert_allclose(windows.scale[chosen], haar.window_scales(jnp.asarray(cut)), rtol=1e-4)
+    np.testing.assert_allclose(windows.scale[chosen], jax.jit(haar.window_scales)(cut), rtol=1e-4)
     assert (windows.scale > 0).all()
     where = photo_windows.places(windows, chosen)
     own = (where[:, 0] == 1) & (where[:, 3] - where[:, 1] == SIDE)
@@ -124,7 +126,8 @@ def test_windows_of_photos(given):
     corners = haar_enumeration.corners_of(features, width=SIDE, height=6)
     one = photo_windows.Corners(corners.place[7:8], corners.weight[7:8])
     stumps = photo_windows.Stumps(one, np.zeros(1, np.float32), np.array([[2, 0.5]], np.float32))
-    value = np.asarray(haar.feature_values(jnp.asarray(cut), haar_enumeration.select(features, np.array([7]))))[:, 0]
+    of_feature = haar_enumeration.select(features, np.array([7]))
+    value = np.asarray(jax.jit(lambda part: haar.feature_values(part, of_feature))(cut))[:, 0]
     np.testing.assert_array_equal(photo_windows.stump_sums(windows, chosen, stumps), np.where(value < 0, 2, 0.5))
 
 
