@@ -13,14 +13,15 @@ from jaxcv.classical.photo_windows import photo_windows
 
 def test_faces_of_each_part_are_of_different_people():
     faces = face_windows.faces()
-    assert [len(part) for part in faces] == [480, 160, 160]
+    assert [len(part) for part in faces] == [1440, 160, 160]
     for part in faces:
         assert part.shape[1:] == (24, 24)
         assert part.dtype == np.uint8
         np.testing.assert_array_equal(part[4::8], part[::8, :, ::-1])  # the mirror images
         np.testing.assert_array_equal(part[1::8, :, :-1], part[::8, :, 1:])  # a pixel to the right
-    inner = [{patch[1:, 1:].tobytes() for patch in part[::8]} for part in faces]
+    inner = [{patch.tobytes() for patch in part[::8]} for part in (faces.train[:480], *faces[1:])]
     assert len(set.union(*inner)) == 100
+    assert (faces.train[::8].mean(axis=(1, 2))[:60] - faces.train[::8].mean(axis=(1, 2))[60:120]).std() < 5  # turned
     photos = [face_windows.photo(name) for name in (*face_windows.PHOTOS, face_windows.TEST_PHOTO)]
     assert all(photo.ndim == 2 and min(photo.shape) >= 150 for photo in photos)
 
@@ -80,20 +81,22 @@ def test_costs_and_table(trained, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_command_trains_and_goes_on_from_its_stages(command, tmp_path):
-    given = f'--workdir={tmp_path}', '--haar_step=4', '--negatives=200', '--most_stages=2'
-    ended = command(viola_jones, *given)
-    assert ended.code == 0, ended.err
-    first = (tmp_path / 'table.md').read_text()
-    assert '2,913 features for a window' in first
-    assert cv2.CascadeClassifier(str(tmp_path / 'cascade.xml')).getOriginalWindowSize() == (24, 24)
+def test_the_study_trains_and_goes_on_from_its_stages(tmp_path, capsys):
+    goals = viola_jones.Goals(detection=0.98, false_positives=0.5, stages=2, stumps=10)
+    photos = face_windows.PHOTOS[1:3]
+    assert viola_jones.study(tmp_path, goals, photos, step=4, negatives=200, seed=0) == 0
+    out = capsys.readouterr().out
+    assert 'stage 2: ' in out
+    assert '2,913 features for a window' in out
     assert len(list((tmp_path / 'stages').glob('stage_*.npz'))) == 2
-    assert {path.name for path in tmp_path.glob('*.png')} == {
-        f'{name}.png' for name in ('features', 'stages', 'roc', 'detections')
-    }
-    again = command(viola_jones, *given)
-    assert again.code == 0
-    assert 'stage 1:' not in again.out
-    other = command(viola_jones, *given[:2], '--negatives=300', '--most_stages=2')
-    assert other.code == 2
-    assert 'negatives 200, now 300' in other.err
+    assert cv2.CascadeClassifier(str(tmp_path / 'cascade.xml')).getOriginalWindowSize() == (24, 24)
+    names = {f'{name}.png' for name in ('features', 'stages', 'roc', 'detections')}
+    assert {path.name for path in tmp_path.glob('*.png')} == names
+    with pytest.raises(ValueError, match='negatives 200, now 300'):
+        viola_jones.study(tmp_path, goals, photos, step=4, negatives=300, seed=0)
+
+
+def test_flags_are_checked(command, tmp_path):
+    ended = command(viola_jones, f'--workdir={tmp_path}', '--negatives=3')
+    assert ended.code == 2
+    assert 'negatives' in ended.err
