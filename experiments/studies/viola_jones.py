@@ -144,7 +144,7 @@ def judge(cascade: Cascade, faces: np.ndarray, photo: PhotoWindows) -> Judged:
         faces: windows with faces, uint8 `[n, h, w]`.
         photo: `face_windows.TEST_PHOTO`, with the cascade's window.
     """
-    passed = np.asarray(score_windows(jnp.asarray(faces), cascade).passed)
+    passed = np.asarray(jax.jit(lambda part: score_windows(part, cascade).passed)(jnp.asarray(faces)))
     number = len(cascade.stage_thresholds)
     kept = np.array([np.mean(passed >= stage) for stage in range(number + 1)])
     left = surviving(photo, cascade)
