@@ -27,7 +27,7 @@ from jaxcv.types import Float, Int
 __all__ = ['Detections', 'detect', 'detector']
 
 DENSE = 60
-"""Trees of the stages that are computed for all windows, at most, beyond the first stage."""
+"""Nodes of the stages that are computed for all windows, at most, unless the first stage has more."""
 
 
 class Detections(NamedTuple):
@@ -199,7 +199,7 @@ def _search(scales: Plan, made: Tables, window: tuple[int, int]) -> _Search:
 
     offsets = entry(made.rows, made.columns) + entries * made.turned[..., None, None].astype(np.int32)
     norm = entry(np.array([1, 1, window[0] - 1, window[0] - 1]), np.array([1, window[1] - 1] * 2))
-    dense = max(1, int(np.searchsorted(np.cumsum(made.count), DENSE, side='right')))
+    dense = max(1, int(np.searchsorted(np.cumsum(made.count) * made.left.shape[1], DENSE, side='right')))
     # The last stage comes twice, so that its sums are there for the windows that passed it, in their order.
     first, count, least = (
         np.append(part, last) for part, last in zip(made[-3:], (made.first[-1], made.count[-1], -np.inf), strict=True)

@@ -22,6 +22,7 @@ __all__ = ['load', 'save']
 SMALLEST, LARGEST = 3, 1000
 """Sides of a window in pixels. The normalization leaves out one pixel on each side."""
 RECTANGLES = 3
+LIMIT = float(np.finfo(np.float32).max)
 
 
 class _Tree(NamedTuple):
@@ -262,7 +263,7 @@ def _numbers(element: Element, kind: Callable, place: str) -> list:  # type: ign
         except ValueError:
             word = word if len(word) < 30 else f'{word[:30]}...'
             raise ValueError(f'{place}: <{element.tag}> should hold numbers, got {word!r}') from None
-        if not abs(found[-1]) < np.finfo(np.float32).max:
+        if not abs(found[-1]) < LIMIT:
             raise ValueError(f'{place}: <{element.tag}> should hold finite numbers, got {word!r}')
     return found
 
