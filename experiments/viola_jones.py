@@ -5,6 +5,9 @@
 Prints the objects of each photo, and writes found.json (boxes in the photo's own pixels: x, y, width, height),
 NAME_found.png for each photo, and found.png with the first ones. Without --images, the photo is scikit-image's
 astronaut. Windows and boxes are those of cv2.CascadeClassifier with the same options.
+
+With --train it first trains a cascade of its own, as `python -m experiments.studies.viola_jones` does, whose stages,
+table and figures are then in the workdir too; an interrupted training goes on.
 """
 
 import sys
@@ -21,6 +24,7 @@ from experiments.predict import IMAGES
 from experiments.run.exits import BAD_INPUT
 from experiments.run.pictures import picture_files, picture_names, shown
 from experiments.run.workdir import write_json
+from experiments.studies import viola_jones as study
 from jaxcv import config, viz
 from jaxcv.classical import cascade_detector, cascade_xml
 from jaxcv.classical.cascade import Cascade
@@ -30,6 +34,7 @@ from jaxcv.names import nearest
 CASCADE = flags.DEFINE_string(
     'cascade', 'frontalface_default', 'A file of a cascade, or the name of one that comes with OpenCV, such as eye.'
 )
+TRAIN = flags.DEFINE_bool('train', False, 'Train a cascade of faces in the workdir first, and find faces with it.')
 SCALE_FACTOR = flags.DEFINE_float('scale_factor', 1.1, 'Between neighbouring sizes of the windows, greater than 1.')
 MIN_NEIGHBORS = flags.DEFINE_integer('min_neighbors', 3, 'Groups of more windows are objects; 0: every window.')
 MIN_SIZE = flags.DEFINE_integer('min_size', None, 'The least side of an object in pixels.')
@@ -43,9 +48,9 @@ USES = ('workdir', 'images')
 
 def main() -> int:
     """Finds the objects, prints and draws; returns the exit code, 2 if a photo could not be read."""
-    file = cascade_file(CASCADE.value)
-    find = _detector(cascade_xml.load(file))
     files = picture_files(IMAGES.value) if any(IMAGES.value) else []
+    file = trained_file() if TRAIN.value else cascade_file(CASCADE.value)
+    find = _detector(cascade_xml.load(file))
     folder, name = launch.workdir(), file.stem.removeprefix(PREFIX)
     rows, pictures, objects = [], [], []
     for title, path, photo in _photos(files):
@@ -82,6 +87,18 @@ def cascade_file(word: str) -> Path:
         kind = 'no such file' if path.suffix == '.xml' or '/' in word else 'no such file, and none that OpenCV has'
         raise config.ConfigError(f'--cascade={word}: {kind}, {nearest(name, known)}')
     return known[name]
+
+
+def trained_file() -> Path:
+    """The file of the cascade that is trained in the workdir.
+
+    Raises:
+        ConfigError: another cascade is given too.
+    """
+    if flags.FLAGS['cascade'].present:
+        raise config.ConfigError(f'--train trains a cascade of its own: leave --cascade={CASCADE.value} out')
+    study.main()
+    return launch.workdir() / study.CASCADE_FILE
 
 
 def _detector(cascade: Cascade) -> Callable[[np.ndarray], cascade_detector.Detections]:

@@ -54,6 +54,7 @@ NEGATIVES = flags.DEFINE_integer('negatives', 1500, 'Windows without faces in a 
 SEED = flags.DEFINE_integer('cascade_seed', 0, 'Of the windows that are drawn.')
 USES = ('workdir',)
 
+CASCADE_FILE = 'cascade.xml'
 SHOWN = 6
 """Features in the figure."""
 TIMED = 20_000
@@ -120,7 +121,7 @@ def study(folder: Path, goals: Goals, photos: Sequence[str], *, step: int, negat
         'roc': roc(judged),
         'detections': detections(trained.cascade, picture),
     }
-    cascade_xml.save(trained.cascade, folder / 'cascade.xml')
+    cascade_xml.save(trained.cascade, folder / CASCADE_FILE)
     return studies.conclude(folder, text, figures)
 
 

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from experiments import viola_jones as launcher
 from experiments.studies import face_windows, viola_jones
 from jaxcv.classical import haar_enumeration
 from jaxcv.classical.cascade_checkpoints import Stage
@@ -100,3 +101,7 @@ def test_flags_are_checked(command, tmp_path):
     ended = command(viola_jones, f'--workdir={tmp_path}', '--negatives=3')
     assert ended.code == 2
     assert 'negatives' in ended.err
+    ended = command(launcher, f'--workdir={tmp_path}', '--train', '--cascade=eye')
+    assert ended.code == 2
+    assert '--train trains a cascade of its own: leave --cascade=eye out' in ended.err
+    assert not list(tmp_path.iterdir())
