@@ -244,7 +244,8 @@ def first_features(cascade: Cascade, face: np.ndarray) -> Figure:
     chosen = np.asarray(cascade.feature)[:SHOWN, 0]
     captions = [f'stage {stage + 1}' for stage in np.asarray(cascade.stage)[:SHOWN].tolist()]
     boxes, weights = (np.asarray(part)[chosen] for part in cascade.features[:2])
-    return viz.haar_grid(face, boxes, weights, captions=captions, title='The first features: white less black')
+    stretched = (face - face.min()) / np.ptp(face)
+    return viz.haar_grid(stretched, boxes, weights, captions=captions, title='The first features: white less black')
 
 
 def stages(counts: Mapping[str, Sequence[int]]) -> Figure:
