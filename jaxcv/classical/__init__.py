@@ -1,5 +1,27 @@
 """Classical methods, one module each: `fit` returns a NamedTuple of arrays, from which `predict` computes."""
 
-from jaxcv.classical import box_sizes, growing, knn, pixel_forest, random_forest, trees
+from jaxcv.classical import (
+    adaboost,
+    box_sizes,
+    cascade,
+    growing,
+    haar,
+    haar_enumeration,
+    knn,
+    pixel_forest,
+    random_forest,
+    trees,
+)
 
-__all__ = ['box_sizes', 'growing', 'knn', 'pixel_forest', 'random_forest', 'trees']
+__all__ = [
+    'adaboost',
+    'box_sizes',
+    'cascade',
+    'growing',
+    'haar',
+    'haar_enumeration',
+    'knn',
+    'pixel_forest',
+    'random_forest',
+    'trees',
+]

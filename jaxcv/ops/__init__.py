@@ -20,6 +20,13 @@ from jaxcv.ops.detections import Detections as Detections
 from jaxcv.ops.detections import merge_detections, select_detections
 from jaxcv.ops.distance import pairwise_squared_distance
 from jaxcv.ops.image import center_crop, normalize, resize_short_side, to_float
+from jaxcv.ops.integral import (
+    integral_image,
+    rectangle_sums,
+    squared_integral_image,
+    tilted_integral_image,
+    tilted_sums,
+)
 from jaxcv.ops.masks import labelled_pixels, mask_boundaries
 from jaxcv.ops.matching import Matches as Matches
 from jaxcv.ops.matching import balanced_sample, hard_negatives, match_anchors, match_bipartite, sampled_indices
@@ -57,6 +64,7 @@ __all__ = [
     'efficientdet_coder',
     'gaussian_radius',
     'hard_negatives',
+    'integral_image',
     'labelled_pixels',
     'local_response_norm',
     'mask_boundaries',
@@ -70,6 +78,7 @@ __all__ = [
     'pad_same',
     'paired_box_iou',
     'pairwise_squared_distance',
+    'rectangle_sums',
     'resize_bilinear',
     'resize_nearest',
     'resize_short_side',
@@ -79,6 +88,9 @@ __all__ = [
     'sliding_windows',
     'soft_nms',
     'spatial_pyramid_pool',
+    'squared_integral_image',
     'ssd_coder',
+    'tilted_integral_image',
+    'tilted_sums',
     'to_float',
 ]

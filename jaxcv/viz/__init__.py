@@ -5,6 +5,7 @@ from jaxcv.viz.confusion import confusion_matrix
 from jaxcv.viz.curves import learning_curves, loss_curves
 from jaxcv.viz.figures import class_name, rendered, save
 from jaxcv.viz.grids import image_grid, prediction_grid
+from jaxcv.viz.haar import haar_grid
 from jaxcv.viz.masks import mask_colors, mask_grid, overlay
 from jaxcv.viz.schedules import schedules
 from jaxcv.viz.search import search_results
@@ -16,6 +17,7 @@ __all__ = [
     'class_name',
     'confusion_matrix',
     'draw_boxes',
+    'haar_grid',
     'image_grid',
     'learning_curves',
     'loss_curves',
