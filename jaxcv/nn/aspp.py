@@ -35,8 +35,8 @@ class ASPP(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> layer, x = ASPP(features=8, rates=(2, 4)), jnp.ones((1, 9, 7, 4))
-        >>> variables = layer.init(jax.random.key(0), x)
-        >>> sorted(variables['params']), layer.apply(variables, x).shape
+        >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+        >>> sorted(variables['params']), y.shape
         (['branch0', 'branch1', 'branch2', 'pool', 'project'], (1, 9, 7, 8))
 
     Chen et al. 2017, Rethinking atrous convolution for semantic image segmentation (https://arxiv.org/abs/1706.05587).
@@ -87,8 +87,8 @@ class SummedASPP(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> layer, x = SummedASPP(features=3, rates=(2, 4)), jnp.ones((1, 9, 7, 4))
-        >>> variables = layer.init(jax.random.key(0), x)
-        >>> sorted(variables['params']), layer.apply(variables, x).shape
+        >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+        >>> sorted(variables['params']), y.shape
         (['branch1_score', 'branch2_score'], (1, 9, 7, 3))
 
     Chen et al. 2016, DeepLab, section 3.2 (https://arxiv.org/abs/1606.00915).

@@ -40,7 +40,7 @@ class ConvNorm(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> layer, x = ConvNorm(features=8, strides=2), jnp.ones((1, 6, 6, 4))
-        >>> layer.apply(layer.init(jax.random.key(0), x), x).shape
+        >>> jax.eval_shape(layer.init_with_output, jax.random.key(0), x)[0].shape
         (1, 3, 3, 8)
     """
 

@@ -34,10 +34,10 @@ class DepthwiseSeparableConv(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> layer, x = DepthwiseSeparableConv(features=8, strides=2), jnp.ones((1, 6, 6, 4))
-        >>> variables = layer.init(jax.random.key(0), x)
+        >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
         >>> [variables['params'][name]['conv']['kernel'].shape for name in ('depthwise', 'pointwise')]
         [(3, 3, 1, 4), (1, 1, 4, 8)]
-        >>> layer.apply(variables, x).shape
+        >>> y.shape
         (1, 3, 3, 8)
 
     Howard et al. 2017, MobileNets, section 3.1 (https://arxiv.org/abs/1704.04861).
@@ -90,7 +90,7 @@ class SeparableConv(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> layer, x = SeparableConv(features=8), jnp.ones((1, 6, 6, 4))
-        >>> variables = layer.init(jax.random.key(0), x)
+        >>> variables = jax.eval_shape(layer.init, jax.random.key(0), x)
         >>> [variables['params'][name]['kernel'].shape for name in ('depthwise', 'pointwise')]
         [(3, 3, 1, 4), (1, 1, 4, 8)]
 

@@ -38,7 +38,7 @@ class FPN(nn.Module):
         >>> import jax
         >>> maps = [jnp.ones((1, size, size, 8 * size)) for size in (8, 4, 2)]
         >>> pyramid = FPN(features=16, extra='convs_of_output')
-        >>> [p.shape for p in pyramid.init_with_output(jax.random.key(0), maps)[0]]
+        >>> [p.shape for p in jax.eval_shape(pyramid.init_with_output, jax.random.key(0), maps)[0]]
         [(1, 8, 8, 16), (1, 4, 4, 16), (1, 2, 2, 16), (1, 1, 1, 16), (1, 1, 1, 16)]
 
     Lin et al. 2017, Feature pyramid networks for object detection (https://arxiv.org/abs/1612.03144).
@@ -86,7 +86,8 @@ class PANet(nn.Module):
     Example:
         >>> import jax
         >>> maps = [jnp.ones((1, size, size, 8 * size)) for size in (8, 4, 2)]
-        >>> [p.shape for p in PANet(features=16, extra=1).init_with_output(jax.random.key(0), maps)[0]]
+        >>> network = PANet(features=16, extra=1)
+        >>> [p.shape for p in jax.eval_shape(network.init_with_output, jax.random.key(0), maps)[0]]
         [(1, 8, 8, 16), (1, 4, 4, 16), (1, 2, 2, 16), (1, 1, 1, 16)]
 
     Liu et al. 2018, Path aggregation network for instance segmentation (https://arxiv.org/abs/1803.01534).

@@ -41,9 +41,9 @@ def frozen(model: nn.Module, *, layers: Mapping[str, bool]) -> Frozen:
         >>> from jaxcv import models
         >>> images = jnp.ones((2, 8, 8, 1))
         >>> model = frozen(models.cifar_resnet(depth=8, width=4), layers={'*': True, 'head': False})
-        >>> variables = model.init(jax.random.key(0), images)
-        >>> _, state = model.apply(variables, images, train=True, mutable=['batch_stats'])
-        >>> bool(jnp.all(state['batch_stats']['stem']['bn']['mean'] == 0))
+        >>> variables = jax.jit(model.init)(jax.random.key(0), images)
+        >>> train = jax.jit(lambda variables: model.apply(variables, images, train=True, mutable=['batch_stats']))
+        >>> bool(jnp.all(train(variables)[1]['batch_stats']['stem']['bn']['mean'] == 0))
         True
     """
 

@@ -26,7 +26,7 @@ class NaiveInception(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> module, x = NaiveInception(features=(4, 8, 2)), jnp.ones((1, 6, 6, 16))
-        >>> module.apply(module.init(jax.random.key(0), x), x).shape
+        >>> jax.eval_shape(module.init_with_output, jax.random.key(0), x)[0].shape
         (1, 6, 6, 30)
 
     Szegedy et al. 2015, Going deeper with convolutions, figure 2a (https://arxiv.org/abs/1409.4842).
@@ -61,7 +61,7 @@ class Inception(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> module, x = Inception(4, (2, 8), (1, 2), 2), jnp.ones((1, 6, 6, 16))
-        >>> module.apply(module.init(jax.random.key(0), x), x).shape
+        >>> jax.eval_shape(module.init_with_output, jax.random.key(0), x)[0].shape
         (1, 6, 6, 16)
 
     Szegedy et al. 2015, Going deeper with convolutions, figure 2b (https://arxiv.org/abs/1409.4842).

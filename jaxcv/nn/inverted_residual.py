@@ -38,10 +38,10 @@ class InvertedResidual(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> block, x = InvertedResidual(features=4, squeeze_ratio=0.25), jnp.ones((1, 6, 6, 4))
-        >>> variables = block.init(jax.random.key(0), x)
+        >>> y, variables = jax.eval_shape(block.init_with_output, jax.random.key(0), x)
         >>> sorted(variables['params'])
         ['depthwise', 'expand', 'project', 'squeeze']
-        >>> block.apply(variables, x).shape
+        >>> y.shape
         (1, 6, 6, 4)
 
     Sandler et al. 2018, MobileNetV2: inverted residuals and linear bottlenecks (https://arxiv.org/abs/1801.04381).

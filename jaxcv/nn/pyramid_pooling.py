@@ -30,8 +30,8 @@ class PyramidPooling(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> layer, x = PyramidPooling(sizes=(1, 2)), jnp.ones((1, 9, 7, 4))
-        >>> variables = layer.init(jax.random.key(0), x)
-        >>> sorted(variables['params']), layer.apply(variables, x).shape
+        >>> y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+        >>> sorted(variables['params']), y.shape
         (['pool1', 'pool2'], (1, 9, 7, 8))
 
     Zhao et al. 2017, Pyramid scene parsing network (https://arxiv.org/abs/1612.01105).

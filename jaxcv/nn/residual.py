@@ -39,8 +39,8 @@ class BasicBlock(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> block, x = BasicBlock(features=8, strides=2), jnp.ones((1, 6, 6, 4))
-        >>> variables = block.init(jax.random.key(0), x)
-        >>> block.apply(variables, x).shape
+        >>> y, variables = jax.eval_shape(block.init_with_output, jax.random.key(0), x)
+        >>> y.shape
         (1, 3, 3, 8)
     """
 
@@ -100,8 +100,8 @@ class Bottleneck(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> block, x = Bottleneck(features=2, strides=2), jnp.ones((1, 6, 6, 4))
-        >>> variables = block.init(jax.random.key(0), x)
-        >>> block.apply(variables, x).shape
+        >>> y, variables = jax.eval_shape(block.init_with_output, jax.random.key(0), x)
+        >>> y.shape
         (1, 3, 3, 8)
     """
 
@@ -153,8 +153,8 @@ class PreActivationBlock(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> block, x = PreActivationBlock(features=8, strides=2), jnp.ones((1, 6, 6, 4))
-        >>> variables = block.init(jax.random.key(0), x)
-        >>> block.apply(variables, x).shape
+        >>> y, variables = jax.eval_shape(block.init_with_output, jax.random.key(0), x)
+        >>> y.shape
         (1, 3, 3, 8)
 
     He et al. 2016, Identity mappings in deep residual networks (https://arxiv.org/abs/1603.05027).

@@ -32,7 +32,7 @@ def make_recalibration(task: Task, *, stacked: bool = False) -> Recalibrate:
         >>> from jaxcv import models, tasks
         >>> task = tasks.classification(models.cifar_resnet(depth=8, width=2), num_classes=10)
         >>> batch = {'image': jnp.ones((2, 4, 4, 1)), 'label': jnp.zeros(2, int), 'valid': jnp.ones(2, bool)}
-        >>> variables = task.init(jax.random.key(0), batch)
+        >>> variables = jax.jit(task.init)(jax.random.key(0), batch)
         >>> variables = make_recalibration(task)(jax.random.key(1), variables, [batch])
         >>> bool(variables['batch_stats']['stem']['bn']['mean'].any())
         True

@@ -69,6 +69,18 @@ def opened(settings):
     return assemble(checked, opening.facts_of(data, opening.open_evaluation(checked))), data.source
 
 
+@pytest.fixture
+def source(data_dir, tmp_path):
+    """The workdir of a network on the digits 0 to 4, as a run would leave it; nobody has trained it."""
+    experiment, _ = opened(settings(data_dir, data={'classes': list('01234')}))
+    state = state_factory(experiment)()
+    store = training.checkpoints(tmp_path / 'source' / 'checkpoints', best_metric='top1')
+    store.save(5, state._replace(state=jax.tree.map(lambda x: x + 0.1, state.state)))
+    store.close()
+    save_config(experiment, tmp_path / 'source')
+    return tmp_path / 'source'
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('model', [[], [RESNET]], ids=['linear', 'resnet'])
 def test_a_snapshot_ensemble_of_an_ensemble(run, tmp_path, model):
@@ -102,9 +114,8 @@ def test_averaged_evaluation_and_views(run, tmp_path):
     assert losses[1] != pytest.approx(expected)
 
 
-def test_nothing_was_averaged(command, run, tmp_path):
-    run()
-    ended = command(evaluate, f'--workdir={tmp_path / "run"}', '--averaged')
+def test_nothing_was_averaged(command, source):
+    ended = command(evaluate, f'--workdir={source}', '--averaged')
     assert ended.code == BAD_INPUT
     assert 'this run averages nothing' in ended.err
 
@@ -120,18 +131,6 @@ def test_a_run_stops_early_and_stays_stopped(run, tmp_path):
     assert 'stopped early: no better top1 in 2 evaluations' in stopped.out
     assert records(tmp_path / 'run')[-1]['step'] == 15
     assert 'This run is complete' in run(*options).out
-
-
-@pytest.fixture
-def source(data_dir, tmp_path):
-    """The workdir of a network on the digits 0 to 4, as a run would leave it; nobody has trained it."""
-    experiment, _ = opened(settings(data_dir, data={'classes': list('01234')}))
-    state = state_factory(experiment)()
-    store = training.checkpoints(tmp_path / 'source' / 'checkpoints', best_metric='top1')
-    store.save(5, state._replace(state=jax.tree.map(lambda x: x + 0.1, state.state)))
-    store.close()
-    save_config(experiment, tmp_path / 'source')
-    return tmp_path / 'source'
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ import pytest
 
 from jaxcv import models
 from jaxcv.models.checks import Window, check_classes, check_images, compute_type, smallest_size
-from tests.models.test_constructors import BACKBONES, NAMES, shallow
+from tests.models.test_constructors import BACKBONES, NAMES
+from tests.models.tracing import shallow
 
 SMALLEST = {
     ('inception_v3', 32): 75,

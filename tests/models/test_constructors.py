@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 
 from jaxcv import models
 from jaxcv.models.strides import Stage
+from jaxcv.ops import convolution
+from tests.models.tracing import shallow, shapes_of
 
 NAMES = [name for name in models.__all__ if inspect.isfunction(inspect.unwrap(getattr(models, name)))]
 BACKBONES = [name for name in NAMES if name != 'linear_classifier']
@@ -62,13 +63,6 @@ STAGES = {
 }
 
 
-def shallow(model: nn.Module) -> nn.Module:
-    """The model with one block at each place of its table; widths and strides stay."""
-    if hasattr(model, 'rows'):
-        return model.clone(rows=tuple(row._replace(depth=1) for row in model.rows))
-    return model.clone(depths=(1,) * len(model.depths)) if hasattr(model, 'depths') else model
-
-
 def sizes_of(name):
     """Two that each model takes, small and odd; with more than one value a channel at the last batch norm."""
     if name == 'inception_v3':
@@ -89,7 +83,8 @@ def test_stages(name):
     found = models.stages(make(name))
     assert found == expected
     assert list(found) == list(expected)
-    assert traced_stages(shallow(make(name))) == expected
+    if not name.startswith('tf_efficientnet_b') or name == 'tf_efficientnet_b0':  # the others pad alike
+        assert traced_stages(shallow(make(name))) == expected
 
 
 @pytest.mark.parametrize('output_stride', [8, 16])
@@ -109,13 +104,16 @@ def test_stages_of_a_dilated_network(name, output_stride):
 def traced_stages(model):
     """The stages by the shapes of two images, padded or not: `(n2 - n1) / (rows2 - rows1)`, and their channels."""
 
+    variables = shapes_of(model)
+
     def shapes(size):
-        def trace(key):
-            features = model.init_with_output(key, jnp.zeros((1, size, size, 3)), method='features')[0]
+        def trace(variables):
+            features = model.apply(variables, jnp.zeros((1, size, size, 3)), method='features')
             found.update({name: x.shape for name, x in features.items()})
 
         found = {}
-        jax.eval_shape(trace, jax.random.key(0))
+        with convolution.plain():  # the fastest to trace
+            jax.eval_shape(trace, variables)
         return found
 
     small, large = shapes(320), shapes(320 + 960)

@@ -63,9 +63,10 @@ def alone():
     """Two of the members in runs of their own: index -> state."""
     task, optimizer = pieces()
     step = jax.jit(training.make_train_step(task, optimizer))
+    start = jax.jit(lambda key, batch: training.init_state(key, task, optimizer, batch))
     runs = {}
     for index in (0, 5):
-        state = training.init_state(jax.random.key(SEED + index), task, optimizer, problem.batches(1)[0])
+        state = start(jax.random.key(SEED + index), problem.batches(1)[0])
         for batch in problem.batches(STEPS):
             state, _ = step(state, batch)
         runs[index] = state

@@ -15,7 +15,7 @@ BATCHES = [jax.tree.map(jnp.asarray, batch) for batch in batches(3)]
 
 @pytest.fixture(scope='module')
 def variables():
-    return TASK.init(jax.random.key(0), BATCHES[0])
+    return jax.jit(TASK.init)(jax.random.key(0), BATCHES[0])
 
 
 def test_statistics_are_the_means_of_the_batches_own(variables):
@@ -36,7 +36,8 @@ def test_statistics_are_the_means_of_the_batches_own(variables):
 
     # The deeper ones: a training pass moves the running statistics a tenth of the way to the batch's.
     old = jax.tree.map(np.asarray, variables['batch_stats'])
-    moved = [TASK.loss(variables['params'], {'batch_stats': old}, b, jax.random.key(1)).state for b in BATCHES]
+    loss = jax.jit(TASK.loss)
+    moved = [loss(variables['params'], {'batch_stats': old}, b, jax.random.key(1)).state for b in BATCHES]
     expected = jax.tree.map(
         lambda before, *new: np.mean([(n - 0.9 * before) / 0.1 for n in new], axis=0),
         old,
@@ -46,7 +47,7 @@ def test_statistics_are_the_means_of_the_batches_own(variables):
 
 
 def test_several_networks_each_get_their_own(variables):
-    other = TASK.init(jax.random.key(5), BATCHES[0])
+    other = jax.jit(TASK.init)(jax.random.key(5), BATCHES[0])
     both = jax.tree.map(lambda *x: jnp.stack(x), variables, other)
     stacked = make_recalibration(TASK, stacked=True)(jax.random.key(1), both, BATCHES)
     alone = make_recalibration(TASK)(jax.random.key(1), other, BATCHES)

@@ -10,10 +10,12 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 
 from jaxcv.weights.convert import COUNTER, to_state_dict, to_variables
 from jaxcv.weights.layouts import Layout, layout
 from jaxcv.weights.loading import constructor
+from tests.models.tracing import shapes_of
 from tests.weights.seeded import seeded
 
 FOLDER = Path(__file__).parents[1] / 'fixtures' / 'backbones'
@@ -36,9 +38,7 @@ def sizes(name: str) -> list[tuple[int, int]]:
 def build(name: str, **options):
     """The model, its variables' shapes and its weights' layout."""
     model = constructor(name)(**options)
-    height, width = sizes(name)[0]
-    wanted = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, height, width, 3)))
-    return model, wanted, layout_of(name)
+    return model, shapes_of(model), layout_of(name)
 
 
 def layout_of(name: str) -> Layout:
@@ -63,7 +63,17 @@ def check(name: str, *, size: tuple[int, int] | None = None, **options) -> None:
 
     @jax.jit
     def everything(variables):
-        return model.apply(variables, images, train=False, method='features'), model.apply(variables, images)
+        found = []
+
+        def keep(method, args, kwargs, context):
+            result = method(*args, **kwargs)
+            if context.module.path == () and context.method_name == 'features':
+                found.append(result)
+            return result
+
+        with nn.intercept_methods(keep):  # the stages that the logits are computed from: traced once, where they can be
+            logits = model.apply(variables, images)
+        return found[0] if found else model.apply(variables, images, method='features'), logits
 
     stages, logits = everything(variables)
     where = f'{height}x{width}/'

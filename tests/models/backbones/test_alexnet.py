@@ -11,13 +11,8 @@ import pytest
 from jaxcv.models.backbones.alexnet import alexnet, zfnet
 from jaxcv.weights.convert import correspondence, their_shape
 from jaxcv.weights.layouts import layout
+from tests.models.tracing import shapes_of
 from tests.weights import parity
-
-
-def shapes_of(model, size=224, method=None):
-    return jax.eval_shape(
-        lambda key, x: model.init(key, x, method=method), jax.random.key(0), jnp.zeros((1, size, size, 3))
-    )
 
 
 def count(variables):

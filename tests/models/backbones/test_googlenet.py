@@ -11,13 +11,10 @@ import pytest
 from jaxcv.models.backbones.googlenet import googlenet
 from jaxcv.weights.convert import to_state_dict, to_variables
 from jaxcv.weights.layouts import layout
+from tests.models.tracing import shapes_of
 from tests.weights import parity
 
 TABLE = layout('googlenet', 'torchvision')
-
-
-def shapes_of(model, size=64):
-    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, size, size, 3)))
 
 
 def fixture(name):

@@ -9,22 +9,21 @@ import numpy as np
 import pytest
 
 from jaxcv.models.backbones.inception import inception_v3
+from jaxcv.ops import convolution
 from jaxcv.weights.convert import to_variables
 from jaxcv.weights.layouts import layout
+from tests.models.tracing import shapes_of
 from tests.weights import parity
 
 TABLE = layout('inception_v3', 'torchvision')
-
-
-def shapes_of(model, size=75):
-    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, size, size, 3)))
 
 
 def test_parameter_counts():
     """Known from images too small for the auxiliary head, too."""
 
     def count(**options):
-        return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes_of(inception_v3(**options))['params']))
+        shapes = shapes_of(inception_v3(**options), size=75)
+        return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes['params']))
 
     assert count() == 27_161_264
     auxiliary = (768 * 128 + 2 * 128) + (5 * 5 * 128 * 768 + 2 * 768) + (768 * 1000 + 1000)
@@ -70,7 +69,8 @@ def test_a_checkpoint_with_its_auxiliary_head_fits_a_model_without():
 def test_auxiliary_logits_need_large_images_and_a_head():
     def auxiliary(model, size):
         images = jnp.zeros((1, size, size, 3))
-        return jax.eval_shape(lambda v: model.apply(v, images, method='with_auxiliary'), shapes_of(model))
+        with convolution.plain():  # the fastest to trace
+            return jax.eval_shape(lambda v: model.apply(v, images, method='with_auxiliary'), shapes_of(model))
 
     assert [logits.shape for logits in auxiliary(inception_v3(), 299)] == [(1, 1000), (1, 1000)]
     with pytest.raises(ValueError, match='needs 17 rows and columns at stride 16, got 3 x 3: use images of 299 x 299'):
@@ -82,7 +82,8 @@ def test_auxiliary_logits_need_large_images_and_a_head():
 def test_strides():
     model = inception_v3()
     features = lambda variables: model.apply(variables, jnp.zeros((1, 299, 299, 3)), method='features')  # noqa: E731
-    stages = jax.eval_shape(features, shapes_of(model))
+    with convolution.plain():  # the fastest to trace
+        stages = jax.eval_shape(features, shapes_of(model))
     assert {name: stage.shape[1:] for name, stage in stages.items()} == {
         'stem': (147, 147, 64),
         'stage1': (71, 71, 192),

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 
 from jaxcv.models.backbones import mobilenet
+from tests.models.tracing import shapes_of
 from tests.weights import parity
 
 COUNTS = {'mobilenet_v1': 4_231_976, 'mobilenet_v2': 3_504_872}
 
 
 def count(model):
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
-    return sum(leaf.size for leaf in jax.tree.leaves(shapes['params']))
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes_of(model)['params']))
 
 
 def random_variables(model, images):
     """Without running the initializers, which would be compiled one by one."""
-    leaves, tree = jax.tree.flatten(jax.eval_shape(model.init, jax.random.key(0), images))
+    leaves, tree = jax.tree.flatten(shapes_of(model, channels=images.shape[-1]))
     rng = np.random.default_rng(0)
     return tree.unflatten([jnp.float32(rng.uniform(0.1, 1, leaf.shape)) for leaf in leaves])
 

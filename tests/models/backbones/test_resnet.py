@@ -14,6 +14,7 @@ from jaxcv.models.backbones.resnet import ResNet
 from jaxcv.nn import BasicBlock, Bottleneck, StochasticDepth
 from jaxcv.weights.convert import correspondence, their_shape, to_variables
 from jaxcv.weights.layouts import layout
+from tests.models.tracing import shapes_of
 from tests.weights import parity
 from tests.weights.seeded import seeded
 
@@ -29,10 +30,6 @@ COUNTS = {
 
 def count(variables):
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables['params']))
-
-
-def shapes_of(model, size=32):
-    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, size, size, 3)))
 
 
 @pytest.mark.parametrize('name', COUNTS)
@@ -173,7 +170,7 @@ def test_stochastic_depth_rises_linearly_with_depth(model, blocks):
         return method(*args, **kwargs)
 
     with nn.intercept_methods(record):
-        shapes_of(model)
+        jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     np.testing.assert_allclose(rates, [0.6 * block / blocks for block in range(1, blocks + 1)])
 
 
@@ -256,9 +253,12 @@ def test_statistics_are_those_of_the_whole_batch_under_a_mapped_axis():
     """Two halves of a batch under a mapped axis give the statistics and the logits of the whole batch."""
     images = jax.random.normal(jax.random.key(0), (4, 8, 8, 3))
     model = models.cifar_resnet(depth=8, width=4)
-    variables = model.init(jax.random.key(1), images)
-    expected, expected_state = model.apply(variables, images, train=True, mutable=['batch_stats'])
-    apply = jax.vmap(lambda half: model.apply(variables, half, train=True, mutable=['batch_stats']), axis_name='data')
-    logits, state = jax.jit(apply)(images.reshape(2, 2, 8, 8, 3))
+    variables = jax.jit(model.init)(jax.random.key(1), images)
+
+    def apply(images):
+        return model.apply(variables, images, train=True, mutable=['batch_stats'])
+
+    expected, expected_state = jax.jit(apply)(images)
+    logits, state = jax.jit(jax.vmap(apply, axis_name='data'))(images.reshape(2, 2, 8, 8, 3))
     np.testing.assert_allclose(logits.reshape(4, -1), expected, atol=1e-4)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b, atol=1e-4), state, expected_state)

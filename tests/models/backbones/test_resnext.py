@@ -7,6 +7,7 @@ import pytest
 
 from jaxcv import models
 from jaxcv.models.backbones.resnet import group_width
+from tests.models.tracing import shapes_of
 from tests.weights import parity
 
 COUNTS = {
@@ -24,8 +25,7 @@ def make(name, **options):
 
 @pytest.mark.parametrize('name', COUNTS)
 def test_parameter_counts(name):
-    shapes = jax.eval_shape(make(name).init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
-    assert sum(leaf.size for leaf in jax.tree.leaves(shapes['params'])) == COUNTS[name]
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes_of(make(name))['params'])) == COUNTS[name]
 
 
 def test_equals_timm():

@@ -11,6 +11,7 @@ import pytest
 from jaxcv.models.backbones import vgg
 from jaxcv.weights.convert import correspondence, their_shape, to_state_dict, to_variables
 from jaxcv.weights.layouts import layout
+from tests.models.tracing import shapes_of
 from tests.weights import parity
 
 PARAMETERS = {
@@ -23,12 +24,6 @@ PARAMETERS = {
     'vgg19': 143_667_240,
     'vgg19_bn': 143_678_248,
 }
-
-
-def shapes_of(model, size=32, method=None):
-    return jax.eval_shape(
-        lambda key, x: model.init(key, x, method=method), jax.random.key(0), jnp.zeros((1, size, size, 3))
-    )
 
 
 @pytest.mark.parametrize('name', PARAMETERS)

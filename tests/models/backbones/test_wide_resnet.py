@@ -7,13 +7,10 @@ import pytest
 
 from jaxcv import models
 from jaxcv.models.backbones.wide_resnet import WideResNet, wide_resnet28_10
+from tests.models.tracing import shapes_of
 from tests.weights import parity
 
 COUNTS = {'wide_resnet50_2': 68_883_240, 'wide_resnet101_2': 126_886_696, 'wide_resnet28_10': 36_479_194}
-
-
-def shapes_of(model):
-    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
 
 
 @pytest.mark.parametrize('name', COUNTS)

@@ -15,6 +15,7 @@ from jaxcv.models.segmentation.head import BackboneHead
 from jaxcv.models.segmentation.pspnet import PSPHead
 from jaxcv.models.segmentation.unet import UNetDecoder
 from jaxcv.models.strides import by_stride
+from tests.models.tracing import shapes_of
 
 
 def small(dtype='float32', **options):
@@ -73,10 +74,6 @@ class Strided(nn.Module):
 
 def count(shapes):
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes['params']))
-
-
-def shapes_of(model, size=(64, 64), channels=3):
-    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *size, channels)))
 
 
 @pytest.mark.parametrize(
