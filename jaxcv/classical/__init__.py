@@ -1,5 +1,29 @@
 """Classical methods, one module each: `fit` returns a NamedTuple of arrays, from which `predict` computes."""
 
-from jaxcv.classical import box_sizes, cascade, growing, haar, knn, pixel_forest, random_forest, trees
+from jaxcv.classical import (
+    box_sizes,
+    cascade,
+    cascade_detector,
+    cascade_xml,
+    grouping,
+    growing,
+    haar,
+    knn,
+    pixel_forest,
+    random_forest,
+    trees,
+)
 
-__all__ = ['box_sizes', 'cascade', 'growing', 'haar', 'knn', 'pixel_forest', 'random_forest', 'trees']
+__all__ = [
+    'box_sizes',
+    'cascade',
+    'cascade_detector',
+    'cascade_xml',
+    'grouping',
+    'growing',
+    'haar',
+    'knn',
+    'pixel_forest',
+    'random_forest',
+    'trees',
+]
