@@ -70,8 +70,8 @@ def detect(
         >>> import skimage.data
         >>> from jaxcv.classical import cascade_xml
         >>> eyes = cascade_xml.load(cv2.data.haarcascades + 'haarcascade_eye.xml')
-        >>> print(detect(skimage.data.astronaut()[70:170, 170:280], cascade=eyes, min_neighbors=5).boxes)
-        [[...
+        >>> detect(skimage.data.astronaut()[70:140, 180:260], cascade=eyes).boxes.shape
+        (2, 4)
     """
     find = detector(
         cascade, scale_factor=scale_factor, min_neighbors=min_neighbors, min_size=min_size, max_size=max_size
@@ -110,10 +110,9 @@ def detector(
     Example:
         >>> import skimage.data
         >>> from jaxcv.classical import cascade_xml
-        >>> find = detector(cascade_xml.load(cv2.data.haarcascades + 'haarcascade_frontalface_alt.xml'), min_size=80)
-        >>> found = find(skimage.data.astronaut()[:200, 140:300])
-        >>> print(found.boxes, found.neighbors)
-        [[...]] [...]
+        >>> find = detector(cascade_xml.load(cv2.data.haarcascades + 'haarcascade_eye.xml'))
+        >>> find(skimage.data.astronaut()[70:140, 180:260]).neighbors.shape
+        (2,)
 
     Viola and Jones, "Robust Real-Time Face Detection", 2004.
     """
