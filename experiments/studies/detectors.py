@@ -3,10 +3,10 @@
     python -m experiments.studies.detectors --workdir=runs/detectors [--detectors=retinanet,ssd --detector_epochs=10]
 
 All networks of `experiments/detection/digit_scenes.py`, from each of the seeds: RetinaNet with a feature pyramid, with
-a path aggregation network and with no neck; with the focal loss, with cross-entropy of all anchors and with hard
-negative mining; SSD; CenterNet. The table has the mean over the seeds, and the average precision of each; the figures
-the average precision over the epochs, and the first test scenes with the boxes of each network. The same command
-resumes: runs that are done are not run again.
+a path aggregation network, with a BiFPN and with no neck, and the same heads; with the focal loss, with cross-entropy
+of all anchors and with hard negative mining; SSD; EfficientDet; CenterNet. The table has the mean over the seeds, and
+the average precision of each; the figures the average precision over the epochs, and the first test scenes with the
+boxes of each network. The same command resumes: runs that are done are not run again.
 """
 
 import functools
@@ -41,10 +41,12 @@ from jaxcv.viz.figures import headline, style
 NAMES = {
     'retinanet': 'RetinaNet, FPN',
     'retinanet_panet': 'RetinaNet, PANet',
+    'retinanet_bifpn': 'RetinaNet, BiFPN',
     'retinanet_no_neck': 'RetinaNet, no neck',
     'retinanet_cross_entropy': 'RetinaNet, cross-entropy',
     'retinanet_mining': 'RetinaNet, hard negatives',
     'ssd': 'SSD',
+    'efficientdet': 'EfficientDet, BiFPN',
     'centernet': 'CenterNet',
 }
 VALUES = {'ap': 'AP, %', 'ap50': 'AP50, %', 'ap75': 'AP75, %', 'ap_small': 'AP small, %', 'ap_medium': 'AP medium, %'}
