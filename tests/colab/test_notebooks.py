@@ -12,6 +12,7 @@ SAYS = {
     '02': 'test accuracy',
     '03': 'coffee: espresso',
     '04': 'mean IoU',
+    '05': '512 x 512 pixels: person 1',
 }
 NOTEBOOKS = [
     # The first one stands for how notebooks are run; the others train several networks.
