@@ -17,16 +17,10 @@ NOT RUN on idle cores yet, nor on a GPU.
 """
 
 import argparse
-import contextlib
-import multiprocessing
 import os
-import re
-import statistics
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from benchmarks.train_step import THREADS, worker
+from benchmarks import turns
 
 MODELS = ('retinanet_resnet50_fpn', 'ssd300_vgg16')
 CLASSES = 91
@@ -40,52 +34,26 @@ def main() -> None:
     parser.add_argument('--boxes', type=int, default=7, help='boxes of an image')
     parser.add_argument('--rounds', type=int, default=5, help='how often the libraries take turns')
     parser.add_argument('--models', nargs='+', default=MODELS, choices=MODELS)
+    parser.add_argument('--quick', action='store_true', help='one short round of small images, to see that it runs')
     arguments = parser.parse_args()
 
-    os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'  # two processes share the GPU
-    if hasattr(os, 'sched_setaffinity'):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
-    libraries = {'jaxcv': jaxcv_passes, 'torch': torch_passes, 'torch channels_last': torch_channels_last_passes}
+    turns.settle(arguments)
+    if arguments.quick:
+        arguments.size, arguments.batch = 128, arguments.batch or 1
+    libraries = {turns.OWN: jaxcv_passes, 'torch': torch_passes, 'torch channels_last': torch_channels_last_passes}
     print(f'batch {arguments.batch or "of the default size"}, load before: {os.getloadavg()[0]:.1f}', flush=True)
     titles = ('jaxcv img/s', 'torch img/s', 'ratio', 'jaxcv GB', 'torch GB')
     print(f'{"model":<24}{"pixels":>7}' + ''.join(f'{title:>13}' for title in titles), flush=True)
     for model in arguments.models:
         size = 300 if model.startswith('ssd300') else arguments.size
-        options = SimpleNamespace(size=size, batch=arguments.batch, boxes=arguments.boxes)
-        with contextlib.ExitStack() as stack:
-            workers, processes = {}, {}
-            for name, passes in libraries.items():
-                before = set(multiprocessing.active_children())
-                workers[name] = stack.enter_context(worker(passes, model, options))
-                (processes[name],) = set(multiprocessing.active_children()) - before
-            batch = workers['jaxcv'].recv()
-            for name in list(workers)[1:]:
-                if error := workers[name].recv():
-                    print(f'{name} is left out: {error}', flush=True)
-                    del workers[name]
-            seconds: dict[str, list[float]] = {name: [] for name in workers}
-            for _ in range(arguments.rounds):
-                for name, connection in workers.items():
-                    connection.send('step')
-                    seconds[name].append(connection.recv())
-            memory = {name: peak(processes[name].pid) for name in workers}
-        ours = seconds.pop('jaxcv')
-        columns = [f'{batch / statistics.median(ours):.2f}', '', '', memory['jaxcv'], '']
-        if seconds:
-            best = min(seconds, key=lambda name: statistics.median(seconds[name]))
-            ratio = statistics.median(b / a for a, b in zip(ours, seconds[best], strict=True))
-            columns[1:3] = [f'{batch / statistics.median(seconds[best]):.2f}', f'{ratio:.2f}']
-            columns[4] = memory[best]
+        options = argparse.Namespace(**{**vars(arguments), 'size': size})
+        with turns.workers(libraries, model, options) as (batch, workers):
+            found = turns.compared(workers, 'step', rounds=arguments.rounds)
+            columns = [f'{batch / found.own:.2f}', '', '', turns.peak(workers[turns.OWN]), '']
+            if found.peer is not None:
+                columns[1:3] = [f'{batch / found.peer:.2f}', f'{found.ratio:.2f}']
+                columns[4] = turns.peak(workers[found.faster])
         print(f'{model:<24}{size:>7}' + ''.join(f'{column:>13}' for column in columns), flush=True)
-
-
-def peak(process: int | None) -> str:
-    """Return the peak of a process's resident memory in GB, as Linux tells it."""
-    try:
-        found = re.search(r'VmHWM:\s+(\d+) kB', Path(f'/proc/{process}/status').read_text())
-    except OSError:
-        found = None
-    return f'{int(found[1]) / 1e6:.2f}' if found else '-'
 
 
 def random_objects(arguments: Any, batch: int) -> tuple[Any, Any, Any]:
@@ -145,7 +113,7 @@ def torch_passes(name: str, arguments: Any, *, channels_last: bool = False) -> t
     import torch
     import torchvision
 
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(turns.THREADS)
     gpu = torch.cuda.is_available()
     if gpu and not channels_last:
         raise ImportError('on a GPU only channels_last is measured')

@@ -52,7 +52,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Suppression and post-processing against torchvision's and OpenCV's.")
     parser.add_argument('--boxes', type=int, nargs='+', default=(100, 1000, 10_000), help='numbers of boxes')
     parser.add_argument('--rounds', type=int, default=15, help='how often the libraries take turns')
+    parser.add_argument('--quick', action='store_true', help='one round, to see that it runs')
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rounds = 1
 
     if hasattr(os, 'sched_setaffinity'):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])

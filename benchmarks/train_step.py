@@ -29,15 +29,12 @@ On a GPU: bfloat16, and PyTorch with torch.compile, channels_last and automatic 
 """
 
 import argparse
-import contextlib
-import multiprocessing
 import os
-import statistics
-import time
+
+from benchmarks import turns
 
 MODELS = ('resnet50', 'mobilenet_v2', 'efficientnet_b0', 'resnext50_32x4d')
 CHOICES = ('resnet18', *MODELS)
-THREADS = 2
 
 
 def main() -> None:
@@ -46,73 +43,21 @@ def main() -> None:
     parser.add_argument('--batch', type=int, help='images in a batch (default: 8 on a CPU, 256 on a GPU)')
     parser.add_argument('--rounds', type=int, default=7, help='how often the libraries take turns')
     parser.add_argument('--models', nargs='+', default=MODELS, choices=CHOICES)
+    parser.add_argument('--quick', action='store_true', help='one short round, to see that it runs')
     arguments = parser.parse_args()
 
-    os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] = 'false'  # two processes share the GPU
-    if hasattr(os, 'sched_setaffinity'):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
-    libraries = {'jaxcv': jaxcv_passes, 'torch': torch_passes, 'torch channels_last': torch_channels_last_passes}
+    turns.settle(arguments)
+    libraries = {turns.OWN: jaxcv_passes, 'torch': torch_passes, 'torch channels_last': torch_channels_last_passes}
     print(f'{arguments.size} x {arguments.size}, load before: {os.getloadavg()[0]:.1f}', flush=True)
     print(f'{"model":<17}{"pass":<9}{"jaxcv img/s":>12}{"torch img/s":>12}{"ratio":>7}', flush=True)
     for model in arguments.models:
-        with contextlib.ExitStack() as stack:
-            workers = {
-                name: stack.enter_context(worker(passes, model, arguments)) for name, passes in libraries.items()
-            }
-            batch = workers['jaxcv'].recv()
-            for name in list(workers)[1:]:
-                if error := workers[name].recv():
-                    print(f'{name} is left out: {error}', flush=True)
-                    del workers[name]
+        with turns.workers(libraries, model, arguments) as (batch, workers):
             for which in ('forward', 'step'):
-                seconds = {name: [] for name in workers}
-                for _ in range(arguments.rounds):
-                    for name, connection in workers.items():
-                        connection.send(which)
-                        seconds[name].append(connection.recv())
-                ours = seconds.pop('jaxcv')
-                line = f'{model:<17}{which:<9}{batch / statistics.median(ours):>12.1f}'
-                if seconds:
-                    theirs = min(seconds.values(), key=statistics.median)
-                    ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
-                    line += f'{batch / statistics.median(theirs):>12.1f}{ratio:>7.2f}'
+                found = turns.compared(workers, which, rounds=arguments.rounds)
+                line = f'{model:<17}{which:<9}{batch / found.own:>12.1f}'
+                if found.peer is not None:
+                    line += f'{batch / found.peer:>12.1f}{found.ratio:>7.2f}'
                 print(line, flush=True)
-
-
-@contextlib.contextmanager
-def worker(passes, model, arguments):
-    """Start a process that measures a pass when it gets its name, and yield the connection to it."""
-    context = multiprocessing.get_context('spawn')
-    here, there = context.Pipe()
-    process = context.Process(target=serve, args=(passes, model, arguments, there), daemon=True)
-    process.start()
-    there.close()  # so that a worker that dies ends the wait for it
-    yield here
-    with contextlib.suppress(OSError):
-        here.send(None)
-    process.join()
-
-
-def serve(passes, model, arguments, connection) -> None:
-    """Report how many images a batch has (jaxcv) or what is missing (torch), then measure until told to stop."""
-    try:
-        ready, functions = passes(model, arguments)
-    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision built for another torch
-        connection.send(f'{error} (pip install -r benchmarks/requirements.txt)')
-        return
-    for function in functions.values():  # compile and warm up
-        function()
-        function()
-    connection.send(ready)
-    while which := connection.recv():
-        start = time.perf_counter()
-        functions[which]()
-        once = time.perf_counter() - start
-        count = max(1, round(2 / once))
-        start = time.perf_counter()
-        for _ in range(count):
-            functions[which]()
-        connection.send((time.perf_counter() - start) / count)
 
 
 def jaxcv_passes(name, arguments):
@@ -162,7 +107,7 @@ def torch_passes(name, arguments, *, channels_last=False):
     import torch
     import torchvision
 
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(turns.THREADS)
     gpu = torch.cuda.is_available()
     if gpu and not channels_last:
         raise ImportError('on a GPU only channels_last is measured')

@@ -74,6 +74,12 @@ CHECKPOINT = flags.DEFINE_string('checkpoint', 'last', "Which checkpoint: 'last'
 AVERAGED = flags.DEFINE_bool(
     'averaged', None, 'The networks that `average` collected; by default as training.evaluate_averaged says.'
 )
+WEIGHTS = flags.DEFINE_string(
+    'weights',
+    None,
+    "Published weights in place of a workdir: 'package:NAME', a name of weights.PUBLISHED such as ssd300_vgg16 "
+    "(downloaded once), 'MODEL:FILE', or a file with its published name.",
+)
 CHANGES = flags.DEFINE_bool('resume_with_changes', False, 'Resume a run although the config is another one now.')
 COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, to train on several hosts.')
 PROCESSES = flags.DEFINE_integer('processes', None, 'Processes in all; 0 lets JAX find out (TPU pods, Slurm, MPI).')
@@ -84,7 +90,7 @@ ALWAYS = ('traceback',)
 ON_SEVERAL_HOSTS = ('coordinator', 'processes', 'process')
 OF_A_TRAINED_RUN = ('workdir', 'checkpoint', 'averaged', 'config', 'use')
 """Flags of the launchers that take a trained workdir."""
-SHARED = ('config', 'workdir', 'use', 'checkpoint', 'averaged', 'resume_with_changes', *ON_SEVERAL_HOSTS)
+SHARED = ('config', 'workdir', 'weights', 'use', 'checkpoint', 'averaged', 'resume_with_changes', *ON_SEVERAL_HOSTS)
 
 
 def launch(main: Callable[[], int | None], *, uses: Collection[str]) -> None:
@@ -104,8 +110,8 @@ def launch(main: Callable[[], int | None], *, uses: Collection[str]) -> None:
             logging.set_verbosity(logging.WARNING)  # Orbax logs every detail of its work
         if argv[1:]:
             raise app.UsageError(words.surplus(argv[1:], sys.argv[1:], shown, names_of_configs()))
-        if 'workdir' in uses and not WORKDIR.value:
-            raise config.ConfigError('give --workdir=FOLDER')
+        if 'workdir' in uses and not WORKDIR.value and not ('weights' in uses and WEIGHTS.value):
+            raise config.ConfigError('give --workdir=FOLDER' + ', or --weights=NAME' * ('weights' in uses))
         training.initialize_processes(COORDINATOR.value, PROCESSES.value, PROCESS.value)
         return main()
 

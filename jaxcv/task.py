@@ -193,6 +193,14 @@ class Presentation(NamedTuple):
     options: Callable[[Mapping[str, Any], Names], 'Presentation'] | None = None
     """(options by name, names) -> the presentation with them, such as another least score; values may be words of a
     command line. ValueError for one that it does not have. None: it has no options."""
+    numbered: Callable[[Mapping[str, Sequence[int | str]]], 'Presentation'] | None = None
+    """(feature -> the number of each class in the data set's own files) -> the presentation that writes these numbers
+    too. None: it writes none."""
+    truth: Callable[[Example], Answer] | None = None
+    """Example, as it is or augmented -> the answer that is right, for `draw`. None: examples are not drawn by
+    themselves."""
+    statistics: Callable[[Iterable[Example], Names], Mapping[str, str]] | None = None
+    """(decoded examples, names) -> lines about their truths by name: how many of each class, how large. None: none."""
 
 
 class Task(NamedTuple):

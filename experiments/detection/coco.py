@@ -7,7 +7,7 @@
 
 * `retinanet`, torchvision's `retinanet_resnet50_fpn`, reaches an AP of 36.4 %: 16 images a step (8 devices), SGD of
   0.01, weight decay 1e-4, divided by 10 after 16 and 22 of 26 epochs; short side 800, long side at most 1,333; flips.
-  Its backbone is pretrained, with frozen batch norms, and its first layers stay as they are.
+  Its backbone is pretrained, its batch norms are frozen, and its first layers stay as they are.
 * `ssd300_vgg16` reaches 25.1 %: 32 images a step (8 devices), SGD of 0.002, weight decay 5e-4, divided by 10 after 80
   and 110 of 120 epochs; photometric distortion, zoom-out, crops by IoU and flips, at 300 x 300. Its backbone is
   pretrained as well.
@@ -38,8 +38,9 @@ SSD_CROPS = [
 
 NETWORKS: dict[str, dict[str, Any]] = {
     'retinanet': {
-        'model': {'name': 'detection.retinanet', 'backbone': {'name': 'resnet50'}},
+        'model': {'name': 'detection.retinanet', 'backbone': {'name': 'resnet50', 'frozen_norms': True}},
         'into': 'backbone',
+        'rates': {'backbone/stem': 0.0, 'backbone/stage1': 0.0},
         'train_transforms': [
             {'name': 'resize_sides', 'short': 800, 'long': 1333},
             {'name': 'random_flip'},
@@ -60,6 +61,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     'ssd300_vgg16': {
         'model': {'name': 'detection.ssd300_vgg16'},
         'into': '',
+        'rates': {},
         'train_transforms': SSD_CROPS,
         'eval_transforms': [{'name': 'resize', 'size': 300}],
         'augment': [{'name': 'photometric_distortion'}],
@@ -94,7 +96,7 @@ def get_config(network: str = 'retinanet') -> ConfigDict:
     config.augment = recipe['augment']
     config.loss = recipe['loss']
     config.task = {'name': 'detection', **recipe['task']}
-    config.finetune.into = recipe['into']
+    config.finetune.update({'into': recipe['into'], 'rates': recipe['rates']})
     config.optimizer = {
         'name': 'momentum',
         'learning_rate': recipe['learning_rate'],

@@ -106,7 +106,12 @@ def facts_of(training: TrainingData, evaluation: EvaluationData) -> Facts:
             'the evaluation split has other classes than the training split: ' + _others(found, expected)
         )
     first = {name: value[0] for name, value in evaluation.first.items()}
-    return Facts(expected, training.source.size, _specs(training.example), _specs(first))
+    ids = {
+        feature: list(numbers)
+        for feature, numbers in training.source.class_ids.items()
+        if expected.get(feature) == list(training.source.names.get(feature, ()))  # no transform changed them
+    }
+    return Facts(expected, training.source.size, _specs(training.example), _specs(first), ids)
 
 
 def as_evaluated(facts: Facts, evaluation: EvaluationData) -> Facts:

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from experiments.run.fields import (
+    AT_LEAST_0,
     MOST_SEED,
     PACKAGES,
+    POSITIVE,
     SECTIONS,
     SEED,
     About,
@@ -24,6 +26,7 @@ from experiments.run.fields import (
 )
 from experiments.run.overrides import fitted
 from jaxcv import config
+from jaxcv.arguments import Range
 from jaxcv.config.values import plain
 from jaxcv.optim.durations import Clock, Updates, durations_in_updates, value_in_updates
 from jaxcv.optim.durations import in_updates as duration_in_updates
@@ -200,27 +203,24 @@ def _duration_problems(field: Field, value: Any) -> Iterator[str]:
         except ValueError as error:
             yield f'{field.path}: {error}'
             return
-        if is_nothing and field.about.above is not None:
-            yield f'{field.path} must be positive, got {value!r}'
-        elif is_nothing and field.about.least is not None:
+        if is_nothing and 0 not in field.about.within:
+            yield f'{field.path} must be {_range(field.about.within)}, got {value!r}'
+        elif is_nothing and field.about.within.low == 0:
             yield f'{field.path}: {value!r} is no time at all, write 0 ({field.about.text})'
 
 
 def _range_problems(path: str, value: Any, about: About) -> Iterator[str]:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        low = about.above is not None and not value > about.above
-        low = low or (about.least is not None and not value >= about.least)
-        high = about.most is not None and not value <= about.most
-        if low or high or not math.isfinite(value):
-            yield f'{path} must be {_range(about)}, got {value}'
+    if isinstance(value, int | float) and not isinstance(value, bool) and value not in about.within:
+        yield f'{path} must be {_range(about.within)}, got {value}'
 
 
-def _range(about: About) -> str:
-    if about.above is not None:
-        return 'positive' if about.above == 0 else f'above {about.above}'
-    if about.most is not None:
-        return f'from {about.least} to {about.most:,}'
-    return 'finite' if about.least is None else f'at least {about.least}'
+def _range(within: Range) -> str:
+    """An interval in words, where it is a usual one."""
+    words = {POSITIVE: 'positive', AT_LEAST_0: 'at least 0', Range(): 'finite'}
+    low, high, ends = within
+    if ends == '[]' and math.isfinite(low) and math.isfinite(high):
+        return f'from {low:,} to {high:,}'
+    return words.get(within, f'in {within}')
 
 
 def _part_problems(

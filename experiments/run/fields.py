@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from ml_collections import ConfigDict, config_dict
 
 from jaxcv import augment, data, losses, metrics, models, optim, tasks
+from jaxcv.arguments import Range
 from jaxcv.data.classes import ORDERED_BY
 from jaxcv.optim.durations import Updates
 
@@ -28,18 +29,15 @@ PACKAGES = {
 """The packages that a name inside a section may begin with: `{'name': 'losses.focal'}` in a task's arguments."""
 MOST_SEED = 2**31 - 1
 """The seeds of several networks are consecutive int32."""
+POSITIVE, AT_LEAST_0 = Range(0, ends='()'), Range(0)
 
 
 class About(NamedTuple):
     """The declaration of a field, beside its type and default."""
 
     text: str
-    above: float | None = None
-    """Values must be larger than this."""
-    least: float | None = None
-    """Values must be at least this."""
-    most: float | None = None
-    """Values must be at most this."""
+    within: Range = Range()
+    """Numbers must be in this interval."""
     is_path: bool = False
     """The field is a folder or file of this machine, as `jaxcv.files.local_path` reads it."""
     may_change: bool = False
@@ -75,20 +73,22 @@ class Data(NamedTuple):
             provided=ORDERED_BY,
         ),
     ] = {'name': 'shuffled'}
-    seed: Annotated[int | None, About("of the order of the examples; None: the run's", least=0, most=MOST_SEED)] = None
+    seed: Annotated[int | None, About("of the order of the examples; None: the run's", within=Range(0, MOST_SEED))] = (
+        None
+    )
     train_transforms: Annotated[
         Sequence[Mapping], About('on the host, an example at a time', functions=data.transforms)
     ] = ({'name': 'decode'},)
     eval_transforms: Annotated[
         Sequence[Mapping], About('the same for evaluation', functions=data.transforms, may_change=True)
     ] = ({'name': 'decode'},)
-    batch_size: Annotated[int, About('examples an update, over all devices of all hosts', above=0)] = 128
-    eval_batch_size: Annotated[int, About('examples at a time in evaluation', above=0, may_change=True)] = 256
+    batch_size: Annotated[int, About('examples an update, over all devices of all hosts', within=POSITIVE)] = 128
+    eval_batch_size: Annotated[int, About('examples at a time in evaluation', within=POSITIVE, may_change=True)] = 256
     on_broken: Annotated[
         Literal['error', 'skip'],
         About("an example that cannot be read: 'error' names it, 'skip' counts it", may_change=True),
     ] = 'error'
-    threads: Annotated[int | None, About('None: one for each core', above=0, may_change=True)] = None
+    threads: Annotated[int | None, About('None: one for each core', within=POSITIVE, may_change=True)] = None
 
 
 class Finetune(NamedTuple):
@@ -125,12 +125,18 @@ class Training(NamedTuple):
     """The fields of `training`."""
 
     epochs: Annotated[
-        float, About("passes over the training examples; or a duration, '500 steps'", above=0, is_length=True)
+        float, About("passes over the training examples; or a duration, '500 steps'", within=POSITIVE, is_length=True)
     ] = 1.0
-    members: Annotated[int, About('networks trained as one program, from the seeds seed, seed + 1, ...', above=0)] = 1
+    members: Annotated[
+        int, About('networks trained as one program, from the seeds seed, seed + 1, ...', within=POSITIVE)
+    ] = 1
     patience: Annotated[
         int,
-        About('evaluations (no steps) without a better value after which to stop; 0: never', least=0, may_change=True),
+        About(
+            'evaluations (no steps) without a better value after which to stop; 0: never',
+            within=AT_LEAST_0,
+            may_change=True,
+        ),
     ] = 0
     best_metric: Annotated[
         str | None,
@@ -139,9 +145,11 @@ class Training(NamedTuple):
     evaluate_averaged: Annotated[bool, About('whether to evaluate what `average` collected', may_change=True)] = False
     recalibrate_batches: Annotated[
         int,
-        About("batches for averaged networks' batch-norm statistics; an epoch at most", least=0, may_change=True),
+        About(
+            "batches for averaged networks' batch-norm statistics; an epoch at most", within=AT_LEAST_0, may_change=True
+        ),
     ] = 100
-    accumulate: Annotated[int, About('micro-batches an update', above=0)] = 1
+    accumulate: Annotated[int, About('micro-batches an update', within=POSITIVE)] = 1
     mode: Annotated[Literal['jit', 'pmap'], About("'pmap' is kept for older code", may_change=True)] = 'jit'
     sharding: Annotated[
         Literal['replicate', 'fsdp'], About("'fsdp' shards parameters and optimizer state too", may_change=True)
@@ -151,17 +159,18 @@ class Training(NamedTuple):
         About('a loss that is not finite ends the run, or its update is left out', may_change=True),
     ] = 'stop'
     log_every: Annotated[
-        Updates, About('steps or a duration; more often in a run of less than 1,000 steps', above=0, may_change=True)
+        Updates,
+        About('steps or a duration; more often in a run of less than 1,000 steps', within=POSITIVE, may_change=True),
     ] = 50
     eval_every: Annotated[
-        Updates, About("steps or a duration, '1 epoch', '10%'; 0: at the end only", least=0, may_change=True)
+        Updates, About("steps or a duration, '1 epoch', '10%'; 0: at the end only", within=AT_LEAST_0, may_change=True)
     ] = 0
     save_every: Annotated[
         Updates,
-        About('steps or a duration, beside those after an evaluation; 0: none', least=0, may_change=True),
+        About('steps or a duration, beside those after an evaluation; 0: none', within=AT_LEAST_0, may_change=True),
     ] = 500
-    keep_last: Annotated[int, About('checkpoints', above=0, may_change=True)] = 2
-    keep_best: Annotated[int, About('checkpoints with the best values', least=0, may_change=True)] = 1
+    keep_last: Annotated[int, About('checkpoints', within=POSITIVE, may_change=True)] = 2
+    keep_best: Annotated[int, About('checkpoints with the best values', within=AT_LEAST_0, may_change=True)] = 1
 
 
 class Part(NamedTuple):
@@ -205,7 +214,7 @@ SECTIONS: dict[str, type | Part] = {
     'finetune': Finetune,
     'training': Training,
 }
-SEED = About('of the parameters, and of all that training draws', least=0, most=MOST_SEED)
+SEED = About('of the parameters, and of all that training draws', within=Range(0, MOST_SEED))
 
 
 class Field(NamedTuple):
@@ -227,6 +236,8 @@ class Facts(NamedTuple):
     """Feature -> {'shape': [...], 'dtype': '...'} of one training example, as the transforms leave it."""
     eval_example: Mapping[str, Mapping[str, Any]]
     """The same for evaluation."""
+    class_ids: Mapping[str, Sequence[int | str]] = {}
+    """Feature -> the number of each class in the data set's own files, in which results are written."""
 
 
 def base() -> ConfigDict:

@@ -3,9 +3,9 @@
 import collections
 import functools
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import jax
@@ -22,12 +22,21 @@ from jaxcv import config, data, training, viz
 from jaxcv.data.video import is_video
 from jaxcv.features import Example, MisuseError, Names
 from jaxcv.files import read_json
-from jaxcv.task import Gallery, PhotoOptions, Presentation, Shown
+from jaxcv.task import Gallery, PhotoOptions, Presentation, Shown, Task
 from jaxcv.types import Batch, Variables
 
 LISTED = 'predictions.json'
 MOST_AT_A_TIME = 32
 """Pictures in a batch."""
+
+
+class Ready(NamedTuple):
+    """A network that is ready to predict: of a trained workdir, or of published weights."""
+
+    experiment: Experiment
+    task: Task
+    """Of the variables."""
+    load: Callable[[], Variables]
 
 
 def predict(
@@ -41,36 +50,67 @@ def predict(
     averaged: bool | None = None,
     shown: Mapping[str, Any] | None = None,
 ) -> int:
-    """Answers for each file, in the picture's own pixels, and writes the answers into the output folder.
+    """Answers for each file by a trained workdir: `predict_by` of it.
 
     Args:
         checked: the config of the run, with the `data` and `views` to predict with.
         folder: the workdir.
         which: 'last', 'best' or a step.
         files: pictures and videos, of any size.
+        output: as there, as all that follow.
+        scale: what a picture's sides are multiplied by, for answers about pixels.
+        averaged: whether to predict with the average; None: as the config says.
+        shown: options of the presentation by name.
+
+    Returns:
+        The exit code.
+    """
+    averaged = checked.training.evaluate_averaged if averaged is None else averaged
+    experiment = assemble(checked, workdir.facts_of(folder, checked))
+
+    def load() -> Variables:
+        trained_on = workdir.trained_on(folder, checked)
+        mesh = training.make_mesh()
+        return restore(experiment, folder, which, mesh, averaged=averaged, trained_on=trained_on)[0]
+
+    ready = Ready(experiment, evaluated_task(experiment, averaged=averaged), load)
+    return predict_by(ready, files, output, scale=scale, shown=shown)
+
+
+def predict_by(
+    ready: Ready,
+    files: Sequence[Path],
+    output: Path,
+    *,
+    scale: float | None = None,
+    shown: Mapping[str, Any] | None = None,
+) -> int:
+    """Answers for each file, in the picture's own pixels, and writes the answers into the output folder.
+
+    Args:
+        ready: the network.
+        files: pictures and videos, of any size.
         output: a folder that is new, empty, or of an earlier prediction.
         scale: what a picture's sides are multiplied by, for answers about pixels; None: as in the evaluation.
-        averaged: whether to predict with the average; None: as the config says.
         shown: options of the presentation by name, such as a least score.
 
     Returns:
         The exit code, `BAD_INPUT` if a file could not be read; the others are predicted.
     """
-    averaged = checked.training.evaluate_averaged if averaged is None else averaged
-    experiment = assemble(checked, workdir.facts_of(folder, checked))
+    experiment, task = ready.experiment, ready.task
     presentation = experiment.task.presentation
     if presentation is None:
         raise config.ConfigError(f'{experiment.settings.task.name} has no presentation: its answers cannot be shown')
     if shown:
         presentation = _with_options(presentation, shown, experiment)
+    if presentation.numbered is not None and experiment.facts.class_ids:
+        presentation = presentation.numbered(experiment.facts.class_ids)
     _check_output(output, files)
     _check_channels(experiment)
     names_of = dict(zip(files, _names(experiment, presentation, files), strict=True))
-    trained_on = workdir.trained_on(folder, checked)
-    variables, _ = restore(experiment, folder, which, training.make_mesh(), averaged=averaged, trained_on=trained_on)
-    task, names = evaluated_task(experiment, averaged=averaged), experiment.facts.names
+    names = experiment.facts.names
     options, readable = _options(experiment, files, scale), collections.deque[tuple[Path, np.ndarray]]()
-    decode, compiled = _decoder(experiment), _compiled(task.predict, variables)
+    decode, compiled = _decoder(experiment), _compiled(task.predict, ready.load())
     photos = _decoded([path for path in files if not is_video(path)], decode, options, readable)
     answers = presentation.photos(compiled, photos, options)
     rows: list[dict[str, Any]] = []

@@ -27,7 +27,7 @@ from jaxcv.training.ranking import Better
 FOUND = 'found'
 """The section of config.json that holds the facts."""
 LOCK = 'run.lock'
-_MAY_DIFFER = (f'{FOUND}.eval_example', f'{FOUND}.ranked_by')
+_MAY_DIFFER = (f'{FOUND}.eval_example', f'{FOUND}.ranked_by', f'{FOUND}.class_ids')
 
 
 def is_first_process() -> bool:
@@ -111,7 +111,9 @@ def facts_of(workdir: Path, checked: Checked) -> Facts:
     """The facts of the workdir's run; where a version before them wrote the config, its own data is opened for them."""
     found = _read(workdir).get(FOUND)
     if found is not None:
-        return Facts(**{name: found[name] for name in Facts._fields})
+        return Facts(
+            **{name: found[name] for name in Facts._fields if name in found or name not in Facts._field_defaults}
+        )
     own = checked._replace(data=trained_on(workdir, checked))
     return opening.facts_of(opening.open_training(own), opening.open_evaluation(own))
 

@@ -3,10 +3,10 @@
     python -m experiments.studies.detectors --workdir=runs/detectors [--detectors=retinanet,ssd --detector_epochs=10]
 
 All networks of `experiments/detection/digit_scenes.py`, from each of the seeds: RetinaNet with a feature pyramid, with
-a path aggregation network and with no neck; with the focal loss, with cross-entropy of all anchors and with hard
-negative mining; SSD; CenterNet. The table has the mean over the seeds, and the average precision of each; the figures
-the average precision over the epochs, and the first test scenes with the boxes of each network. The same command
-resumes: runs that are done are not run again.
+a path aggregation network, with a BiFPN and with no neck, and the same heads; with the focal loss, with cross-entropy
+of all anchors and with hard negative mining; SSD; EfficientDet; CenterNet. The table has the mean over the seeds, and
+the average precision of each; the figures the average precision over the epochs, and the first test scenes with the
+boxes of each network. The same command resumes: runs that are done are not run again.
 """
 
 import functools
@@ -41,14 +41,16 @@ from jaxcv.viz.figures import headline, style
 NAMES = {
     'retinanet': 'RetinaNet, FPN',
     'retinanet_panet': 'RetinaNet, PANet',
+    'retinanet_bifpn': 'RetinaNet, BiFPN',
     'retinanet_no_neck': 'RetinaNet, no neck',
     'retinanet_cross_entropy': 'RetinaNet, cross-entropy',
     'retinanet_mining': 'RetinaNet, hard negatives',
     'ssd': 'SSD',
+    'efficientdet': 'EfficientDet, BiFPN',
     'centernet': 'CenterNet',
 }
 VALUES = {'ap': 'AP, %', 'ap50': 'AP50, %', 'ap75': 'AP75, %', 'ap_small': 'AP small, %', 'ap_medium': 'AP medium, %'}
-SHOWN = 3
+SHOWN = 4
 """Scenes in the figure."""
 SCORE = 0.3
 """Of the boxes in the figure."""
@@ -186,17 +188,27 @@ def learning(curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]]) -> F
 
 
 def picture(first: Batch, found: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """The first test scenes with their true boxes beside those of each network, a row for a network and scene."""
-    images, truth, predicted = [], [], []
-    for boxes in found.values():
-        for i in range(min(SHOWN, len(boxes['boxes']))):
-            real = np.asarray(first['box_valid'][i])
-            kept = boxes['box_valid'][i] & (boxes['scores'][i] >= SCORE)
-            images.append(first['image'][i])
-            truth.append(Objects(np.asarray(first['boxes'][i])[real], np.asarray(first['box_labels'][i])[real]))
-            predicted.append(Objects(*(boxes[name][i][kept] for name in ('boxes', 'box_labels', 'scores'))))
-    order = f'rows from the top: {"; ".join(map(label, found))}'
-    return viz.box_grid(images, truth, predicted, columns=SHOWN, title=order)
+    """The first test scenes with their true boxes, and below those of each network, a row for each."""
+    shown = min(len(boxes['boxes']) for boxes in found.values())
+    images = list(first['image'][:shown])
+    rows: dict[str, list[Objects]] = {'truth': []}
+    for i in range(len(images)):
+        real = np.asarray(first['box_valid'][i])
+        rows['truth'].append(Objects(np.asarray(first['boxes'][i])[real], np.asarray(first['box_labels'][i])[real]))
+    for name, boxes in found.items():
+        kept = [boxes['box_valid'][i] & (boxes['scores'][i] >= SCORE) for i in range(len(images))]
+        rows[label(name)] = [
+            Objects(*(boxes[part][i][kept[i]] for part in ('boxes', 'box_labels', 'scores')))
+            for i in range(len(images))
+        ]
+    return viz.box_grid(
+        images * len(rows),
+        None,
+        [objects for row in rows.values() for objects in row],
+        columns=len(images),
+        captions=[name for name in rows for _ in images],
+        title=f'The first test scenes: the truth, and boxes with a score of {SCORE} and more',
+    )
 
 
 if __name__ == '__main__':

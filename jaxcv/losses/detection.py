@@ -192,10 +192,10 @@ def ssd(
 
     Args:
         class_logits: `[k, c]`, the background first.
-        codes: predicted boxes relative to the anchors, `[k, 4]`.
-        anchors: default boxes `[k, 4]`, xyxy.
+        codes: as in `retinanet`, as the next three.
+        anchors: `[k, 4]`.
         truth: the objects.
-        coder: encodes their boxes; the task passes the detector's. None: `ops.ssd_coder()`.
+        coder: None: `ops.ssd_coder()`.
         background: must be True.
         threshold: anchors of a larger IoU with a box, or the same, are positive; all others are negative.
         negatives: for each positive, those of the largest loss; None: all of them.
@@ -248,11 +248,11 @@ def efficientdet(
     up. Components of a box's code that are exactly 0 have no box loss, as there.
 
     Args:
-        class_logits: `[k, c]`, one sigmoid for each class.
-        codes: predicted boxes relative to the anchors, `[k, 4]`.
-        anchors: `[k, 4]`, xyxy.
+        class_logits: as in `retinanet`, as the next four.
+        codes: `[k, 4]`.
+        anchors: `[k, 4]`.
         truth: the objects.
-        coder: encodes their boxes; the task passes the detector's. None: `ops.efficientdet_coder()`.
+        coder: None: `ops.efficientdet_coder()`.
         background: must be False.
         threshold: anchors of a larger IoU with a box, or the same, are positive; all others are negative.
         alpha: weight of the positives in the focal loss.

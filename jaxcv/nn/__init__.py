@@ -18,7 +18,7 @@ from jaxcv.nn.frozen import Frozen as Frozen  # no layer, and so not in __all__
 from jaxcv.nn.frozen import frozen
 from jaxcv.nn.inception import Inception, NaiveInception
 from jaxcv.nn.inverted_residual import InvertedResidual
-from jaxcv.nn.norm import BatchNorm
+from jaxcv.nn.norm import BatchNorm, FrozenBatchNorm
 from jaxcv.nn.pyramid_pooling import PyramidPooling
 from jaxcv.nn.regularization import Dropout, StochasticDepth
 from jaxcv.nn.residual import BasicBlock, Bottleneck, PreActivationBlock
@@ -40,6 +40,7 @@ __all__ = [
     'ConvTranspose',
     'DepthwiseSeparableConv',
     'Dropout',
+    'FrozenBatchNorm',
     'Inception',
     'InvertedResidual',
     'NaiveInception',

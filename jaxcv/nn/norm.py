@@ -1,13 +1,14 @@
-"""Batch normalization."""
+"""Batch normalization, also with statistics that are held."""
 
 import math
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 from jax.typing import DTypeLike
 
-from jaxcv.arguments import Below1, Positive, checked
+from jaxcv.arguments import Below1, NonNegative, Positive, checked
 from jaxcv.task import BATCH_MOMENTS
 from jaxcv.types import DATA_AXIS, Array, Float
 
@@ -80,6 +81,45 @@ class BatchNorm(nn.Module):
             mean, var = running_mean.value, running_var.value
         slope = scale * lax.rsqrt(var + self.epsilon)
         return (x * slope + (bias - mean * slope)).astype(self.dtype)
+
+
+@checked
+class FrozenBatchNorm(nn.Module):
+    """Batch normalization by statistics that are held: `y = scale (x - mean) / sqrt(var + epsilon) + bias`, always.
+
+    Nothing of it is trained: all four arrays, 'scale', 'bias', 'mean' and 'var', are in the collection 'batch_stats',
+    out of reach of gradients and of weight decay. Detectors that start from a pretrained backbone have it where an
+    update has too few images for statistics of its own; the convolutions between are trained.
+
+    Attributes:
+        epsilon: added to the variance; 0 for the weights of torchvision's first detectors.
+        dtype: type of the result.
+        scale_init: first value of 'scale'.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> x = jnp.arange(8.0).reshape(2, 2, 2, 1)
+        >>> variables = FrozenBatchNorm(epsilon=0.0).init(jax.random.key(0), x)
+        >>> sorted(variables), bool(jnp.all(FrozenBatchNorm(epsilon=0.0).apply(variables, x, train=True) == x))
+        (['batch_stats'], True)
+    """
+
+    epsilon: NonNegative = 1e-5
+    dtype: DTypeLike = jnp.float32
+    scale_init: nn.initializers.Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w c']:
+        """Normalize x; `train` changes nothing."""
+        shape = x.shape[-1:]
+        ones, zeros = nn.initializers.ones, nn.initializers.zeros
+        inits = {'scale': self.scale_init, 'bias': zeros, 'mean': zeros, 'var': ones}
+        key = jax.random.key(0)  # of constants
+        scale, bias, mean, var = (
+            self.variable('batch_stats', name, init, key, shape, jnp.float32).value for name, init in inits.items()
+        )
+        slope = scale * lax.rsqrt(var + self.epsilon)
+        return (x.astype(jnp.float32) * slope + (bias - mean * slope)).astype(self.dtype)
 
 
 def _check_count(x: Array, layer: str) -> None:

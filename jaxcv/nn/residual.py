@@ -1,5 +1,6 @@
 """Residual blocks: basic, bottleneck, grouped (ResNeXt), with squeeze-and-excitation (SENet), wide, pre-activated."""
 
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import jax.numpy as jnp
@@ -34,6 +35,7 @@ class BasicBlock(nn.Module):
         shortcut: how the shortcut changes shape, where it must.
         zero_init_residual: start the last batch norm's scale at 0, so that the block starts as the identity.
         stochastic_depth: probability in [0, 1) of dropping the branch F of an example, in training.
+        norm: makes the normalizations: `BatchNorm`, or `FrozenBatchNorm`, maybe with an epsilon bound.
         dtype: compute type; parameters and statistics stay float32.
 
     Example:
@@ -56,6 +58,7 @@ class BasicBlock(nn.Module):
     shortcut: Shortcut = 'projection'
     zero_init_residual: bool = False
     stochastic_depth: Below1 = 0.0
+    norm: Callable[..., nn.Module] = BatchNorm
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -70,7 +73,7 @@ class BasicBlock(nn.Module):
             dtype=self.dtype,
             name='conv1',
         )(x)
-        y = nn.relu(BatchNorm(dtype=self.dtype, name='bn1')(y, train=train))
+        y = nn.relu(self.norm(dtype=self.dtype, name='bn1')(y, train=train))
         y = Conv(self.features, dilation=self.dilation, groups=self.groups, dtype=self.dtype, name='conv2')(y)
         return _close(self, x, y, 'bn2', train=train)
 
@@ -95,6 +98,7 @@ class Bottleneck(nn.Module):
         shortcut: how the shortcut changes shape, where it must.
         zero_init_residual: start the last batch norm's scale at 0, so that the block starts as the identity.
         stochastic_depth: probability in [0, 1) of dropping the branch F of an example, in training.
+        norm: makes the normalizations: `BatchNorm`, or `FrozenBatchNorm`, maybe with an epsilon bound.
         dtype: compute type; parameters and statistics stay float32.
 
     Example:
@@ -117,6 +121,7 @@ class Bottleneck(nn.Module):
     shortcut: Shortcut = 'projection'
     zero_init_residual: bool = False
     stochastic_depth: Below1 = 0.0
+    norm: Callable[..., nn.Module] = BatchNorm
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -124,7 +129,7 @@ class Bottleneck(nn.Module):
         """Apply the block; `train` takes the batch's statistics and updates the running ones."""
         inner, first_dilation = self.inner_features or self.features, self.first_dilation or self.dilation
         y = Conv(inner, kernel_size=1, dtype=self.dtype, name='conv1')(x)
-        y = nn.relu(BatchNorm(dtype=self.dtype, name='bn1')(y, train=train))
+        y = nn.relu(self.norm(dtype=self.dtype, name='bn1')(y, train=train))
         y = Conv(
             inner,
             strides=self.strides,
@@ -133,7 +138,7 @@ class Bottleneck(nn.Module):
             dtype=self.dtype,
             name='conv2',
         )(y)
-        y = nn.relu(BatchNorm(dtype=self.dtype, name='bn2')(y, train=train))
+        y = nn.relu(self.norm(dtype=self.dtype, name='bn2')(y, train=train))
         y = Conv(self.expansion * self.features, kernel_size=1, dtype=self.dtype, name='conv3')(y)
         return _close(self, x, y, 'bn3', train=train)
 
@@ -180,7 +185,7 @@ class PreActivationBlock(nn.Module):
 def _close(block: BasicBlock | Bottleneck, x: Array, y: Array, norm: str, *, train: bool) -> Array:
     """Add the branch y to the shortcut of the block's input x; called inside the block's compact method."""
     scale_init = nn.initializers.zeros if block.zero_init_residual else nn.initializers.ones
-    y = BatchNorm(dtype=block.dtype, scale_init=scale_init, name=norm)(y, train=train)
+    y = block.norm(dtype=block.dtype, scale_init=scale_init, name=norm)(y, train=train)
     if block.squeeze_reduction is not None:
         y = SqueezeExcitation(y.shape[-1] // block.squeeze_reduction, dtype=block.dtype, name='se')(y)
     y = StochasticDepth(block.stochastic_depth, name='drop')(y, train=train)
@@ -196,4 +201,4 @@ def _shortcut(block: BasicBlock | Bottleneck, x: Array, features: int, *, train:
         x = x[:, ::strides, ::strides]
         return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, features - x.shape[-1])))
     x = Conv(features, kernel_size=1, strides=strides, dtype=block.dtype, name='shortcut_conv')(x)
-    return BatchNorm(dtype=block.dtype, name='shortcut_bn')(x, train=train)
+    return block.norm(dtype=block.dtype, name='shortcut_bn')(x, train=train)

@@ -13,11 +13,13 @@ from numpy.typing import ArrayLike
 from jaxcv import viz
 from jaxcv.features import Example, Names
 from jaxcv.names import nearest
+from jaxcv.presentation.classes import counted
 from jaxcv.task import Answer, Gallery, Judged, PhotoOptions, Predictions, Presentation, Report, Written
 from jaxcv.types import Batch
 
 FEATURE = 'box_labels'
 ARRAYS = ('boxes', 'scores', 'box_labels', 'box_valid')
+TRUTHS = ('boxes', 'box_labels', 'box_valid', 'box_crowd', 'box_difficult')
 OPTIONS = ('score', 'classes')
 LOWEST = 0.05
 """The largest least score that leaves the average precision of a usual detector as it is."""
@@ -41,7 +43,8 @@ def boxes(*, score: float = 0.3, least_score: float = 0.0) -> Presentation:
     Returns:
         A Presentation. The worst images are those with the most mistakes: objects that are not found, and detections of
         none. A picture is resized by the evaluation's transforms, and its boxes are in its own pixels. `options` are
-        `score`, and `classes`, the names of the only ones that are drawn, judged and written.
+        `score`, and `classes`, the names of the only ones that are drawn, judged and written; `numbered` writes COCO's
+        `category_id` beside each label, for its format of results.
 
     Example:
         >>> show, names = boxes(), {'box_labels': ('cat', 'dog')}
@@ -55,8 +58,10 @@ def boxes(*, score: float = 0.3, least_score: float = 0.0) -> Presentation:
     return _presentation(score, None, least_score)
 
 
-def _presentation(score: float, labels: Sequence[int] | None, least_score: float) -> Presentation:
-    """Return the presentation of some labels; None: of all."""
+def _presentation(
+    score: float, labels: Sequence[int] | None, least_score: float, ids: Sequence[int | str] = ()
+) -> Presentation:
+    """Return the presentation of some labels (None: of all), whose numbers in the data set's own files are `ids`."""
 
     def judge(example: Example, answer: Answer) -> Judged:
         truth, found = _truth(example, labels), _found(answer, score, labels)
@@ -66,6 +71,9 @@ def _presentation(score: float, labels: Sequence[int] | None, least_score: float
 
     def draw(gallery: Gallery, names: Names) -> Figure:
         rows, title = gallery.rows, None
+        if all('scores' not in row.answer for row in rows):  # truths
+            truths = [_truth(row.answer, labels) for row in rows]
+            return viz.box_grid([row.example['image'] for row in rows], truths, None, names.get(FEATURE, ()), columns=4)
         known = all('boxes' in row.example for row in rows)
         found = [_found(row.answer, score, labels) for row in rows]
         truth = [_truth(row.example, labels) for row in rows] if known else None
@@ -89,6 +97,7 @@ def _presentation(score: float, labels: Sequence[int] | None, least_score: float
             rows.append(
                 {
                     'label': int(label),
+                    **({'category_id': ids[int(label)]} if ids else {}),
                     'class': viz.class_name(class_names, int(label)),
                     'score': round(float(value), 4),
                     'bbox': [x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)],
@@ -106,10 +115,26 @@ def _presentation(score: float, labels: Sequence[int] | None, least_score: float
         least = _share(given.get('score', score))
         chosen = given.get('classes', ())
         chosen = [chosen] if isinstance(chosen, str) else chosen
-        return _presentation(least, labels_of(chosen, names.get(FEATURE, ())) or labels, least_score)
+        return _presentation(least, labels_of(chosen, names.get(FEATURE, ())) or labels, least_score, ids)
+
+    def numbered(class_ids: Mapping[str, Sequence[int | str]]) -> Presentation:
+        return _presentation(score, labels, least_score, class_ids.get(FEATURE, ()))
 
     report = functools.partial(_report, least_score=least_score)
-    return Presentation(_answer, _inspect, judge, draw, report, _photos, write, most=8, options=options)
+    return Presentation(
+        _answer,
+        _inspect,
+        judge,
+        draw,
+        report,
+        _photos,
+        write,
+        most=8,
+        options=options,
+        numbered=numbered,
+        truth=lambda example: {name: example[name] for name in TRUTHS if name in example},
+        statistics=_statistics,
+    )
 
 
 def _share(given: Any) -> float:
@@ -161,6 +186,29 @@ def _inspect(examples: Iterable[Example], names: Names) -> Sequence[str]:
     if sum(map(len, crowds)) and all(crowd.all() for crowd in crowds):
         warnings.append(f'all boxes of the first {len(found)} examples are regions of a crowd: none will be trained')
     return warnings
+
+
+def _statistics(examples: Iterable[Example], names: Names) -> Mapping[str, str]:
+    found = [_truth(example) for example in examples if 'boxes' in example]
+    counts = np.array([len(objects.labels) for objects in found])
+    if not counts.sum():
+        return {'objects': f'none in {len(found):,} images'}
+    boxes = np.concatenate([np.asarray(objects.boxes, float).reshape(-1, 4) for objects in found])
+    width, height = np.maximum((boxes[:, 2:] - boxes[:, :2]).T, 1e-9)
+    numbers, of_class = np.unique(np.concatenate([objects.labels for objects in found]), return_counts=True)
+    empty = f'; {(counts == 0).sum():,} without any' * bool((counts == 0).any())
+    return {
+        'objects': f'{counts.sum():,} in {len(found):,} images, {_spread(counts)} an image{empty}',
+        'width, pixels': _spread(width),
+        'height, pixels': _spread(height),
+        'height / width': _spread(height / width),
+        FEATURE: counted(numbers, of_class, names.get(FEATURE, ())),
+    }
+
+
+def _spread(values: np.ndarray) -> str:
+    low, middle, high = np.percentile(values, [0, 50, 100])
+    return f'{low:.3g} to {high:.3g}, median {middle:.3g}'
 
 
 def _truth(example: Example, labels: Sequence[int] | None = None) -> viz.Objects:

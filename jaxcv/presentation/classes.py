@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jaxcv import viz
 
 WORST = 30
@@ -36,3 +38,18 @@ def class_line(name: str, shares: Mapping[str, float | None]) -> dict[str, str]:
     more = f' (the {WORST} worst of {len(found)} classes)' if len(found) > WORST else ''
     shown = sorted(found, key=lambda row: row[1])[:WORST] if more else found
     return {name: ', '.join(f'{of} {100 * share:.1f}' for of, share in shown) + ' %' + more}
+
+
+def counted(numbers: Sequence[int] | np.ndarray, counts: Sequence[int] | np.ndarray, class_names: Sequence[str]) -> str:
+    """Write how many there are of each class, the most first; of many classes the first and the last.
+
+    Example:
+        >>> counted([0, 1, 2], [5, 1200, 7], ['cat', 'dog', 'cow'])
+        'dog 1,200, cow 7, cat 5'
+    """
+    rows = sorted(zip(counts, numbers, strict=True), key=lambda row: (-int(row[0]), int(row[1])))
+    words = [f'{viz.class_name(class_names, int(number))} {int(count):,}' for count, number in rows]
+    if len(words) <= WORST:
+        return ', '.join(words)
+    half = WORST // 2
+    return ', '.join([*words[:half], f'... ({len(words)} classes)', *words[-half:]])

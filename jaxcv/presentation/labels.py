@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from jaxcv import viz
 from jaxcv.features import Example, Names
-from jaxcv.presentation.classes import by_class, class_line
+from jaxcv.presentation.classes import by_class, class_line, counted
 from jaxcv.task import (
     Answer,
     Gallery,
@@ -51,7 +51,28 @@ def labels() -> Presentation:
         >>> show.judge({'label': 0}, answer).badness
         1.75
     """
-    return Presentation(_answer, lambda examples, names: (), _judge, _draw, _report, _photos, _write, most=40)
+    return Presentation(
+        _answer,
+        lambda examples, names: (),
+        _judge,
+        _draw,
+        _report,
+        _photos,
+        _write,
+        most=40,
+        truth=_truth,
+        statistics=_statistics,
+    )
+
+
+def _truth(example: Example) -> Answer:
+    label = np.asarray(example[FEATURE])
+    return {'label': label} if label.ndim == 0 else {'label': label.argmax(), 'probabilities': label}  # of a mixture
+
+
+def _statistics(examples: Iterable[Example], names: Names) -> Mapping[str, str]:
+    found, counts = np.unique([int(example[FEATURE]) for example in examples], return_counts=True)
+    return {FEATURE: counted(found, counts, names.get(FEATURE, ()))}
 
 
 def _answer(predictions: Predictions) -> Mapping[str, Any]:

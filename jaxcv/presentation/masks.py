@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from jaxcv import viz
 from jaxcv.features import Example, Names
 from jaxcv.ops.windows import sliding_windows
-from jaxcv.presentation.classes import by_class, class_line
+from jaxcv.presentation.classes import by_class, class_line, counted
 from jaxcv.task import (
     Answer,
     Gallery,
@@ -48,7 +48,29 @@ def masks() -> Presentation:
         >>> show.judge({'mask': np.array([[0, 255], [1, 1]])}, {'mask': mask})
         Judged(badness=0.333..., mistakes=1, of=3)
     """
-    return Presentation(_answer, _inspect, _judge, _draw, _report, _photos, _write, most=8)
+    return Presentation(
+        _answer,
+        _inspect,
+        _judge,
+        _draw,
+        _report,
+        _photos,
+        _write,
+        most=8,
+        truth=lambda example: {'mask': np.asarray(example[FEATURE])},
+        statistics=_statistics,
+    )
+
+
+def _statistics(examples: Iterable[Example], names: Names) -> Mapping[str, str]:
+    counts: dict[int, int] = {}
+    for example in examples:
+        for number, count in zip(*np.unique(example[FEATURE], return_counts=True), strict=True):
+            counts[int(number)] = counts.get(int(number), 0) + int(count)
+    numbers = np.array([number for number in sorted(counts) if number != IGNORED], int)
+    pixels = np.array([counts[int(number)] for number in numbers], int)
+    ignored = {'ignored pixels': f'{counts[IGNORED]:,}'} if IGNORED in counts else {}
+    return {f'pixels by {FEATURE}': counted(numbers, pixels, names.get(FEATURE, ())), **ignored}
 
 
 def _answer(predictions: Predictions) -> Mapping[str, Any]:

@@ -77,10 +77,11 @@ def draw_boxes(image: ArrayLike, objects: Objects, class_names: Sequence[str] = 
 def box_grid(
     images: Sequence[ArrayLike],
     truth: Sequence[Objects] | None,
-    predicted: Sequence[Objects],
+    predicted: Sequence[Objects] | None,
     class_names: Sequence[str] = (),
     *,
     columns: int = 2,
+    captions: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draw images with their true boxes beside the predicted ones; mistakes are dashed.
@@ -88,16 +89,17 @@ def box_grid(
     Args:
         images: `[h, w, 3]`, `[h, w, 1]` or `[h, w]` each, of any sizes: uint8, or floats in [0, 1].
         truth: the true objects of each image; None if they are not known.
-        predicted: the detected ones, with scores.
+        predicted: the detected ones, with scores; None to draw the truth alone.
         class_names: one for each class; their numbers if left out.
         columns: images in a row.
+        captions: a line above each image; None: 'truth' and 'predicted' above the first row.
         title: the headline.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: there are no images, or a list is not as long as the images.
+        ValueError: there are no images, or neither list, or a list is not as long as the images.
 
     Example:
         >>> objects = Objects(np.array([[1.0, 1.0, 6.0, 6.0]]), np.array([0]), np.array([0.9]))
@@ -107,11 +109,14 @@ def box_grid(
     """
     if not len(images):
         raise ValueError('there are no images to draw')
-    shown = {'truth': truth} if truth is not None else {}
-    shown = {**shown, 'predicted': predicted}
+    shown = {name: one for name, one in (('truth', truth), ('predicted', predicted)) if one is not None}
+    if not shown:
+        raise ValueError('give true objects, predicted ones, or both')
     for name, objects in shown.items():
         if len(objects) != len(images):
             raise ValueError(f'{len(images)} images need as many sets of {name} boxes, got {len(objects)}')
+    if captions is not None and len(captions) != len(images):
+        raise ValueError(f'{len(images)} images need as many captions, got {len(captions)}')
     pictures = [as_picture(image) for image in images]
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
@@ -125,8 +130,8 @@ def box_grid(
             cell = cells[i // columns, (i % columns) * len(shown) + j]
             show(cell, picture)
             _rectangles(cell, objects[i], class_names)
-            if i < columns:
-                cell.set_title(name, fontsize=10, color=INK)
+            if captions is not None or i < columns:
+                cell.set_title(name if captions is None else captions[i], fontsize=10, color=INK)
     for cell in cells.ravel()[len(pictures) * len(shown) :]:
         cell.remove()
     if title:

@@ -9,6 +9,7 @@ params/.../kernel, 2 axes      weight                        I O <- O I; after f
 params/.../scale               weight                        of norms
 params/.../bias                bias
 batch_stats/.../mean, var      running_mean, running_var
+batch_stats/.../scale, bias    weight, bias                  of norms that are frozen
 """
 
 import itertools
@@ -52,6 +53,8 @@ _LEAVES = {
     ('params', 'bias'): 'bias',
     ('batch_stats', 'mean'): 'running_mean',
     ('batch_stats', 'var'): 'running_var',
+    ('batch_stats', 'scale'): 'weight',  # of norms that are frozen
+    ('batch_stats', 'bias'): 'bias',
 }
 
 

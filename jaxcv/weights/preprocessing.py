@@ -21,7 +21,8 @@ def preprocessing(name: str) -> Callable[[UInt8[np.ndarray, 'h w 3'] | Image.Ima
 
     It resizes the short side, crops the center, and normalizes: `(x / 255 - mean) / std`. For weights with
     `transform_input` the result is `2 x / 255 - 1`, because torchvision's model undoes the normalization first. Images
-    for segmentation are not cropped.
+    for segmentation and detection are not cropped; those for detection are resized as the row's `fit` and `longest`
+    say, and `experiments.predict --weights=NAME` brings the boxes back into the pixels of the image.
 
     Args:
         name: a set of weights, such as 'resnet50.imagenet1k_v1', or a model, for its first set.
@@ -73,7 +74,7 @@ def evaluation_transform(
         image = _rgb(image)
         height, width = image.shape[:2]
         # As torchvision: the long side is rounded down, the crop's corner half to even.
-        new_height, new_width = (short * side // min(height, width) for side in (height, width))
+        new_height, new_width = _new_size(height, width, settings)
         if (new_height, new_width) != (height, width):
             resized = Image.fromarray(image).resize((new_width, new_height), _FILTERS[settings.interpolation])
             image = np.asarray(resized)
@@ -84,9 +85,21 @@ def evaluation_transform(
         if settings.transform_input:
             # In two steps as torchvision, for the same rounding.
             x = x * (std / np.float32(0.5)) + (mean - np.float32(0.5)) / np.float32(0.5)
+        if settings.fit == 'letterbox':
+            x = np.pad(x, ((0, short - new_height), (0, short - new_width), (0, 0)))
         return x
 
     return apply
+
+
+def _new_size(height: int, width: int, settings: Preprocessing) -> tuple[int, int]:
+    """Return the size of a resized image, rounded down."""
+    if settings.fit == 'stretched':
+        return settings.resize, settings.resize
+    over, under = settings.resize, max(height, width) if settings.fit == 'letterbox' else min(height, width)
+    if settings.longest is not None and over * max(height, width) > settings.longest * under:
+        over, under = settings.longest, max(height, width)
+    return max(1, over * height // under), max(1, over * width // under)
 
 
 MODES = ('1', 'L', 'LA', 'La', 'P', 'PA', 'RGB', 'RGBA', 'RGBa', 'RGBX', 'CMYK', 'YCbCr', 'HSV', 'LAB')

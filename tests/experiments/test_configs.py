@@ -28,12 +28,12 @@ CONFIGS = {
     'classification/digits_lite0': (10, 100, (64, 64, 3), 120, 3_383_818),
     'classification/faces_lite0': (2, 100, (64, 64, 3), 120, 3_373_570),
     'classification/folder': (2, 500, (224, 224, 3), 234, 11_177_538),
-    # torchvision has 33,860,669 parameters for 81 outputs; each is 9 anchors x (9 x 256 + 1)
-    'detection/coco': (80, 118_287, (1344, 1344, 3), 192_216, 33_860_669 - 20_745),
+    # torchvision has 33,807,549 parameters for 81 outputs, with frozen norms; each is 9 anchors x (9 x 256 + 1)
+    'detection/coco': (80, 118_287, (1344, 1344, 3), 192_216, 33_807_549 - 20_745),
     'detection/coco:ssd300_vgg16': (80, 118_287, (300, 300, 3), 443_576, 34_305_206),
     'detection/voc': (20, 5_011, (300, 300, 3), 37_582, 26_285_486),
     'detection/folder': (2, 500, (640, 640, 3), 1_562, 34_068_119 - 89 * 20_745),
-    'detection/digit_scenes': (10, 1_000, (96, 96, 3), 1_250, 3_277_268),
+    'detection/digit_scenes': (10, 1_000, (96, 96, 3), 1_500, 3_277_524),
     'segmentation/ade20k': (150, 20_210, (473, 473, 3), 126_312, 49_057_132),
     'segmentation/cityscapes': (19, 2_975, (713, 713, 3), 37_188, 48_956_262),
     # torchvision has 42,004,074 parameters for 21 classes; each class is 257 in the head and 257 in the auxiliary one

@@ -7,7 +7,7 @@ import pytest
 from flax import linen as nn
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxcv.nn import ASPP, BatchNorm, PyramidPooling
+from jaxcv.nn import ASPP, BasicBlock, BatchNorm, FrozenBatchNorm, PyramidPooling
 
 
 def example():
@@ -25,6 +25,25 @@ def test_evaluation_uses_the_running_statistics():
     x, draw, variables = example()
     expected = draw['scale'] * (x - draw['mean']) / np.sqrt(draw['var'] + 1e-5) + draw['bias']
     np.testing.assert_allclose(BatchNorm().apply(variables, x), expected, atol=2e-6, rtol=2e-6)
+
+
+def test_frozen_statistics_are_held_and_nothing_of_them_is_a_parameter():
+    x, draw, variables = example()
+    y, updated = FrozenBatchNorm().apply({'batch_stats': draw}, x, train=True, mutable=['batch_stats'])
+    np.testing.assert_allclose(y, BatchNorm().apply(variables, x), atol=1e-6)
+    assert all((updated['batch_stats'][name] == value).all() for name, value in draw.items())
+    exact = FrozenBatchNorm(epsilon=0.0).apply({'batch_stats': draw}, x)
+    np.testing.assert_allclose(
+        exact, draw['scale'] * (x - draw['mean']) / np.sqrt(draw['var']) + draw['bias'], atol=1e-5
+    )
+    block = BasicBlock(features=4, norm=FrozenBatchNorm)
+    shapes = jax.eval_shape(block.init, jax.random.key(0), x)
+    assert {name: sorted(layer) for name, layer in shapes['params'].items()} == {
+        'conv1': ['kernel'],
+        'conv2': ['kernel'],
+        'shortcut_conv': ['kernel'],
+    }
+    assert sorted(shapes['batch_stats']['bn2']) == ['bias', 'mean', 'scale', 'var']
 
 
 def test_training_uses_and_keeps_the_batch_s_statistics():

@@ -192,3 +192,34 @@ def test_the_figure_has_the_truth_beside_the_answer():
     assert figure.get_suptitle().startswith('3 mistakes about 9 objects in 5 images')
     alone = SHOW.draw(Gallery((Shown({'image': image}, found),)), NAMES)
     assert [axes.get_title() for axes in alone.axes] == ['predicted']
+
+
+def test_results_have_the_numbers_of_the_data_sets_own_files():
+    numbered = SHOW.numbered({'box_labels': [3, 18, 90]})
+    given = answer([[0, 0, 4, 4], [4, 4, 9, 9]], [2, 0], [0.9, 0.8])
+    rows = numbered.write(np.zeros((16, 16, 3), np.uint8), given, NAMES).row['objects']
+    assert [(row['label'], row['category_id'], row['class']) for row in rows] == [(2, 90, 'cow'), (0, 3, 'cat')]
+    kept = numbered.options({'classes': ['cat']}, NAMES).write(np.zeros((16, 16, 3), np.uint8), given, NAMES)
+    assert [row['category_id'] for row in kept.row['objects']] == [3]
+    assert 'category_id' not in SHOW.write(np.zeros((16, 16, 3), np.uint8), given, NAMES).row['objects'][0]
+
+
+def test_truths_are_drawn_alone_and_counted():
+    valid = np.array([True, True, False])
+    examples = [
+        truth(
+            [[0, 0, 4, 8], [4, 4, 6, 8], [0, 0, 0, 0]], [1, 1, 0], box_valid=valid, image=np.zeros((9, 9, 3), np.uint8)
+        ),
+        truth([], np.zeros(0, int), image=np.zeros((9, 9, 3), np.uint8)),
+    ]
+    rows = tuple(Shown({'image': example['image']}, SHOW.truth(example)) for example in examples)
+    figure = SHOW.draw(Gallery(rows), NAMES)
+    assert [axes.get_title() for axes in figure.axes] == ['truth', 'truth']
+    assert SHOW.statistics(iter(examples), NAMES) == {
+        'objects': '2 in 2 images, 0 to 2, median 1 an image; 1 without any',
+        'width, pixels': '2 to 4, median 3',
+        'height, pixels': '4 to 8, median 6',
+        'height / width': '2 to 2, median 2',
+        'box_labels': 'dog 2',
+    }
+    assert SHOW.statistics(iter(examples[1:]), NAMES) == {'objects': 'none in 1 images'}

@@ -158,3 +158,13 @@ def test_masks_of_one_class_are_warned_of():
     (warning,) = SHOW.inspect(masks, NAMES)
     assert warning.startswith('the first 2 masks hold the class 3 only')
     assert warning.endswith('The first is of masks/0.png.')
+
+
+def test_truths_are_drawn_alone_and_counted():
+    show = presentation.masks()
+    example = {'image': np.zeros((2, 2, 3), np.uint8), 'mask': np.array([[0, 1], [1, 255]])}
+    assert show.statistics(iter([example]), {'mask': ('sky', 'sea')}) == {
+        'pixels by mask': 'sea 2, sky 1',
+        'ignored pixels': '1',
+    }
+    assert show.draw(Gallery((Shown({'image': example['image']}, show.truth(example)),)), {}).axes

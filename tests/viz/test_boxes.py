@@ -48,3 +48,14 @@ def test_curves_of_many_classes_and_of_none():
     assert len(axes.lines) == 14  # twelve classes, one dot, the mean
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ['mean of 12']
     assert viz.precision_recall(np.full((101, 2), np.nan)).axes[0].get_legend() is None
+
+
+def test_one_list_of_objects_is_enough_and_captions_are_of_each_image():
+    one, images = Objects(np.array([[2.0, 2.0, 6.0, 6.0]]), np.array([0])), [np.zeros((8, 8))] * 2
+    assert [axes.get_title() for axes in viz.box_grid(images, [one] * 2, None).axes] == ['truth'] * 2
+    figure = viz.box_grid(images, None, [one] * 2, columns=1, captions=['first', 'second'])
+    assert [axes.get_title() for axes in figure.axes] == ['first', 'second']
+    with pytest.raises(ValueError, match='give true objects, predicted ones, or both'):
+        viz.box_grid(images, None, None)
+    with pytest.raises(ValueError, match='2 images need as many captions, got 1'):
+        viz.box_grid(images, None, [one] * 2, captions=['first'])

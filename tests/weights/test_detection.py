@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxcv import losses, models, ops, weights
-from jaxcv.weights.convert import to_state_dict, to_variables
+from jaxcv.weights.convert import COUNTER, correspondence, to_state_dict, to_variables
 from jaxcv.weights.layouts import layout
 from jaxcv.weights.loading import shapes
 from tests.weights.detectors import TRUTH, images, scaled
@@ -43,6 +43,12 @@ def fixture(name):
     return arrays, {key: scaled(name, key, seeded(key, tuple(shape))) for key, shape in named.items()}
 
 
+def fixture_names(name):
+    """The names and shapes of the state dict, as JSON."""
+    with np.load(FIXTURES / f'{name}.npz') as file:
+        return file['state_dict']
+
+
 def closest(found, expected):
     """How far the samples are apart, in standard deviations."""
     places = np.linspace(0, found.size - 1, len(expected)).astype(int)
@@ -54,6 +60,16 @@ def test_parameter_counts(name):
     wanted = shapes(name)
     assert sum(x.size for x in jax.tree.leaves(wanted['params'])) == COUNTS[name]
     assert int(fixture(name)[0]['parameters']) == COUNTS[name]
+
+
+def test_frozen_norms_are_no_parameters_and_load_the_same_weights():
+    wanted = shapes('retinanet_resnet50_fpn', frozen_norms=True)
+    assert sum(x.size for x in jax.tree.leaves(wanted['params'])) == 34_014_999  # as torchvision's table has it
+    pairs = correspondence(wanted, layout('retinanet_resnet50_fpn', 'torchvision'))
+    theirs = json.loads(str(fixture_names('retinanet_resnet50_fpn')))
+    assert sorted(pair.theirs for pair in pairs) == sorted(key for key in theirs if not key.endswith(COUNTER))
+    with pytest.raises(ValueError, match='norm_epsilon is 0 only with frozen_norms'):
+        models.detection.retinanet_resnet50_fpn(norm_epsilon=0.0)
 
 
 @pytest.mark.slow

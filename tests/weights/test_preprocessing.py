@@ -19,7 +19,7 @@ def test_equals_torchvision_and_timm():
     with np.load(FIXTURE) as file:
         expected = dict(file)
     assert {PUBLISHED[key.partition('/')[0]].preprocessing for key in expected} == {
-        row.preprocessing for row in PUBLISHED.values()
+        row.preprocessing for row in PUBLISHED.values() if row.detector is None
     }
     for key, values in expected.items():
         name, _, size = key.partition('/')
@@ -41,6 +41,22 @@ def test_an_image_that_needs_no_resizing_keeps_its_values():
     image = photo((10, 13))
     x = evaluation_transform(Preprocessing(8, 10, 'bicubic', INCEPTION))(image)
     np.testing.assert_allclose(x, image[1:9, 2:10] / 127.5 - 1, atol=1e-6)  # 2.5 columns left of it, rounded to even
+
+
+def test_the_three_ways_of_detectors():
+    ways = {
+        'retinanet_resnet50_fpn': ((100, 300), (444, 1333)),  # the long side would be 2,400
+        'ssd300_vgg16': ((100, 200), (300, 300)),
+        'efficientdet_d0': ((100, 200), (512, 512)),
+    }
+    for name, (size, expected) in ways.items():
+        x = preprocessing(name)(np.full((*size, 3), 255, np.uint8))
+        assert x.shape == (*expected, 3)
+        if name == 'efficientdet_d0':
+            assert (x[256:] == 0).all()  # the mean
+            assert (x[:256] > 2).all()
+        if name == 'ssd300_vgg16':
+            np.testing.assert_allclose(x[0, 0], [132, 138, 151], atol=0.01)
 
 
 def test_errors():

@@ -13,7 +13,7 @@ from jaxcv import models
 from jaxcv.weights import PUBLISHED, download, read_state_dict
 from jaxcv.weights.files import write_state_dict
 from jaxcv.weights.layouts import layout
-from jaxcv.weights.published import find, image_size
+from jaxcv.weights.published import LICENCES, find, image_size
 
 REFERENCE = Path(__file__).parent.parent / 'fixtures' / 'weights' / 'published.json'
 NAME = 'resnet18.imagenet1k_v1'
@@ -21,8 +21,9 @@ NAME = 'resnet18.imagenet1k_v1'
 
 def test_equals_what_the_sources_say():
     expected = json.loads(REFERENCE.read_text())
-    assert list(PUBLISHED) == list(expected)
-    for name, row in PUBLISHED.items():
+    others = {name: row for name, row in PUBLISHED.items() if row.detector is None}
+    assert list(others) == list(expected)
+    for name, row in others.items():
         settings = row.preprocessing
         mean, std = settings.normalization
         ours = [settings.crop, settings.resize, settings.interpolation, [*mean], [*std], settings.transform_input]
@@ -32,7 +33,11 @@ def test_equals_what_the_sources_say():
 
 def test_every_line_is_of_a_model_of_ours_and_a_source_that_its_family_knows():
     models_and_sources = {(name.partition('.')[0], row.source) for name, row in PUBLISHED.items()}
-    assert {model for model, _ in models_and_sources} <= {*models.__all__, *models.segmentation.__all__}
+    assert {model for model, _ in models_and_sources} <= {
+        *models.__all__,
+        *models.segmentation.__all__,
+        *models.detection.__all__,
+    }
     for model, source in models_and_sources:
         assert layout(model, source).table
 
@@ -43,6 +48,22 @@ def test_every_hash_but_those_of_hugging_face_is_known():
     assert all(url.startswith('https://huggingface.co/timm/') for url in without)
     assert all(len(row.sha256 or '8 digits') == 8 for row in PUBLISHED.values())
     assert all(row.url.startswith('https://') for row in PUBLISHED.values())
+
+
+def test_detectors_have_the_published_average_precision_and_classes():
+    detectors = {name: row.detector for name, row in PUBLISHED.items() if row.detector}
+    assert len(detectors) == 20
+    of_torchvision = {
+        'retinanet_resnet50_fpn.coco_v1': 36.4,
+        'retinanet_resnet50_fpn_v2.coco_v1': 41.5,
+        'ssd300_vgg16.coco_v1': 25.1,
+    }
+    assert {name: detectors[name].average_precision for name in of_torchvision} == of_torchvision
+    assert detectors['tf_efficientdet_d7x.coco'].average_precision == 54.3
+    for name, row in PUBLISHED.items():
+        assert row.source in LICENCES
+        if row.detector:  # torchvision's RetinaNet has an output for the unused id 0
+            assert row.detector.first_id == int(not name.startswith('retinanet'))
 
 
 def test_a_model_alone_means_its_first_line():

@@ -10,20 +10,20 @@ channels of each block's branch by squeeze-and-excitation, squeezed to a sixteen
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.arguments import AtLeast1, Below1, checked
+from jaxcv.arguments import AtLeast1, Below1, NonNegative, checked
 from jaxcv.models.backbones.stage import BlockStage
 from jaxcv.models.checks import check_classes, check_images, compute_type
 from jaxcv.models.strides import OutputStride, Stage, Step, check_output_stride, declared, steps
 from jaxcv.models.variants import variant
 from jaxcv.nn.conv import Conv
-from jaxcv.nn.norm import BatchNorm
+from jaxcv.nn.norm import BatchNorm, FrozenBatchNorm
 from jaxcv.nn.regularization import Dropout, check_rate
 from jaxcv.nn.residual import BasicBlock, Bottleneck, Shortcut
 from jaxcv.ops.pool import max_pool
@@ -36,13 +36,14 @@ class Stem(nn.Module):
     features: int
     kernel_size: int
     strides: int
+    norm: Callable[..., nn.Module]
     dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Images, *, train: bool) -> Float[Array, 'n i j f']:
         """Compute the first features of images."""
         x = Conv(self.features, self.kernel_size, self.strides, dtype=self.dtype, name='conv')(x)
-        return nn.relu(BatchNorm(dtype=self.dtype, name='bn')(x, train=train))
+        return nn.relu(self.norm(dtype=self.dtype, name='bn')(x, train=train))
 
 
 class ResNet(nn.Module):
@@ -67,6 +68,8 @@ class ResNet(nn.Module):
     zero_init_residual: bool = False
     dropout: float = 0.0
     stochastic_depth: float = 0.0
+    frozen_norms: bool = False
+    norm_epsilon: float = 1e-5
     dtype: DTypeLike = jnp.float32
 
     def __post_init__(self):
@@ -96,7 +99,8 @@ class ResNet(nn.Module):
         """Return the outputs of 'stem' (before its pooling) and of 'stage1', 'stage2', ... by name."""
         check_images(self, images)
         kernel_size, strides = (3, 1) if self.small_images else (7, 2)
-        x = Stem(self.width, kernel_size, strides, self.dtype, name='stem')(images, train=train)
+        norm = functools.partial(FrozenBatchNorm if self.frozen_norms else BatchNorm, epsilon=self.norm_epsilon)
+        x = Stem(self.width, kernel_size, strides, norm, self.dtype, name='stem')(images, train=train)
         stages = {'stem': x}
         if not self.small_images:
             x = max_pool(x, window=3, strides=2, padding=1)
@@ -106,6 +110,7 @@ class ResNet(nn.Module):
             squeeze_reduction=self.squeeze_reduction,
             shortcut=self.shortcut,
             zero_init_residual=self.zero_init_residual,
+            norm=norm,
             dtype=self.dtype,
         )
         done, in_all = 0, sum(self.depths)
@@ -161,6 +166,8 @@ def resnet(
     dropout: Below1 = 0.0,
     stochastic_depth: Below1 = 0.0,
     output_stride: OutputStride = 32,
+    frozen_norms: bool = False,
+    norm_epsilon: NonNegative = 1e-5,
 ) -> ResNet:
     """Make a residual network for large images: a ResNet, ResNeXt, SENet or wide ResNet.
 
@@ -177,6 +184,9 @@ def resnet(
             https://arxiv.org/abs/1603.09382, who have 0.5 at the last).
         output_stride: the last stage's stride; at 16 or 8 the last one or two stages dilate instead of striding, with
             the same parameters.
+        frozen_norms: hold the batch norms' statistics, scales and biases while the convolutions train, as the backbone
+            of a detector with few images an update does: `nn.FrozenBatchNorm`. Their arrays are no parameters then.
+        norm_epsilon: of the batch norms; 0 only where they are frozen.
 
     Returns:
         A module: `apply(variables, images [n h w c]) -> logits [n num_classes]`, with stages 'stem', 'stage1' to
@@ -202,6 +212,8 @@ def resnet(
         dropout=dropout,
         stochastic_depth=stochastic_depth,
         output_stride=output_stride,
+        frozen_norms=frozen_norms,
+        norm_epsilon=norm_epsilon,
         dtype=dtype,
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.arguments import checked
+from jaxcv.arguments import NonNegative, checked
 from jaxcv.models.backbones.resnet import resnet50
 from jaxcv.models.detection.dense import DenseDetector, SharedHead, split_by_map
 from jaxcv.nn.bifpn import BiFPN
@@ -118,25 +118,42 @@ class Laterals(nn.Module):
         return outputs
 
 
-def retinanet_resnet50_fpn(*, num_classes: int = 91, dtype: DTypeLike = jnp.float32) -> DenseDetector:
-    """Make torchvision's RetinaNet on ResNet-50: 34,068,119 parameters (34,014,999 without its batch norms').
+@checked
+def retinanet_resnet50_fpn(
+    *,
+    num_classes: int = 91,
+    frozen_norms: bool = False,
+    norm_epsilon: NonNegative = 1e-5,
+    dtype: DTypeLike = jnp.float32,
+) -> DenseDetector:
+    """Make torchvision's RetinaNet on ResNet-50: 34,068,119 parameters, 34,014,999 with frozen batch norms.
 
     Args:
         num_classes: outputs of an anchor. The published weights have 91, for COCO's category ids 0 to 90: the ids are
             the labels.
+        frozen_norms: hold the backbone's batch norms, as torchvision does wherever the backbone is pretrained.
+        norm_epsilon: of the batch norms: 1e-5 to train from ImageNet's weights, 0 with frozen norms for torchvision's
+            weights of COCO.
         dtype: compute type; parameters, statistics and predictions stay float32.
 
     Returns:
-        A module, as `retinanet`. torchvision trains it with frozen batch norms, for which nothing is here yet
-        but `nn.frozen`, of whole layers.
+        A module, as `retinanet`. torchvision also keeps the backbone's 'stem' and 'stage1' as they are:
+        `finetune.rates={'backbone/stem': 0, 'backbone/stage1': 0}`.
+
+    Raises:
+        ValueError: an epsilon of 0 with batch norms that train.
 
     Example:
         >>> import jax
-        >>> shapes = jax.eval_shape(retinanet_resnet50_fpn().init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> model, images = retinanet_resnet50_fpn(frozen_norms=True), jnp.ones((1, 64, 64, 3))
+        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), images)
         >>> sum(x.size for x in jax.tree.leaves(shapes['params']))
-        34068119
+        34014999
     """
-    return retinanet(backbone=resnet50(dtype=dtype), num_classes=num_classes, dtype=dtype)
+    if norm_epsilon == 0 and not frozen_norms:
+        raise ValueError('norm_epsilon is 0 only with frozen_norms: a batch may have channels without variance')
+    backbone = resnet50(frozen_norms=frozen_norms, norm_epsilon=norm_epsilon, dtype=dtype)
+    return retinanet(backbone=backbone, num_classes=num_classes, dtype=dtype)
 
 
 def retinanet_resnet50_fpn_v2(*, num_classes: int = 91, dtype: DTypeLike = jnp.float32) -> DenseDetector:

@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxcv.models.detection.dense import DenseDetector, HeadByLevel
 from jaxcv.models.strides import Stage
 from jaxcv.nn.conv import Conv
+from jaxcv.nn.norm import BatchNorm
 from jaxcv.ops.anchors import default_boxes
 from jaxcv.ops.box_coders import ssd_coder
 from jaxcv.ops.pool import max_pool
@@ -77,16 +78,21 @@ class SSDNeck(nn.Module):
     Attributes:
         steps: of each coarser map: (channels of the 1x1, channels, stride, padding).
         rescale: normalize the first map.
+        normalize_stages: a batch norm on each of the backbone's maps.
         dtype: compute type; parameters stay float32.
     """
 
     steps: Sequence[tuple[int, int, int, int]]
     rescale: bool = True
+    normalize_stages: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, maps: Sequence[Map], *, train: bool = False) -> list[Map]:
         """Return the maps, the finest first."""
+        if self.normalize_stages:
+            norms = [BatchNorm(dtype=self.dtype, name=f'norm{i}') for i in range(1, len(maps) + 1)]
+            maps = [norm(x, train=train) for norm, x in zip(norms, maps, strict=True)]
         outputs = [*maps]
         if self.rescale:
             outputs[0] = Rescale(name='rescale')(outputs[0])
@@ -114,6 +120,7 @@ def ssd(
     ratios: Sequence[Sequence[float]] = RATIOS,
     cells: Sequence[float] | None = None,
     rescale: bool = True,
+    normalize_stages: bool = False,
     dtype: DTypeLike = jnp.float32,
 ) -> DenseDetector:
     """Make an SSD on any backbone.
@@ -126,7 +133,9 @@ def ssd(
         scales: of the default boxes of each map, in shares of the image, and one more.
         ratios: of the boxes of each map beside the squares.
         cells: pixels between the boxes of each map; None: the image's size divided by the map's.
-        rescale: normalize the first map.
+        rescale: normalize the first map, each pixel by its own L2 norm.
+        normalize_stages: a batch norm on each of the backbone's maps, for backbones whose stages end in a convolution
+            without activation, as MobileNet v2's and EfficientNet's do: values of 7 to 10 go into the heads otherwise.
         dtype: compute type; parameters, statistics and predictions stay float32. The backbone has its own.
 
     Returns:
@@ -160,7 +169,7 @@ def ssd(
 
     return DenseDetector(
         backbone,
-        SSDNeck(tuple(steps), rescale, dtype),
+        SSDNeck(tuple(steps), rescale, normalize_stages, dtype),
         HeadByLevel([count * (num_classes + 1) for count in in_cell], dtype),
         HeadByLevel([count * 4 for count in in_cell], dtype),
         tuple(strides),

@@ -12,6 +12,7 @@ from experiments.run.assemble import assemble
 from experiments.run.check import check
 from jaxcv import presentation
 from jaxcv.config import ConfigError
+from jaxcv.data.sources import Source
 
 HUES = {'ape': (200, 0, 0), 'cat': (0, 200, 0), 'dog': (0, 0, 200)}
 
@@ -208,3 +209,15 @@ def test_a_removed_file_is_no_end_of_a_run(tmp_path):
     resumed = start()
     opening.resume(resumed, state, changes_allowed=True)
     assert next(resumed)['valid'].all()
+
+
+def test_class_numbers_of_the_data_sets_own_files_are_kept_with_the_names():
+    """But not where a transform has renumbered the classes."""
+    example = {'image': np.zeros((4, 4, 3), np.uint8), 'box_labels': np.zeros(2, np.int32)}
+    names, ids = {'box_labels': ('cat', 'dog')}, {'box_labels': (17, 18)}
+    source = Source(4, lambda index: example, str, names, class_ids=ids)
+    batch = {name: x[None] for name, x in example.items()}
+    for after, expected in ((names, {'box_labels': [17, 18]}), ({'box_labels': ('dog', 'cat')}, {})):
+        training = opening.TrainingData(source, example, after, {})
+        facts = opening.facts_of(training, opening.EvaluationData(source, [], batch, after))
+        assert facts.class_ids == expected

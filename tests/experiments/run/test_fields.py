@@ -10,6 +10,7 @@ from experiments.run import fields
 from experiments.run.check import check
 from experiments.run.fields import About
 from experiments.run.workdir import with_defaults
+from jaxcv.arguments import Range
 from jaxcv.config import ConfigError
 
 
@@ -18,8 +19,8 @@ def with_a_new_field(monkeypatch):
     """`training` with two more fields."""
 
     class Training(NamedTuple):
-        warmth: Annotated[int, About('how warm', least=0, may_change=True)] = 3
-        cold: Annotated[float | None, About('how cold', above=0)] = None
+        warmth: Annotated[int, About('how warm', within=Range(0), may_change=True)] = 3
+        cold: Annotated[float | None, About('how cold', within=Range(0, ends='()'))] = None
 
     declared = {**fields.SECTIONS, 'training': Training}
     monkeypatch.setattr(fields, 'SECTIONS', declared)

