@@ -38,6 +38,7 @@ MAX_SIZE = flags.DEFINE_integer('max_size', None, 'The largest side of an object
 PREFIX = 'haarcascade_'
 MOST = 8
 """Photos in found.png."""
+OPENCV = str(cv2.data.haarcascades)  # type: ignore[attr-defined]
 USES = ('workdir', 'images')
 
 
@@ -47,7 +48,9 @@ def main() -> int:
     find = _detector(cascade_xml.load(file))
     files = picture_files(IMAGES.value) if any(IMAGES.value) else []
     folder, name = launch.workdir(), file.stem.removeprefix(PREFIX)
-    rows, pictures, objects = [], [], []
+    rows: list[dict[str, object]] = []
+    pictures: list[np.ndarray] = []
+    objects: list[viz.Objects] = []
     for title, path, photo in _photos(files):
         found = find(photo)
         drawn = viz.Objects(found.boxes, np.zeros(len(found.boxes), int))
@@ -76,7 +79,7 @@ def cascade_file(word: str) -> Path:
     """
     if (path := Path(word).expanduser()).is_file():
         return path
-    known = {file.stem.removeprefix(PREFIX): file for file in sorted(Path(cv2.data.haarcascades).glob('*.xml'))}
+    known = {file.stem.removeprefix(PREFIX): file for file in sorted(Path(OPENCV).glob('*.xml'))}
     name = word.removesuffix('.xml').removeprefix(PREFIX)
     if name not in known:
         kind = 'no such file' if path.suffix == '.xml' or '/' in word else 'no such file, and none that OpenCV has'
