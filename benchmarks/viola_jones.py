@@ -7,9 +7,9 @@ median over the rounds: on a machine with other jobs the wall clock measures tho
 same round, again the median: above 1, jaxcv is the faster. The first call, which compiles, is given apart. Boxes are
 compared in each round.
 
-Measured on 2 CPU cores with many other jobs (load 34), 3 rounds, the astronaut at 512 x 512, CPU time of jaxcv, of
-OpenCV, and the ratio: frontalface_default 205 ms, 161 ms, 0.77; frontalface_alt 209, 224, 1.03; eye 182, 127, 0.70;
-smile 343, 266, 0.77; eye_tree_eyeglasses 316, 192, 0.61; first calls 3.6 to 4.8 s. NOT RUN on a GPU.
+Measured on 2 CPU cores beside a run of tests, 5 rounds, the astronaut at 512 x 512, CPU time of jaxcv, of OpenCV, and
+the ratio: frontalface_default 235 ms, 170 ms, 0.69; frontalface_alt 253, 223, 0.88; eye 168, 127, 0.75; smile 429, 305,
+0.72; eye_tree_eyeglasses 401, 214, 0.53; first calls 3.5 to 4.7 s. NOT RUN on a GPU.
 """
 
 import argparse

@@ -4,6 +4,7 @@ import concurrent.futures
 from pathlib import Path
 
 import cv2
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import skimage.data
@@ -100,7 +101,7 @@ def test_the_score_is_the_last_stages_sum(random_cascade):
     assert (np.diff(found.scores) <= 0).all()
     first = [(box, score) for box, score in zip(found.boxes, found.scores, strict=True) if box[2] - box[0] == 9]
     windows = np.stack([image[y1:y2, x1:x2] for (x1, y1, x2, y2), _ in first])
-    expected = score_windows(windows, cascade)
+    expected = score_windows(jnp.asarray(windows), cascade)
     np.testing.assert_allclose([score for _, score in first], expected.sums[:, -1], atol=1e-5)
     assert (expected.passed == 4).all()
 

@@ -54,7 +54,8 @@ def test_a_photo_that_cannot_be_read_is_left_out(command, photos, tmp_path):
 def test_bad_input_is_refused_before_anything_is_written(command, monkeypatch, tmp_path, flag, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'page.xml').write_text('<html><body>404</body></html>')
-    ended = command(viola_jones, '--workdir=run', flag)
+    cascade = () if 'cascade' in flag else ('--cascade=license_plate_rus_16stages',)
+    ended = command(viola_jones, '--workdir=run', *cascade, flag)
     assert ended.code == BAD_INPUT
     assert message in ended.err
     assert ended.err.count('\n') == 1
