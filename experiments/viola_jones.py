@@ -43,6 +43,7 @@ MAX_SIZE = flags.DEFINE_integer('max_size', None, 'The largest side of an object
 PREFIX = 'haarcascade_'
 MOST = 8
 """Photos in found.png."""
+OPENCV = str(cv2.data.haarcascades)  # type: ignore[attr-defined]
 USES = ('workdir', 'images')
 
 
@@ -52,7 +53,9 @@ def main() -> int:
     file = trained_file() if TRAIN.value else cascade_file(CASCADE.value)
     find = _detector(cascade_xml.load(file))
     folder, name = launch.workdir(), file.stem.removeprefix(PREFIX)
-    rows, pictures, objects = [], [], []
+    rows: list[dict[str, object]] = []
+    pictures: list[np.ndarray] = []
+    objects: list[viz.Objects] = []
     for title, path, photo in _photos(files):
         found = find(photo)
         drawn = viz.Objects(found.boxes, np.zeros(len(found.boxes), int))
@@ -81,7 +84,7 @@ def cascade_file(word: str) -> Path:
     """
     if (path := Path(word).expanduser()).is_file():
         return path
-    known = {file.stem.removeprefix(PREFIX): file for file in sorted(Path(cv2.data.haarcascades).glob('*.xml'))}
+    known = {file.stem.removeprefix(PREFIX): file for file in sorted(Path(OPENCV).glob('*.xml'))}
     name = word.removesuffix('.xml').removeprefix(PREFIX)
     if name not in known:
         kind = 'no such file' if path.suffix == '.xml' or '/' in word else 'no such file, and none that OpenCV has'

@@ -14,7 +14,7 @@ Size = tuple[int, int]
 STEPS = (2, 1)
 """Pixels between windows, on the first and on the second canvas."""
 STRIPE = 32
-"""OpenCV searches in stripes, one for each 32 windows across, and leaves out a last row that no stripe holds."""
+"""OpenCV searches in stripes, one for each 32 pixels across, and leaves out a last row that no stripe holds."""
 
 
 class Scale(NamedTuple):
@@ -62,10 +62,10 @@ def plan(
     Example:
         >>> found = plan((48, 40), (24, 24), scale_factor=1.5)
         >>> [(scale.image, scale.window, scale.rows, scale.columns) for scale in found.scales]
-        [((48, 40), (24, 24), 13, 9), ((32, 27), (36, 36), 5, 2)]
+        [((48, 40), (24, 24), 12, 9), ((32, 27), (36, 36), 4, 2)]
     """
     factors = _factors(size, window, scale_factor, smallest or (0, 0), largest or size)
-    images = [tuple(_rounded(np.float32(side) / factor) for side in size) for factor in factors]
+    images = [(_rounded(np.float32(size[0]) / factor), _rounded(np.float32(size[1]) / factor)) for factor in factors]
     stripes = -(-(images[0][1] + 1 - window[1]) // STRIPE) if factors else 0
     scales: list[Scale] = []
     canvases = []
@@ -77,8 +77,9 @@ def plan(
             reach = images[i][0] + 1 - window[0], images[i][1] + 1 - window[1]
             covered = stripes * max(-(-(reach[0] // step) // max(stripes, 1)), 1) * step
             rows, columns = -(-min(reach[0], covered) // step), -(-reach[1] // step)
-            sides = tuple(_rounded(np.float32(side) * factors[i]) for side in window)
-            scales.append(Scale(factors[i], images[i], sides, step, max(rows, 0), max(columns, 0), corner))
+            scales.append(
+                Scale(factors[i], images[i], _grown(window, factors[i]), step, max(rows, 0), max(columns, 0), corner)
+            )
     return Plan(tuple(scales), (canvases[0], canvases[1]))
 
 
@@ -114,7 +115,7 @@ def _factors(size: Size, window: Size, scale_factor: float, smallest: Size, larg
     while all(_rounded(side * factor) <= most for side, most in zip(window, size, strict=True)):
         fitting.append(np.float32(factor))
         factor *= scale_factor
-    sides = [tuple(_rounded(np.float32(side) * factor) for side in window) for factor in fitting]
+    sides = [_grown(window, factor) for factor in fitting]
     chosen = [
         factor
         for factor, (height, width) in zip(fitting, sides, strict=True)
@@ -141,6 +142,10 @@ def _packed(images: list[Size], step: int) -> tuple[list[Size], Size]:
         shelf = max(shelf, height + height % step)
     # An integral image has one row and one column more, which makes its sides even.
     return corners, ((top + shelf) | 1, across | 1)
+
+
+def _grown(window: Size, factor: np.float32) -> Size:
+    return _rounded(np.float32(window[0]) * factor), _rounded(np.float32(window[1]) * factor)
 
 
 def _rounded(number: float | np.floating) -> int:

@@ -8,7 +8,7 @@ rows and columns.
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,23 +48,27 @@ class Layout(NamedTuple):
 class Inputs(NamedTuple):
     """Arrays of a search."""
 
-    valid: np.ndarray
+    valid: Any
     """The places that have a window, bool `[places]`."""
-    norm: np.ndarray
+    norm: Any
     """Of each group, the entries at the corners of the part from which the contrast is measured, int32 `[2, 4]`."""
-    offsets: np.ndarray
+    offsets: Any
     """Of each group, the entry of each corner less the window's place, int32 `[2, trees, nodes, parts, corners]`."""
-    coefficients: np.ndarray
-    weights: np.ndarray
-    threshold: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
-    leaves: np.ndarray
-    first: np.ndarray
-    count: np.ndarray
-    least: np.ndarray
-    dense: np.ndarray
+    coefficients: Any
+    weights: Any
+    threshold: Any
+    left: Any
+    right: Any
+    leaves: Any
+    first: Any
+    sizes: Any
+    least: Any
+    dense: Any
     """The number of stages that are computed for all windows, int32."""
+
+
+_Chunks = tuple[Array, Array, Array, Array]
+"""The queue, the sums of votes, the windows that are done, and those that are kept."""
 
 
 class Found(NamedTuple):
@@ -144,7 +148,7 @@ def _all_windows(
             start = inputs.first[s]
             votes = lax.fori_loop(
                 np.int32(0),
-                inputs.count[s],
+                inputs.sizes[s],
                 lambda t, votes: votes + _votes(read, _part(inputs, group, start + t, 1), scale),
                 jnp.zeros(CHUNK, jnp.float64),
             )
@@ -217,19 +221,17 @@ def _through_stages(
         def stage(s: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             queue, sums, counts = state
             count = counts[group]
-            chunks = (queue, sums, np.int32(0), np.int32(0))
+            chunks = (queue, sums, jnp.int32(0), jnp.int32(0))
             for size, enough in zip(QUEUED, (QUEUED[0], 1), strict=True):
-                chunks = lax.while_loop(
-                    lambda chunks, enough=enough: chunks[2] + enough <= count,
-                    functools.partial(chunk, s=s, count=count, size=size),
-                    chunks,
-                )
+
+                def more(chunks: _Chunks, enough: int = enough) -> Array:
+                    return chunks[2] + enough <= count
+
+                chunks = lax.while_loop(more, functools.partial(chunk, s=s, count=count, size=size), chunks)
             queue, sums, _, kept = chunks
             return queue, sums, counts.at[group].set(kept)
 
-        def chunk(
-            chunks: tuple[Array, Array, Array, Array], s: Array, count: Array, size: int
-        ) -> tuple[Array, Array, Array, Array]:
+        def chunk(chunks: _Chunks, s: Array, count: Array, size: int) -> _Chunks:
             queue, sums, done, kept = chunks
             places = lax.dynamic_slice(queue, (start + done,), (size,))
             votes = _stage_votes(entries, scales, places, inputs, group, s)
@@ -238,7 +240,7 @@ def _through_stages(
             sums = lax.dynamic_update_slice(sums, votes.astype(jnp.float32), (start + done,))
             return queue, sums, done + np.int32(size), kept + more
 
-        return lax.fori_loop(inputs.dense, np.int32(len(inputs.count)), stage, state)
+        return lax.fori_loop(inputs.dense, np.int32(len(inputs.sizes)), stage, state)
 
     state = (queue, jnp.zeros(len(queue), jnp.float32), counts)
     queue, sums, counts = lax.fori_loop(np.int32(0), np.int32(2), group_stages, state)
@@ -261,7 +263,7 @@ def _stage_votes(
 
     return lax.fori_loop(
         np.int32(0),
-        (inputs.count[s] + np.int32(BLOCK - 1)) // np.int32(BLOCK),
+        (inputs.sizes[s] + np.int32(BLOCK - 1)) // np.int32(BLOCK),
         lambda b, votes: (
             votes + _votes(read, _part(inputs, group, inputs.first[s] + b * np.int32(BLOCK), BLOCK), scale)
         ),
@@ -292,16 +294,15 @@ def _votes(read: Callable[[Array], Array], trees: Inputs, scale: Float[Array, 'c
     _, nodes, parts, corners = trees.offsets.shape
     children = []
     for node in range(nodes):
-        value = None
+        sums = []
         for part in range(parts):
-            total = None
-            for corner in range(corners):
-                entry = read(trees.offsets[:, node, part, corner]) * trees.coefficients[:, node, part, corner, None]
-                total = entry if total is None else total + entry
-            weighted = total.astype(jnp.float32)
-            if parts > 1:
-                weighted = weighted * trees.weights[:, node, part, None]
-            value = weighted if value is None else value + weighted
+            products = [
+                read(trees.offsets[:, node, part, corner]) * trees.coefficients[:, node, part, corner, None]
+                for corner in range(corners)
+            ]
+            total = functools.reduce(jnp.add, products).astype(jnp.float32)
+            sums.append(total if parts == 1 else total * trees.weights[:, node, part, None])
+        value = functools.reduce(jnp.add, sums)
         left = value * scale < trees.threshold[:, node, None]
         children.append(jnp.where(left, trees.left[:, node, None], trees.right[:, node, None]))
     place = children[0]

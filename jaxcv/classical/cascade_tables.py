@@ -5,7 +5,7 @@ OpenCV, a feature is one sum of whole multiples of 6 to 9 entries of an integral
 a sum of three rectangles, each times its weight.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Tables(NamedTuple):
     """float32 `[trees, nodes+1]`."""
     first: np.ndarray
     """The first tree of each stage, int32 `[stages]`: a multiple of BLOCK."""
-    count: np.ndarray
+    sizes: np.ndarray
     """The trees of each stage, int32 `[stages]`."""
     least: np.ndarray
     """The least sum that passes each stage, float32 `[stages]`."""
@@ -58,16 +58,16 @@ def tables(cascade: Cascade) -> Tables:
         >>> import cv2
         >>> from jaxcv.classical import cascade_xml
         >>> found = tables(cascade_xml.load(cv2.data.haarcascades + 'haarcascade_eye.xml'))
-        >>> found.rows.shape, found.first[:3], found.count[:3]
-        ((1168, 1, 1, 9), array([ 0,  8, 16]...), array([6, 7, 9]...))
+        >>> print(found.rows.shape, found.first[:3], found.sizes[:3])
+        (1136, 1, 1, 9) [ 0  8 24] [ 6 12 9]
     """
-    corners = _corners(HaarFeatures(*map(np.asarray, cascade.features)), int(cascade.size[0]))
+    corners = _corners(cascade.features, int(cascade.size[0]))
     count = np.bincount(np.asarray(cascade.stage), minlength=len(cascade.stage_thresholds)).astype(np.int32)
     filled = -(-count // BLOCK) * BLOCK
     first = np.concatenate([[0], np.cumsum(filled)[:-1]]).astype(np.int32)
     place = np.repeat(first - np.concatenate([[0], np.cumsum(count)[:-1]]), count) + np.arange(count.sum())
 
-    def spread(values: np.ndarray) -> np.ndarray:
+    def spread(values: Any) -> np.ndarray:
         values = np.asarray(values)
         result = np.zeros((filled.sum(), *values.shape[1:]), values.dtype)
         result[place] = values
@@ -75,7 +75,7 @@ def tables(cascade: Cascade) -> Tables:
 
     feature = np.asarray(cascade.feature)
     return Tables(
-        *(spread(part[feature]) for part in corners),
+        *(spread(part[feature]) for part in corners),  # type: ignore[call-arg]
         *(spread(part) for part in (cascade.threshold, cascade.left, cascade.right, cascade.leaves)),
         first,
         count,
@@ -85,7 +85,7 @@ def tables(cascade: Cascade) -> Tables:
 
 def _corners(features: HaarFeatures, width: int) -> tuple[np.ndarray, ...]:
     """Return rows, columns, tilted, coefficients and weights of features, `[f, parts, corners]`."""
-    boxes, weights, tilted = features
+    boxes, weights, tilted = (np.asarray(part) for part in features)
     x, y, w, h = np.moveaxis(boxes.astype(np.int32), -1, 0)
     upright = np.stack([y, y, y + h, y + h], -1), np.stack([x, x + w, x, x + w], -1)
     turned = np.stack([y, y + h, y + w, y + w + h], -1), np.stack([x, x - h, x + w, x + w - h], -1)

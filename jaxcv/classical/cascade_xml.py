@@ -5,9 +5,9 @@ sensible is refused as a whole, by one message with its name and the place.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
@@ -59,22 +59,26 @@ def load(path: str | os.PathLike[str]) -> Cascade:
         raise ValueError(f'{os.fspath(path)} is no cascade that can be read: {error}') from None
 
 
-def save(cascade: Cascade, path: str | os.PathLike[str]) -> None:
+def save(cascade: Cascade, path: str | os.PathLike[str]) -> Path:
     """Write a cascade as XML that `cv2.CascadeClassifier` loads.
 
     Args:
         cascade: features that no tree uses are left out.
         path: of the file, which is replaced once it is complete; its folder exists.
 
+    Returns:
+        The path.
+
     Example:
         >>> import cv2, tempfile
         >>> cascade, path = load(cv2.data.haarcascades + 'haarcascade_eye.xml'), tempfile.mkdtemp() + '/eye.xml'
-        >>> save(cascade, path)
+        >>> _ = save(cascade, path)
         >>> cv2.CascadeClassifier(path).empty(), all(map(np.array_equal, load(path)[2:], cascade[2:]))
         (False, True)
     """
     with atomically(path) as unfinished:
         unfinished.write_text('\n'.join(_lines(cascade)) + '\n')
+    return Path(path)
 
 
 def _parsed(data: bytes) -> Element:
@@ -122,9 +126,9 @@ def _newer(cascade: Element) -> _Parts:
         if (word := _child(cascade, name).text or '').strip() != only:
             raise ValueError(f'<{name}> should be {only}, got {word.strip()!r}')
     categories = cascade.find('featureParams/maxCatCount')
-    if categories is not None and _number(categories, int):
+    if categories is not None and _integer(categories):
         raise ValueError('<maxCatCount> should be 0: Haar-like features have no categories')
-    size = (_number(_child(cascade, 'width'), int), _number(_child(cascade, 'height'), int))
+    size = _integer(_child(cascade, 'width')), _integer(_child(cascade, 'height'))
     _check_size(size)
     features = [_feature(item, size, f'feature {i}') for i, item in enumerate(_child(cascade, 'features'))]
     stages, thresholds = [], []
@@ -132,7 +136,7 @@ def _newer(cascade: Element) -> _Parts:
         weak = list(_child(stage, 'weakClassifiers', f'stage {i}'))
         _check_count(stage.find('maxWeakCount'), len(weak), f'stage {i}: <maxWeakCount>')
         stages.append([_newer_tree(tree, len(features), f'stage {i}, tree {j}') for j, tree in enumerate(weak)])
-        thresholds.append(_number(_child(stage, 'stageThreshold', f'stage {i}'), float))
+        thresholds.append(_real(_child(stage, 'stageThreshold', f'stage {i}')))
     _check_count(cascade.find('stageNum'), len(stages), '<stageNum>')
     return size, features, stages, thresholds
 
@@ -163,25 +167,26 @@ def _older(cascade: Element) -> _Parts:
     for i, stage in enumerate(_child(cascade, 'stages')):
         trees = _child(stage, 'trees', f'stage {i}')
         stages.append([_older_tree(tree, features, size, f'stage {i}, tree {j}') for j, tree in enumerate(trees)])
-        thresholds.append(_number(_child(stage, 'stage_threshold', f'stage {i}'), float))
+        thresholds.append(_real(_child(stage, 'stage_threshold', f'stage {i}')))
     return size, features, stages, thresholds
 
 
 def _older_tree(tree: Element, features: list[tuple], size: tuple[int, int], place: str) -> _Tree:
     """Return a tree; its features are added to the list."""
-    rows, leaves = [], []
+    rows: list[tuple[int, int, int, float]] = []
+    leaves: list[float] = []
     for node in tree:
         children = []
         for side in ('left', 'right'):
             inner, leaf = node.find(f'{side}_node'), node.find(f'{side}_val')
             if inner is not None:
-                children.append(_number(inner, int))
+                children.append(_integer(inner))
             elif leaf is not None:
                 children.append(-len(leaves))
-                leaves.append(_number(leaf, float))
+                leaves.append(_real(leaf))
             else:
                 raise ValueError(f'{place}: a node should have <{side}_val> or <{side}_node>')
-        rows.append((children[0], children[1], len(features), _number(_child(node, 'threshold', place), float)))
+        rows.append((children[0], children[1], len(features), _real(_child(node, 'threshold', place))))
         features.append(_feature(_child(node, 'feature', place), size, place))
     _check_tree(rows, len(leaves), place)
     return _Tree(rows, leaves)
@@ -190,7 +195,7 @@ def _older_tree(tree: Element, features: list[tuple], size: tuple[int, int], pla
 def _feature(feature: Element, size: tuple[int, int], place: str) -> tuple[list, list, bool]:
     """Return the rectangles, the weights and whether they are tilted, filled up to three."""
     flag = feature.find('tilted')
-    tilted = flag is not None and bool(_number(flag, int))
+    tilted = flag is not None and bool(_integer(flag))
     boxes, weights = [], []
     for rectangle in _child(feature, 'rects', place):
         numbers = _numbers(rectangle, float, place)
@@ -220,13 +225,14 @@ def _check_box(box: Sequence[int], tilted: bool, size: tuple[int, int], place: s
 
 
 def _check_count(stated: Element | None, found: int, name: str) -> None:
-    if stated is not None and (count := _number(stated, int)) != found:
+    if stated is not None and (count := _integer(stated)) != found:
         raise ValueError(f'{name} says {count}, but there are {found}')
 
 
 def _check_tree(rows: Sequence[tuple[int, int, int, float]], leaves: int, place: str) -> None:
     """Raise a ValueError unless each node and each leaf is reached from the root by one way."""
-    open_nodes, seen = [0], []
+    open_nodes = [0]
+    seen: list[int] = []
     while open_nodes and len(seen) <= 2 * len(rows):
         for child in rows[open_nodes.pop()][:2]:
             seen.append(child)
@@ -247,14 +253,21 @@ def _child(element: Element, name: str, place: str = '') -> Element:
     return child
 
 
-def _number(element: Element, kind: Callable) -> int | float:  # type: ignore[type-arg]
-    numbers = _numbers(element, kind, f'<{element.tag}>')
+def _integer(element: Element) -> int:
+    return _only(_numbers(element, int, f'<{element.tag}>'), element.tag)
+
+
+def _real(element: Element) -> float:
+    return _only(_numbers(element, float, f'<{element.tag}>'), element.tag)
+
+
+def _only(numbers: list[Any], tag: str) -> Any:
     if len(numbers) != 1:
-        raise ValueError(f'<{element.tag}> should be one number, got {len(numbers)}')
+        raise ValueError(f'<{tag}> should be one number, got {len(numbers)}')
     return numbers[0]
 
 
-def _numbers(element: Element, kind: Callable, place: str) -> list:  # type: ignore[type-arg]
+def _numbers(element: Element, kind: type, place: str) -> list[Any]:
     """Return the numbers in an element's text; finite in float32."""
     found = []
     for word in (element.text or '').split():

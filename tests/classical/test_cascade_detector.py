@@ -4,6 +4,7 @@ import concurrent.futures
 from pathlib import Path
 
 import cv2
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import skimage.data
@@ -64,24 +65,23 @@ def random_cascade(tmp_path_factory):
     features = HaarFeatures(np.array(boxes, np.int32), np.tile(np.float32([-1, 2, 0]), (20, 1)), np.zeros(20, bool))
     stage = np.repeat(np.arange(4), 5)
     leaves = rng.normal(size=(20, 2))
-    cascade = stumps(features, np.arange(20), np.zeros(20), leaves, stage, np.full(4, -0.8), size=(9, 7))
+    cascade = stumps(features, np.arange(20), np.zeros(20), leaves, stage, np.full(4, -3.0), size=(9, 7))
     path = tmp_path_factory.mktemp('random') / 'random.xml'
     cascade_xml.save(cascade, path)
     return cascade, path
 
 
-@pytest.mark.parametrize(
-    ('size', 'factor'), [((40, 70), 1.3), ((10, 11), 1.1), ((39, 73), 2.0), ((7, 9), 1.1), ((72, 40), 1.07)]
-)
-def test_a_cascade_of_our_own(random_cascade, size, factor):
-    """What is written searches alike in OpenCV: in many sizes, of which some leave out the last row."""
+@pytest.mark.parametrize('size', [(39, 70), (10, 11)])
+def test_a_cascade_of_our_own(random_cascade, size):
+    """OpenCV finds the same windows by the file. Its two stripes hold 16 of the 17 rows of windows in 39 pixels."""
     cascade, path = random_cascade
     image = noise(0, *size)
-    found = detect(image, cascade=cascade, scale_factor=factor, min_neighbors=0)
-    assert ours(found) == opencv(path, image, scaleFactor=factor, minNeighbors=0)
-    assert len(found.boxes) > 50 or size[0] < 12
+    found = detect(image, cascade=cascade, scale_factor=1.3, min_neighbors=0)
+    assert ours(found) == opencv(path, image, scaleFactor=1.3, minNeighbors=0)
+    assert len(found.boxes) > 400 or size[0] < 12
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_whole(random_cascade, tmp_path):
     """Three sums of rectangles, each times its weight."""
     cascade, path = random_cascade
@@ -96,12 +96,12 @@ def test_weights_that_are_not_whole(random_cascade, tmp_path):
 
 def test_the_score_is_the_last_stages_sum(random_cascade):
     cascade, _ = random_cascade
-    image = noise(0, 40, 70)
+    image = noise(0, 39, 70)
     found = detect(image, cascade=cascade, scale_factor=1.3, min_neighbors=0)
     assert (np.diff(found.scores) <= 0).all()
     first = [(box, score) for box, score in zip(found.boxes, found.scores, strict=True) if box[2] - box[0] == 9]
     windows = np.stack([image[y1:y2, x1:x2] for (x1, y1, x2, y2), _ in first])
-    expected = score_windows(windows, cascade)
+    expected = score_windows(jnp.asarray(windows), cascade)
     np.testing.assert_allclose([score for _, score in first], expected.sums[:, -1], atol=1e-5)
     assert (expected.passed == 4).all()
 
@@ -109,11 +109,11 @@ def test_the_score_is_the_last_stages_sum(random_cascade):
 def test_images_of_any_kind(random_cascade):
     cascade, path = random_cascade
     find = detector(cascade, scale_factor=1.3, min_neighbors=0)
-    gray = noise(0, 40, 70)
-    color = np.stack([gray, noise(2, 40, 70), noise(3, 40, 70)], axis=-1)
+    gray = noise(0, 39, 70)
+    color = np.stack([gray, noise(2, 39, 70), noise(3, 39, 70)], axis=-1)
     assert ours(find(color)) == opencv(path, color, scaleFactor=1.3, minNeighbors=0)
     assert ours(find(gray[..., None])) == ours(find(gray)) == ours(find(np.asfortranarray(gray)))
-    for flat in (np.zeros((40, 70), np.uint8), np.full((40, 70), 255, np.uint8)):
+    for flat in (np.zeros((39, 70), np.uint8), np.full((39, 70), 255, np.uint8)):
         assert not len(find(flat).boxes)
     assert find(noise(0, 6, 50)).boxes.shape == (0, 4)  # smaller than the window
     for wrong in (gray.astype(np.float32), gray[0], np.zeros((4, 4, 4), np.uint8), gray[:0], [[1, 2]]):
@@ -125,7 +125,7 @@ def test_a_detector_is_a_pure_function(random_cascade):
     """Several threads, and images of several sizes in turn."""
     cascade, _ = random_cascade
     find = detector(cascade, scale_factor=1.3, min_neighbors=0)
-    images = [noise(seed, *size) for seed, size in enumerate([(40, 70), (10, 11)] * 4)]
+    images = [noise(seed, *size) for seed, size in enumerate([(39, 70), (10, 11)] * 4)]
     alone = [ours(find(image)) for image in images]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         assert [ours(found) for found in pool.map(find, images)] == alone
