@@ -14,10 +14,11 @@ from jaxcv.types import Batch
 
 ARRAYS = ('losses', 'augment', 'ops', 'classical')  # functions of arrays
 VIEWS = 'jaxcv.augment.views'
-OF_NUMBERS = (  # modules of functions that make coders, anchors and detectors, or read files
+OF_NUMBERS = (  # modules of functions that make coders, anchors and detectors, train them, or read files
     'jaxcv.ops.box_coders',
     'jaxcv.ops.anchors',
     'jaxcv.classical.cascade_detector',
+    'jaxcv.classical.cascade_training',
     'jaxcv.classical.cascade_xml',
 )
 # Functions that make functions; but for the last two, what a config may name.

@@ -5,7 +5,8 @@
 Trains a cascade of stumps on Haar-like features and saves each stage, so that the same command goes on after an
 interruption. Faces are 60 people of scikit-image's subset of "Labeled Faces in the Wild"; thresholds are lowered for
 the faces of 20 others; the rest, and the photo `astronaut`, test it. With so few faces it does not reach the published
-rates, and is meant to show how they come about.
+rates, and is meant to show how they come about: with --haar_step=2 --most_stages=9, 83.8 % of the test faces pass 280
+stumps, of which 9.1 are computed for a window on average, and 292 of 458,542 other windows of the test photo.
 
 The table has a row for each stage: stumps, the share of the faces and of the photos' windows that are left, and the
 seconds of its training. Below it: features computed for a window on average, with and without the cascade, of this
@@ -220,7 +221,8 @@ def features_line(cascade: Cascade, left: Sequence[int] | np.ndarray) -> str:
 
 def opencv() -> Cascade:
     """OpenCV's cascade of faces from the front, which has stumps of the same window."""
-    return cascade_xml.load(Path(cv2.data.haarcascades) / 'haarcascade_frontalface_default.xml')
+    folder = Path(cv2.data.haarcascades)  # type: ignore[attr-defined]
+    return cascade_xml.load(folder / 'haarcascade_frontalface_default.xml')
 
 
 def detections(cascade: Cascade, image: np.ndarray) -> Figure:

@@ -291,11 +291,11 @@ def _prepare(
         wrong.append(
             f'held_out must have the size of faces, {given["faces"].shape[1:]}, got {given["held_out"].shape[1:]}'
         )
-    for name, windows in given.items() if not wrong else ():
-        if len(windows) < _FEWEST_FACES:
-            wrong.append(f'{name} must be at least {_FEWEST_FACES}, got {len(windows)}')
-        if flat := int((contrast_scales(windows) == 0).sum()):
-            wrong.append(f'{flat} of {len(windows)} {name} are flat, which a detector rejects: leave them out')
+    for name, part in given.items() if not wrong else ():
+        if len(part) < _FEWEST_FACES:
+            wrong.append(f'{name} must be at least {_FEWEST_FACES}, got {len(part)}')
+        if flat := int((contrast_scales(part) == 0).sum()):
+            wrong.append(f'{flat} of {len(part)} {name} are flat, which a detector rejects: leave them out')
     if wrong:
         raise ValueError('; '.join(wrong))
     height, width = given['faces'].shape[1:]
@@ -367,10 +367,19 @@ def _train_stage(problem: _Problem, state: _State, number: int) -> tuple[Stage, 
         problem.report(Progress(number, len(chosen), detection, rate, None, time.perf_counter() - began))
         if rate <= problem.goals.false_positives or not wrong.any():
             break
-    columns = [np.array(column) for column in zip(*chosen, strict=True)]
-    kinds = np.int32, np.float32, np.int32, np.float32, np.float32
-    arrays = [column.astype(kind) for column, kind in zip(columns, kinds, strict=True)]
-    stage = Stage(*arrays, threshold, kept / len(problem.held_out), rate, 0, 0.0)
+    features, thresholds, polarities, alphas, errors = zip(*chosen, strict=True)
+    stage = Stage(
+        np.array(features, np.int32),
+        np.array(thresholds, np.float32),
+        np.array(polarities, np.int32),
+        np.array(alphas, np.float32),
+        np.array(errors, np.float32),
+        threshold,
+        kept / len(problem.held_out),
+        rate,
+        0,
+        0.0,
+    )
     state = _apply(problem, state, stage)
     stage = stage._replace(windows=len(state.windows), seconds=time.perf_counter() - began)
     problem.report(Progress(number, len(chosen), stage.detection, rate, stage.windows, stage.seconds))
