@@ -263,10 +263,11 @@ def backbone_unet(
         decoder_features: channels of the steps, the coarsest first; a backbone with fewer resolutions uses the last
             ones.
         normalize_stages: put a batch norm on each stage of the backbone. Without it a stage counts in the
-            concatenation by its own scale. A stage that ends in a convolution without activation, as those of
-            MobileNet v2 and EfficientNet do, has values of 7 to 10, the ReLU of the step before of less than 1: four
-            such steps hide the coarse stages, which separate the classes, from the scores, and the network finds
-            outlines only. False is segmentation-models-pytorch's, for backbones whose stages end in a ReLU.
+            concatenation by its own scale: a stage that ends in a convolution without activation, as those of
+            MobileNet v2 and EfficientNet do, has values of 7 to 10, the ReLU of the step before of less than 1, and
+            the untrained decoder passes nearly nothing of the coarse stages on. A long training evens that out (82.7
+            and 84.2 % mean IoU without and with norms in `experiments.studies.segmenters`). False is
+            segmentation-models-pytorch's.
         dtype: compute type of the decoder, such as `jnp.bfloat16` or `'bfloat16'`; parameters, statistics and logits
             stay float32.
 
