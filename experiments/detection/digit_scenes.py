@@ -8,6 +8,9 @@ After the colon stands one of the networks below, and maybe a set of scenes: 'ss
 weights of an installed package. Its stages end in convolutions without activation, with values of 7 to 10: each
 network normalizes them, in its neck or in its heads. Anchors are those that `experiments.studies.anchors` proposes,
 rounded. Batches of 8 take twice the updates of batches of 16, for the same images.
+
+Measured by the commands above, one run: AP 78.8 %, AP50 97.8 %, AP75 94.4 %. AP50 was 97.4 % after two thirds of the
+run, 97.8 % after five sixths. The other networks have not been trained to the end yet.
 """
 
 from typing import Any, NamedTuple

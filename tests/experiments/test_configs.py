@@ -52,7 +52,9 @@ CONFIGS = {
             'fcn32s': 2_962_379,
             'fcn16s': 2_965_558,
             'fcn8s': 2_967_945,
-            'unet': 5_212_779 + 2 * (16 + 24 + 40 + 112 + 320),
+            # segmentation-models-pytorch has 5,616,379: 412,160 of a layer that the decoder does not use, the stem's
+            # 32 channels in place of a stage's 16 at stride 2, and no norms
+            'unet': 5_616_379 - 412_160 - 16 * 9 * 32 + 2 * (16 + 24 + 40 + 112 + 320),
             'deeplabv3': 6_258_443,
             'deeplabv3_plus': 3_864_379,
             'pspnet': 4_062_230,
