@@ -18,7 +18,12 @@ from jaxcv.ops.center_points import center_targets, gaussian_radius, select_cent
 from jaxcv.ops.convolution import conv2d, conv_transpose2d, pad_same
 from jaxcv.ops.detections import Detections as Detections
 from jaxcv.ops.detections import merge_detections, select_detections
-from jaxcv.ops.distance import pairwise_squared_distance
+from jaxcv.ops.distance import (
+    cosine_similarity,
+    exact_squared_distance,
+    l2_normalize,
+    pairwise_squared_distance,
+)
 from jaxcv.ops.image import center_crop, normalize, resize_short_side, to_float
 from jaxcv.ops.masks import labelled_pixels, mask_boundaries
 from jaxcv.ops.matching import Matches as Matches
@@ -51,12 +56,15 @@ __all__ = [
     'conv2d',
     'conv_transpose2d',
     'convert_boxes',
+    'cosine_similarity',
     'crowd_iou',
     'default_boxes',
     'efficientdet_anchors',
     'efficientdet_coder',
+    'exact_squared_distance',
     'gaussian_radius',
     'hard_negatives',
+    'l2_normalize',
     'labelled_pixels',
     'local_response_norm',
     'mask_boundaries',
