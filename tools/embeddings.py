@@ -1,12 +1,13 @@
 """Write tests/fixtures/embedding/networks.npz: outputs of PyTorch's embedding networks, and names of their weights.
 
-    python -m tools.embeddings
+    python -m tools.embeddings [name ...]
 
 Needs torch and facenet-pytorch; run by hand, its result is committed. The iresnet and MobileFaceNet are built here, by
 the names and shapes of insightface's. As in `tools.backbones` no weights are stored: `tests.weights.seeded` makes each
 from its name and shape. Computed in float64, in evaluation mode.
 """
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,13 +140,16 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int]]] = {
 
 def main() -> None:
     """Compute and write."""
-    results = {}
-    for name, (make, size) in MODELS.items():
+    results = dict(np.load(PATH)) if PATH.exists() else {}
+    for name in sys.argv[1:] or MODELS:
+        make, size = MODELS[name]
         model = make().eval().double()
         shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
         state = {key: torch.tensor(seeded(key, shape), dtype=torch.float64) for key, shape in shapes.items()}
         model.load_state_dict(state)
-        images = torch.tensor(seeded('images', (2, *size, 3)), dtype=torch.float64).permute(0, 3, 1, 2)
+        # Dim ones for MTCNN's networks, so that their probabilities are not all 0 or 1.
+        scale = 0.1 if name.endswith('net') and len(name) == 4 else 1.0
+        images = scale * torch.tensor(seeded('images', (2, *size, 3)), dtype=torch.float64).permute(0, 3, 1, 2)
         with torch.no_grad():
             found = model(images)
         for i, output in enumerate(found if isinstance(found, tuple) else (found,)):
@@ -153,7 +157,7 @@ def main() -> None:
             results[f'{name}/{i}'] = channels_last.numpy().astype(np.float32)
             print(name, i, tuple(channels_last.shape), float(output.std()))
         results[f'{name}/state_dict'] = np.array(to_json({key: list(shape) for key, shape in shapes.items()}))
-        results[f'{name}/size'] = np.array(size)
+        results |= {f'{name}/size': np.array(size), f'{name}/scale': np.array(scale, np.float32)}
     np.savez_compressed(PATH, **results)
 
 

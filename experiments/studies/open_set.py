@@ -2,10 +2,27 @@
 
     python -m experiments.studies.open_set --workdir=runs/open_set [--seeds=5 --epochs=20]
 
-Every loss trains the same small network, of 16 numbers an image, on the 592 training images of the digits 0 to 4, from
-the same seeds and with the same batches; it is judged by the test images of 5 to 9. Nothing was tuned on them. `pixels`
-are the images themselves, as vectors. The figure shows networks of 2 numbers an image. The same command resumes:
-losses that are done are not trained again.
+Every loss trains the same network of one hidden layer, with 16 numbers an image, on the 592 training images of the
+digits 0 to 4, from the same seeds and with the same batches; it is judged by the test images of 5 to 9. Nothing was
+tuned on them. `pixels` are the images themselves, as vectors. The figure shows networks of 2 numbers an image. The same
+command resumes: losses that are done are not trained again.
+
+Measured on 2 CPU cores beside many other jobs, in 2 to 7 minutes a loss; %, mean ± standard error of 5 runs:
+
+                          verification         EER       MAP@R  MAP@R of 0 to 4
+    pixels, not trained           78.3        22.4        60.7             65.6
+    softmax, its features   71.1 ± 0.6  28.8 ± 0.6  40.4 ± 1.3       91.3 ± 0.3
+    contrastive, no margin  62.8 ± 0.3  37.8 ± 0.5  28.2 ± 0.5       68.3 ± 1.0
+    contrastive, margin 1   68.1 ± 0.4  31.8 ± 0.4  30.3 ± 1.0       97.5 ± 0.2
+    triplet, all            70.3 ± 0.7  29.9 ± 0.8  37.2 ± 0.8       97.4 ± 0.1
+    triplet, semi-hard      68.9 ± 0.5  31.2 ± 0.5  35.9 ± 0.5       96.7 ± 0.4
+    triplet, batch-hard     65.4 ± 1.0  34.9 ± 0.9  32.6 ± 1.5       57.7 ± 1.7
+    ArcFace                 69.4 ± 0.8  30.5 ± 0.8  39.1 ± 1.7       96.2 ± 0.1
+    CosFace                 70.4 ± 0.9  29.6 ± 1.0  41.3 ± 2.4       95.6 ± 0.2
+
+Five digits are too few identities to learn from: all losses but two separate these far better than their pixels do, and
+every one separates new digits worse. CosFace, softmax and ArcFace lose least. Batch-hard mining does not even learn the
+five. Faces are learned from thousands of identities.
 """
 
 import functools

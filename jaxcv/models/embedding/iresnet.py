@@ -103,6 +103,9 @@ def iresnet(
         A module: `apply(variables, images [n h w c]) -> embeddings [n features]`, of any length. The size of the images
         is fixed by `init`, 112 x 112 for the published weights. The scale of the last norm stays 1.
 
+    Raises:
+        ValueError: the probability is not in [0, 1).
+
     Example:
         >>> from jaxcv import models
         >>> models.embedding.iresnet50().depths

@@ -149,7 +149,7 @@ def check(name):
         fixture = {key: file[key] for key in file.files if key.startswith(f'{name}/')}
     (source,) = LAYOUTS[name]
     model, theirs = getattr(models.embedding, name)(), state_dict(name, fixture)
-    images = jnp.asarray(seeded('images', (2, *fixture[f'{name}/size'].tolist(), 3)))
+    images = fixture.get(f'{name}/scale', 1) * jnp.asarray(seeded('images', (2, *fixture[f'{name}/size'].tolist(), 3)))
     wanted = jax.eval_shape(model.init, jax.random.key(0), images)
     variables = to_variables(theirs, wanted, layout(name, source))
     found = jax.jit(model.apply)(variables, images)
