@@ -234,7 +234,7 @@ def picture(points: Mapping[str, Mapping[str, Any]]) -> Figure:
         for digit in range(10):
             own = xy[digits == digit]
             marker = 'o' if digit < 5 else 'x'
-            axes.scatter(*own.T, s=14, marker=marker, color=f'C{digit}', linewidths=0.9, label=str(digit))
+            axes.scatter(own[:, 0], own[:, 1], s=14, marker=marker, color=f'C{digit}', linewidths=0.9, label=str(digit))
         axes.set_title(NAMES.get(name, name), loc='left')
         axes.set_aspect('equal', adjustable='datalim')
         axes.tick_params(labelsize=8)

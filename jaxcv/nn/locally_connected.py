@@ -84,7 +84,7 @@ class LocallyConnected(nn.Module):
             )
         if not self.has_variable('params', 'kernel'):
             return
-        made = self.get_variable('params', 'kernel').shape[2:5]
+        made: tuple[int, ...] = self.get_variable('params', 'kernel').shape[2:5]
         if made != (rows, columns, x.shape[-1]):
             height, width = ((length - 1) * self.strides + self.kernel_size for length in made[:2])
             raise ValueError(

@@ -46,7 +46,7 @@ class DeepFace(nn.Module):
         for name, kernel_size, strides in (('local4', 9, 1), ('local5', 7, 2), ('local6', 5, 1)):
             x = nn.relu(LocallyConnected(16, kernel_size, strides, name=name, **options)(x))
         dense: dict[str, Any] = {'kernel_init': INIT, 'bias_init': BIAS}
-        x = nn.Dense(self.size, dtype=self.dtype, name='fc7', **dense)(x.reshape(len(x), -1))
+        x = nn.Dense(self.size, dtype=self.dtype, name='fc7', **dense)(x.reshape(x.shape[0], -1))
         features = nn.relu(x).astype(jnp.float32)
         maxima = self.variable('batch_stats', 'maxima', jnp.zeros, (self.size,))
         if train and not self.is_initializing():

@@ -71,7 +71,7 @@ class DenseEmbedder(nn.Module):
     @nn.compact
     def __call__(self, images: Images, *, train: bool = False) -> Float[Array, 'n d']:
         """Return float32 embeddings, of any length."""
-        x = images.reshape(len(images), -1).astype(self.dtype)
+        x = images.reshape(images.shape[0], -1).astype(self.dtype)
         for i, features in enumerate(self.hidden):
             x = nn.relu(nn.Dense(features, dtype=self.dtype, name=f'hidden{i + 1}')(x))
         return nn.Dense(self.size, dtype=self.dtype, name='head')(x).astype(jnp.float32)

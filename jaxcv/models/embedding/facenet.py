@@ -139,10 +139,10 @@ class FaceNetNN1(nn.Module):
         x = halved(conv(conv(x, 'conv3a', 192, 1), 'conv3', 384, 3))
         for name, reduced in (('conv4', 384), ('conv5', 256), ('conv6', 256)):
             x = conv(conv(x, f'{name}a', reduced, 1), name, 256, 3)
-        x = halved(x).reshape(len(x), -1)
+        x = halved(x).reshape(x.shape[0], -1)
         for name in ('fc1', 'fc2'):
             # Maxout: of each two values the larger one.
-            x = nn.Dense(2 * 4096, dtype=self.dtype, name=name)(x).reshape(len(x), 4096, 2).max(axis=-1)
+            x = nn.Dense(2 * 4096, dtype=self.dtype, name=name)(x).reshape(x.shape[0], 4096, 2).max(axis=-1)
         return l2_normalize(nn.Dense(self.size, name='head')(x.astype(jnp.float32)))
 
 

@@ -31,7 +31,7 @@ LARGEST_STRIDE = 16
 def embedded(x: Array, features: int, norm: Callable[..., nn.Module], *, train: bool, use_bias: bool) -> Array:
     """A dense layer over all places, 'fc', and a batch norm, 'norm', both in float32."""
     x = x.astype(jnp.float32)
-    x = nn.Dense(features, use_bias=use_bias, name='fc')(x.reshape(len(x), -1))
+    x = nn.Dense(features, use_bias=use_bias, name='fc')(x.reshape(x.shape[0], -1))
     return norm(name='norm')(x[:, None, None], train=train)[:, 0, 0]
 
 

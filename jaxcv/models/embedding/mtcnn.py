@@ -64,7 +64,7 @@ class MTCNNStage(nn.Module):
                 x = max_pool(x, window=pooling, strides=2, padding=0, ceil_mode=True)
         if dense:
             # As the published weights have it: columns before rows.
-            x = x.transpose(0, 2, 1, 3).reshape(len(x), -1)
+            x = x.transpose(0, 2, 1, 3).reshape(x.shape[0], -1)
             x = PReLU(name='prelu_dense')(nn.Dense(dense, name='dense')(x))
 
         def head(name: str, features: int) -> Array:
