@@ -44,6 +44,8 @@ class EvaluationData(NamedTuple):
     """The first batch."""
     names: Names
     """Names of the classes of transformed examples; {} of those that have none."""
+    has_own_classes: bool = False
+    """Whether its classes are others than those of training, by `data.eval_classes`."""
 
 
 class Prepared(NamedTuple):
@@ -74,12 +76,15 @@ def open_evaluation(checked: Checked, facts: Facts | None = None) -> EvaluationD
 
     Args:
         checked: the config.
-        facts: of the trained run, if there is one: classes are numbered, by their names, as in its training.
+        facts: of the trained run, if there is one: classes are numbered, by their names, as in its training, unless
+            they are others, `data.eval_classes`.
 
     Raises:
         ConfigError: there are classes that the model was not trained on.
     """
-    fields = checked.data
+    fields, own = checked.data, bool(checked.data.eval_classes)
+    if own:
+        fields = fields._replace(classes=fields.eval_classes)
     source = open_source(fields, fields.eval_split or fields.train_split, facts)
     names = prepared(fields, source, fields.eval_transforms, checked.registries, facts).names
     batches = eval_batches(fields, source, registries=checked.registries, facts=facts)
@@ -87,7 +92,7 @@ def open_evaluation(checked: Checked, facts: Facts | None = None) -> EvaluationD
     if numbered := numbers_of(checked, names, first):  # only now it is known which features the examples have
         batches = eval_batches(fields, source, registries=checked.registries, facts=facts, numbered=numbered)
         first = next(iter(batches))
-    return EvaluationData(source, batches, first, names)
+    return EvaluationData(source, batches, first, names, own)
 
 
 def facts_of(training: TrainingData, evaluation: EvaluationData) -> Facts:
@@ -101,7 +106,7 @@ def facts_of(training: TrainingData, evaluation: EvaluationData) -> Facts:
         {feature: list(names) for feature, names in part.names.items() if feature in there}
         for part in (evaluation, training)
     )
-    if found != expected:
+    if found != expected and not evaluation.has_own_classes:
         raise config.ConfigError(
             'the evaluation split has other classes than the training split: ' + _others(found, expected)
         )
@@ -195,7 +200,7 @@ def prepared(
     """
     transforms = build_transforms(specs, registries)
     names = {**data.transforms.names_after(source.names, transforms), **(fields.class_names or {})}
-    for feature, wanted in (facts.names if facts else {}).items():
+    for feature, wanted in (facts.names if facts and not fields.eval_classes else {}).items():
         found = names.get(feature, ())
         if found and not same_names(found, wanted):
             difference = f'{fields.name} ({source.where(0)}) has the classes {shortened(found)}'

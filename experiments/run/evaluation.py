@@ -65,7 +65,7 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
     )
     figures = dict(report.figures)
     if shown and worst and worst.gallery.rows:
-        figures['predictions'] = shown.draw(worst.gallery, facts.names)
+        figures['predictions'] = shown.draw(worst.gallery, evaluation.names)
     for name, figure in figures.items():
         viz.save(figure, folder / f'{name}.png')
     print(f'written to {folder}: {", ".join(["evaluation.json", *(f"{name}.png" for name in figures)])}')

@@ -60,6 +60,14 @@ class Data(NamedTuple):
     train_split: Annotated[str, About('the split to train on')] = 'train'
     eval_split: Annotated[str | None, About('the split to evaluate on; None: none', may_change=True)] = 'test'
     classes: Annotated[Sequence[str], About('the names of the classes to keep; none: all')] = ()
+    eval_classes: Annotated[
+        Sequence[str],
+        About(
+            'the names of the classes to evaluate on, where they are others than those of training, as in open-set '
+            'recognition; none: the same',
+            may_change=True,
+        ),
+    ] = ()
     class_names: Annotated[
         Mapping[str, Sequence[str]],
         About("{feature: names of its classes}, where the data set has none or others: {'label': ['cat', 'dog']}"),

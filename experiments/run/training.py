@@ -321,7 +321,7 @@ def _evaluator(
         for writer in written():
             writer.write(number, {f'eval/{name}': value for name, value in scalars.items()})
         if shown and few:
-            picture = viz.rendered(shown.draw(few[0], experiment.facts.names))
+            picture = viz.rendered(shown.draw(few[0], run.evaluation.names))
             for writer in written():
                 writer.image(number, 'eval/predictions', picture)
         on_evaluation(number, scalars)

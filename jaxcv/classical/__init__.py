@@ -15,6 +15,7 @@ from jaxcv.classical import (
     photo_windows,
     pixel_forest,
     random_forest,
+    recognition,
     trees,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     'photo_windows',
     'pixel_forest',
     'random_forest',
+    'recognition',
     'trees',
 ]

@@ -10,10 +10,15 @@ batch (`grouped`, `identities`). An order of your own is a function of the same 
   multiple of the batch size, or from the second epoch on its batches are cut at other places.
 """
 
+import math
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
+from absl import logging
 from numpy.typing import ArrayLike
+
+from jaxcv.arguments import checked
 
 __all__ = ['Order', 'class_balanced', 'grouped', 'identities', 'in_order', 'shuffled']
 
@@ -130,34 +135,46 @@ def grouped(groups: ArrayLike, *, batch_size: int) -> Order:
     return order
 
 
-def identities(labels: ArrayLike, *, identities: int, images: int, batch_size: int | None = None) -> Order:
+@checked
+def identities(
+    labels: ArrayLike,
+    *,
+    identities: int,
+    images: int,
+    batch_size: int | None = None,
+    fewer: Literal['repeat', 'skip', 'error'] = 'repeat',
+) -> Order:
     """Batches of P identities with K images each: every batch holds positive and negative pairs for a triplet loss.
 
-    An epoch has as many batches of P K examples as the data fill, at least one. The identities come in random order,
-    each about equally often and never twice in a batch; the K images of each are drawn without replacement. The trap:
-    an identity with fewer than K images repeats them, and a pair of one image and itself teaches nothing.
+    Identities are dealt like a deck of cards, shuffled anew each time: none comes again before all the others have
+    come, and none twice in a batch. At each turn an identity gives its next K images, of a shuffled row that goes on
+    from turn to turn and from epoch to epoch: none comes again before all others of that identity have come. So every
+    identity and image is used, whatever the sizes. An epoch has as many batches of P K examples as the data fill, at
+    least one.
 
     Args:
         labels: The identity of each example, integers `[n]`.
         identities: P, identities in a batch.
         images: K, images of each.
         batch_size: Of `train_batches`, which must be P K; None: not checked.
+        fewer: Identities with fewer than K images: 'repeat' them within a batch (a pair of an image and itself teaches
+            nothing), 'skip' them, or 'error'. The first two are logged once.
 
     Returns:
         The order; an epoch is a multiple of P K.
 
     Raises:
         ValueError: `labels` are not integers `[n]`, there are fewer than P identities, P or K is less than 1,
-            or `batch_size` is not P K.
+            `batch_size` is not P K, or identities have fewer than K images and `fewer` is 'error'.
 
     Example:
         >>> labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2])
         >>> labels[identities(labels, identities=2, images=2)(0, 0)].reshape(-1, 4).tolist()
-        [[2, 2, 0, 0], [2, 2, 1, 1]]
+        [[2, 2, 0, 0], [1, 1, 2, 2]]
 
     Paper: Hermans, Beyer and Leibe, "In defense of the triplet loss for person re-identification", 2017, section 2.
     """
-    images_of = _members(labels)
+    images_of = _with_enough(_members(labels), images, fewer)
     if not 1 <= identities <= len(images_of) or images < 1:
         raise ValueError(
             f'identities: batches of {identities} identities with {images} images cannot be made of '
@@ -168,20 +185,67 @@ def identities(labels: ArrayLike, *, identities: int, images: int, batch_size: i
             f'identities: {identities} identities with {images} images are {identities * images} examples, '
             f'but batch_size is {batch_size}'
         )
-    batches = max(1, sum(map(len, images_of)) // (identities * images))
-    batches_a_round = len(images_of) // identities
+    count = len(images_of)
+    hands = max(1, sum(map(len, images_of)) // (identities * images)) * identities
 
     def order(seed: int, epoch: int) -> np.ndarray:
-        rng = _generator(seed, epoch)
-        # In a round of batches no identity comes twice; those that do not fill a batch wait for the next round.
-        rounds = [
-            rng.permutation(len(images_of))[: batches_a_round * identities]
-            for _ in range(-(-batches // batches_a_round))
-        ]
-        chosen = np.concatenate(rounds)[: batches * identities]
-        return np.concatenate([_drawn(rng, images_of[identity], images) for identity in chosen])
+        start = epoch * hands
+        first, last = start // count, (start + hands - 1) // count
+        dealt = np.concatenate(_decks(seed, first, last, count, identities))[start - first * count :][:hands]
+        turns = np.arange(start, start + hands) // count
+        each = zip(dealt.tolist(), turns.tolist(), strict=True)
+        return np.concatenate([_turn(images_of[i], images, (seed, i, turn)) for i, turn in each])
 
     return order
+
+
+def _with_enough(images_of: list[np.ndarray], images: int, fewer: str) -> list[np.ndarray]:
+    """The identities that are used; says how many have too few images."""
+    few = [len(members) for members in images_of if len(members) < images]
+    if not few:
+        return images_of
+    found = f'{len(few):,} of {len(images_of):,} identities have fewer than {images} images, the fewest {min(few)}'
+    if fewer == 'error':
+        raise ValueError(f"identities: {found}; take fewer images of each, or fewer='skip' or 'repeat'")
+    logging.warning('identities: %s: %s.', found, 'left out' if fewer == 'skip' else 'their images are repeated')
+    return [members for members in images_of if len(members) >= images] if fewer == 'skip' else images_of
+
+
+def _decks(seed: int, first: int, last: int, count: int, size: int) -> list[np.ndarray]:
+    """The identities of the decks `first` to `last`, each a permutation; consecutive batches of `size` have no two.
+
+    Decks are joined without a gap, so that a batch may have the end of one and the start of the next: there, identities
+    that are in the batch already are exchanged for later ones, among the deck's first `2 size`.
+    """
+    # The end of a deck of `3 size` is never exchanged; of a smaller one it depends on all the decks before.
+    begin = max(0, first - 1) if count >= 3 * size else 0
+    decks: list[np.ndarray] = []
+    for number in range(begin, last + 1):
+        deck = _generator(seed, number).permutation(count)
+        there = number * count % size
+        if there and decks:
+            free = size - there
+            taken = np.isin(deck[: free + size], decks[-1][-there:])
+            wrong = np.flatnonzero(taken[:free])
+            right = free + np.flatnonzero(~taken[free:])[: len(wrong)]
+            deck[wrong], deck[right] = deck[right], deck[wrong]
+        decks.append(deck)
+    return decks[first - begin :]
+
+
+def _turn(members: np.ndarray, images: int, draw: tuple[int, int, int]) -> np.ndarray:
+    """The images of one turn of an identity.
+
+    The row of its n images is used again and again, until the end of a round is the end of a turn too: then it is
+    shuffled anew. So any turn is known without those before, and K images in a row are different ones.
+    """
+    seed, identity, turn = draw
+    n = len(members)
+    if n < images:
+        return _first(np.random.Generator(np.random.PCG64([seed, identity, turn])).permutation(members), images)
+    shuffle, place = divmod(turn * images, math.lcm(n, images))
+    row = np.random.Generator(np.random.PCG64([seed, identity, shuffle])).permutation(members)
+    return row[(place + np.arange(images)) % n]
 
 
 def _generator(seed: int, epoch: int) -> np.random.Generator:
@@ -200,8 +264,3 @@ def _members(labels: ArrayLike) -> list[np.ndarray]:
 def _first(indices: np.ndarray, count: int) -> np.ndarray:
     """The first `count` indices, repeated from the start where there are fewer."""
     return np.resize(indices, count)
-
-
-def _drawn(rng: np.random.Generator, indices: np.ndarray, count: int) -> np.ndarray:
-    """`count` random indices, each once, or repeated where there are fewer."""
-    return _first(rng.choice(indices, min(count, len(indices)), replace=False), count)

@@ -6,7 +6,7 @@ With `train=True` pass `mutable=['batch_stats']`. `jaxcv.weights` has the publis
 strides and channels of the stages that a model declares as `Stage`s; neither is a model, so no config may name them.
 """
 
-from jaxcv.models import detection, segmentation
+from jaxcv.models import detection, embedding, segmentation
 from jaxcv.models.backbones.alexnet import alexnet, zfnet
 from jaxcv.models.backbones.cifar_resnet import cifar_resnet
 from jaxcv.models.backbones.efficientnet import (
@@ -67,6 +67,7 @@ __all__ = [
     'efficientnet_b6',
     'efficientnet_b7',
     'efficientnet_lite0',
+    'embedding',
     'googlenet',
     'inception_v3',
     'linear_classifier',

@@ -18,7 +18,9 @@ from jaxcv.nn.frozen import Frozen as Frozen  # no layer, and so not in __all__
 from jaxcv.nn.frozen import frozen
 from jaxcv.nn.inception import Inception, NaiveInception
 from jaxcv.nn.inverted_residual import InvertedResidual
+from jaxcv.nn.locally_connected import LocallyConnected
 from jaxcv.nn.norm import BatchNorm, FrozenBatchNorm
+from jaxcv.nn.prelu import PReLU
 from jaxcv.nn.pyramid_pooling import PyramidPooling
 from jaxcv.nn.regularization import Dropout, StochasticDepth
 from jaxcv.nn.residual import BasicBlock, Bottleneck, PreActivationBlock
@@ -43,8 +45,10 @@ __all__ = [
     'FrozenBatchNorm',
     'Inception',
     'InvertedResidual',
+    'LocallyConnected',
     'NaiveInception',
     'PANet',
+    'PReLU',
     'PreActivationBlock',
     'PyramidPooling',
     'SeparableConv',

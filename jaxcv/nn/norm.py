@@ -36,6 +36,7 @@ class BatchNorm(nn.Module):
         epsilon: added to the variance.
         dtype: type of the result.
         scale_init: first value of 'scale'.
+        train_scale: whether 'scale' has a gradient; otherwise it keeps its value.
 
     Raises:
         ValueError: (in training) the batch has one value a channel: one image of 1 x 1 features.
@@ -55,12 +56,15 @@ class BatchNorm(nn.Module):
     epsilon: Positive = 1e-5
     dtype: DTypeLike = jnp.float32
     scale_init: nn.initializers.Initializer = nn.initializers.ones
+    train_scale: bool = True
 
     @nn.compact
     def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w c']:
         """Normalize x; `train` takes the batch's statistics and updates the running ones."""
         shape = x.shape[-1:]
         scale = self.param('scale', self.scale_init, shape)
+        if not self.train_scale:
+            scale = lax.stop_gradient(scale)
         bias = self.param('bias', nn.initializers.zeros, shape)
         running_mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
         running_var = self.variable('batch_stats', 'var', jnp.ones, shape)

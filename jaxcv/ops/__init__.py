@@ -1,5 +1,6 @@
 """Pure functions of arrays: convolutions, pooling and normalization; images, masks, windows, distances; boxes."""
 
+from jaxcv.ops.alignment import align_faces, arcface_template, similarity_transform
 from jaxcv.ops.anchors import anchor_grid, cell_anchors, default_boxes, efficientdet_anchors, octave_sizes
 from jaxcv.ops.box_coders import BoxCoder as BoxCoder  # types of results are no functions, and so not in __all__
 from jaxcv.ops.box_coders import box_coder, efficientdet_coder, ssd_coder
@@ -18,7 +19,12 @@ from jaxcv.ops.center_points import center_targets, gaussian_radius, select_cent
 from jaxcv.ops.convolution import conv2d, conv_transpose2d, pad_same
 from jaxcv.ops.detections import Detections as Detections
 from jaxcv.ops.detections import merge_detections, select_detections
-from jaxcv.ops.distance import pairwise_squared_distance
+from jaxcv.ops.distance import (
+    cosine_similarity,
+    exact_squared_distance,
+    l2_normalize,
+    pairwise_squared_distance,
+)
 from jaxcv.ops.image import center_crop, normalize, resize_short_side, to_float
 from jaxcv.ops.integral import (
     integral_image,
@@ -30,7 +36,7 @@ from jaxcv.ops.integral import (
 from jaxcv.ops.masks import labelled_pixels, mask_boundaries
 from jaxcv.ops.matching import Matches as Matches
 from jaxcv.ops.matching import balanced_sample, hard_negatives, match_anchors, match_bipartite, sampled_indices
-from jaxcv.ops.pool import adaptive_avg_pool, avg_pool, max_pool
+from jaxcv.ops.pool import adaptive_avg_pool, avg_pool, l2_pool, max_pool
 from jaxcv.ops.pyramid_pool import spatial_pyramid_pool
 from jaxcv.ops.resize import resize_bilinear, resize_nearest
 from jaxcv.ops.response_norm import local_response_norm
@@ -43,7 +49,9 @@ from jaxcv.sizes import pair as pair
 
 __all__ = [
     'adaptive_avg_pool',
+    'align_faces',
     'anchor_grid',
+    'arcface_template',
     'avg_pool',
     'balanced_sample',
     'box_area',
@@ -58,13 +66,17 @@ __all__ = [
     'conv2d',
     'conv_transpose2d',
     'convert_boxes',
+    'cosine_similarity',
     'crowd_iou',
     'default_boxes',
     'efficientdet_anchors',
     'efficientdet_coder',
+    'exact_squared_distance',
     'gaussian_radius',
     'hard_negatives',
     'integral_image',
+    'l2_normalize',
+    'l2_pool',
     'labelled_pixels',
     'local_response_norm',
     'mask_boundaries',
@@ -85,6 +97,7 @@ __all__ = [
     'sampled_indices',
     'select_centers',
     'select_detections',
+    'similarity_transform',
     'sliding_windows',
     'soft_nms',
     'spatial_pyramid_pool',

@@ -1,9 +1,15 @@
-"""Distances between vectors."""
+"""Distances and angles between vectors."""
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 from jax import lax
 
 from jaxcv.types import Array, Float, Int
+
+_BLOCK = 2**22
+"""Differences that are in memory at a time."""
 
 
 def pairwise_squared_distance(
@@ -71,3 +77,83 @@ def by_product(x: Float[Array, 'm d'], y: Float[Array, 'n d']) -> Float[Array, '
 def by_difference(x: Float[Array, '... d'], y: Float[Array, '... d']) -> Float[Array, '...']:
     """`Σ_k (x_k - y_k)²` over the last axis; the other axes broadcast. Its relative error is a few roundings."""
     return jnp.sum(jnp.square(x - y), axis=-1)
+
+
+def l2_normalize(x: Float[Array, '*n d']) -> Float[Array, '*n d']:
+    """Scale vectors to the length 1, `x / ‖x‖`; a vector of zeros stays as it is, and has a gradient of 0.
+
+    Args:
+        x: vectors along the last axis, of any float type.
+
+    Returns:
+        float32, of the same shape.
+
+    Example:
+        >>> print(l2_normalize(jnp.array([[3.0, 4.0], [0.0, 0.0]])))
+        [[0.6 0.8]
+         [0.  0. ]]
+    """
+    x = x.astype(jnp.float32)
+    squares = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
+    # The inner `where` keeps the gradient of the root finite at 0.
+    return x * jnp.where(squares > 0, lax.rsqrt(jnp.where(squares > 0, squares, 1)), 0)
+
+
+def cosine_similarity(x: Float[Array, 'm d'], y: Float[Array, 'n d']) -> Float[Array, 'm n']:
+    """Cosine of the angle between each row of x and each row of y; 0 where a row is 0.
+
+    It is computed in float32 whatever the type of the rows: in bfloat16 an angle of 2.6 degrees has the cosine 1.
+
+    Args:
+        x: `[m, d]`, of any float type.
+        y: `[n, d]`.
+
+    Returns:
+        float32 `[m, n]`, in [-1, 1] up to rounding.
+
+    Example:
+        >>> print(cosine_similarity(jnp.array([[2.0, 0.0]]), jnp.array([[1.0, 0.0], [0.0, 3.0], [-1.0, 0.0]])))
+        [[ 1.  0. -1.]]
+    """
+    return jnp.matmul(l2_normalize(x), l2_normalize(y).T, precision=lax.Precision.HIGHEST)
+
+
+@jax.custom_jvp
+def exact_squared_distance(x: Float[Array, 'm d'], y: Float[Array, 'n d']) -> Float[Array, 'm n']:
+    """Squared Euclidean distance of each row of x to each row of y, summed up from the differences.
+
+    Equal rows have the distance 0, with a gradient of 0, unlike those of `pairwise_squared_distance`. Memory is bounded
+    forwards and backwards, where nothing but the rows is kept.
+
+    Args:
+        x: `[m, d]`, float32.
+        y: `[n, d]`, float32.
+
+    Returns:
+        float32 `[m, n]`.
+
+    Example:
+        >>> x = jnp.array([[1000.0, 0.1], [1000.0, 0.2]])
+        >>> print(exact_squared_distance(x, x).round(4))
+        [[0.   0.01]
+         [0.01 0.  ]]
+    """
+    rows = max(1, _BLOCK // max(1, y.size))
+    if rows >= len(x):
+        return by_difference(x[:, None], y)
+    return lax.map(lambda row: by_difference(row, y), x, batch_size=rows)
+
+
+@exact_squared_distance.defjvp
+def _exact_squared_distance_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    """`2 (x_i - y_j) · (dx_i - dy_j)` by matrix products, of rows relative to their mean."""
+    (x, y), (dx, dy) = primals, tangents
+    value = exact_squared_distance(x, y)
+    origin = jnp.mean(y, axis=0) if len(y) else 0
+    x, y = x - origin, y - origin
+
+    def product(a: Array, b: Array) -> Array:
+        return jnp.matmul(a, b.T, precision=lax.Precision.HIGHEST)
+
+    own = jnp.sum(x * dx, axis=1)[:, None] + jnp.sum(y * dy, axis=1)[None, :]
+    return value, 2 * (own - product(x, dy) - product(dx, y))

@@ -1,4 +1,4 @@
-"""Max pooling, with a gradient that is fast on a CPU, and average pooling, over windows or adaptive.
+"""Max pooling, with a gradient that is fast on a CPU, average pooling, over windows or adaptive, and L2 pooling.
 
 XLA:CPU's gradient of a max pooling builds four index arrays of the input's size. Here the forward pass keeps, as in
 PyTorch, the place of the largest value in its window, one byte for each output. Other devices keep XLA's own gradient.
@@ -116,6 +116,36 @@ def avg_pool(
         window_dilation=(1, dilation, dilation, 1),
     )
     return (total / window**2).astype(x.dtype)
+
+
+@checked
+def l2_pool(
+    x: Float[Array, 'n h w c'], *, window: AtLeast1 = 3, strides: AtLeast1 = 1, padding: AtLeast0 = 1
+) -> Float[Array, 'n i j c']:
+    """Return the length of the values of each window: `y[i, j] = sqrt(sum_{a b} x[s i + a - p, s j + b - p]^2)`.
+
+    The gradient of a window of zeros, common after a ReLU, is 0, where that of the plain root is NaN. Torch's LP
+    pooling sums as this one does; a mean of squares would be `window` times smaller.
+
+    Args:
+        x: images or features.
+        window: rows and columns of the window.
+        strides: pixels from one window to the next, s.
+        padding: rows and columns of zeros on every side, p; less than the window. 1 keeps the size of the default.
+
+    Returns:
+        Features with i = (h + 2 padding - window) // strides + 1 rows, and columns likewise.
+
+    Raises:
+        ValueError: no window fits.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> print(l2_pool(jnp.array([3.0, 4.0, 0.0, 0.0]).reshape(1, 2, 2, 1), window=2, padding=0).ravel())
+        [5.]
+    """
+    total = window**2 * avg_pool(jnp.square(x.astype(jnp.float32)), window=window, strides=strides, padding=padding)
+    return jnp.where(total > 0, jnp.sqrt(jnp.where(total > 0, total, 1)), 0).astype(x.dtype)
 
 
 @checked

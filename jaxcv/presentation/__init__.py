@@ -3,5 +3,6 @@
 from jaxcv.presentation.boxes import boxes
 from jaxcv.presentation.labels import labels
 from jaxcv.presentation.masks import masks
+from jaxcv.presentation.pairs import pairs
 
-__all__ = ['boxes', 'labels', 'masks']
+__all__ = ['boxes', 'labels', 'masks', 'pairs']

@@ -1,29 +1,16 @@
 """Presentation of labels: one class for each image."""
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import cv2
-import jax
 import numpy as np
-from absl import logging
 from matplotlib.figure import Figure
 
 from jaxcv import viz
 from jaxcv.features import Example, Names
 from jaxcv.presentation.classes import by_class, class_line, counted
-from jaxcv.task import (
-    Answer,
-    Gallery,
-    Judged,
-    PhotoOptions,
-    Predictions,
-    Presentation,
-    Report,
-    Written,
-)
-from jaxcv.types import Batch
+from jaxcv.presentation.photos import whole_photos
+from jaxcv.task import Answer, Gallery, Judged, Predictions, Presentation, Report, Written
 
 FEATURE = 'label'
 TOP = 3
@@ -57,7 +44,7 @@ def labels() -> Presentation:
         _judge,
         _draw,
         _report,
-        _photos,
+        whole_photos(_answer),
         _write,
         most=40,
         truth=_truth,
@@ -116,47 +103,6 @@ def _report(values: Mapping[str, Any], names: Names) -> Report:
     if 'class_recall' in arrays:
         lines = class_line('class_recall', arrays['class_recall'])
     return Report(lines, arrays, figures)
-
-
-def _photos(
-    predict: Callable[[Batch], Predictions], examples: Iterable[Example], options: PhotoOptions
-) -> Iterator[Answer]:
-    transformed = _of_one_size((options.transform(example)['image'] for example in examples), options.evaluated)
-    while images := list(itertools.islice(transformed, options.batch_size)):
-        answers = jax.device_get(_answer(predict(_padded(images, options.batch_size))))
-        for row in range(len(images)):
-            yield {name: array[row] for name, array in answers.items()}
-
-
-def _of_one_size(images: Iterable[np.ndarray], shape: Sequence[int]) -> Iterator[np.ndarray]:
-    """The images, those of another size than `shape` resized: a network is right at the size it was made for."""
-    resized = 0
-    for image in images:
-        if not shape or image.shape[:2] == tuple(shape[:2]):
-            yield image
-            continue
-        if not resized:
-            logging.warning(
-                "a picture is %d x %d after the evaluation's transforms, and the network was evaluated on %d x %d: "
-                'pictures are resized to that. This is logged once.',
-                *(*image.shape[:2], *shape[:2]),
-            )
-        resized += 1
-        smaller = image.shape[0] > shape[0] and image.shape[1] > shape[1]
-        scaled = cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-        yield scaled.reshape(*shape[:2], image.shape[-1])
-
-
-def _padded(images: Sequence[np.ndarray], size: int) -> dict[str, np.ndarray]:
-    """A batch of the images and of zeros, so that each batch has the same shape."""
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        raise ValueError(
-            f'the transforms of the evaluation leave pictures of {" and ".join(map(str, sorted(shapes)))}: '
-            "give them one size by 'resize' or 'center_crop'"
-        )
-    padding = [np.zeros_like(images[0])] * (size - len(images))
-    return {'image': np.stack([*images, *padding]), 'valid': np.arange(size) < len(images)}
 
 
 def _write(picture: np.ndarray, answer: Answer, names: Names) -> Written:

@@ -156,6 +156,43 @@ def test_batches_of_identities():
     assert sorted(np.bincount(few)) == [2, 3, 5]
 
 
+@pytest.mark.parametrize(('sizes', 'identities', 'images'), [((5, 8, 3, 20, 4, 6, 7), 3, 3), ((9, 6, 4, 5) * 4, 4, 4)])
+def test_identities_and_their_images_are_dealt_in_turn(sizes, identities, images):
+    """None before all others have come, from epoch to epoch; with few identities and with many for a batch."""
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    order = orders.identities(labels, identities=identities, images=images)
+    dealt = np.concatenate([order(7, epoch) for epoch in range(60)]).reshape(-1, images)
+    who = labels[dealt[:, 0]]
+    assert (labels[dealt] == who[:, None]).all()
+    batches = who.reshape(-1, identities)
+    assert all(len(set(batch)) == identities for batch in batches)
+    for deck in who[: len(who) // len(sizes) * len(sizes)].reshape(-1, len(sizes)):
+        assert sorted(deck) == list(range(len(sizes)))
+    decks = {tuple(deck) for deck in who[: 4 * len(sizes)].reshape(4, -1)}
+    assert len(decks) == 4
+    for identity, size in enumerate(sizes):
+        stream = dealt[who == identity].ravel()
+        rounds = stream[: len(stream) // size * size].reshape(-1, size)
+        assert all(len(set(round_)) == size for round_ in rounds)
+        assert all(len(set(turn)) == images for turn in dealt[who == identity])
+        assert len({tuple(round_) for round_ in rounds}) > 1  # shuffled anew
+
+
+def test_identities_with_too_few_images(caplog):
+    labels = np.repeat(np.arange(5), [4, 1, 4, 2, 5])
+    found = '2 of 5 identities have fewer than 4 images, the fewest 1'
+    with pytest.raises(ValueError, match=f"identities: {found}; take fewer images of each, or fewer='skip'"):
+        orders.identities(labels, identities=2, images=4, fewer='error')
+    with caplog.at_level('WARNING'):
+        without = orders.identities(labels, identities=2, images=4, fewer='skip')
+        orders.identities(labels, identities=2, images=4)
+    assert f'{found}: left out' in caplog.text
+    assert f'{found}: their images are repeated' in caplog.text
+    assert set(labels[np.concatenate([without(0, epoch) for epoch in range(5)])]) == {0, 2, 4}
+    with pytest.raises(ValueError, match='cannot be made of 3 identities'):
+        orders.identities(labels, identities=4, images=4, fewer='skip')
+
+
 def test_orders_that_cannot_be_made():
     for labels, message in (([[0, 1]], r'got int64 \(1, 2\)'), ([0.5], 'got float64'), ([], r'\(0,\)')):
         for order in (orders.class_balanced, lambda g: orders.grouped(g, batch_size=2)):

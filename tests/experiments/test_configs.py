@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 
 from experiments import launch
 from experiments.detection import coco, folder
+from experiments.embedding import digits_open_set
 from experiments.run import batches as opening
 from experiments.run.assemble import state_factory
 from experiments.run.check import check
@@ -34,6 +35,8 @@ CONFIGS = {
     'detection/voc': (20, 5_011, (300, 300, 3), 37_582, 26_285_486),
     'detection/folder': (2, 500, (640, 640, 3), 1_562, 34_068_119 - 89 * 20_745),
     'detection/digit_scenes': (10, 1_000, (96, 96, 3), 1_500, 3_277_524),
+    'embedding/digits_open_set': (5, 592, (8, 8, 1), 296, 20_752),
+    'embedding/digits_open_set:arcface': (5, 592, (8, 8, 1), 296, 20_752 + 5 * 16),
     'segmentation/ade20k': (150, 20_210, (473, 473, 3), 126_312, 49_057_132),
     'segmentation/cityscapes': (19, 2_975, (713, 713, 3), 37_188, 48_956_262),
     # torchvision has 42,004,074 parameters for 21 classes; each class is 257 in the head and 257 in the auxiliary one
@@ -62,7 +65,12 @@ CONFIGS = {
     },
 }
 
-FEATURES = {'classification': ['label'], 'segmentation': ['mask'], 'detection': ['box_labels', 'boxes', 'box_valid']}
+FEATURES = {
+    'classification': ['label'],
+    'segmentation': ['mask'],
+    'detection': ['box_labels', 'boxes', 'box_valid'],
+    'embedding': ['label'],
+}
 
 
 def load(path):
@@ -82,6 +90,7 @@ def test_every_config_is_listed_here():
     for config, wrong in (
         (coco, "no network 'ssd'; there are: retinanet, "),
         (folder, "no format 'ssd'; there are: coco, "),
+        (digits_open_set, "no loss 'ssd'; there are: softmax, "),
     ):
         with pytest.raises(ValueError, match=wrong):
             config.get_config('ssd')

@@ -8,6 +8,14 @@ from jaxcv.weights.layouts.alexnet import ALEXNET
 from jaxcv.weights.layouts.detection import TORCHVISION_RETINANET, TORCHVISION_RETINANET_V2, TORCHVISION_SSD300
 from jaxcv.weights.layouts.efficientdet import EFFDET
 from jaxcv.weights.layouts.efficientnet import EFFICIENTNET_LITE0, TIMM_EFFICIENTNET, TORCHVISION_EFFICIENTNET
+from jaxcv.weights.layouts.embedding import (
+    FACENET_INCEPTION_RESNET,
+    FACENET_ONET,
+    FACENET_PNET,
+    FACENET_RNET,
+    INSIGHTFACE_IRESNET,
+    INSIGHTFACE_MOBILEFACENET,
+)
 from jaxcv.weights.layouts.googlenet import GOOGLENET
 from jaxcv.weights.layouts.inception import INCEPTION_V3
 from jaxcv.weights.layouts.mobilenet import MOBILENET_V1, MOBILENET_V2
@@ -94,6 +102,15 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
     'tf_efficientdet_d7': {'effdet': EFFDET},
     'tf_efficientdet_d7x': {'effdet': EFFDET},
     'ssdlite300_mobilenet_v2': {'tensorflow': TENSORFLOW_SSDLITE},
+    'iresnet18': {'insightface': INSIGHTFACE_IRESNET},
+    'iresnet34': {'insightface': INSIGHTFACE_IRESNET},
+    'iresnet50': {'insightface': INSIGHTFACE_IRESNET},
+    'iresnet100': {'insightface': INSIGHTFACE_IRESNET},
+    'mobilefacenet': {'insightface': INSIGHTFACE_MOBILEFACENET},
+    'inception_resnet_v1': {'facenet_pytorch': FACENET_INCEPTION_RESNET},
+    'pnet': {'facenet_pytorch': FACENET_PNET},
+    'rnet': {'facenet_pytorch': FACENET_RNET},
+    'onet': {'facenet_pytorch': FACENET_ONET},
 }
 """The layout of each model's weights by their source: whose names the arrays have."""
 
@@ -103,6 +120,7 @@ UNPUBLISHED = (
     *('fcn8s', 'fcn16s', 'fcn32s', 'pspnet', 'unet'),
     *('centernet', 'centernet_resnet18', 'centernet_resnet34', 'centernet_resnet50', 'centernet_resnet101'),
     *('efficientdet', 'mmdet_centernet_resnet18', 'retinanet', 'ssd'),
+    *('deepface', 'dense_embedder', 'dlib_embedder', 'embedder', 'facenet_nn1', 'facenet_nn2'),
 )
 """The models without published weights that fit them."""
 

@@ -83,6 +83,24 @@ def test_classes_that_the_run_does_not_know_are_refused(trained, tmp_path):
         opening.open_evaluation(other, facts)
 
 
+def test_other_classes_may_be_evaluated_than_those_of_training(tmp_path, caplog):
+    """Open-set recognition: an embedding is judged by identities that it has never seen."""
+    root = folder(folder(tmp_path, 'train', HUES), 'val', HUES)
+    config = checked(root, classes=['ape', 'cat'], eval_classes=['dog'])
+    training, evaluation = opening.open_training(config), opening.open_evaluation(config)
+    facts = opening.facts_of(training, evaluation)
+    assert facts.names == {'label': ['ape', 'cat']}
+    assert training.source.size == 4
+    with caplog.at_level(logging.WARNING):
+        again = opening.open_evaluation(config, facts)  # of a trained run
+        shown = presentation.labels()
+        opening.warn_of(config, shown, again.source, config.data.eval_transforms, again.names, facts)
+    assert hues_of(again, again.names['label']) == {(HUES['dog'], 'dog')}
+    assert not caplog.messages
+    same = checked(root, classes=['ape', 'cat'])
+    assert opening.open_evaluation(same).names == {'label': ('ape', 'cat')}
+
+
 def test_no_warning_is_logged_of_a_runs_own_data(trained, caplog):
     config, facts = trained
     with caplog.at_level(logging.WARNING):

@@ -1,0 +1,178 @@
+"""Open-set recognition by embeddings: the nearest vector of a gallery, or `UNKNOWN` beyond a threshold.
+
+A new identity is one more row of the gallery, and nothing is trained. All functions are pure:
+
+    gallery = enroll(embeddings, identities)
+    gallery = enroll(more, others, gallery=gallery)
+    found = identify(gallery, queries, threshold=0.9)
+
+Distances are Euclidean; of vectors of length 1 `d² = 2 - 2 cos`. The threshold belongs to the network and to the size
+of the gallery: the more rows, the nearer is the nearest one to somebody unknown. `jaxcv.metrics.identification`
+measures it.
+"""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Shaped
+
+from jaxcv.arguments import AtLeast1, Positive, checked
+from jaxcv.classical import knn
+from jaxcv.classical.inputs import to_classes, to_rows
+from jaxcv.ops.distance import by_difference, l2_normalize
+from jaxcv.types import Bool, Float, Int
+
+__all__ = ['class_means', 'enroll', 'identify', 'verify']
+
+UNKNOWN = -1
+"""The identity of somebody who is not in the gallery."""
+
+
+class Gallery(NamedTuple):
+    """Vectors of known identities, in the order in which they were enrolled."""
+
+    vectors: Float[Any, 'g d']
+    """float32; one row for each image, or for each identity."""
+    identities: Int[Any, ' g']
+    """int32, from 0 on; several rows may have the same one."""
+
+
+class Identified(NamedTuple):
+    """The answer for each query."""
+
+    identities: Int[Any, ' q']
+    """Identities of the gallery, or UNKNOWN, which is -1."""
+    distances: Float[Any, ' q']
+    """To the nearest row of that identity; for UNKNOWN to the nearest row of all, or inf for an empty gallery."""
+
+
+class Verified(NamedTuple):
+    """The answer for each pair."""
+
+    same: Bool[Any, ' n']
+    """Whether the distance is below the threshold."""
+    distances: Float[Any, ' n']
+
+
+def enroll(vectors: Shaped[Any, 'm d'], identities: Shaped[Any, ' m'], *, gallery: Gallery | None = None) -> Gallery:
+    """Add vectors to a gallery, or begin one.
+
+    Args:
+        vectors: `[m, d]`, embeddings.
+        identities: of each, whole numbers from 0 on.
+        gallery: the gallery so far, which stays as it is; None begins one.
+
+    Returns:
+        The gallery with the new rows at its end.
+
+    Raises:
+        ValueError: there is not one identity for each vector, the vectors are not finite or of another dimension than
+            the gallery's, or the identities are no whole numbers from 0 on.
+
+    Example:
+        >>> gallery = enroll(jnp.array([[1.0, 0.0]]), jnp.array([0]))
+        >>> enroll(jnp.array([[0.0, 1.0]]), jnp.array([7]), gallery=gallery).identities.tolist()
+        [0, 7]
+    """
+    rows = jnp.asarray(to_rows('vectors', vectors, columns=None if gallery is None else gallery.vectors.shape[1]))
+    numbers = to_classes('identities', identities, shape=(len(rows),), num_classes=None)
+    new = Gallery(rows.astype(jnp.float32), jnp.asarray(numbers, jnp.int32))
+    return new if gallery is None else Gallery(*map(jnp.concatenate, zip(gallery, new, strict=True)))
+
+
+def class_means(gallery: Gallery, *, normalize: bool = True) -> Gallery:
+    """Mean vector of each identity: a gallery of one row for each, for the nearest class mean.
+
+    Args:
+        gallery: vectors of identities.
+        normalize: scale the means to the length 1, as embeddings of that length need it.
+
+    Returns:
+        The gallery of the means, by ascending identities. Not under `jit`: the number of identities is a shape.
+
+    Example:
+        >>> means = class_means(enroll(jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([4, 4])))
+        >>> means.vectors.round(3).tolist(), means.identities.tolist()
+        ([[0.707..., 0.707...]], [4])
+    """
+    identities, places, counts = np.unique(np.asarray(gallery.identities), return_inverse=True, return_counts=True)
+    sums = jnp.zeros((len(identities), gallery.vectors.shape[1])).at[places].add(gallery.vectors)
+    means = sums / counts[:, None]
+    return Gallery(l2_normalize(means) if normalize else means, jnp.asarray(identities, jnp.int32))
+
+
+@checked
+def identify(
+    gallery: Gallery,
+    queries: Shaped[Any, 'q d'],
+    *,
+    threshold: Positive | None = None,
+    k: AtLeast1 = 1,
+    block_size: AtLeast1 = 1024,
+) -> Identified:
+    """Identify queries by their nearest vectors in a gallery.
+
+    Of the k nearest rows those vote that are nearer than the threshold; without any, the answer is UNKNOWN. Of equally
+    many votes the identity of the nearest row is taken. With k = 1 it is the nearest template; with `class_means` of
+    the gallery the nearest class mean.
+
+    Memory is bounded by a multiple of `block_size²`, whatever the size of the gallery.
+
+    Args:
+        gallery: from `enroll`.
+        queries: `[q, d]`, embeddings.
+        threshold: the distance from which on a row is of somebody else; None: everybody is somebody of the gallery.
+        k: rows that may vote; at most all of them do.
+        block_size: rows, and queries, that are compared at a time.
+
+    Returns:
+        Identified.
+
+    Raises:
+        ValueError: the queries are of another dimension, or not finite.
+
+    Example:
+        >>> gallery = enroll(jnp.eye(3), jnp.array([0, 1, 2]))
+        >>> identify(gallery, jnp.array([[0.9, 0.1, 0.0], [-1.0, 0.0, 0.0]]), threshold=0.8).identities.tolist()
+        [0, -1]
+    """
+    rows, d = gallery.vectors.shape
+    vectors = jnp.asarray(to_rows('queries', queries, columns=d), jnp.float32)
+    if not rows or not len(vectors):
+        return Identified(jnp.full(len(vectors), UNKNOWN, jnp.int32), jnp.full(len(vectors), jnp.inf))
+    # Embeddings are near the origin: the rows are compared as they are, and nothing of the gallery is computed anew.
+    model = knn.KNN(gallery.vectors, gallery.identities, jnp.arange(0), jnp.zeros(d), jnp.ones(()))
+    distances, places = knn.neighbors(model, vectors, k=min(k, rows), block_size=block_size)
+    identities = gallery.identities[places]
+    near = jnp.ones_like(distances, bool) if threshold is None else distances < threshold
+    votes = jnp.sum((identities[:, :, None] == identities[:, None, :]) & near[:, None, :], axis=-1)
+    # The first of the most votes is the nearest row of its identity, since the rows come by their distance.
+    best = jnp.argmax(jnp.where(near, votes, 0), axis=1)[:, None]
+    found, distance = (jnp.take_along_axis(x, best, axis=1)[:, 0] for x in (identities, distances))
+    return Identified(jnp.where(near[:, 0], found, UNKNOWN), distance)
+
+
+@checked
+def verify(a: Float[Any, 'n d'], b: Float[Any, 'n d'], *, threshold: Positive) -> Verified:
+    """Verify pairs of vectors: whether two are of one identity.
+
+    Args:
+        a: `[n, d]`.
+        b: `[n, d]`, the partner of each.
+        threshold: the distance below which they are; `metrics.scores.best_threshold` finds it.
+
+    Returns:
+        Verified.
+
+    Raises:
+        ValueError: the shapes differ.
+
+    Example:
+        >>> verify(jnp.array([[1.0, 0.0]]), jnp.array([[0.8, 0.6]]), threshold=0.7).same.tolist()
+        [True]
+    """
+    if a.shape != b.shape:
+        raise ValueError(f'verify compares a row with a row, got {a.shape} and {b.shape}')
+    distances = jnp.sqrt(by_difference(a.astype(jnp.float32), b.astype(jnp.float32)))
+    return Verified(distances < threshold, distances)
