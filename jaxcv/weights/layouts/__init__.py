@@ -20,6 +20,7 @@ from jaxcv.weights.layouts.segmentation import (
     TORCHVISION_FCN,
 )
 from jaxcv.weights.layouts.ssdlite import TENSORFLOW_SSDLITE
+from jaxcv.weights.layouts.stereo import FLOWNET, GCNET
 from jaxcv.weights.layouts.table import Layout
 from jaxcv.weights.layouts.vgg import vgg_layout
 
@@ -94,6 +95,9 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
     'tf_efficientdet_d7': {'effdet': EFFDET},
     'tf_efficientdet_d7x': {'effdet': EFFDET},
     'ssdlite300_mobilenet_v2': {'tensorflow': TENSORFLOW_SSDLITE},
+    'flownet_s': {'flownet_pytorch': FLOWNET, 'flownet2_pytorch': FLOWNET},
+    'flownet_c': {'flownet_pytorch': FLOWNET, 'flownet2_pytorch': FLOWNET},
+    'gcnet': {'gcnet_pytorch': GCNET},
 }
 """The layout of each model's weights by their source: whose names the arrays have."""
 
@@ -103,6 +107,7 @@ UNPUBLISHED = (
     *('fcn8s', 'fcn16s', 'fcn32s', 'pspnet', 'unet'),
     *('centernet', 'centernet_resnet18', 'centernet_resnet34', 'centernet_resnet50', 'centernet_resnet101'),
     *('efficientdet', 'mmdet_centernet_resnet18', 'retinanet', 'ssd'),
+    *('dispnet', 'dispnet_c'),
 )
 """The models without published weights that fit them."""
 
