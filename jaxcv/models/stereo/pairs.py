@@ -14,7 +14,7 @@ from jaxcv.ops.resize import resize_bilinear
 from jaxcv.types import Array, Float, Images
 
 
-def split_pairs(model: Any, pairs: Images, *, multiple: int) -> tuple[Images, Images]:
+def split_pairs(model: Any, pairs: Images, *, multiple: int) -> tuple[Float[Array, 'n i j f'], Float[Array, 'n i j f']]:
     """Split pairs into both images, and repeat their last rows and columns up to a multiple.
 
     Args:
@@ -23,7 +23,7 @@ def split_pairs(model: Any, pairs: Images, *, multiple: int) -> tuple[Images, Im
         multiple: of the rows and of the columns.
 
     Returns:
-        (first, second) images [n i j c].
+        (first, second) images, of half of the channels each.
 
     Raises:
         ValueError: they are no batch of pairs.
