@@ -1,8 +1,8 @@
 """Losses: pure functions that return one float32 value per example (anchor, pixel), or per image (`dice`).
 
-The task reduces them once. `__all__` lists the losses that a config may name. Two functions are not among them:
-`weight_penalty`, a function of the parameters to be added to the mean loss, and `balanced_class_weights`, which makes
-the option `class_weights` of the classes' counts.
+The task reduces them once. `__all__` lists the losses that a config may name. Three functions are not among them:
+`weight_penalty`, a function of the parameters to be added to the mean loss, `balanced_class_weights`, which makes the
+option `class_weights` of the classes' counts, and `moving_weights`, the weights of levels at an update.
 """
 
 from jaxcv.losses.center_points import center_heatmap_loss, centernet
@@ -17,6 +17,12 @@ from jaxcv.losses.classification import (
 )
 from jaxcv.losses.detection import Truth as Truth
 from jaxcv.losses.detection import efficientdet, retinanet, sigmoid_focal, smooth_l1, ssd
+from jaxcv.losses.fields import (
+    endpoint_error,
+    moving_weights,  # noqa: F401, not in __all__: no config may name it
+    multi_scale_disparity,
+    multi_scale_flow,
+)
 from jaxcv.losses.penalty import weight_penalty  # noqa: F401, likewise
 from jaxcv.losses.segmentation import dice
 
@@ -25,9 +31,12 @@ __all__ = [
     'centernet',
     'dice',
     'efficientdet',
+    'endpoint_error',
     'focal',
     'hinge',
     'kl_divergence',
+    'multi_scale_disparity',
+    'multi_scale_flow',
     'retinanet',
     'sigmoid_cross_entropy',
     'sigmoid_focal',

@@ -8,6 +8,7 @@ from jaxcv.metrics.classification import (
     top_k_accuracy,
 )
 from jaxcv.metrics.detection import coco_boxes, mean_image_loss, voc_boxes
+from jaxcv.metrics.fields import field_errors
 from jaxcv.metrics.segmentation import boundary_f_score, mean_pixel_loss, segmentation_confusion
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     'coco_boxes',
     'confusion_matrix',
     'expected_calibration_error',
+    'field_errors',
     'mean_image_loss',
     'mean_loss',
     'mean_pixel_loss',
