@@ -143,7 +143,7 @@ def random_flip(
 
     Returns:
         The transform: `image` keeps its shape. With the axis 'horizontal' it raises ValueError where there is
-        disparity, or a pair with masks, boxes or flow: the truths of the right view would be needed.
+        the disparity of one view only, or a pair with masks, boxes or flow: the truths of the right view are needed.
 
     Example:
         >>> import numpy as np
