@@ -22,7 +22,13 @@ _LISTED = 20
 """Configs of a data set in a message."""
 
 # A builder stands in a folder of its name, because tfds searches a builder's folder for its resource files.
-BUNDLED: Mapping[str, str] = {'digits': '1.0.0', 'faces': '1.0.0', 'digit_scenes': '2.0.0'}
+BUNDLED: Mapping[str, str] = {
+    'digits': '1.0.0',
+    'faces': '1.0.0',
+    'digit_scenes': '2.0.0',
+    'moving_photos': '1.0.0',
+    'shifted_photos': '1.0.0',
+}
 """The bundled data sets and their versions: one that an older jaxcv prepared is not read by a newer."""
 
 
