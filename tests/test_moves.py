@@ -38,6 +38,7 @@ EXACT = {
     'host random_flip vertical': on_host(transforms.random_flip, axis='vertical'),
     'host center_crop': on_host(transforms.center_crop, size=(21, 24)),
     'host center_crop of more': on_host(transforms.center_crop, size=(37, 24)),
+    'host random_crop': on_host(transforms.random_crop, size=(21, 24)),
     'host pad_to': on_host(transforms.pad_to, size=(40, 50)),
     'device random_flip': on_device(augment.random_flip),
     'device random_flip vertical': on_device(augment.random_flip, axis='vertical'),

@@ -38,6 +38,7 @@ __all__ = [
     'read_disparity',
     'read_flow',
     'write_disparity',
+    'write_field',
     'write_flow',
 ]
 
@@ -149,6 +150,30 @@ def write_disparity(path: str | os.PathLike, disparity: np.ndarray, valid: np.nd
     """
     encoders = {'.pfm': encode_disparity_pfm, '.png': encode_kitti_disparity}
     _write(path, encoders, np.asarray(disparity), valid)
+
+
+def write_field(path: str | os.PathLike, values: np.ndarray) -> Path:
+    """Write a field of either kind in the format without rounding: vectors as `.flo`, numbers as `.pfm`.
+
+    Args:
+        path: The file, without its suffix.
+        values: `[h w 2]` or `[h w]`, not finite where they are not known.
+
+    Returns:
+        The path with its suffix.
+
+    Raises:
+        ValueError: The values have another shape.
+
+    Example:
+        >>> import tempfile
+        >>> write_field(Path(tempfile.mkdtemp()) / '1', np.zeros((2, 3))).name
+        '1.pfm'
+    """
+    flow = np.ndim(values) == 3
+    whole = Path(path).with_name(f'{Path(path).name}.{"flo" if flow else "pfm"}')
+    (write_flow if flow else write_disparity)(whole, values)
+    return whole
 
 
 def decode_flow(data: bytes) -> Field:

@@ -99,9 +99,14 @@ class _Waves(NamedTuple):
 
     def at(self, points: np.ndarray) -> np.ndarray:
         """The displacement of each point [... 2]."""
-        moved = (points - self.centre) @ self.linear.T + self.shift
-        for amplitude, frequency, phase in zip(self.amplitude, self.frequency, self.phase, strict=True):
-            moved = moved + np.sin(points @ frequency + phase)[..., None] * amplitude
+        x, y = points[..., 0], points[..., 1]
+        moved = np.empty(points.shape)
+        waves = [np.sin(x * a + (y * b + p)) for (a, b), p in zip(self.frequency, self.phase, strict=True)]
+        still = self.shift - self.linear @ self.centre
+        for axis in range(2):  # one after another: products of small matrices are slow
+            moved[..., axis] = x * self.linear[axis, 0] + (y * self.linear[axis, 1] + still[axis])
+            for wave, amplitude in zip(waves, self.amplitude[:, axis], strict=True):
+                moved[..., axis] += amplitude * wave
         return moved
 
     def source(self, points: np.ndarray) -> np.ndarray:
