@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxcv import losses, metrics
+from jaxcv import losses, metrics, presentation
 from jaxcv.arguments import AtLeast0, Finite, Positive, checked
 from jaxcv.metrics.fields import Field
 from jaxcv.task import LossOutput, Task
@@ -176,7 +176,7 @@ def _task(
     measured = {'errors': metrics.field_errors(field=field)}
     if visible:
         measured['visible_errors'] = metrics.field_errors(field=field, region='visible')
-    return Task(init, loss_fn, predict, measured, best='epe')
+    return Task(init, loss_fn, predict, measured, best='epe', presentation=presentation.fields(field=field))
 
 
 def _known(batch: Batch, field: Field) -> Array:
