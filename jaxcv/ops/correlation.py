@@ -157,8 +157,8 @@ def _backward(span: _Range, saved: Both, gradient: Array) -> Both:
         of_first = _add(of_first, ours, (0, row, 0, 0))
         if low == high:
             return of_first, _add(of_second, theirs.reshape(ours.shape), (0, row, 0, 0))
-        place = (0, row // stride + part * plan.displacements, row % stride, 0, 0)
-        return of_first, _add(of_second, theirs[:, :, None], place)
+        slot = row // stride + part * plan.displacements
+        return of_first, _add(of_second, theirs[:, :, None], (0, slot, row % stride, 0, 0))
 
     steps = height // plan.rows * plan.parts
     of_first, of_second = lax.fori_loop(0, steps, step, varying_as(gradient[0, 0, 0, 0], zeros))

@@ -1,5 +1,6 @@
 """Pairs of images as the networks of flow and stereo take them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -67,7 +68,7 @@ def both(network: Any, first: Array, second: Array) -> tuple[Any, Any]:
     return jax.tree.map(lambda x: x[:, 0], halves), jax.tree.map(lambda x: x[:, 1], halves)
 
 
-def at_full_size(field: Float[Array, 'n i j c'], *, stride: int, size: tuple[int, int]) -> Float[Array, 'n h w c']:
+def at_full_size(field: Float[Array, 'n i j c'], *, stride: int, size: Sequence[int]) -> Float[Array, 'n h w c']:
     """Resize a level bilinearly to the padded images, and cut off the padding. The values stay.
 
     Args:
