@@ -3,7 +3,8 @@
 XLA's 3-D convolution is 5 times slower on a CPU than 2-D convolutions with the depth's taps among the channels, and its
 transposed one, with zeros between the pixels, 240 times slower than one without. So there a slice of the output is one
 `conv2d` or `conv_transpose2d` of the slices that it depends on, stacked along the channels, in a loop over the depth
-that holds one stack at a time. Its gradient is the same loop. On accelerators both are XLA's own.
+that holds one stack at a time. The gradient of x of each is the other one, that of the kernel a sum over chunks
+(`loop_sum.py`). On accelerators both are XLA's own.
 """
 
 import functools
@@ -11,16 +12,20 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxcv.arguments import AtLeast0, AtLeast1, checked
 from jaxcv.ops.convolution.dense import dense_conv
-from jaxcv.ops.convolution.loop_sum import varying_as
+from jaxcv.ops.convolution.loop_sum import sum_of_outer_products, varying_as
 from jaxcv.ops.convolution.switch import is_plain
 from jaxcv.ops.convolution.transposed import check_output_padding, conv_transpose2d, output_length
 from jaxcv.types import Array, Float
 
 Both = tuple[Array, Array]
+
+CHUNK_VALUES = 2**20
+"""Inputs under the kernel in one chunk of the kernel's gradient, as a rule."""
 
 
 @checked
@@ -60,9 +65,7 @@ def conv3d(
         raise ValueError(f'conv3d: a kernel of {kernel.shape[:3]} does not fit volumes of {x.shape[1:4]}')
     if is_plain() or not _by_slices(x):
         return _xla_conv3d(x, kernel, strides, padding)
-    taps = tuple(a - padding for a in range(kernel.shape[0]))
-    plan = _Plan('conv', (depths[0] - 1) // strides + 1, strides, taps, strides, padding)
-    return sliced_conv(x, kernel, plan)
+    return sliced_conv(x, kernel, strides, padding)
 
 
 @checked
@@ -104,11 +107,93 @@ def conv_transpose3d(
         raise ValueError(f'conv_transpose3d: padding {padding} leaves nothing of volumes {x.shape}')
     if is_plain() or not _by_slices(x):
         return _xla_transposed(x, kernel, strides, padding, output_padding)
+    return sliced_transposed(x, kernel, strides, padding, output_padding)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def sliced_conv(x: Array, kernel: Array, strides: int, padding: int) -> Array:
+    """Apply `conv3d` by slices.
+
+    Example:
+        >>> sliced_conv(jnp.ones((1, 2, 1, 1, 3)), jnp.ones((1, 1, 1, 3, 1)), 1, 0).ravel()
+        Array([3., 3.], dtype=float32)
+    """
+    steps = (x.shape[1] + 2 * padding - kernel.shape[0]) // strides + 1
+    taps = tuple(a - padding for a in range(kernel.shape[0]))
+    return _run(x, kernel, _Plan('conv', steps, strides, taps, strides, padding))
+
+
+def _conv_forward(x: Array, kernel: Array, strides: int, padding: int) -> tuple[Array, Both]:
+    return sliced_conv(x, kernel, strides, padding), (x, kernel)
+
+
+def _conv_backward(strides: int, padding: int, saved: Both, gradient: Array) -> Both:
+    x, kernel = saved
+    of_kernel = _kernel_gradient(x, gradient, kernel.shape, strides, padding).astype(kernel.dtype)
+    if len(set(kernel.shape[:3])) > 1:
+        of_x = jax.linear_transpose(lambda x: _xla_conv3d(x, kernel, strides, padding), x)(gradient)[0]
+        return of_x, of_kernel
+    depth, rows, columns = x.shape[1:4]
+    # The ends that the strides have left out get what the last outputs give them, or 0.
+    of_x = sliced_transposed(gradient, kernel, strides, padding, strides - 1)[:, :depth, :rows, :columns]
+    return of_x, of_kernel
+
+
+sliced_conv.defvjp(_conv_forward, _conv_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def sliced_transposed(x: Array, kernel: Array, strides: int, padding: int, output_padding: int) -> Array:
+    """Apply `conv_transpose3d` by slices.
+
+    Example:
+        >>> sliced_transposed(jnp.ones((1, 1, 1, 1, 3)), jnp.ones((2, 2, 2, 1, 3)), 2, 0, 0).ravel()
+        Array([3., 3., 3., 3., 3., 3., 3., 3.], dtype=float32)
+    """
+    size = kernel.shape[0]
+    length = output_length(x.shape[1], size, strides, padding, output_padding, 1)
     # Slice m s + r of y gets tap (r + p) mod s + s t of slice m + (r + p) // s - t of x.
     taps = sorted({m for r in range(strides) for m, _ in _taps(r, size, strides, padding)})
-    steps = -(-lengths[0] // strides)
-    plan = _Plan('transposed', steps, 1, tuple(taps) or (0,), strides, padding, output_padding)
-    return sliced_conv(x, kernel, plan)[:, : lengths[0]]
+    steps = -(-length // strides)
+    plan = _Plan('transposed', steps, 1, tuple(taps), strides, padding, output_padding)
+    return _run(x, kernel, plan)[:, :length]
+
+
+def _transposed_forward(x: Array, kernel: Array, strides: int, padding: int, output_padding: int) -> tuple[Array, Both]:
+    return sliced_transposed(x, kernel, strides, padding, output_padding), (x, kernel)
+
+
+def _transposed_backward(strides: int, padding: int, output_padding: int, saved: Both, gradient: Array) -> Both:
+    # As of a transposed convolution in two dimensions, the gradients are a convolution and its kernel's gradient.
+    x, kernel = saved
+    of_kernel = _kernel_gradient(gradient, x, kernel.shape, strides, padding)
+    return sliced_conv(gradient, kernel, strides, padding), of_kernel.astype(kernel.dtype)
+
+
+sliced_transposed.defvjp(_transposed_forward, _transposed_backward)
+
+
+def _kernel_gradient(x: Array, gradient: Array, shape: tuple[int, ...], strides: int, padding: int) -> Array:
+    """Return the gradient of a kernel of this shape, as a sum over rows of which the inputs stay in a CPU's cache."""
+    n, slices, rows, columns, _ = gradient.shape
+    values = columns * shape[0] * shape[1] * shape[2] * shape[3]
+    most = min(rows, max(1, CHUNK_VALUES // values))
+    size = max(count for count in range(1, most + 1) if rows % count == 0)
+    padded = jnp.pad(x, ((0, 0), *[(padding, padding)] * 3, (0, 0)))
+    down, right = strides * (size - 1), strides * (columns - 1)
+
+    def chunk(i: Array) -> Both:
+        image, k, row = i // (slices * rows // size), i // (rows // size) % slices, i % (rows // size) * size
+        window = (1, shape[0], down + shape[1], padded.shape[3], padded.shape[4])
+        seen = lax.dynamic_slice(padded, (image, strides * k, strides * row, 0, 0), window)
+        patches = [
+            seen[0, a, b : b + down + 1 : strides, e : e + right + 1 : strides] for a, b, e in np.ndindex(shape[:3])
+        ]
+        out = lax.dynamic_slice(gradient, (image, k, row, 0, 0), (1, 1, size, columns, gradient.shape[4]))
+        flat = jnp.concatenate(patches, axis=-1).reshape(size * columns, -1)
+        return lax.optimization_barrier(flat), out.reshape(size * columns, -1)
+
+    return sum_of_outer_products(chunk, n * slices * rows // size).reshape(shape)
 
 
 class _Plan(NamedTuple):
@@ -125,15 +210,7 @@ class _Plan(NamedTuple):
     output_padding: int = 0
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def sliced_conv(x: Array, kernel: Array, plan: _Plan) -> Array:
-    """Convolve volumes [n d h w c] by slices, as the plan of `conv3d` or `conv_transpose3d` has it.
-
-    Example:
-        >>> plan = _Plan('conv', 2, 1, (0,), 1, 0)
-        >>> sliced_conv(jnp.ones((1, 2, 1, 1, 3)), jnp.ones((1, 1, 1, 3, 1)), plan).ravel()
-        Array([3., 3.], dtype=float32)
-    """
+def _run(x: Array, kernel: Array, plan: _Plan) -> Array:
     one = jax.eval_shape(lambda x, kernel: _step(_slices(x, 0, plan), kernel, plan), x, kernel)
     n, slices, *rest = one.shape
 
@@ -142,34 +219,6 @@ def sliced_conv(x: Array, kernel: Array, plan: _Plan) -> Array:
 
     zeros = jnp.zeros((n, plan.steps * slices, *rest), one.dtype)
     return lax.fori_loop(0, plan.steps, step, varying_as(x[0, 0, 0, 0, 0], zeros))
-
-
-def _forward(x: Array, kernel: Array, plan: _Plan) -> tuple[Array, Both]:
-    return sliced_conv(x, kernel, plan), (x, kernel)
-
-
-def _backward(plan: _Plan, saved: Both, gradient: Array) -> Both:
-    x, kernel = saved
-    slices = gradient.shape[1] // plan.steps
-
-    def step(m: Array, total: Both) -> Both:
-        of_x, of_kernel = total
-        _, transpose = jax.vjp(lambda slices, kernel: _step(slices, kernel, plan), _slices(x, m, plan), kernel)
-        out = lax.dynamic_slice_in_dim(gradient, m * slices, slices, axis=1)
-        of_slices, more = transpose(out)
-        for tap, one in zip(plan.taps, of_slices, strict=True):
-            place, inside = _place(m, tap, plan, x.shape[1])
-            before = lax.dynamic_slice_in_dim(of_x, place, 1, axis=1)
-            after = before + jnp.where(inside, one, 0)[:, None].astype(of_x.dtype)
-            of_x = lax.dynamic_update_slice_in_dim(of_x, after, place, axis=1)
-        return of_x, of_kernel + more.astype(jnp.float32)
-
-    zeros = jnp.zeros_like(x), jnp.zeros(kernel.shape, jnp.float32)
-    of_x, of_kernel = lax.fori_loop(0, plan.steps, step, varying_as(gradient[0, 0, 0, 0, 0], zeros))
-    return of_x, of_kernel.astype(kernel.dtype)
-
-
-sliced_conv.defvjp(_forward, _backward)
 
 
 def _step(slices: tuple[Array, ...], kernel: Array, plan: _Plan) -> Array:
