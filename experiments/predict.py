@@ -17,6 +17,11 @@ shows more of the world than those of the data set, give --scale: the factor of 
 Of a video each frame is answered, with one batch of frames in memory: NAME.jsonl has a line for each, and pictures
 become a video. Options of what is shown are given by name: --show=score=0.5 --show=classes=person,car for a detector.
 
+Where an example has several images, such as a stereo pair, each has a flag of its name, and pictures belong together in
+their order: --left=pairs/left --right=pairs/right, or for two frames --images=1.png --next_image=2.png; --images=pairs
+is a folder with a folder of each name in it. Disparity is written as NAME_disparity.pfm, flow as NAME_flow.flo, both
+also in colours. Pairs that are larger than a tile are cut into overlapping ones (--show=tile=768,1280).
+
 The output folder must be new, empty or of an earlier prediction: nothing of yours is written over.
 """
 
@@ -31,6 +36,8 @@ from experiments.run.prediction import predict, predict_by
 from experiments.run.published import published
 from experiments.run.workdir import trained
 from jaxcv import config
+from jaxcv.data.transforms import DECODING
+from jaxcv.features import FEATURES
 
 IMAGES = flags.DEFINE_multi_string(
     'images', [], "A file, a folder, a quoted pattern ('photos/**/*.jpg'), or a .txt with a file on each line."
@@ -48,15 +55,21 @@ SCALE = flags.DEFINE_float(
     lower_bound=0.01,
 )
 SHOW = flags.DEFINE_multi_string('show', [], 'An option of what is shown, as NAME=VALUE, such as score=0.5.')
+OTHERS = {
+    name: flags.DEFINE_multi_string(name, [], f'Where the examples of the run have several images: the {name}.')
+    for name, row in FEATURES.items()
+    if row.decoder in DECODING and name != 'image'
+}
 USES = (*launch.OF_A_TRAINED_RUN, 'weights')
 
 
 def main() -> int:
     """Predicts the images of the flags; returns the exit code, 2 if one could not be read."""
     workdir = launch.workdir()
-    if not any(IMAGES.value):
+    words = {'image': IMAGES.value, **{name: flag.value for name, flag in OTHERS.items()}}
+    if not any(map(any, words.values())):
         raise config.ConfigError("give --images=photos, a folder, or --images='photos/*.jpg', quoted")
-    files = picture_files(IMAGES.value)
+    files = {name: picture_files(given) for name, given in words.items() if any(given)}
     shown = shown_options(SHOW.value)
     if launch.WEIGHTS.value:
         if launch.WORKDIR.value or launch.CONFIG.value:

@@ -62,8 +62,15 @@ FEATURES: dict[str, Feature] = {
     'instance_masks': Feature('k h w', 'uint8', 'nearest', valid='box_valid'),
     'disparity': Feature('h w', 'float32', 'disparity', valid='disparity_valid'),
     'disparity_valid': Feature('h w', 'bool', 'nearest'),
+    # Whether the other image shows the pixel too: it is not covered there, nor outside. KITTI's 'noc'.
+    'disparity_visible': Feature('h w', 'bool', 'nearest'),
+    # The disparity of the right view, positive too: that of the left one after a mirror, which exchanges the views.
+    'right_disparity': Feature('h w', 'float32', 'disparity', valid='right_disparity_valid'),
+    'right_disparity_valid': Feature('h w', 'bool', 'nearest'),
+    'right_disparity_visible': Feature('h w', 'bool', 'nearest'),
     'flow': Feature('h w 2', 'float32', 'flow', valid='flow_valid'),
     'flow_valid': Feature('h w', 'bool', 'nearest'),
+    'flow_visible': Feature('h w', 'bool', 'nearest'),
 }
 
 

@@ -15,6 +15,8 @@ from jaxtyping import Bool, Float, Num
 
 from jaxcv.features import FEATURES, Example, FeatureError, MisuseError, lookup, moved_features
 
+_DISPARITIES = ('disparity', 'disparity_valid', 'disparity_visible')
+
 __all__ = [
     'Move',
     'check_area_and_ratio',
@@ -81,7 +83,8 @@ def move_example(
             continue
         moved[name] = pixels(name, example[name])
         if kind in ('disparity', 'flow'):
-            moved[name] = _times(moved[name], (across,) if kind == 'disparity' else (across, down))
+            # Disparity is positive: a mirror, whose scale is -1, exchanges the views.
+            moved[name] = _times(moved[name], (abs(across),) if kind == 'disparity' else (across, down))
     return moved
 
 
@@ -165,33 +168,38 @@ def is_encoded(value: Any) -> bool:
 def mirror_sources(example: Mapping[str, Any]) -> dict[str, str]:
     """The feature that each takes its pixels from when left and right are mirrored, where it is another.
 
-    The right view of a stereo pair, mirrored, is a left view: `left` and `right` exchange. Masks, boxes and flow are
-    those of the left view; after the exchange those of the right one would be needed, so they are an error. So is
-    disparity, which would be negative.
+    The right view of a stereo pair, mirrored, is a left view: `left` and `right` exchange, and so do `disparity` and
+    `right_disparity`. Masks, boxes and flow are those of the left view; after the exchange those of the right one would
+    be needed, so they are an error, and so is disparity where that of the right view is not there.
     Two frames, `image` and `next_image`, do not exchange, and their `flow` follows.
 
     Args:
         example: named features, of an example or a batch.
 
     Raises:
-        ValueError: the example has disparity, or a pair and masks, boxes or flow.
+        ValueError: the example has the disparity of one view only, or a pair and masks, boxes or flow.
 
     Example:
         >>> mirror_sources({'left': 0, 'right': 1, 'label': 2}), mirror_sources({'image': 0, 'mask': 1})
         ({'left': 'right', 'right': 'left'}, {})
     """
-    pair = 'left' in example and 'right' in example
+    pairs = {'left': 'right', **{name: f'right_{name}' for name in _DISPARITIES}}
+    exchanged = {one: two for one, two in pairs.items() if one in example and two in example}
+    exchanged |= {two: one for one, two in exchanged.items()}
+    views = {*pairs, *pairs.values()}
     wrong = [
         name
         for name in moved_features(example)
-        if FEATURES[name].moved == 'disparity' or (pair and FEATURES[name].moved not in ('resampled', 'area'))
+        if name not in exchanged
+        if name in views - {'left', 'right'}
+        or ('left' in exchanged and FEATURES[name].moved not in ('resampled', 'area'))
     ]
     if wrong:
         raise ValueError(
             f'{" and ".join(wrong)} cannot be mirrored left to right: the right view becomes the left one, and its '
             "truths would be needed. Mirror with axis='vertical', or drop them first"
         )
-    return {'left': 'right', 'right': 'left'} if pair else {}
+    return exchanged
 
 
 def largest_box(height: int, width: int, ratio: tuple[float, float]) -> tuple[int, int]:

@@ -149,6 +149,8 @@ class Written(NamedTuple):
     """Printed after the file's name."""
     pictures: Mapping[str, np.ndarray] = {}
     """Suffix of the file name, such as 'mask' -> uint8 `[h w]` or RGB `[h w 3]`."""
+    fields: Mapping[str, np.ndarray] = {}
+    """Suffix of the file name -> float32 `[h w]`, written as `.pfm`, or `[h w 2]`, as `.flo`; NaN is no answer."""
 
 
 class PhotoOptions(NamedTuple):

@@ -38,6 +38,7 @@ EXACT = {
     'host random_flip vertical': on_host(transforms.random_flip, axis='vertical'),
     'host center_crop': on_host(transforms.center_crop, size=(21, 24)),
     'host center_crop of more': on_host(transforms.center_crop, size=(37, 24)),
+    'host random_crop': on_host(transforms.random_crop, size=(21, 24)),
     'host pad_to': on_host(transforms.pad_to, size=(40, 50)),
     'device random_flip': on_device(augment.random_flip),
     'device random_flip vertical': on_device(augment.random_flip, axis='vertical'),
@@ -374,3 +375,35 @@ def test_move_boxes():
         # 8 of the 20 rows of the second box stay.
         for share, seen in ((0.4, True), (0.41, False)):
             assert bool(move_boxes(arrays.asarray(boxes), move, min_visible=share)[1][1]) == seen
+
+
+@pytest.mark.parametrize(
+    'flip', [on_host(transforms.random_flip), on_device(augment.random_flip)], ids=['host', 'device']
+)
+def test_a_mirrored_stereo_pair_is_one_again(flip):
+    """The views exchange, and the disparity becomes that of the right view: the rays meet in the same pixels."""
+    _, columns = np.mgrid[:H, :W].astype(np.float32)
+    disparity = 3 + 0.1 * columns
+    right_disparity = 3 + 0.1 * (columns + 3) / 0.9
+    rows = np.mgrid[:H, :W][0].astype(np.float32)
+    pair = {
+        'left': ramp(columns - disparity, rows),
+        'right': ramp(columns, rows),
+        'disparity': disparity,
+        'right_disparity': right_disparity,
+        'disparity_visible': columns > 5,
+        'right_disparity_visible': columns < 9,
+    }
+    mirrored = 0
+    for seed in range(8):
+        moved = flip(pair, seed)
+        changed = not np.array_equal(moved['left'], pair['left'])
+        mirrored += changed
+        assert moved['disparity_valid'].all()
+        if changed:
+            np.testing.assert_allclose(moved['disparity'], right_disparity[:, ::-1], rtol=1e-6)
+            np.testing.assert_array_equal(moved['disparity_visible'], pair['right_disparity_visible'][:, ::-1])
+        y, x = np.mgrid[:H, :W]
+        found, there = warped(moved['right'][..., 0], x - moved['disparity'], y + 0.0, np.ones((H, W), bool))
+        np.testing.assert_allclose(found[there], moved['left'][..., 0][there], atol=1e-5)
+    assert 0 < mirrored < 8

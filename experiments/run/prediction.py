@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,13 +20,18 @@ from experiments.run.exits import BAD_INPUT
 from experiments.run.variables import evaluated_task, restore
 from experiments.run.video import answer_video
 from jaxcv import config, data, training, viz
+from jaxcv.data.fields import write_field
+from jaxcv.data.transforms import DECODING
 from jaxcv.data.video import is_video
-from jaxcv.features import Example, MisuseError, Names
+from jaxcv.features import FEATURES, Example, MisuseError, Names
 from jaxcv.files import read_json
+from jaxcv.moves import image_size
 from jaxcv.task import Gallery, PhotoOptions, Presentation, Shown, Task
 from jaxcv.types import Batch, Variables
 
 LISTED = 'predictions.json'
+Picture = Mapping[str, Path]
+"""The files of one example by the names of its images."""
 MOST_AT_A_TIME = 32
 """Pictures in a batch."""
 
@@ -43,7 +49,7 @@ def predict(
     checked: Checked,
     folder: Path,
     which: int | str,
-    files: Sequence[Path],
+    files: Sequence[Path] | Mapping[str, Sequence[Path]],
     output: Path,
     *,
     scale: float | None = None,
@@ -56,8 +62,8 @@ def predict(
         checked: the config of the run, with the `data` and `views` to predict with.
         folder: the workdir.
         which: 'last', 'best' or a step.
-        files: pictures and videos, of any size.
-        output: as there, as all that follow.
+        files: as there, as all that follow.
+        output: a folder.
         scale: what a picture's sides are multiplied by, for answers about pixels.
         averaged: whether to predict with the average; None: as the config says.
         shown: options of the presentation by name.
@@ -79,7 +85,7 @@ def predict(
 
 def predict_by(
     ready: Ready,
-    files: Sequence[Path],
+    files: Sequence[Path] | Mapping[str, Sequence[Path]],
     output: Path,
     *,
     scale: float | None = None,
@@ -89,7 +95,8 @@ def predict_by(
 
     Args:
         ready: the network.
-        files: pictures and videos, of any size.
+        files: pictures and videos, of any size, or {name of an image of the examples: its files}; for examples of
+            several images, such as stereo pairs, the files of each.
         output: a folder that is new, empty, or of an earlier prediction.
         scale: what a picture's sides are multiplied by, for answers about pixels; None: as in the evaluation.
         shown: options of the presentation by name, such as a least score.
@@ -105,38 +112,81 @@ def predict_by(
         presentation = _with_options(presentation, shown, experiment)
     if presentation.numbered is not None and experiment.facts.class_ids:
         presentation = presentation.numbered(experiment.facts.class_ids)
-    _check_output(output, files)
+    inputs = _inputs(experiment)
+    pictured = _examples(files, inputs)
+    _check_output(output, [path for one in pictured for path in one.values()])
     _check_channels(experiment)
-    names_of = dict(zip(files, _names(experiment, presentation, files), strict=True))
+    first = [one[inputs[0]] for one in pictured]
+    names_of = dict(zip(first, _names(experiment, presentation, first), strict=True))
     names = experiment.facts.names
-    options, readable = _options(experiment, files, scale), collections.deque[tuple[Path, np.ndarray]]()
+    options, readable = _options(experiment, first, scale), collections.deque[tuple[Picture, Example]]()
     decode, compiled = _decoder(experiment), _compiled(task.predict, ready.load())
-    photos = _decoded([path for path in files if not is_video(path)], decode, options, readable)
+    videos = [path for path in first if len(inputs) == 1 and is_video(path)]
+    photos = _decoded([one for one in pictured if one[inputs[0]] not in videos], decode, options, readable)
     answers = presentation.photos(compiled, photos, options)
     rows: list[dict[str, Any]] = []
     gallery = Gallery()
     for answer in answers:
-        path, image = readable.popleft()  # pictures are decoded ahead, a batch at a time
+        picture, images = readable.popleft()  # pictures are decoded ahead, a batch at a time
+        path = picture[inputs[0]]
         if not rows:  # only now: nothing is left behind where no file can be read
             _make(output)
-        written = presentation.write(image, answer, names)
+        written = presentation.write(images[inputs[0]], answer, names)
         _save_pictures(output, path.with_name(f'{names_of[path]}{path.suffix}'), written.pictures)
-        rows.append({'file': str(path), **written.row})
+        _save_fields(output, names_of[path], written.fields)
+        others = {name: str(other) for name, other in picture.items() if name != inputs[0]}
+        rows.append({'file': str(path), **others, **written.row})
         print(f'{pictures.shown(path)}  {written.line}')
         if len(gallery.rows) < presentation.most:
-            gallery = Gallery((*gallery.rows, Shown({'image': image}, answer)), gallery.seen + 1)
-    for path in filter(is_video, files):
+            gallery = Gallery((*gallery.rows, Shown(images, answer)), gallery.seen + 1)
+    for path in videos:
         try:
             _make(output)
             rows.append(answer_video(path, output, presentation, compiled, options, decode, names))
         except (OSError, ValueError) as error:
             print(f'{pictures.shown(path)} cannot be read: {error}', file=sys.stderr)
-    if len(rows) < len(files):
-        print(f'{len(files) - len(rows)} of {len(files)} files could not be read', file=sys.stderr)
+    if len(rows) < len(first):
+        print(f'{len(first) - len(rows)} of {len(first)} files could not be read', file=sys.stderr)
     if not rows:
         return BAD_INPUT
     _conclude(output, rows, presentation, gallery._replace(seen=len(rows)), names)
-    return BAD_INPUT if len(rows) < len(files) else 0
+    return BAD_INPUT if len(rows) < len(first) else 0
+
+
+def _inputs(experiment: Experiment) -> list[str]:
+    """The images of an example: one, or those of a pair."""
+    return [name for name, row in FEATURES.items() if row.decoder in DECODING and name in experiment.facts.example]
+
+
+def _examples(files: Sequence[Path] | Mapping[str, Sequence[Path]], inputs: Sequence[str]) -> list[Picture]:
+    """The files of each example; raises a ConfigError where images are missing."""
+    given = files if isinstance(files, Mapping) else {'image': files}
+    if len(given) == 1 and len(inputs) > 1:  # a folder with a folder for each image
+        (paths,) = given.values()
+        folders = {path: [part for part in path.parts[:-1] if part in inputs][-1:] for path in paths}
+        if all(folders.values()):
+            given = {name: [path for path in paths if folders[path] == [name]] for name in inputs}
+    elif given.keys() == {'image'}:
+        given = {inputs[0]: given['image']}
+    if given.keys() != {*inputs}:
+        flags = ' and '.join(f'--{_flag(name)}' for name in inputs)
+        raise config.ConfigError(
+            f'the examples of this run have {" and ".join(inputs)}: give {flags}, each a file or a folder of as many '
+            f'files, or --images=FOLDER with a folder of each name in it; got {" and ".join(given) or "none"}'
+        )
+    counts = {name: len(paths) for name, paths in given.items()}
+    if len({*counts.values()}) > 1:
+        shown = ', '.join(f'{count} of {name}' for name, count in counts.items())
+        raise config.ConfigError(f'as many files of each image are wanted: there are {shown}')
+    stems = [{path.stem for path in paths} for paths in given.values()]
+    if any(one & two and one != two for one, two in itertools.pairwise(stems)):
+        lone = sorted(stems[0] ^ stems[1])[:10]
+        raise config.ConfigError(f'some files of {" and ".join(given)} have one name and others not: {", ".join(lone)}')
+    return [dict(zip(given, paths, strict=True)) for paths in zip(*given.values(), strict=True)]
+
+
+def _flag(name: str) -> str:
+    return 'images' if name == 'image' else name
 
 
 def _with_options(presentation: Presentation, shown: Mapping[str, Any], experiment: Experiment) -> Presentation:
@@ -160,9 +210,10 @@ def _compiled(predict: Any, variables: Variables) -> Any:
 def _options(experiment: Experiment, files: Sequence[Path], scale: float | None) -> PhotoOptions:
     """How the pictures are brought to the model: by the evaluation's transforms that concern an image alone."""
     facts, specs = experiment.facts, experiment.data.eval_transforms
-    shape, evaluated = (tuple(example['image']['shape']) for example in (facts.example, facts.eval_example))
+    inputs = _inputs(experiment)
+    shape, evaluated = (tuple(example[inputs[0]]['shape']) for example in (facts.example, facts.eval_example))
     build = functools.partial(build_transforms, registries=experiment.checked.registries)
-    transform = data.transforms.compose(_of_pictures(build(specs), shape))
+    transform = data.transforms.compose(_of_pictures(build(specs), shape, inputs))
     resize = data.transforms.compose(build(spec for spec in specs if spec['name'] in data.transforms.RESIZING))
     size = min(MOST_AT_A_TIME, experiment.data.eval_batch_size, len(files))
     return PhotoOptions(
@@ -170,9 +221,11 @@ def _options(experiment: Experiment, files: Sequence[Path], scale: float | None)
     )
 
 
-def _of_pictures(transforms: Sequence[data.transforms.Transform], shape: Sequence[int]) -> list:
-    """The transforms that an image alone is enough for, found on one of zeros: a photo has no truth to transform."""
-    example: Example = {'image': np.zeros(shape, np.uint8), 'seed': 0}
+def _of_pictures(
+    transforms: Sequence[data.transforms.Transform], shape: Sequence[int], inputs: Sequence[str] = ('image',)
+) -> list:
+    """The transforms that images alone are enough for, found on some of zeros: a photo has no truth to transform."""
+    example: Example = {**{name: np.zeros(shape, np.uint8) for name in inputs}, 'seed': 0}
     kept = []
     for transform in transforms:
         try:
@@ -182,7 +235,7 @@ def _of_pictures(transforms: Sequence[data.transforms.Transform], shape: Sequenc
             if missing in example:
                 raise
             continue
-        if 'image' in after:
+        if after.keys() >= {*inputs}:
             kept.append(transform)
             example = after
     return kept
@@ -192,7 +245,7 @@ def _scaling(scale: float) -> data.transforms.Transform:
     """The transform that multiplies the sides of a picture."""
 
     def apply(example: Example) -> Example:
-        height, width = (max(1, round(scale * side)) for side in example['image'].shape[:2])
+        height, width = (max(1, round(scale * side)) for side in image_size(example))
         return data.transforms.resize(size=(height, width))(example)
 
     return apply
@@ -202,26 +255,28 @@ def _decoder(experiment: Experiment) -> data.transforms.Transform:
     """The evaluation's own decoding, with its channels and depth; the usual one where the evaluation has none."""
     specs = [spec for spec in experiment.data.eval_transforms if spec['name'] in data.transforms.DECODING]
     own = build_transforms(specs, experiment.checked.registries)
-    is_gray = experiment.facts.example['image']['shape'][-1] == 1
+    is_gray = experiment.facts.example[_inputs(experiment)[0]]['shape'][-1] == 1
     return data.transforms.compose(own or [data.transforms.decode(channels=1 if is_gray else 3)])
 
 
 def _decoded(
-    files: Sequence[Path],
+    files: Sequence[Picture],
     decode: data.transforms.Transform,
     options: PhotoOptions,
-    readable: collections.deque[tuple[Path, np.ndarray]],
+    readable: collections.deque[tuple[Picture, Example]],
 ) -> Iterator[Example]:
     """The pictures that can be read; `readable` gets them too."""
-    for path in files:
+    for picture in files:
         try:
-            example = decode({'image': path.read_bytes(), 'seed': 0})
+            example = decode({**{name: path.read_bytes() for name, path in picture.items()}, 'seed': 0})
+            image_size(example)
             options.transform(example)  # what it raises belongs to this file, not to its batch
         except Exception as error:  # a library's for a damaged file, or that of a user's transform
             kind = '' if isinstance(error, OSError | ValueError) else f'{type(error).__name__}: '
+            path = picture.get(getattr(error, 'feature', ''), next(iter(picture.values())))
             print(f'{pictures.shown(path)} cannot be read: {kind}{error}', file=sys.stderr)
             continue
-        readable.append((path, example['image']))
+        readable.append((picture, {name: example[name] for name in picture}))
         yield example
 
 
@@ -236,7 +291,7 @@ def _check_output(output: Path, files: Sequence[Path]) -> None:
 
 
 def _check_channels(experiment: Experiment) -> None:
-    channels = experiment.facts.example['image']['shape'][-1]
+    channels = experiment.facts.example[_inputs(experiment)[0]]['shape'][-1]
     if channels not in (1, 3):
         raise config.ConfigError(f'the run was trained on images of {channels} channels, and pictures have 1 or 3')
 
@@ -257,7 +312,7 @@ def _writes_pictures(experiment: Experiment, presentation: Presentation) -> bool
     variables = jax.eval_shape(task.init, jax.random.key(0), batch)
     shapes = jax.eval_shape(lambda variables: presentation.answer(task.predict(variables, batch)), variables)
     answer = {name: np.zeros(x.shape[1:], x.dtype) for name, x in shapes.items()}
-    image = np.zeros(experiment.facts.example['image']['shape'], np.uint8)
+    image = np.zeros(experiment.facts.example[_inputs(experiment)[0]]['shape'], np.uint8)
     return bool(presentation.write(image, answer, experiment.facts.names).pictures)
 
 
@@ -281,6 +336,11 @@ def _save_pictures(output: Path, path: Path, drawn: Mapping[str, np.ndarray]) ->
         name = output / f'{path.stem}_{suffix}.png'
         if not cv2.imwrite(str(name), picture[..., ::-1] if picture.ndim == 3 else picture):
             raise OSError(f'{name} cannot be written: is the disk full?')
+
+
+def _save_fields(output: Path, name: str, found: Mapping[str, np.ndarray]) -> None:
+    for suffix, field in found.items():
+        write_field(output / f'{name}_{suffix}', field)
 
 
 def _conclude(output: Path, rows: list[dict], presentation: Presentation, shown: Gallery, names: Names) -> None:

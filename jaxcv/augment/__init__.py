@@ -20,6 +20,7 @@ from jaxcv.augment.color import (
 from jaxcv.augment.erasing import cutout
 from jaxcv.augment.geometric import random_crop, random_flip, random_resized_crop, random_scale_crop, random_shift
 from jaxcv.augment.mixing import cutmix, mixup
+from jaxcv.augment.pairs import random_pair_affine, random_pair_colors, random_pair_eraser
 from jaxcv.augment.randaugment import rand_augment
 
 __all__ = [
@@ -35,6 +36,9 @@ __all__ = [
     'random_flip',
     'random_grayscale',
     'random_hue',
+    'random_pair_affine',
+    'random_pair_colors',
+    'random_pair_eraser',
     'random_resized_crop',
     'random_saturation',
     'random_scale_crop',

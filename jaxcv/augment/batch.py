@@ -6,7 +6,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
-from jaxcv.features import Example
+from jaxcv.features import FEATURES, Example
 from jaxcv.types import Array, Batch, Key, PRNGKeyArray, Scalar, UInt8
 
 __all__ = ['Keys', 'check_images', 'fill_value', 'for_each', 'keys_for']
@@ -70,7 +70,7 @@ def check_images(batch: Batch, *, unit: bool = False) -> None:
     """Raise an error for images that no augmentation takes.
 
     Args:
-        batch: with `image` or without.
+        batch: with images or without.
         unit: whether floats must be in [0, 1], as those whose colours change. It is checked of concrete values; under
             `jit` they are not known.
 
@@ -80,9 +80,21 @@ def check_images(batch: Batch, *, unit: bool = False) -> None:
     Example:
         >>> check_images({'image': jnp.zeros((2, 4, 4, 3))}, unit=True)
     """
-    if 'image' not in batch:
-        return
-    images = batch['image']
+    for name in image_names(batch):
+        _check_images(batch, batch[name], unit)
+
+
+def image_names(batch: Batch) -> list[str]:
+    """The names of the images of a batch or an example: `image`, or those of a pair.
+
+    Example:
+        >>> image_names({'right': 1, 'left': 0, 'disparity': 2})
+        ['left', 'right']
+    """
+    return [name for name, feature in FEATURES.items() if feature.moved == 'resampled' and name in batch]
+
+
+def _check_images(batch: Batch, images: Array, unit: bool) -> None:
     if images.ndim != 4:
         hint = ': images[..., None] has the channel' * (images.ndim == 3)
         raise ValueError(f'images must be of shape [n, h, w, c], got {images.shape}{hint}')

@@ -1,4 +1,4 @@
-"""Augmentations that change colours and move no pixel.
+"""Augmentations that change colours and move no pixel; all images of an example, such as a pair, alike.
 
 torchvision's formulas, on floats in [0, 1]. Brightness, contrast and saturation each blend the image with a second one:
 black, its mean grey, its greys; a factor of 1 keeps the image, 0 gives the second one.
@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxcv.arguments import NonNegative, Range, Share, checked
-from jaxcv.augment.batch import Keys, check_images, for_each
+from jaxcv.augment.batch import Keys, check_images, for_each, image_names
+from jaxcv.features import Example, lookup
 from jaxcv.types import Array, Batch, Float, PRNGKeyArray, Scalar
 
 __all__ = [
@@ -354,15 +355,20 @@ def _turned(key: PRNGKeyArray, image: Array, change: float) -> Array:
 
 
 def _recolored(function: Callable[[PRNGKeyArray, Array], Array], key: Keys, batch: Batch) -> Batch:
-    return for_each(lambda key, example: {**example, 'image': function(key, example['image'])}, key, batch)
+    def recolor(key: PRNGKeyArray, example: Example) -> Example:
+        return {**example, **{name: function(key, example[name]) for name in image_names(example)}}
+
+    return for_each(recolor, key, batch)
 
 
 def _check(batch: Batch) -> None:
-    if not jnp.issubdtype(batch['image'].dtype, jnp.floating):
-        raise ValueError(f'colours change on floats in [0, 1], got {batch["image"].dtype}: pass ops.to_float(images)')
+    for name in image_names(batch) or ['image']:
+        if not jnp.issubdtype(lookup(batch, name).dtype, jnp.floating):
+            raise ValueError(f'colours change on floats in [0, 1], got {batch[name].dtype}: pass ops.to_float(images)')
     check_images(batch, unit=True)
 
 
 def _check_rgb(batch: Batch) -> None:
-    if batch['image'].shape[-1] != 3:
-        raise ValueError(f'images must have 3 channels, red, green and blue, got {batch["image"].shape}')
+    for name in image_names(batch):
+        if batch[name].shape[-1] != 3:
+            raise ValueError(f'images must have 3 channels, red, green and blue, got {batch[name].shape}')

@@ -54,8 +54,8 @@ def random_flip(
         The batch, shapes and types as they were; `box_valid` is added where there are boxes.
 
     Raises:
-        ValueError: the probability is outside [0, 1]; or the axis is horizontal and there is disparity, or a pair with
-            masks, boxes or flow: the truths of the right view would be needed.
+        ValueError: the probability is outside [0, 1]; or the axis is horizontal and there is the disparity of one
+            view only, or a pair with masks, boxes or flow: the truths of the right view would be needed.
 
     Example:
         >>> batch = {'image': jnp.array([[[[1.0], [2.0], [3.0]]]]), 'boxes': jnp.array([[[0.0, 0.0, 1.0, 1.0]]])}
@@ -72,7 +72,7 @@ def random_flip(
         drawn = jax.random.bernoulli(key, probability)
 
         def mirrored(name: str, x: Array) -> Array:
-            source = example[sources[name]] if name in sources else x
+            source = example[sources[name]].reshape(x.shape) if name in sources else x
             return jnp.where(drawn, jnp.flip(source, along), x)
 
         move = Move(size, scale=jnp.where(drawn, mirror_scale, 1), shift=jnp.where(drawn, mirror_shift, 0))

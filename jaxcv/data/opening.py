@@ -6,6 +6,8 @@ from collections.abc import Callable
 from jaxcv.data.coco import folder_coco
 from jaxcv.data.face_sets import recordio
 from jaxcv.data.folders import folder, folder_masks
+from jaxcv.data.pair_layouts import LAYOUTS
+from jaxcv.data.pairs import folder_pairs
 from jaxcv.data.sources import Source
 from jaxcv.data.tfds_source import tfds_source
 from jaxcv.data.voc import folder_voc
@@ -14,7 +16,11 @@ from jaxcv.data.yolo import folder_yolo
 __all__ = ['source']
 
 _FOLDERS: dict[str, Callable[..., Source]] = {
-    function.__name__: function for function in (folder, folder_masks, folder_coco, folder_voc, folder_yolo, recordio)
+    **{
+        function.__name__: function
+        for function in (folder, folder_masks, folder_coco, folder_voc, folder_yolo, folder_pairs, recordio)
+    },
+    **LAYOUTS,
 }
 
 
@@ -26,10 +32,13 @@ def source(name: str, *, split: str, data_dir: str | os.PathLike | None = None) 
             PNM); 'folder_masks' for images with a class for each pixel, in `data_dir/<split>/images/*.jpg` and
             `data_dir/<split>/masks/*.png` of the same name, with the classes' names, one a line, in
             `data_dir/classes.txt` if they have any; 'folder_coco', 'folder_voc' and 'folder_yolo' for images with the
-            boxes of objects, as COCO, Pascal VOC and YOLO store them (`jaxcv.data.coco`, `voc`, `yolo`); 'recordio' for
-            faces in `data_dir/<split>.rec`, as insightface packs them; or a data set of tfds, with its config and
-            version if need be ('cifar10', 'imagenet2012:5.1.0'). 'digits', 'faces' and 'digit_scenes' are bundled and
-            prepared on their first use. Others are prepared by `python -m jaxcv.data.prepare NAME`.
+            boxes of objects, as COCO, Pascal VOC and YOLO store them (`jaxcv.data.coco`, `voc`, `yolo`); 'folder_pairs'
+            for pairs of images with flow or disparity (`jaxcv.data.pairs`), and for such pairs in public layouts
+            'flying_chairs', 'sintel_clean', 'kitti2015_stereo' and the others of `jaxcv.data.pair_layouts`; 'recordio'
+            for faces in `data_dir/<split>.rec`, as insightface packs them; or a data set of tfds, with its config and
+            version if need be ('cifar10', 'imagenet2012:5.1.0'). 'digits', 'faces', 'digit_scenes', 'moving_photos' and
+            'shifted_photos' are bundled and prepared on their first use. Others are prepared by `python -m
+            jaxcv.data.prepare NAME`.
         split: The split: 'train'. Parts of splits are written as in tfds: 'train[:90%]', 'train[90%:]', 'train+val';
             those of a folder have of each class its share.
         data_dir: The folder's root; or the folder of prepared tfds data sets, by default `TFDS_DATA_DIR` or

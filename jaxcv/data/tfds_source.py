@@ -11,6 +11,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from absl import logging
 
+from jaxcv.data.pair_layouts import LAYOUTS
 from jaxcv.data.sources import Source, joined
 from jaxcv.features import FEATURES, Names
 from jaxcv.names import close
@@ -21,11 +22,17 @@ _LISTED = 20
 """Configs of a data set in a message."""
 
 # A builder stands in a folder of its name, because tfds searches a builder's folder for its resource files.
-BUNDLED: Mapping[str, str] = {'digits': '1.0.0', 'faces': '1.0.0', 'digit_scenes': '2.0.0'}
+BUNDLED: Mapping[str, str] = {
+    'digits': '1.0.0',
+    'faces': '1.0.0',
+    'digit_scenes': '2.0.0',
+    'moving_photos': '1.0.0',
+    'shifted_photos': '1.0.0',
+}
 """The bundled data sets and their versions: one that an older jaxcv prepared is not read by a newer."""
 
 
-FOLDERS = ('folder', 'folder_masks', 'folder_coco', 'folder_voc', 'folder_yolo')
+FOLDERS = ('folder', 'folder_masks', 'folder_coco', 'folder_voc', 'folder_yolo', 'folder_pairs', *LAYOUTS)
 """Names of data sets that are folders of the user's own."""
 
 

@@ -3,7 +3,8 @@
 Those of pairs and triplets (`contrastive`, `triplet`) return sums of each anchor, `AnchorTerms`. The task reduces them
 once. `__all__` lists the losses that a config may name. These functions are not among them: `weight_penalty`, a
 function of the parameters to be added to the mean loss; `balanced_class_weights`, which makes the option
-`class_weights` of the classes' counts; and parts of the losses of embeddings.
+`class_weights` of the classes' counts; `moving_weights`, the weights of levels at an update; and parts of the losses of
+embeddings.
 """
 
 from jaxcv.losses.center_points import center_heatmap_loss, centernet
@@ -21,6 +22,12 @@ from jaxcv.losses.detection import efficientdet, retinanet, sigmoid_focal, smoot
 from jaxcv.losses.embedding import AnchorTerms as AnchorTerms
 from jaxcv.losses.embedding import contrastive, triplet
 from jaxcv.losses.embedding import mean_pair_distances as mean_pair_distances
+from jaxcv.losses.fields import (
+    endpoint_error,
+    moving_weights,  # noqa: F401, not in __all__: no config may name it
+    multi_scale_disparity,
+    multi_scale_flow,
+)
 from jaxcv.losses.margin_softmax import margin_logits as margin_logits
 from jaxcv.losses.margin_softmax import margin_softmax
 from jaxcv.losses.margin_softmax import sampled_classes as sampled_classes
@@ -33,10 +40,13 @@ __all__ = [
     'contrastive',
     'dice',
     'efficientdet',
+    'endpoint_error',
     'focal',
     'hinge',
     'kl_divergence',
     'margin_softmax',
+    'multi_scale_disparity',
+    'multi_scale_flow',
     'retinanet',
     'sigmoid_cross_entropy',
     'sigmoid_focal',

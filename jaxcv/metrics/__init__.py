@@ -9,6 +9,7 @@ from jaxcv.metrics.classification import (
 )
 from jaxcv.metrics.detection import coco_boxes, mean_image_loss, voc_boxes
 from jaxcv.metrics.embedding import identification, retrieval, verification
+from jaxcv.metrics.fields import field_errors
 from jaxcv.metrics.segmentation import boundary_f_score, mean_pixel_loss, segmentation_confusion
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     'coco_boxes',
     'confusion_matrix',
     'expected_calibration_error',
+    'field_errors',
     'identification',
     'mean_image_loss',
     'mean_loss',

@@ -71,7 +71,7 @@ def value(state: Array | np.ndarray | Sum | Count) -> Array:
 
 def exact(number: Count) -> np.ndarray:
     """The whole numbers, int64 in NumPy."""
-    return (np.asarray(number.high, np.int64) << _BITS) + np.asarray(number.low)
+    return np.asarray((np.asarray(number.high, np.int64) << _BITS) + np.asarray(number.low))
 
 
 def share(part: ArrayLike, whole: ArrayLike) -> np.ndarray:

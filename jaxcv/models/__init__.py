@@ -6,7 +6,7 @@ With `train=True` pass `mutable=['batch_stats']`. `jaxcv.weights` has the publis
 strides and channels of the stages that a model declares as `Stage`s; neither is a model, so no config may name them.
 """
 
-from jaxcv.models import detection, embedding, segmentation
+from jaxcv.models import detection, embedding, segmentation, stereo
 from jaxcv.models.backbones.alexnet import alexnet, zfnet
 from jaxcv.models.backbones.cifar_resnet import cifar_resnet
 from jaxcv.models.backbones.efficientnet import (
@@ -84,6 +84,7 @@ __all__ = [
     'segmentation',
     'seresnet50',
     'seresnext50_32x4d',
+    'stereo',
     'tf_efficientnet_b0',
     'tf_efficientnet_b1',
     'tf_efficientnet_b2',

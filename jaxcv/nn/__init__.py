@@ -25,6 +25,7 @@ from jaxcv.nn.pyramid_pooling import PyramidPooling
 from jaxcv.nn.regularization import Dropout, StochasticDepth
 from jaxcv.nn.residual import BasicBlock, Bottleneck, PreActivationBlock
 from jaxcv.nn.squeeze_excitation import SqueezeExcitation
+from jaxcv.nn.volumes import Conv3D, ConvTranspose3D
 from jaxcv.ops.convolution import conv2d
 from jaxcv.ops.pool import adaptive_avg_pool, avg_pool, max_pool
 from jaxcv.ops.pyramid_pool import spatial_pyramid_pool
@@ -38,8 +39,10 @@ __all__ = [
     'BiFPN',
     'Bottleneck',
     'Conv',
+    'Conv3D',
     'ConvNorm',
     'ConvTranspose',
+    'ConvTranspose3D',
     'DepthwiseSeparableConv',
     'Dropout',
     'FrozenBatchNorm',

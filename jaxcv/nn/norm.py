@@ -59,7 +59,7 @@ class BatchNorm(nn.Module):
     train_scale: bool = True
 
     @nn.compact
-    def __call__(self, x: Float[Array, 'n h w c'], *, train: bool = False) -> Float[Array, 'n h w c']:
+    def __call__(self, x: Float[Array, 'n *size c'], *, train: bool = False) -> Float[Array, 'n *size c']:
         """Normalize x; `train` takes the batch's statistics and updates the running ones."""
         shape = x.shape[-1:]
         scale = self.param('scale', self.scale_init, shape)
@@ -72,7 +72,8 @@ class BatchNorm(nn.Module):
         if train:
             if not self.is_initializing():
                 _check_count(x, '/'.join(self.path))
-            mean, mean_of_squares = x.mean(axis=(0, 1, 2)), jnp.square(x).mean(axis=(0, 1, 2))
+            axes = tuple(range(x.ndim - 1))
+            mean, mean_of_squares = x.mean(axis=axes), jnp.square(x).mean(axis=axes)
             if _is_bound(DATA_AXIS) and not self.is_initializing():
                 mean, mean_of_squares = lax.pmean((mean, mean_of_squares), DATA_AXIS)
             var = jnp.maximum(mean_of_squares - jnp.square(mean), 0)

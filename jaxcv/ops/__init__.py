@@ -14,9 +14,13 @@ from jaxcv.ops.boxes import (
     crowd_iou,
     paired_box_iou,
 )
+from jaxcv.ops.census import census
 from jaxcv.ops.center_points import CenterTargets as CenterTargets
 from jaxcv.ops.center_points import center_targets, gaussian_radius, select_centers
-from jaxcv.ops.convolution import conv2d, conv_transpose2d, pad_same
+from jaxcv.ops.convolution import conv2d, conv3d, conv_transpose2d, conv_transpose3d, pad_same
+from jaxcv.ops.correlation import correlation, correlation_1d
+from jaxcv.ops.cost_volume import cost_volume, soft_argmin
+from jaxcv.ops.cost_volume_conv import cost_volume_conv
 from jaxcv.ops.detections import Detections as Detections
 from jaxcv.ops.detections import merge_detections, select_detections
 from jaxcv.ops.distance import (
@@ -43,6 +47,14 @@ from jaxcv.ops.response_norm import local_response_norm
 from jaxcv.ops.suppression import Kept as Kept
 from jaxcv.ops.suppression import SoftKept as SoftKept
 from jaxcv.ops.suppression import nms, soft_nms
+from jaxcv.ops.warp import (
+    flow_of_disparity,
+    forward_splat,
+    mirror_views,
+    upsample_disparity,
+    upsample_flow,
+    warp,
+)
 from jaxcv.ops.windows import sliding_windows
 from jaxcv.sizes import Size as Size  # sizes are no arrays, and so not in __all__
 from jaxcv.sizes import pair as pair
@@ -60,18 +72,27 @@ __all__ = [
     'box_iou',
     'boxes_of_side',
     'cell_anchors',
+    'census',
     'center_crop',
     'center_targets',
     'clip_boxes',
     'conv2d',
+    'conv3d',
     'conv_transpose2d',
+    'conv_transpose3d',
     'convert_boxes',
+    'correlation',
+    'correlation_1d',
     'cosine_similarity',
+    'cost_volume',
+    'cost_volume_conv',
     'crowd_iou',
     'default_boxes',
     'efficientdet_anchors',
     'efficientdet_coder',
     'exact_squared_distance',
+    'flow_of_disparity',
+    'forward_splat',
     'gaussian_radius',
     'hard_negatives',
     'integral_image',
@@ -84,6 +105,7 @@ __all__ = [
     'match_bipartite',
     'max_pool',
     'merge_detections',
+    'mirror_views',
     'nms',
     'normalize',
     'octave_sizes',
@@ -99,6 +121,7 @@ __all__ = [
     'select_detections',
     'similarity_transform',
     'sliding_windows',
+    'soft_argmin',
     'soft_nms',
     'spatial_pyramid_pool',
     'squared_integral_image',
@@ -106,4 +129,7 @@ __all__ = [
     'tilted_integral_image',
     'tilted_sums',
     'to_float',
+    'upsample_disparity',
+    'upsample_flow',
+    'warp',
 ]

@@ -9,7 +9,8 @@ from jaxcv.tasks.classification import classification
 from jaxcv.tasks.combined import ensemble, with_views  # noqa: F401, not in __all__: no config may name them
 from jaxcv.tasks.detection import detection
 from jaxcv.tasks.embedding import embedding
+from jaxcv.tasks.fields import flow, stereo
 from jaxcv.tasks.segmentation import segmentation
 from jaxcv.tasks.windows import windowed  # noqa: F401, as above
 
-__all__ = ['center_detection', 'classification', 'detection', 'embedding', 'segmentation']
+__all__ = ['center_detection', 'classification', 'detection', 'embedding', 'flow', 'segmentation', 'stereo']

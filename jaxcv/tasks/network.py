@@ -29,6 +29,7 @@ def network(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     method: str | None = None,
+    inputs: Sequence[str] = ('image',),
 ) -> Network:
     """Put a Linen module between the preparation of its batches and a check of its outputs.
 
@@ -40,27 +41,33 @@ def network(
         mean: subtracted from the images in [0, 1], one number a channel; None leaves them as they are.
         std: the divisor after it.
         method: of the model, in training; its outputs may be a tuple.
+        inputs: the features that are images. Of several, such as the views of a stereo pair, the model gets all,
+            stacked along the channels.
 
     Returns:
-        A Network over batches of `image` (uint8 or float in [0, 1]) [n h w c].
+        A Network over batches of `image`, or of the inputs, (uint8 or float in [0, 1]) [n h w c].
     """
 
     def normalized(images: Any) -> Images:
         images = ops.to_float(jnp.asarray(images))
         return images if mean is None or std is None else ops.normalize(images, mean=mean, std=std)
 
+    def stacked(batch: Batch) -> Images:
+        images = [normalized(batch[name]) for name in inputs]
+        return images[0] if len(images) == 1 else jnp.concatenate(images, axis=-1)
+
     def init(key: PRNGKeyArray, batch: Batch) -> Variables:
         # A module that is not Linen's own (flax.nnx.bridge) draws from 'dropout' as it is made.
-        return model.init({'params': key, 'dropout': key}, normalized(batch['image']), train=False)
+        return model.init({'params': key, 'dropout': key}, stacked(batch), train=False)
 
     def train(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> tuple[Any, PyTree, Batch]:
         dropout_key, *keys = jax.random.split(key, len(augment) + 1)
-        batch = {**batch, 'image': ops.to_float(jnp.asarray(batch['image']))}
+        batch = {**batch, **{name: ops.to_float(jnp.asarray(batch[name])) for name in inputs}}
         for key, augmentation in zip(keys, augment, strict=True):
-            batch = _checked_batch(augmentation, batch, augmentation(key, batch))
+            batch = _checked_batch(augmentation, batch, augmentation(key, batch), inputs)
         outputs, state = model.apply(
             {'params': params, **state},
-            normalized(batch['image']),
+            stacked(batch),
             train=True,
             mutable=list(state),
             rngs={'dropout': dropout_key},
@@ -71,7 +78,7 @@ def network(
         return jax.tree.map(checked, outputs), state, batch
 
     def predict(variables: Variables, batch: Batch) -> Any:
-        return checked(model.apply(variables, normalized(batch['image']), train=False))
+        return checked(model.apply(variables, stacked(batch), train=False))
 
     return Network(init, train, predict)
 
@@ -111,7 +118,7 @@ def one_array(output: Any) -> Array:
     return output
 
 
-def _checked_batch(augmentation: Callable, before: Batch, after: Any) -> Batch:
+def _checked_batch(augmentation: Callable, before: Batch, after: Any, inputs: Sequence[str]) -> Batch:
     """The batch that an augmentation returns: of the same features and examples, its images floats [n h w c]."""
     name = _name(augmentation)
     if not isinstance(after, Mapping):
@@ -120,11 +127,12 @@ def _checked_batch(augmentation: Callable, before: Batch, after: Any) -> Batch:
         raise ValueError(
             f'the augmentation {name} returns no {", ".join(lost)}: a feature that it leaves passes through'
         )
-    n, image = len(before['image']), after['image']
-    if image.ndim != 4 or not jnp.issubdtype(image.dtype, jnp.floating):
-        raise ValueError(
-            f'the augmentation {name} must return images of floats [n h w c], got {image.dtype} {image.shape}'
-        )
+    n = len(before[inputs[0]])
+    for image in (after[feature] for feature in inputs):
+        if image.ndim != 4 or not jnp.issubdtype(image.dtype, jnp.floating):
+            raise ValueError(
+                f'the augmentation {name} must return images of floats [n h w c], got {image.dtype} {image.shape}'
+            )
     if others := [f'{feature} {jnp.shape(x)}' for feature, x in after.items() if jnp.shape(x)[:1] != (n,)]:
         raise ValueError(
             f'the augmentation {name} must return {n} examples, as it got, but returns {", ".join(others)}'

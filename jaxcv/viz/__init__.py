@@ -3,6 +3,7 @@
 from jaxcv.viz.boxes import Objects, box_colors, box_grid, draw_boxes, precision_recall
 from jaxcv.viz.confusion import confusion_matrix
 from jaxcv.viz.curves import learning_curves, loss_curves
+from jaxcv.viz.fields import depth_view, disparity_colors, error_colors, field_grid, flow_colors, flow_key
 from jaxcv.viz.figures import class_name, rendered, save
 from jaxcv.viz.grids import image_grid, prediction_grid
 from jaxcv.viz.haar import haar_grid
@@ -16,7 +17,13 @@ __all__ = [
     'box_grid',
     'class_name',
     'confusion_matrix',
+    'depth_view',
+    'disparity_colors',
     'draw_boxes',
+    'error_colors',
+    'field_grid',
+    'flow_colors',
+    'flow_key',
     'haar_grid',
     'image_grid',
     'learning_curves',

@@ -5,6 +5,7 @@ follow:
 
 ours                           theirs                        axes
 params/.../kernel, 4 axes      weight                        H W I O <- O I H W
+params/.../kernel, 5 axes      weight                        D H W I O <- O I D H W
 params/.../kernel, 2 axes      weight                        I O <- O I; after flattening (H W C) <- (C H W)
 params/.../scale               weight                        of norms
 params/.../bias                bias
@@ -257,7 +258,8 @@ def to_state_dict(variables: Variables, layout: Layout) -> dict[str, np.ndarray]
 def their_shape(pair: Pair) -> tuple[int, ...]:
     """Return the shape of their array of a pair."""
     if pair.ours.endswith('/kernel'):
-        return (pair.shape[3], pair.shape[2], *pair.shape[:2]) if len(pair.shape) == 4 else pair.shape[::-1]
+        *size, inputs, outputs = pair.shape
+        return (outputs, inputs, *size)
     return pair.shape
 
 
@@ -265,8 +267,8 @@ def to_ours(value: np.ndarray, pair: Pair) -> np.ndarray:
     """Their array, with its axes in our order."""
     if not pair.ours.endswith('/kernel'):
         return value
-    if value.ndim == 4:
-        return np.ascontiguousarray(value.transpose(2, 3, 1, 0))
+    if value.ndim > 2:
+        return np.ascontiguousarray(value.transpose(*range(2, value.ndim), 1, 0))
     if pair.flattened is not None:
         value = value.reshape(-1, *pair.flattened).transpose(0, 2, 3, 1).reshape(len(value), -1)
     return np.ascontiguousarray(value.T)
@@ -276,8 +278,8 @@ def to_theirs(value: np.ndarray, pair: Pair) -> np.ndarray:
     """Our array, with its axes in their order."""
     if not pair.ours.endswith('/kernel'):
         return value
-    if value.ndim == 4:
-        return np.ascontiguousarray(value.transpose(3, 2, 0, 1))
+    if value.ndim > 2:
+        return np.ascontiguousarray(value.transpose(value.ndim - 1, value.ndim - 2, *range(value.ndim - 2)))
     value = value.T
     if pair.flattened is not None:
         channels, height, width = pair.flattened

@@ -223,9 +223,11 @@ def shapes(model_name: str, *, num_classes: int | None = None, channels: int = 3
         >>> shapes('resnet18', num_classes=10)['params']['head']['bias'].shape
         (10,)
     """
-    images = jax.ShapeDtypeStruct(_image_shape(model_name, channels), np.float32)
+    model = _model(model_name, num_classes, options)
+    # A model of pairs takes both images stacked along their channels.
+    shape = _image_shape(model_name, channels * getattr(model, 'images', 1))
     with convolution.plain():  # of every formulation the same, and this one is traced the fastest
-        return jax.eval_shape(_model(model_name, num_classes, options).init, jax.random.key(0), images)
+        return jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct(shape, np.float32))
 
 
 def constructor(model_name: str) -> Callable[..., Any]:

@@ -4,15 +4,13 @@ Pure functions of NumPy arrays. The digits are scikit-learn's, the backgrounds t
 holds (others would be downloaded by its loader). The splits share neither a handwritten digit nor a background pixel.
 """
 
-import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
+from jaxcv.data.photos import photo
 from jaxcv.features import IGNORED
 
 __all__ = ['CLASS_NAMES', 'Difficulty', 'Scene', 'backgrounds', 'digits', 'scene']
@@ -108,7 +106,7 @@ def backgrounds(split: str) -> tuple[np.ndarray, ...]:
         ((512, 256, 3), (512, 128, 3))
     """
     start, end = _PARTS[_checked(split)]
-    pictures = (_picture(name) for name in _PICTURES)
+    pictures = (photo(name) for name in _PICTURES)
     return tuple(p[:, round(start * p.shape[1]) : round(end * p.shape[1])] for p in pictures)
 
 
@@ -188,17 +186,6 @@ def _checked(split: str) -> str:
     if split not in _PARTS:
         raise ValueError(f'no split {split!r}; there are: {", ".join(_PARTS)}')
     return split
-
-
-@functools.cache
-def _picture(name: str) -> np.ndarray:
-    import skimage
-
-    path = Path(skimage.__file__).parent / 'data' / name
-    if not path.exists():
-        raise FileNotFoundError(f'{path} is missing: install scikit-image 0.26, whose package holds it')
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert('RGB'))
 
 
 def _background(rng: np.random.Generator, pictures: Sequence[np.ndarray], size: int) -> np.ndarray:

@@ -29,6 +29,7 @@ from jaxcv.sizes import PositiveSize, height_and_width
 __all__ = [
     'center_crop',
     'pad_to',
+    'random_crop',
     'random_flip',
     'random_resized_crop',
     'random_scale_crop',
@@ -76,6 +77,39 @@ def random_resized_crop(
         box, seed = _draw_box(example['seed'], image_size(example), area, ratio)
         patch = cropped(example, *box, min_visible=min_visible)
         return {**resized(patch, height, width, average_from=FAST), 'seed': seed}
+
+    return apply
+
+
+@checked
+def random_crop(*, size: PositiveSize, min_visible: Share = 0.0) -> Transform:
+    """Cut out a random patch, without a change of scale: examples of many sizes fit into one batch.
+
+    Args:
+        size: Side of the patch, or (height, width), in pixels.
+        min_visible: A box stays valid where at least this share of its area stays in the image, and more than none.
+
+    Returns:
+        The transform: `image` becomes uint8 `[height width c]`. It raises ValueError where the image is smaller.
+
+    Example:
+        >>> import numpy as np
+        >>> example = {'image': np.zeros((375, 1242, 3), np.uint8), 'seed': 1}
+        >>> random_crop(size=(320, 896))(example)['image'].shape
+        (320, 896, 3)
+    """
+    height, width = height_and_width(size)
+
+    def apply(example: Example) -> Example:
+        h, w = image_size(example)
+        if h < height or w < width:
+            raise ValueError(
+                f'random_crop: the image has {(h, w)} pixels, less than {(height, width)}; put pad_to or resize before'
+            )
+        down, seed = uniform(example['seed'])
+        across, seed = uniform(seed)
+        top, left = int(down * (h - height + 1)), int(across * (w - width + 1))
+        return {**cropped(example, top, left, height, width, min_visible=min_visible), 'seed': seed}
 
     return apply
 
@@ -143,7 +177,7 @@ def random_flip(
 
     Returns:
         The transform: `image` keeps its shape. With the axis 'horizontal' it raises ValueError where there is
-        disparity, or a pair with masks, boxes or flow: the truths of the right view would be needed.
+        the disparity of one view only, or a pair with masks, boxes or flow: the truths of the right view are needed.
 
     Example:
         >>> import numpy as np

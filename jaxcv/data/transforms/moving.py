@@ -89,7 +89,7 @@ def mirrored(example: Example, axis: Literal['horizontal', 'vertical'], sources:
         move, code = Move((height, width), scale=(-1, 1), shift=(height, 0)), 0
 
     def flip(name: str, array: np.ndarray) -> np.ndarray:
-        source = with_channel_axis(np.asarray(example[sources[name]])) if name in sources else array
+        source = np.asarray(example[sources[name]]).reshape(array.shape) if name in sources else array
         return _by_opencv(name, source, (height, width), lambda plane: cv2.flip(plane, code))
 
     return moved(example, move, flip)

@@ -10,6 +10,7 @@
 * unrolled_vmap.py: `vmap` over kernels, as of an ensemble, one member after another.
 * switch.py: `with plain():` makes every convolution XLA's own on a CPU too, as an export to ONNX needs it.
 * transposed.py: the transposed convolution, and same_padding.py: TensorFlow's padding.
+* volumes.py: 3-D convolutions and transposed ones, on a CPU a loop of 2-D ones over the slices.
 
 `python -m benchmarks.conv_layers` times each convolution of a model against PyTorch's, `python -m benchmarks.ensemble`
 an ensemble against its members. Under a mesh of several CPU devices the loops over chunks gather the batch: such meshes
@@ -20,5 +21,6 @@ from jaxcv.ops.convolution.dispatch import conv2d
 from jaxcv.ops.convolution.same_padding import pad_same
 from jaxcv.ops.convolution.switch import plain
 from jaxcv.ops.convolution.transposed import conv_transpose2d
+from jaxcv.ops.convolution.volumes import conv3d, conv_transpose3d
 
-__all__ = ['conv2d', 'conv_transpose2d', 'pad_same', 'plain']
+__all__ = ['conv2d', 'conv3d', 'conv_transpose2d', 'conv_transpose3d', 'pad_same', 'plain']

@@ -47,7 +47,7 @@ def _backward(strides: int, padding: Pair, dilation: int, saved: Both, gradient:
         if rows * columns < 256 or kernel.shape[2] < 16:
             of_kernel = jax.linear_transpose(lambda kernel: xla_conv(x, kernel, strides, padding, dilation, 1), kernel)
             return of_kernel(gradient)[0]
-        return _kernel_gradient(x, gradient, kernel.shape, strides, padding, dilation)
+        return patches_kernel_gradient(x, gradient, kernel.shape, strides, padding, dilation)
 
     return unroll_vmap(x_gradient)(gradient, kernel), unroll_vmap(kernel_gradient)(x, gradient).astype(kernel.dtype)
 
@@ -69,9 +69,23 @@ def _value(x: Array, kernel: Array, strides: int, padding: Pair, dilation: int) 
     return y.reshape(x.shape[0], rows, columns, features)
 
 
-def _kernel_gradient(
+def patches_kernel_gradient(
     x: Array, gradient: Array, shape: tuple[int, ...], strides: int, padding: Pair, dilation: int
 ) -> Array:
+    """Return the gradient of a kernel of this shape, as a sum over images, in float32.
+
+    Args:
+        x: features [n h w c].
+        gradient: of the output [n i j f].
+        shape: of the kernel.
+        strides: pixels from one output to the next.
+        padding: zeros above and below, and left and right.
+        dilation: pixels from one place of the kernel to the next.
+
+    Example:
+        >>> patches_kernel_gradient(jnp.ones((1, 3, 3, 1)), jnp.ones((1, 2, 2, 1)), (2, 2, 1, 1), 1, (0, 0), 1).ravel()
+        Array([4., 4., 4., 4.], dtype=float32)
+    """
     n, rows, columns, _ = gradient.shape
     x = _pad(x, padding)
 

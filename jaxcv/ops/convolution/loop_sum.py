@@ -9,10 +9,11 @@ XLA fuses nothing across a loop's border.
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcv.types import Array, Float
+from jaxcv.types import Array, Float, PyTree
 
 
 def loop_sum(
@@ -30,10 +31,20 @@ def loop_sum(
         >>> loop_sum(lambda i: jnp.full((1, 1), i, float), 4, zeros=jnp.zeros((1, 1)), varying=jnp.ones(()))
         Array([[6.]], dtype=float32)
     """
-    # Under shard_map a loop's first value must vary over the devices in its type, as its later ones do. The `where`
-    # gives it that type, and XLA drops it.
-    zeros = jnp.where(varying > 0, zeros, zeros)
-    return lax.fori_loop(0, count, lambda i, total: total + term(i), zeros)
+    return lax.fori_loop(0, count, lambda i, total: total + term(i), varying_as(varying, zeros))
+
+
+def varying_as(value: Float[Array, ''], first: PyTree) -> PyTree:
+    """Return the first value of a loop, of the type of one that varies over devices as `value` does.
+
+    Under `shard_map` a loop's first value must vary over the devices in its type, as its later ones do. The `where`
+    gives it that type, and XLA drops it.
+
+    Example:
+        >>> varying_as(jnp.ones(()), jnp.zeros(2))
+        Array([0., 0.], dtype=float32)
+    """
+    return jax.tree.map(lambda x: jnp.where(value > 0, x, x), first)
 
 
 def sum_of_outer_products(chunk: Callable[[Array], tuple[Array, Array]], count: int) -> Array:

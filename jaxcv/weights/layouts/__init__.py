@@ -28,6 +28,7 @@ from jaxcv.weights.layouts.segmentation import (
     TORCHVISION_FCN,
 )
 from jaxcv.weights.layouts.ssdlite import TENSORFLOW_SSDLITE
+from jaxcv.weights.layouts.stereo import FLOWNET, GCNET
 from jaxcv.weights.layouts.table import Layout
 from jaxcv.weights.layouts.vgg import vgg_layout
 
@@ -111,6 +112,9 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
     'pnet': {'facenet_pytorch': FACENET_PNET},
     'rnet': {'facenet_pytorch': FACENET_RNET},
     'onet': {'facenet_pytorch': FACENET_ONET},
+    'flownet_s': {'flownet_pytorch': FLOWNET, 'flownet2_pytorch': FLOWNET},
+    'flownet_c': {'flownet_pytorch': FLOWNET, 'flownet2_pytorch': FLOWNET},
+    'gcnet': {'gcnet_pytorch': GCNET},
 }
 """The layout of each model's weights by their source: whose names the arrays have."""
 
@@ -121,6 +125,7 @@ UNPUBLISHED = (
     *('centernet', 'centernet_resnet18', 'centernet_resnet34', 'centernet_resnet50', 'centernet_resnet101'),
     *('efficientdet', 'mmdet_centernet_resnet18', 'retinanet', 'ssd'),
     *('deepface', 'dense_embedder', 'dlib_embedder', 'embedder', 'facenet_nn1', 'facenet_nn2'),
+    *('dispnet', 'dispnet_c'),
 )
 """The models without published weights that fit them."""
 

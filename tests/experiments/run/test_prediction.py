@@ -12,8 +12,10 @@ from experiments.classification import digits
 from experiments.run import prediction, workdir
 from experiments.run.batches import zeros
 from experiments.run.exits import BAD_INPUT
+from jaxcv import presentation
 from jaxcv.config import ConfigError
 from jaxcv.data import transforms
+from jaxcv.data.fields import read_disparity
 from tests.experiments.facts import assembled
 
 
@@ -102,3 +104,68 @@ def test_a_picture_is_decoded_as_those_of_the_evaluation(predict, code, tmp_path
     cv2.imwrite(str(tmp_path / '12_bits.png'), np.linspace(0, 4080, 64).reshape(8, 8).astype(np.uint16))
     assert predict(tmp_path / '12_bits.png') == code
     assert ("'bits': 12" in capsys.readouterr().err) == (code == BAD_INPUT)
+
+
+@pytest.fixture
+def predict_pairs(tmp_path, monkeypatch):
+    """predict_pairs(files) -> exit code: the disparity of a pixel is the red of the left view."""
+    settings = digits.get_config()
+    settings.model = {'name': 'linear_classifier'}
+    settings.data.eval_transforms = [{'name': 'decode'}]
+    one = assembled(
+        settings, {'image': np.zeros((8, 8, 1), np.uint8), 'label': np.int32(0)}, names={'label': list('01')}
+    )
+    view = {'shape': [64, 64, 3], 'dtype': 'uint8'}
+    specs = {**dict.fromkeys(('left', 'right'), view), 'disparity': {'shape': [64, 64], 'dtype': 'float32'}}
+    task = one.task._replace(
+        init=lambda key, batch: {'params': {}},
+        predict=lambda variables, batch: {
+            'disparity': batch['left'][..., 0] * np.float32(1) - 0 * batch['right'][..., 0],
+            'valid': batch['valid'],
+        },
+        presentation=presentation.fields(field='disparity'),
+    )
+    experiment = one._replace(task=task, facts=one.facts._replace(names={}, example=specs, eval_example=specs))
+    monkeypatch.setattr(prediction, 'assemble', lambda *arguments: experiment)
+    monkeypatch.setattr(prediction, 'restore', lambda *arguments, **options: ({'params': {}}, 0))
+    monkeypatch.setattr(prediction, 'evaluated_task', lambda *arguments, **options: task)
+    workdir.save_config(one, tmp_path)
+    checked = workdir.trained(tmp_path, None)
+    return lambda files: prediction.predict(checked, tmp_path, 'last', files, tmp_path / 'predicted')
+
+
+def test_pairs_are_predicted_and_written_as_files_of_fields(predict_pairs, tmp_path, capsys):
+    for i in range(2):
+        for name in ('left', 'right'):
+            (tmp_path / 'pairs' / name).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(tmp_path / 'pairs' / name / f'{i}.png'), np.full((40 + i, 70, 3), 10 + i, np.uint8))
+    listed = {name: sorted((tmp_path / 'pairs' / name).iterdir()) for name in ('left', 'right')}
+    assert predict_pairs(listed) == 0
+    output = tmp_path / 'predicted'
+    found = read_disparity(output / '1_disparity.pfm')
+    assert (found.values == np.full((41, 70), 11)).all()
+    assert cv2.imread(str(output / '1_disparity.png')).shape == (41, 70, 3)
+    assert (output / 'predictions.png').exists()
+    rows = json.loads((output / 'predictions.json').read_text())
+    assert rows[0]['file'] == str(listed['left'][0])
+    assert rows[0]['right'] == str(listed['right'][0])
+    assert rows[0]['mean'] == 10
+    assert 'disparity 10.0 to 10.0 pixels, mean 10.0' in capsys.readouterr().out
+    # A folder of pairs is a folder for each of their images.
+    assert predict_pairs({'image': [*listed['left'], *listed['right']]}) == 0
+
+
+def test_pairs_that_do_not_belong_together(predict_pairs, tmp_path, capsys):
+    for name, height in (('left/1', 8), ('left/2', 8), ('right/1', 9), ('right/2', 8), ('right/3', 8)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / f'{name}.png'), np.zeros((height, 8, 3), np.uint8))
+    left, right = ([tmp_path / f'{name}/{i}.png' for i in (1, 2, 3)] for name in ('left', 'right'))
+    with pytest.raises(ConfigError, match=r'have left and right: give --left and --right, .* got image'):
+        predict_pairs({'image': [tmp_path / 'other' / '1.png']})
+    with pytest.raises(ConfigError, match='there are 2 of left, 3 of right'):
+        predict_pairs({'left': left[:2], 'right': right})
+    with pytest.raises(ConfigError, match='have one name and others not: 1, 3'):
+        predict_pairs({'left': left[:2], 'right': right[1:]})
+    assert predict_pairs({'left': left[:2], 'right': right[:2]}) == BAD_INPUT
+    said = capsys.readouterr()
+    assert 'right/1.png cannot be read: the left has (8, 8) pixels, its right (9, 8)' in said.err
