@@ -18,6 +18,7 @@ from jaxcv.losses.classification import (
 from jaxcv.losses.detection import Truth as Truth
 from jaxcv.losses.detection import efficientdet, retinanet, sigmoid_focal, smooth_l1, ssd
 from jaxcv.losses.penalty import weight_penalty  # noqa: F401, likewise
+from jaxcv.losses.regions import mask_loss, proposal_loss, region_labels, region_loss  # noqa: F401, likewise
 from jaxcv.losses.segmentation import dice
 
 __all__ = [

@@ -13,11 +13,14 @@ from numpy.typing import ArrayLike
 from jaxcv import viz
 from jaxcv.features import Example, Names
 from jaxcv.names import nearest
+from jaxcv.ops.instance_masks import paste_mask
 from jaxcv.task import Answer, Gallery, Judged, PhotoOptions, Predictions, Presentation, Report, Written
 from jaxcv.types import Batch
 
 FEATURE = 'box_labels'
 ARRAYS = ('boxes', 'scores', 'box_labels', 'box_valid')
+MASKS = 'masks'
+"""Probabilities within the boxes, of detectors with masks."""
 OPTIONS = ('score', 'classes')
 LOWEST = 0.05
 """The largest least score that leaves the average precision of a usual detector as it is."""
@@ -30,9 +33,11 @@ WORST = 30
 def boxes(*, score: float = 0.3, least_score: float = 0.0) -> Presentation:
     """Presentation of objects: of a detector, of a cascade.
 
-    Predictions have `boxes` [n d 4] (xyxy in pixels), `scores`, `box_labels` and `box_valid` [n d]. Examples have an
-    `image` and, where the truth is known, `boxes`, `box_labels` and `box_valid`. Class names are those of the feature
-    'box_labels'.
+    Predictions have `boxes` [n d 4] (xyxy in pixels), `scores`, `box_labels` and `box_valid` [n d], and maybe `masks`
+    [n d m m], probabilities within the boxes. Examples have an `image` and, where the truth is known, `boxes`,
+    `box_labels` and `box_valid`, and maybe `instance_masks`. Class names are those of the feature 'box_labels'. Of
+    masks the boundaries are drawn; for a file, each object gets COCO's run lengths, and all of them a picture
+    'instances', in which pixels have the object's number, from 1 on, and 0 where there is none.
 
     Args:
         score: objects with a lower score are neither drawn, nor judged, nor written.
@@ -67,7 +72,7 @@ def _presentation(score: float, labels: Sequence[int] | None, least_score: float
     def draw(gallery: Gallery, names: Names) -> Figure:
         rows, title = gallery.rows, None
         known = all('boxes' in row.example for row in rows)
-        found = [_found(row.answer, score, labels) for row in rows]
+        found = [_found(row.answer, score, labels, size=np.shape(row.example['image'])[:2]) for row in rows]
         truth = [_truth(row.example, labels) for row in rows] if known else None
         if truth is not None:
             pairs = [_mistakes(true, one) for true, one in zip(truth, found, strict=True)]
@@ -81,7 +86,7 @@ def _presentation(score: float, labels: Sequence[int] | None, least_score: float
         return viz.box_grid([row.example['image'] for row in rows], truth, found, names.get(FEATURE, ()), title=title)
 
     def write(picture: np.ndarray, answer: Answer, names: Names) -> Written:
-        found, class_names = _found(answer, score, labels), names.get(FEATURE, ())
+        found, class_names = _found(answer, score, labels, size=picture.shape[:2]), names.get(FEATURE, ())
         rows: list[dict[str, Any]] = []
         scores = np.asarray(found.scores)
         for box, label, value in zip(found.boxes, found.labels, scores, strict=True):
@@ -94,11 +99,16 @@ def _presentation(score: float, labels: Sequence[int] | None, least_score: float
                     'bbox': [x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)],
                 }
             )
+        pictures = {'boxes': viz.draw_boxes(picture, found, class_names)}
+        if found.masks is not None:
+            for row, mask in zip(rows, found.masks, strict=True):
+                row['segmentation'] = coco_run_lengths(mask)
+            pictures['instances'] = numbered(found.masks, picture.shape[:2])
         counts: dict[str, int] = {}
         for row in rows:
             counts[row['class']] = counts.get(row['class'], 0) + 1
         line = '  '.join(f'{name} {count}' for name, count in counts.items()) or 'no object'
-        return Written({'objects': rows}, line, {'boxes': viz.draw_boxes(picture, found, class_names)})
+        return Written({'objects': rows}, line, pictures)
 
     def options(given: Mapping[str, Any], names: Names) -> Presentation:
         if unknown := [name for name in given if name not in OPTIONS]:
@@ -139,7 +149,7 @@ def labels_of(classes: Sequence[str], class_names: Sequence[str]) -> list[int]:
 
 
 def _answer(predictions: Predictions) -> Mapping[str, Any]:
-    return {name: predictions[name] for name in ARRAYS}
+    return {name: predictions[name] for name in (*ARRAYS, *([MASKS] if MASKS in predictions else []))}
 
 
 def _inspect(examples: Iterable[Example], names: Names) -> Sequence[str]:
@@ -170,14 +180,58 @@ def _truth(example: Example, labels: Sequence[int] | None = None) -> viz.Objects
             real = real & ~np.asarray(example[name]).astype(bool)
     if labels is not None:
         real = real & np.isin(example[FEATURE], labels)
-    return viz.Objects(np.asarray(example['boxes'])[real], np.asarray(example[FEATURE])[real])
+    masks = np.asarray(example['instance_masks'])[real] if 'instance_masks' in example else None
+    return viz.Objects(np.asarray(example['boxes'])[real], np.asarray(example[FEATURE])[real], masks=masks)
 
 
-def _found(answer: Answer, score: float, labels: Sequence[int] | None = None) -> viz.Objects:
+def _found(
+    answer: Answer, score: float, labels: Sequence[int] | None = None, *, size: Sequence[int] | None = None
+) -> viz.Objects:
+    """Return the objects that are shown; with the size of the image, their masks too, if there are any."""
     kept = np.asarray(answer['box_valid']).astype(bool) & (np.asarray(answer['scores']) >= score)
     if labels is not None:
         kept &= np.isin(answer[FEATURE], labels)
-    return viz.Objects(*(np.asarray(answer[name])[kept] for name in ('boxes', 'box_labels', 'scores')))
+    found = viz.Objects(*(np.asarray(answer[name])[kept] for name in ('boxes', 'box_labels', 'scores')))
+    if MASKS not in answer or size is None:
+        return found
+    height, width = size
+    pairs = zip(np.asarray(answer[MASKS])[kept], found.boxes, strict=True)
+    pasted = [paste_mask(mask, box, size=(height, width)) for mask, box in pairs]
+    return found._replace(masks=np.array(pasted, np.uint8).reshape(-1, height, width))
+
+
+def numbered(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Return a picture of masks: the number of the object of each pixel, the first on top, and 0 for none.
+
+    Example:
+        >>> numbered(np.array([[[1, 0, 0]], [[1, 1, 0]]], np.uint8), (1, 3))
+        array([[1, 2, 0]], dtype=uint8)
+    """
+    found = np.zeros(tuple(size), np.uint8)
+    for number, mask in reversed(list(enumerate(masks[:255], start=1))):
+        found[mask > 0] = number
+    return found
+
+
+def coco_run_lengths(mask: np.ndarray) -> dict[str, Any]:
+    """Encode a mask as COCO's run lengths, which go down the columns: `{'size': [h, w], 'counts': string}`.
+
+    Example:
+        >>> coco_run_lengths(np.array([[0, 1, 1, 0], [0, 1, 1, 0]], np.uint8))
+        {'size': [2, 4], 'counts': '242'}
+    """
+    flat = np.asarray(mask).T.reshape(-1) > 0
+    ends = np.flatnonzero(np.diff(flat, prepend=False)).tolist()
+    runs = np.diff([0, *ends, flat.size]).tolist()
+    text = []
+    for i, run in enumerate(runs):
+        value = run - runs[i - 2] if i > 2 else run
+        more = True
+        while more:  # five bits a character, the lowest first; the sixth: another follows
+            group, value = value & 31, value >> 5
+            more = value != (-1 if group & 16 else 0)
+            text.append(chr(48 + (group | 32 if more else group)))
+    return {'size': [int(x) for x in np.shape(mask)], 'counts': ''.join(text)}
 
 
 def _mistakes(truth: viz.Objects, found: viz.Objects) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,8 @@ from jaxcv.tasks.center_detection import center_detection
 from jaxcv.tasks.classification import classification
 from jaxcv.tasks.combined import ensemble, with_views  # noqa: F401, not in __all__: no config may name them
 from jaxcv.tasks.detection import detection
+from jaxcv.tasks.region_detection import region_detection
 from jaxcv.tasks.segmentation import segmentation
 from jaxcv.tasks.windows import windowed  # noqa: F401, as above
 
-__all__ = ['center_detection', 'classification', 'detection', 'segmentation']
+__all__ = ['center_detection', 'classification', 'detection', 'region_detection', 'segmentation']

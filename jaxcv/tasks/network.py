@@ -28,7 +28,8 @@ def network(
     augment: Sequence[Callable] = (),
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    method: str | None = None,
+    method: str | Callable[[Batch, PRNGKeyArray], Callable[..., Any]] | None = None,
+    arguments: Callable[[Batch], Mapping[str, Any]] = lambda batch: {},
 ) -> Network:
     """Put a Linen module between the preparation of its batches and a check of its outputs.
 
@@ -39,7 +40,9 @@ def network(
             is float in [0, 1].
         mean: subtracted from the images in [0, 1], one number a channel; None leaves them as they are.
         std: the divisor after it.
-        method: of the model, in training; its outputs may be a tuple.
+        method: of the model, in training, by its name; or (batch, key) -> a function (module, images, train=...) of its
+            methods, for a pass that needs the truth or draws. Its outputs may be a tuple.
+        arguments: batch -> further arguments of the model where it is initialized and where it predicts.
 
     Returns:
         A Network over batches of `image` (uint8 or float in [0, 1]) [n h w c].
@@ -51,27 +54,28 @@ def network(
 
     def init(key: PRNGKeyArray, batch: Batch) -> Variables:
         # A module that is not Linen's own (flax.nnx.bridge) draws from 'dropout' as it is made.
-        return model.init({'params': key, 'dropout': key}, normalized(batch['image']), train=False)
+        return model.init({'params': key, 'dropout': key}, normalized(batch['image']), train=False, **arguments(batch))
 
     def train(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> tuple[Any, PyTree, Batch]:
         dropout_key, *keys = jax.random.split(key, len(augment) + 1)
         batch = {**batch, 'image': ops.to_float(jnp.asarray(batch['image']))}
         for key, augmentation in zip(keys, augment, strict=True):
             batch = _checked_batch(augmentation, batch, augmentation(key, batch))
+        run = method(batch, jax.random.fold_in(dropout_key, 1)) if callable(method) else method
         outputs, state = model.apply(
             {'params': params, **state},
             normalized(batch['image']),
             train=True,
             mutable=list(state),
             rngs={'dropout': dropout_key},
-            **({} if method is None else {'method': method}),
+            **({} if run is None else {'method': run}),
         )
-        if method is None:
+        if run is None:
             return checked(outputs), state, batch
         return jax.tree.map(checked, outputs), state, batch
 
     def predict(variables: Variables, batch: Batch) -> Any:
-        return checked(model.apply(variables, normalized(batch['image']), train=False))
+        return checked(model.apply(variables, normalized(batch['image']), train=False, **arguments(batch)))
 
     return Network(init, train, predict)
 

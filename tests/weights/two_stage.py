@@ -1,0 +1,46 @@
+"""What the tool that runs torchvision's two-stage detectors and their tests share: sizes, truth, scaled weights."""
+
+import numpy as np
+
+SIZES = {
+    'fasterrcnn_resnet50_fpn': (128, 160),
+    'fasterrcnn_resnet50_fpn_v2': (96, 128),
+    'maskrcnn_resnet50_fpn': (128, 160),
+    'maskrcnn_resnet50_fpn_v2': (96, 128),
+}
+PROPOSALS = 100
+"""Kept of an image."""
+REGIONS = 16
+"""Proposals of an image whose heads are compared."""
+SAMPLED = 64
+"""Regions of an image that the losses of the heads are of."""
+TRUTH = [
+    (np.float32([[10, 12, 60, 90], [50, 8, 90, 60], [5, 60, 29, 94]]), np.array([3, 17, 3])),
+    (np.float32([[0, 0, 80, 80]]), np.array([90])),
+]
+"""Boxes and labels of two images, the background being 0."""
+LAST = {
+    'rpn.head.cls_logits': 2.0,
+    'rpn.head.bbox_pred': 0.3,
+    'roi_heads.box_predictor.cls_score': 3.0,
+    'roi_heads.box_predictor.bbox_pred': 0.5,
+    'roi_heads.mask_predictor.mask_fcn_logits': 2.0,
+}
+"""The last layers, and the standard deviation that their outputs are scaled to."""
+
+
+def masks(size):
+    """The objects' masks of each image, uint8 `[g h w]`: ellipses in their boxes."""
+    y, x = np.mgrid[: size[0], : size[1]] + 0.5
+    found = []
+    for boxes, _ in TRUTH:
+        centres, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+        inside = [((x - a) / c) ** 2 + ((y - b) / d) ** 2 <= 1 for (a, b), (c, d) in zip(centres, half, strict=True)]
+        found.append(np.stack(inside).astype(np.uint8))
+    return found
+
+
+def scaled(key, value, factors):
+    """An array of a state dict, times the factor of its layer."""
+    layer = key.rpartition('.')[0]
+    return (value * np.float32(factors[layer])) if layer in factors else value
