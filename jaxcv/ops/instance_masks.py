@@ -1,5 +1,8 @@
 """Masks of objects: crops of them to regions, as a mask head learns them, and the way back into the image."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -47,6 +50,13 @@ def mask_targets(
     He et al. 2017, Mask R-CNN (https://arxiv.org/abs/1703.06870). The trap: as the regions of `roi_align` by default,
     they lie half a pixel to the right of and below their boxes, so that the mask head's features fit them.
     """
+    return _targets(masks, boxes, indices, crops_of, valid, size)
+
+
+@functools.partial(jax.jit, static_argnums=5)
+def _targets(
+    masks: Array, boxes: Array, indices: Array, crops_of: Array | None, valid: Array | None, size: int
+) -> Array:
     n, objects, height, width = masks.shape
     if crops_of is not None:
         around = jnp.take_along_axis(crops_of, indices[..., None], axis=1)

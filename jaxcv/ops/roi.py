@@ -70,7 +70,7 @@ def roi_align(
     pixel to the right of and below their region; weights that were trained with one form need it.
     """
     levels = jnp.zeros(boxes.shape[:2], jnp.int32)
-    return _pooled([features], boxes, levels, valid, (stride,), pair(size), samples, aligned)
+    return _pooled([features], boxes, levels, valid, (float(stride),), pair(size), samples, aligned)
 
 
 @checked
@@ -114,7 +114,7 @@ def pyramid_roi_align(
     if len(strides) != len(maps):
         raise ValueError(f'{len(maps)} maps need as many strides, got {tuple(strides)}')
     levels = region_levels(boxes, strides=strides, cells=cells)
-    return _pooled(maps, boxes, levels, valid, tuple(strides), pair(size), samples, aligned)
+    return _pooled(list(maps), boxes, levels, valid, tuple(map(float, strides)), pair(size), samples, aligned)
 
 
 @checked
@@ -247,6 +247,7 @@ class Plan(NamedTuple):
     valid: Bool[Array, 'r']
 
 
+@functools.partial(jax.jit, static_argnums=(4, 5, 6, 7))
 def _pooled(
     maps: Sequence[Array],
     boxes: Array,
@@ -336,7 +337,8 @@ def window_loops(height: int, width: int, down: Array, right: Array, valid: Arra
     Returns:
         The last state.
     """
-    sizes = [(min(side, height), min(side, width)) for side in WINDOWS if side < max(height, width)]
+    # A window that is nearly the atlas would save nothing.
+    sizes = [(min(side, height), min(side, width)) for side in WINDOWS if 2 * side <= max(height, width)]
     sizes.append((height, width))
     fits = jnp.stack([(down <= rows) & (right <= columns) for rows, columns in sizes])
     kind = jnp.where(valid, jnp.argmax(fits, axis=0), len(sizes))

@@ -1,5 +1,6 @@
 """RoIPool: the largest feature in each bin of a region, whose borders are rounded to whole pixels of the map."""
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ def roi_pool(
     round, is more exact.
     """
     levels = jnp.zeros(boxes.shape[:2], jnp.int32)
-    return _pooled([features], boxes, levels, valid, (stride,), pair(size))
+    return _pooled([features], boxes, levels, valid, (float(stride),), pair(size))
 
 
 @checked
@@ -88,7 +89,7 @@ def pyramid_roi_pool(
     if len(strides) != len(maps):
         raise ValueError(f'{len(maps)} maps need as many strides, got {tuple(strides)}')
     levels = region_levels(boxes, strides=strides, cells=cells)
-    return _pooled(maps, boxes, levels, valid, tuple(strides), pair(size))
+    return _pooled(list(maps), boxes, levels, valid, tuple(map(float, strides)), pair(size))
 
 
 class Bins(NamedTuple):
@@ -107,6 +108,7 @@ class BinPlan(NamedTuple):
     valid: Bool[Array, 'r']
 
 
+@functools.partial(jax.jit, static_argnums=(4, 5))
 def _pooled(
     maps: Sequence[Array],
     boxes: Array,

@@ -24,6 +24,8 @@ MASKS = 'masks'
 OPTIONS = ('score', 'classes')
 LOWEST = 0.05
 """The largest least score that leaves the average precision of a usual detector as it is."""
+GIVEN = ('image', 'proposals', 'proposal_valid')
+"""Features that a network takes: a picture, and the regions that the transforms propose."""
 CELLS = 64
 """Of the grid that finds the place of a picture, across and down."""
 WORST = 30
@@ -331,17 +333,20 @@ def _photos(
     """Predict pictures; boxes are carried through the transforms with each, so that answers come back."""
     prepared = (_prepared(example, options) for example in examples)
     while rows := list(itertools.islice(prepared, options.batch_size)):
-        images = [image for image, _ in rows]
-        padding = [np.zeros_like(images[0])] * (options.batch_size - len(images))
-        batch = {'image': np.stack([*images, *padding]), 'valid': np.arange(options.batch_size) < len(images)}
+        missing = options.batch_size - len(rows)
+        batch = {
+            name: np.stack([*(given[name] for given, _ in rows), *[np.zeros_like(value)] * missing])
+            for name, value in rows[0][0].items()
+        }
+        batch['valid'] = np.arange(options.batch_size) < len(rows)
         answers = jax.device_get(_answer(predict(batch)))
         for i, (_, frame) in enumerate(rows):
             answer = {name: array[i] for name, array in answers.items()}
             yield {**answer, 'boxes': _back(answer['boxes'], frame)}
 
 
-def _prepared(example: Example, options: PhotoOptions) -> tuple[np.ndarray, Frame]:
-    """Return the transformed picture and its place in the image.
+def _prepared(example: Example, options: PhotoOptions) -> tuple[dict[str, np.ndarray], Frame]:
+    """Return the features of the transformed picture that a network takes, and its place in the image.
 
     A crop clips boxes, so one frame of the picture would not do: a grid of cells is carried along, and those that are
     still whole have the place.
@@ -351,17 +356,17 @@ def _prepared(example: Example, options: PhotoOptions) -> tuple[np.ndarray, Fram
     cells = np.concatenate([corners, corners + 1], axis=-1) * np.array([width, height] * 2) / CELLS
     objects = {'boxes': cells.astype(np.float32), FEATURE: np.arange(len(cells), dtype=np.int32)}
     moved = options.transform({**example, **objects, 'box_valid': np.ones(len(cells), bool)})
-    image = moved['image']
+    image, given = moved['image'], {name: moved[name] for name in GIVEN if name in moved}
     far = np.array([image.shape[1], image.shape[0]])
     if 'boxes' not in moved:  # the transforms drop them: the picture is resized as a whole
-        return image, Frame(far / np.array([width, height]), np.zeros(2), size)
+        return given, Frame(far / np.array([width, height]), np.zeros(2), size)
     boxes, own = np.asarray(moved['boxes'], float), cells[np.asarray(moved.get(FEATURE, objects[FEATURE]))]
     whole = (boxes[:, :2] > 0).all(axis=-1) & (boxes[:, 2:] < far).all(axis=-1)
     before, after = (x[whole, :2] + x[whole, 2:] for x in (own, boxes))
     if whole.sum() < 2 or (np.ptp(before, axis=0) == 0).any():
         raise ValueError(f'the transforms leave too little of a picture of {height} x {width} pixels')
     lines = [np.polyfit(before[:, axis], after[:, axis], 1) for axis in (0, 1)]
-    return image, Frame(np.array([line[0] for line in lines]), np.array([line[1] for line in lines]) / 2, size)
+    return given, Frame(np.array([line[0] for line in lines]), np.array([line[1] for line in lines]) / 2, size)
 
 
 def _back(boxes: np.ndarray, frame: Frame) -> np.ndarray:

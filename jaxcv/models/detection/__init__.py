@@ -41,6 +41,7 @@ from jaxcv.models.detection.faster_rcnn import (
     maskrcnn_resnet50_fpn,
     maskrcnn_resnet50_fpn_v2,
 )
+from jaxcv.models.detection.rcnn import rcnn
 from jaxcv.models.detection.retinanet import retinanet, retinanet_resnet50_fpn, retinanet_resnet50_fpn_v2
 from jaxcv.models.detection.ssd import ssd, ssd300_vgg16
 from jaxcv.models.detection.ssdlite import ssdlite300_mobilenet_v2
@@ -66,6 +67,7 @@ __all__ = [
     'maskrcnn_resnet50_fpn',
     'maskrcnn_resnet50_fpn_v2',
     'mmdet_centernet_resnet18',
+    'rcnn',
     'retinanet',
     'retinanet_resnet50_fpn',
     'retinanet_resnet50_fpn_v2',

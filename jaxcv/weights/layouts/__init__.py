@@ -112,7 +112,8 @@ UNPUBLISHED = (
     *('backbone_unet', 'deeplab_v1', 'deeplab_v2', 'deeplabv3', 'deeplabv3_plus'),
     *('fcn8s', 'fcn16s', 'fcn32s', 'pspnet', 'unet'),
     *('centernet', 'centernet_resnet18', 'centernet_resnet34', 'centernet_resnet50', 'centernet_resnet101'),
-    *('efficientdet', 'fast_rcnn', 'faster_rcnn', 'faster_rcnn_vgg16', 'mmdet_centernet_resnet18', 'retinanet', 'ssd'),
+    *('efficientdet', 'fast_rcnn', 'faster_rcnn', 'faster_rcnn_vgg16', 'mmdet_centernet_resnet18', 'rcnn'),
+    *('retinanet', 'ssd'),
 )
 """The models without published weights that fit them."""
 
