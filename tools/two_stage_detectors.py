@@ -1,22 +1,31 @@
-"""Write tests/fixtures/detection/NAME.npz: stages, proposals, heads, losses and detections of Faster and Mask R-CNN.
+"""Write tests/fixtures/detection/two_stage*.npz: torchvision's Faster and Mask R-CNN.
 
-    python -m tools.two_stage_detectors [name ...]
+    python -m tools.two_stage_detectors
 
-Needs torch and torchvision; run by hand, its result is committed. No weights are stored: `tests.weights.seeded` makes
-each from its name and shape. The last layers are scaled, so that scores, boxes and masks vary; the factors, powers of
-2, are stored. In float64, in evaluation mode. Of each map its shape and 64 evenly spaced values (N, H, W, C order).
+Needs torch and torchvision; run by hand, its result is committed. Of the published networks: the names and shapes of
+their arrays. Of two small ones of the same parts, on ResNet-18: stages, proposals, heads, losses, detections and pasted
+masks, in float64, in evaluation mode. No weights are stored: `tests.weights.seeded` makes each from its name and shape.
+The last layers are scaled, so that scores, boxes and masks vary; the factors, powers of 2, are stored. Of each map its
+shape and 64 evenly spaced values (N, H, W, C order).
 """
 
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torchvision.models import detection
-from torchvision.models.detection import _utils, image_list, roi_heads
+from torchvision.models import detection, resnet18
+from torchvision.models.detection import (
+    _utils,
+    backbone_utils,
+    faster_rcnn,
+    image_list,
+    mask_rcnn,
+    roi_heads,
+    rpn,
+)
 
 from jaxcv.files import to_json
 from tests.weights import two_stage
@@ -45,10 +54,28 @@ def first_of_each(sampler: Any, matched: list[torch.Tensor]) -> tuple[list[torch
     return found
 
 
-def made(name: str) -> tuple[torch.nn.Module, torch.Tensor]:
+def made(*, second: bool) -> tuple[torch.nn.Module, torch.Tensor]:
     """The model, whose images are already normalized and of a size that nothing resizes, and the images."""
-    size = two_stage.SIZES[name]
-    model = getattr(detection, name)(weights=None, weights_backbone=None).double().eval()
+    size, norm = two_stage.SIZE, torch.nn.BatchNorm2d
+    layers = [two_stage.MASK_FEATURES] * two_stage.MASK_DEPTH
+    extract = backbone_utils._resnet_fpn_extractor
+    body = resnet18(weights=None)
+    backbone = extract(body, 5, norm_layer=norm) if second else extract(body, 5)
+    box_head = (
+        faster_rcnn.FastRCNNConvFCHead((256, 7, 7), [256] * 4, [two_stage.WIDTH], norm_layer=norm)
+        if second
+        else faster_rcnn.TwoMLPHead(256 * 7 * 7, two_stage.WIDTH)
+    )
+    model = detection.MaskRCNN(
+        backbone,
+        rpn_head=rpn.RPNHead(256, 3, conv_depth=2 if second else 1),
+        box_head=box_head,
+        box_predictor=faster_rcnn.FastRCNNPredictor(two_stage.WIDTH, two_stage.CLASSES),
+        mask_head=mask_rcnn.MaskRCNNHeads(256, layers, 1, norm_layer=norm if second else None),
+        mask_predictor=mask_rcnn.MaskRCNNPredictor(layers[-1], layers[-1], two_stage.CLASSES),
+        box_detections_per_img=two_stage.DETECTIONS,
+    )
+    model = model.double().eval()
     model.transform.image_mean, model.transform.image_std = [0.0] * 3, [1.0] * 3
     model.transform.min_size, model.transform.max_size = (min(size),), max(size)
     model.rpn._post_nms_top_n = {'training': two_stage.PROPOSALS, 'testing': two_stage.PROPOSALS}
@@ -71,8 +98,7 @@ def scale_last_layers(model: torch.nn.Module, batch: torch.Tensor) -> dict[str, 
             return hook
 
         handles = [modules[layer].register_forward_hook(keep(layer)) for layer in layers]
-        if layers:
-            model(list(batch))
+        model(list(batch))
         for layer, handle in zip(layers, handles, strict=True):
             handle.remove()
             factors[layer] = 2.0 ** round(math.log2(two_stage.LAST[layer] / spreads[layer]))
@@ -159,25 +185,35 @@ def trained(model: torch.nn.Module, batch: torch.Tensor, size: tuple[int, int]) 
     return found
 
 
-def write(name: str) -> None:
-    """Run a detector and write its fixture."""
-    model, batch = made(name)
+def write(file: Path, *, second: bool) -> None:
+    """Run a small detector and write its fixture."""
+    model, batch = made(second=second)
     shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    state = {key: torch.tensor(seeded(key, shape)) for key, shape in shapes.items()}
-    model.load_state_dict(state)
+    model.load_state_dict({key: torch.tensor(seeded(key, shape)) for key, shape in shapes.items()})
     with torch.no_grad():
         factors = scale_last_layers(model, batch)
-        found = {**evaluated(model, batch), **trained(model, batch, two_stage.SIZES[name])}
-    file = FOLDER / f'{name}.npz'
+        found = {**evaluated(model, batch), **trained(model, batch, two_stage.SIZE)}
     named = {key: list(shape) for key, shape in shapes.items()}
-    parameters = sum(value.numel() for value in model.parameters())
     found = {key: x.astype(np.float32) if x.ndim and x.dtype == np.float64 else x for key, x in found.items()}
-    np.savez_compressed(file, state_dict=to_json(named), factors=to_json(factors), parameters=parameters, **found)
+    np.savez_compressed(file, state_dict=to_json(named), factors=to_json(factors), **found)
     counts = [len(found[f'detections{i}/boxes']) for i in range(len(batch))]
     positives = [int((found[f'regions{i}/labels'] > 0).sum()) for i in range(len(batch))]
-    print(f'{file}: {file.stat().st_size:,} bytes, {counts} detections, {positives} positives, {factors}')
+    print(f'{file}: {file.stat().st_size:,} bytes, {counts} detections, {positives} positives, {factors}', flush=True)
+
+
+def write_names(file: Path) -> None:
+    """Write the names and shapes of the published networks' arrays, and the numbers of their parameters."""
+    found = {}
+    for name in two_stage.PUBLISHED:
+        with torch.device('meta'):
+            model = getattr(detection, name)(weights=None, weights_backbone=None)
+        found[name] = to_json({key: list(value.shape) for key, value in model.state_dict().items()})
+        found[f'{name}/parameters'] = sum(value.numel() for value in model.parameters())
+    np.savez_compressed(file, **found)
+    print(f'{file}: {file.stat().st_size:,} bytes', flush=True)
 
 
 if __name__ == '__main__':
-    for name in sys.argv[1:] or two_stage.SIZES:
-        write(name)
+    write_names(FOLDER / 'two_stage_names.npz')
+    for number in (1, 2):
+        write(FOLDER / f'two_stage{number}.npz', second=number == 2)

@@ -8,8 +8,6 @@ the same numbers:
   Regions of one window size follow one another in a loop; padding costs nothing. The gradient is the two transposed
   products, added into a window of the maps.
 * Gathers, elsewhere: the four neighbours of each sample, of all regions at once. The gradient is a scatter.
-
-On 2 CPU cores, 512 regions of an image of 512 x 512 pixels with 256 channels took a fifth of the time of gathers.
 """
 
 import functools

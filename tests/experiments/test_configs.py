@@ -31,6 +31,7 @@ CONFIGS = {
     # torchvision has 33,860,669 parameters for 81 outputs; each is 9 anchors x (9 x 256 + 1)
     'detection/coco': (80, 118_287, (1344, 1344, 3), 192_216, 33_860_669 - 20_745),
     'detection/coco:ssd300_vgg16': (80, 118_287, (300, 300, 3), 443_576, 34_305_206),
+    'detection/coco:faster_rcnn': (80, 118_287, (1344, 1344, 3), 192_216, 41_757_156),
     'detection/voc': (20, 5_011, (300, 300, 3), 37_582, 26_285_486),
     'detection/folder': (2, 500, (640, 640, 3), 1_562, 34_068_119 - 89 * 20_745),
     'detection/digit_scenes': (10, 1_000, (96, 96, 3), 1_250, 3_277_268),

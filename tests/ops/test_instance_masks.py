@@ -32,9 +32,17 @@ def test_masks_cropped_to_their_boxes_give_the_same_targets():
     masks = np.zeros((1, 1, 16, 16), np.uint8)
     masks[0, 0, 4:12, 4:10] = 1
     boxes = jnp.array([[[5.0, 5, 9, 11]]])
-    whole = ops.mask_targets(jnp.asarray(masks), boxes, jnp.zeros((1, 1), int), size=3)
-    crop = jnp.asarray(masks[:, :, 2:14, 2:14])
-    cropped = ops.mask_targets(crop, boxes, jnp.zeros((1, 1), int), size=3, crops_of=jnp.array([[[2.0, 2, 14, 14]]]))
+
+    @jax.jit
+    def both(masks):
+        first, around = jnp.zeros((1, 1), jnp.int32), jnp.array([[[2.0, 2, 14, 14]]])
+        crops = masks[:, :, 2:14, 2:14]
+        return (
+            ops.mask_targets(masks, boxes, first, size=3),
+            ops.mask_targets(crops, boxes, first, size=3, crops_of=around),
+        )
+
+    whole, cropped = both(masks)
     np.testing.assert_allclose(cropped, whole, atol=1e-5)
 
 
@@ -69,6 +77,6 @@ def test_both_ways_of_pasting_are_the_same():
     low = rng.uniform(-10, 30, (12, 2))
     boxes = np.concatenate([low, low + rng.uniform(0, 40, (12, 2))], -1).astype(np.float32)
     masks = rng.uniform(0, 1, (12, 7, 7)).astype(np.float32)
-    found = ops.paste_masks(jnp.asarray(masks), jnp.asarray(boxes), size=(32, 40))
+    found = np.asarray(jax.jit(lambda *x: ops.paste_masks(*x, size=(32, 40)))(masks, boxes))
     for mask, box, one in zip(masks, boxes, found, strict=True):
         np.testing.assert_array_equal(one, ops.paste_mask(mask, box, size=(32, 40)))

@@ -30,7 +30,7 @@ def task(**options):
     sizes = {'sizes': ((10.0,),), 'ratios': (1.0,), 'cells': 4.0, 'pool_size': 3, 'widths': (16,)}
     masks = {'masks': 'plain', 'mask_features': 4, 'mask_depth': 1, 'mask_pool_size': 4}
     of_model = {'neck': 'none', 'strides': (4,), 'num_classes': detectors.CLASSES, **sizes, **masks}
-    own = {name: options.pop(name) for name in list(options) if name in (*of_model, 'proposals_of')}
+    own = {name: options.pop(name) for name in list(options) if name in (*of_model, 'pooling', 'proposals_of')}
     proposes = own.pop('proposals_of', 'own') == 'own'
     model = models.detection.faster_rcnn(backbone=Patches(), proposals=proposes, **{**of_model, **own})
     counts = {'anchors': 16, 'regions': 16, 'train_proposals': 24, 'proposals': 16, 'most': 6}

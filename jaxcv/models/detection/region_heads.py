@@ -211,8 +211,8 @@ class MaskHead(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, regions: Float[Array, 'r p q c'], *, train: bool = False) -> Float[Array, 'r i j c']:
-        """Return the logits of the masks, float32, at twice the resolution."""
+    def __call__(self, regions: Float[Array, 'r p q c'], *, train: bool = False) -> Float[Array, 'r i j k']:
+        """Return the logits of the masks of k classes, float32, at twice the resolution."""
         x, options = regions, {'dtype': self.dtype, 'kernel_init': _he_fan_out}
         for i in range(1, self.depth + 1):
             if self.norm:
