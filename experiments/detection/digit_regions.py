@@ -63,7 +63,8 @@ def get_config(argument: str = 'mask_rcnn') -> ConfigDict:
         if name not in there:
             raise ValueError(f'there is no {name!r}; there are: {", ".join(there)}')
     config = base()
-    names, search = ['image', 'boxes', 'box_labels'], []
+    names = ['image', 'boxes', 'box_labels']
+    search: list[dict[str, Any]] = []
     if network in SEARCHED:
         names += ['proposals', 'proposal_valid']
         search = [{'name': 'propose_regions', 'enlarged': 2.0, 'count': 300, 'least_side': 6}]

@@ -12,7 +12,7 @@ import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -156,7 +156,13 @@ def cached_search(
         >>> bool((first.boxes == second.boxes).all()), len(list(Path(folder).iterdir()))
         (True, 1)
     """
-    options = {'mode': mode, 'count': count, 'enlarged': enlarged, 'sigma': sigma, 'least_side': least_side}
+    options: dict[str, Any] = {
+        'mode': mode,
+        'count': count,
+        'enlarged': enlarged,
+        'sigma': sigma,
+        'least_side': least_side,
+    }
     name = hashlib.sha256(image.tobytes())
     name.update(repr((image.shape, sorted(options.items()), seed)).encode())
     file = Path(folder) / f'{name.hexdigest()[:32]}.npy'
@@ -336,4 +342,4 @@ def _likeness(
         'size': lambda: 1 - together / pixels,
         'fill': filled,
     }
-    return sum(parts[name]() for name in similarities)
+    return np.sum([parts[name]() for name in similarities], axis=0)

@@ -37,6 +37,9 @@ def coco_masks(*, num_classes: AtLeast1, threshold: Share = 0.5) -> Metric:
         `mask_ap_large`, the average recall `mask_ar1`, `mask_ar10`, `mask_ar100`, `mask_ar_small`, `mask_ar_medium`,
         `mask_ar_large`, and `class_mask_ap` [classes]. Without truths of a class or size a value is NaN.
 
+    Raises:
+        ValueError: (in `measure`) the batch has no `instance_masks`.
+
     Example:
         >>> metric = coco_masks(num_classes=1)
         >>> box, one, real = jnp.array([[[0.0, 0.0, 4.0, 4.0]]]), jnp.array([[0]]), jnp.array([[True]])
@@ -51,6 +54,8 @@ def coco_masks(*, num_classes: AtLeast1, threshold: Share = 0.5) -> Metric:
     """
 
     def measure(predictions: Predictions, batch: Batch) -> dict[str, Array]:
+        if 'instance_masks' not in batch:
+            raise ValueError(f'masks are compared with the instance_masks of each image, but there are {sorted(batch)}')
         truth = jnp.asarray(batch['instance_masks'])
         shared, areas = jax.vmap(lambda *x: _counts(*x, threshold))(predictions['masks'], predictions['boxes'], truth)
         rows = {name: predictions[name] for name in ('scores', 'box_labels', 'box_valid')}

@@ -353,11 +353,11 @@ def window_loops(height: int, width: int, down: Array, right: Array, valid: Arra
 def _matrix(samples: Samples, region: Array, start: Array, length: int) -> Array:
     """Return the weights of a window's pixels in each bin `[p length]`."""
     places = start + jnp.arange(length, dtype=jnp.int32)
-    parts = ((samples.low, samples.low_weight), (samples.high, samples.high_weight))
-    return sum(
+    low, high = (
         jnp.where(index[region][..., None] == places, weight[region][..., None], 0).sum(axis=1)
-        for index, weight in parts
+        for index, weight in ((samples.low, samples.low_weight), (samples.high, samples.high_weight))
     )
+    return low + high
 
 
 def _window(plan: Plan, region: Array, size: tuple[int, int], shape: Sequence[int]) -> tuple[tuple, Array, Array]:

@@ -220,7 +220,10 @@ def _by_region(pixels: Array, plan: BinPlan) -> tuple[Array, Array]:
         start = jnp.full((p, q, channels), lowest), jnp.full((p, q, channels), height * width, jnp.int32)
         values, places = _finished(*lax.fori_loop(0, jnp.max(right - left), across, start), plan.images[region], pixels)
         place = (region, 0, 0, 0)
-        return tuple(lax.dynamic_update_slice(x, y[None], place) for x, y in zip(found, (values, places), strict=True))
+        return (
+            lax.dynamic_update_slice(found[0], values[None], place),
+            lax.dynamic_update_slice(found[1], places[None], place),
+        )
 
     shape = (r, p, q, channels)
     start = jnp.zeros(shape, pixels.dtype), jnp.full(shape, n * height * width, jnp.int32)

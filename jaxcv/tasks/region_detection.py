@@ -146,7 +146,8 @@ def region_detection(
         def run(module: Any, images: Array, *, train: bool) -> Mapping[str, Array]:
             n, size = len(images), (images.shape[1], images.shape[2])
             keys = jax.random.split(key, (2, n))
-            maps, terms = module.maps(images, train=train), {}
+            maps = module.maps(images, train=train)
+            terms: dict[str, Array] = {}
             if proposes:
                 output = module.propose(maps, size, train=train)
                 logits, codes = (jnp.concatenate(part, axis=1) for part in (output.class_logits, output.box_codes))

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxcv import ops
 from tests.ops import roi_references as references
@@ -27,6 +28,7 @@ def test_targets_are_the_aligned_mask_of_their_object():
             np.testing.assert_allclose(found[i, r], expected[0, ..., 0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_masks_cropped_to_their_boxes_give_the_same_targets():
     """The object's crop is as fine as its box, so nothing is lost."""
     masks = np.zeros((1, 1, 16, 16), np.uint8)

@@ -24,6 +24,7 @@ def greedy(boxes, scores, threshold):
     return kept
 
 
+@pytest.mark.slow
 def test_proposals_are_suppressed_map_by_map():
     maps = [box_set(3)[:2], box_set(7)[:2]]
     anchors, logits = zip(*((np.clip(boxes, 0, 80), scores) for boxes, scores in maps), strict=True)

@@ -10,55 +10,40 @@ from jaxcv.ops import roi as forms
 from tests.ops import roi_references as references
 
 STRIDE, SIZE = 8, (3, 2)
-CASES = [(2, False), (2, True), (0, False), (0, True)]
+SLOW = [pytest.param(*case, marks=pytest.mark.slow) for case in ((2, True), (0, False), (0, True))]
 
 
-@pytest.fixture(scope='module')
-def drawn():
-    """(features of two images, boxes, cotangent)."""
+@pytest.mark.parametrize(('samples', 'aligned'), [(2, False), *SLOW])
+def test_equals_loops(samples, aligned):
+    """By both forms, where there are two; with the gradients."""
     rng = np.random.default_rng(0)
     features = rng.standard_normal((2, 9, 20, 3)).astype(np.float32)
     boxes = np.stack([references.regions(rng, height=72, width=160, count=14) for _ in range(2)])
-    return features, boxes, rng.standard_normal((2, 14, *SIZE, 3)).astype(np.float32)
-
-
-@pytest.fixture(scope='module')
-def found(drawn):
-    """All cases by both forms, in one program: {(samples, aligned): (regions, gradient, gathered, its gradient)}."""
+    cotangent = rng.standard_normal((2, 14, *SIZE, 3)).astype(np.float32)
+    options = {'stride': STRIDE, 'size': SIZE, 'samples': samples, 'aligned': aligned}
 
     @jax.jit
     def everything(features, boxes, cotangent):
-        results = {}
-        for samples, aligned in CASES:
-            options = {'stride': STRIDE, 'size': SIZE, 'samples': samples, 'aligned': aligned}
-            pooled, pull = jax.vjp(lambda x, options=options: ops.roi_align(x, boxes, **options), features)
-            results[f'{samples}{aligned}'] = [pooled, pull(cotangent)[0]]
-            if samples:
-                images, levels = jnp.repeat(jnp.arange(2), 14), jnp.zeros(28, jnp.int32)
-                whole = forms.atlas([features])
-                flat = boxes.reshape(-1, 4)
-                plan = forms.make_plan(whole, images, flat, levels, None, (STRIDE,), SIZE, samples, aligned)
-                gathered = forms._gathers(features, plan).reshape(pooled.shape)
-                back = forms._gathers_transposed(features.shape, plan, cotangent.reshape(28, *SIZE, 3))
-                results[f'{samples}{aligned}'] += [gathered, back]
+        pooled, pull = jax.vjp(lambda x: ops.roi_align(x, boxes, **options), features)
+        results = [(pooled, pull(cotangent)[0])]
+        if samples:
+            images, levels = jnp.repeat(jnp.arange(2), 14), jnp.zeros(28, jnp.int32)
+            whole = forms.atlas([features])
+            flat = boxes.reshape(-1, 4)
+            plan = forms.make_plan(whole, images, flat, levels, None, (STRIDE,), SIZE, samples, aligned)
+            gathered = forms._gathers(features, plan).reshape(pooled.shape)
+            back = forms._gathers_transposed(features.shape, plan, cotangent.reshape(28, *SIZE, 3))
+            results.append((gathered, back))
         return results
 
-    return everything(*drawn)
-
-
-@pytest.mark.parametrize(('samples', 'aligned'), CASES)
-def test_equals_loops(drawn, found, samples, aligned):
-    features, boxes, cotangent = drawn
-    options = {'stride': STRIDE, 'size': SIZE, 'samples': samples, 'aligned': aligned}
     expected = [references.roi_align(features[i], boxes[i], cotangent[i], **options) for i in (0, 1)]
-    regions, gradient = (np.stack(part) for part in zip(*expected, strict=True))
-    for i, value in enumerate(found[f'{samples}{aligned}']):
-        # Adaptive samples of a region that is longer than the map are fewer.
-        same = np.ones(14, bool) if samples else np.arange(14) != 1
-        if i % 2 == 0:
-            np.testing.assert_allclose(np.asarray(value)[:, same], regions[:, same], atol=2e-5)
-        elif samples:
-            np.testing.assert_allclose(value, gradient, atol=5e-5)
+    regions, wanted = (np.stack(part) for part in zip(*expected, strict=True))
+    # Adaptive samples of a region that is longer than the map are fewer.
+    same = np.ones(14, bool) if samples else np.arange(14) != 1
+    for pooled, gradient in everything(features, boxes, cotangent):
+        np.testing.assert_allclose(np.asarray(pooled)[:, same], regions[:, same], atol=2e-5)
+        if samples:
+            np.testing.assert_allclose(gradient, wanted, atol=5e-5)
 
 
 def test_maps_of_a_pyramid_are_taken_by_the_size_of_the_region():

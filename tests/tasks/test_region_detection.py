@@ -61,6 +61,7 @@ def compiled():
     return variables, jax.jit(jax.value_and_grad(loss, has_aux=True)), jax.jit(made.predict), calls
 
 
+@pytest.mark.slow
 def test_one_program_for_any_number_of_objects(compiled):
     variables, loss, predict, calls = compiled
     for counts in ((3, 6), (0, 0), (6, 1)):
@@ -76,6 +77,7 @@ def test_one_program_for_any_number_of_objects(compiled):
     assert len(calls) == 1
 
 
+@pytest.mark.slow
 def test_padded_images_and_boxes_do_not_count(compiled):
     variables, loss, _, _ = compiled
     two = batch((3, 5), valid=[True, False])

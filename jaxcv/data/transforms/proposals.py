@@ -1,7 +1,7 @@
 """Transforms that propose regions of an image to a detector that proposes none itself."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -55,8 +55,8 @@ def propose_regions(
         if is_encoded(image):
             raise MisuseError("the image is still encoded: put 'decode' first", 'image')
         pixels = np.asarray(image, np.uint8)
-        options = {'mode': mode, 'count': count, 'enlarged': enlarged, 'least_side': least_side}
-        found = cached_search(pixels, folder=folder, **options)  # type: ignore[arg-type]
+        options: dict[str, Any] = {'mode': mode, 'count': count, 'enlarged': enlarged, 'least_side': least_side}
+        found = cached_search(pixels, folder=folder, **options)
         return {**example, 'proposals': found.boxes, 'proposal_valid': found.valid}
 
     return apply

@@ -6,7 +6,7 @@ Girshick 2015 (https://arxiv.org/abs/1504.08083), Ren et al. 2015 (https://arxiv
 
 import functools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -28,11 +28,12 @@ from jaxcv.models.detection.region_heads import (
     Unchanged,
 )
 from jaxcv.models.detection.two_stage import Pool, TwoStageDetector
-from jaxcv.nn.fpn import FPN
+from jaxcv.nn.fpn import FPN, Extra
 from jaxcv.ops.anchors import anchor_grid
 from jaxcv.ops.box_coders import box_coder
 from jaxcv.ops.roi import pyramid_roi_align
 from jaxcv.ops.roi_max import pyramid_roi_pool
+from jaxcv.types import Array
 
 Pooling = Literal['align', 'aligned', 'max']
 """`ops.roi_align` as torchvision's detectors have it; with half a pixel less, as Detectron 2's; or `ops.roi_pool`."""
@@ -120,7 +121,7 @@ def faster_rcnn(
     maps = len(strides) + (pyramid and coarser)
     if proposals and len(sizes) != maps:
         raise ValueError(f'{maps} maps need as many sequences of sizes of anchors, got {len(sizes)}')
-    extra = 'pool' if coarser else 'none'
+    extra: Extra = 'pool' if coarser else 'none'
 
     def anchors(sizes_of_maps: Sequence[tuple[int, int]], image: tuple[int, int]) -> Sequence[np.ndarray]:
         every = anchor_grid(sizes_of_maps, image, sizes=sizes, ratios=ratios, offset=offset)
@@ -150,8 +151,8 @@ def faster_rcnn(
 def region_pool(*, pooling: Pooling, strides: Sequence[float], size: int, samples: int, cells: float) -> Pool:
     """Make the function that pools the features of regions from the first maps, as many as there are strides."""
 
-    def pool(maps: Sequence, boxes: jnp.ndarray, valid: jnp.ndarray) -> jnp.ndarray:
-        options = {'strides': strides, 'size': size, 'cells': cells, 'valid': valid}
+    def pool(maps: Sequence, boxes: Array, valid: Array) -> Array:
+        options: dict[str, Any] = {'strides': strides, 'size': size, 'cells': cells, 'valid': valid}
         own = list(maps[: len(strides)])
         if pooling == 'max':
             return pyramid_roi_pool(own, boxes, **options)

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -50,7 +50,8 @@ class PlainBackbone(nn.Module):
     @property
     def stages(self) -> dict[str, Stage]:
         """Return the stages that it declares, for `jaxcv.models.stages`."""
-        found, stride = {}, 1
+        found: dict[str, Stage] = {}
+        stride = 1
         for i, row in enumerate(self.rows, start=1):
             stride *= math.prod(conv.strides for conv in row) * (2 if i < len(self.rows) else 1)
             found[f'stage{i}'] = Stage(stride, row[-1].features)
@@ -59,10 +60,11 @@ class PlainBackbone(nn.Module):
     @nn.compact
     def features(self, images: Images, *, train: bool = False) -> dict[str, Map]:
         """Return 'stage1', ...: the outputs of each row, pooled but for the last."""
-        x, found = images, {}
+        x = images
+        found: dict[str, Map] = {}
         for i, row in enumerate(self.rows, start=1):
             for j, conv in enumerate(row, start=1):
-                options = {'use_bias': True, 'dtype': self.dtype, 'name': f'stage{i}_conv{j}'}
+                options: dict[str, Any] = {'use_bias': True, 'dtype': self.dtype, 'name': f'stage{i}_conv{j}'}
                 x = nn.relu(Conv(conv.features, conv.kernel_size, conv.strides, conv.padding, **options)(x))
             if i < len(self.rows):
                 x = max_pool(x, window=self.window, strides=2, padding=0)
@@ -108,12 +110,13 @@ class ProposalHead(nn.Module):
     @nn.compact
     def __call__(self, maps: Sequence[Map], *, train: bool = False) -> tuple[list[Array], list[Array]]:
         """Return the logits `[n k]` and the box codes `[n k 4]` of each map, float32."""
-        options = {'use_bias': True, 'dtype': self.dtype, 'kernel_init': _normal}
+        options: dict[str, Any] = {'use_bias': True, 'dtype': self.dtype, 'kernel_init': _normal}
         features = self.features or maps[0].shape[-1]
         tower = [Conv(features, 3, **options, name=f'conv{i}') for i in range(1, self.depth + 1)]
         score = Conv(self.anchors * self.scores, 1, **options, name='objectness')
         box = Conv(self.anchors * 4, 1, **options, name='boxes')
-        logits, codes = [], []
+        logits: list[Array] = []
+        codes: list[Array] = []
         for x in maps:
             for conv in tower:
                 x = nn.relu(conv(x))
@@ -213,7 +216,8 @@ class MaskHead(nn.Module):
     @nn.compact
     def __call__(self, regions: Float[Array, 'r p q c'], *, train: bool = False) -> Float[Array, 'r i j k']:
         """Return the logits of the masks of k classes, float32, at twice the resolution."""
-        x, options = regions, {'dtype': self.dtype, 'kernel_init': _he_fan_out}
+        x = regions
+        options: dict[str, Any] = {'dtype': self.dtype, 'kernel_init': _he_fan_out}
         for i in range(1, self.depth + 1):
             if self.norm:
                 x = ConvNorm(self.features, **options, name=f'conv{i}')(x, train=train)
