@@ -35,6 +35,7 @@ CONFIGS = {
     'detection/voc': (20, 5_011, (300, 300, 3), 37_582, 26_285_486),
     'detection/folder': (2, 500, (640, 640, 3), 1_562, 34_068_119 - 89 * 20_745),
     'detection/digit_scenes': (10, 1_000, (96, 96, 3), 1_250, 3_277_268),
+    'detection/digit_regions:faster_rcnn_fpn': (10, 1_000, (96, 96, 3), 1_250, 4_002_965),
     'segmentation/ade20k': (150, 20_210, (473, 473, 3), 126_312, 49_057_132),
     'segmentation/cityscapes': (19, 2_975, (713, 713, 3), 37_188, 48_956_262),
     # torchvision has 42,004,074 parameters for 21 classes; each class is 257 in the head and 257 in the auxiliary one
