@@ -44,7 +44,7 @@ def coco_masks(*, num_classes: AtLeast1, threshold: Share = 0.5) -> Metric:
         >>> metric = coco_masks(num_classes=1)
         >>> box, one, real = jnp.array([[[0.0, 0.0, 4.0, 4.0]]]), jnp.array([[0]]), jnp.array([[True]])
         >>> truth = {'box_labels': one, 'box_valid': real, 'instance_masks': jnp.ones((1, 1, 4, 4), jnp.uint8)}
-        >>> predictions = {'boxes': box, 'masks': jnp.ones((1, 1, 2, 2)), 'scores': jnp.array([[0.9]])}
+        >>> predictions = {'boxes': box, 'masks': jnp.ones((1, 1, 28, 28)), 'scores': jnp.array([[0.9]])}
         >>> found = metric.measure({**predictions, 'box_labels': one, 'box_valid': real}, truth)
         >>> f'{metric.compute({name: np.asarray(rows) for name, rows in found.items()})["mask_ap"]:.3f}'
         '1.000'
