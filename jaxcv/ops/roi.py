@@ -3,11 +3,14 @@
 The maps of a pyramid are put side by side into one array, an atlas, in which each region has its place. Two forms give
 the same numbers:
 
-* Windows, on a CPU, and for adaptive sampling: interpolation is separable, so the bins of a region are
-  `rows @ window @ columns`, two products with small matrices of the smallest window of features that holds the region.
-  Regions of one window size follow one another in a loop; padding costs nothing. The gradient is the two transposed
-  products, added into a window of the maps.
-* Gathers, elsewhere: the four neighbours of each sample, of all regions at once. The gradient is a scatter.
+* Gathers: the four neighbours of each sample, of all regions at once. Their gradient is a scatter.
+* Windows: interpolation is separable, so the bins of a region are `rows @ window @ columns`, two products with small
+  matrices of the smallest window of features that holds the region. Regions of one window size follow one another in a
+  loop. The gradient is the two transposed products, added into a window of the maps. For adaptive sampling, and for the
+  gradient on a CPU.
+
+On 2 CPU cores, of 512 regions in an image of 512 x 512 pixels with 256 channels: gathers 9 ms, windows 211 ms; their
+gradients 247 ms and 180 ms.
 """
 
 import functools
@@ -297,9 +300,7 @@ def make_plan(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def pooled(pixels: Array, plan: Plan, adaptive: bool) -> Array:
     """Return the bins of each region of a plan, `[r p q c]`."""
-    if adaptive:
-        return by_windows(pixels, plan)
-    return lax.platform_dependent(pixels, plan, cpu=by_windows, default=_gathers)
+    return by_windows(pixels, plan) if adaptive else _gathers(pixels, plan)
 
 
 def _pooled_forward(pixels: Array, plan: Plan, adaptive: bool) -> tuple[Array, tuple]:

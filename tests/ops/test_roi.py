@@ -31,9 +31,9 @@ def test_equals_loops(samples, aligned):
             whole = forms.atlas([features])
             flat = boxes.reshape(-1, 4)
             plan = forms.make_plan(whole, images, flat, levels, None, (STRIDE,), SIZE, samples, aligned)
-            gathered = forms._gathers(features, plan).reshape(pooled.shape)
+            by_windows = forms.by_windows(features, plan).reshape(pooled.shape)
             back = forms._gathers_transposed(features.shape, plan, cotangent.reshape(28, *SIZE, 3))
-            results.append((gathered, back))
+            results.append((by_windows, back))
         return results
 
     expected = [references.roi_align(features[i], boxes[i], cotangent[i], **options) for i in (0, 1)]
