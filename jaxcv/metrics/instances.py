@@ -1,5 +1,6 @@
 """Metric of instance masks: COCO's numbers, from the pixels that masks share."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -57,7 +58,9 @@ def coco_masks(*, num_classes: AtLeast1, threshold: Share = 0.5) -> Metric:
         if 'instance_masks' not in batch:
             raise ValueError(f'masks are compared with the instance_masks of each image, but there are {sorted(batch)}')
         truth = jnp.asarray(batch['instance_masks'])
-        shared, areas = jax.vmap(lambda *x: _counts(*x, threshold))(predictions['masks'], predictions['boxes'], truth)
+        shared, areas = jax.vmap(functools.partial(_counts, threshold=threshold))(
+            predictions['masks'], predictions['boxes'], truth
+        )
         rows = {name: predictions[name] for name in ('scores', 'box_labels', 'box_valid')}
         rows |= {f'true_{name}': jnp.asarray(batch[name]) for name in ('box_labels', 'box_valid')}
         for name in ('box_crowd', 'box_difficult', 'box_areas', 'pixel_area'):
@@ -111,5 +114,9 @@ def _records(rows: Rows) -> Iterator[ImageRecord]:
             rows['true_box_labels'][i][true],
             rows['box_areas'][i][true] if 'box_areas' in rows else pixel * true_areas,
             crowd | difficult,
-            lambda d, g, iou=iou: iou[np.ix_(d, g)],
+            functools.partial(_picked, iou),
         )
+
+
+def _picked(iou: np.ndarray, found: np.ndarray, true: np.ndarray) -> np.ndarray:
+    return iou[np.ix_(found, true)]

@@ -94,10 +94,9 @@ def paste_mask(
         uint8 `[h, w]`, 0 or 1. Of many objects of a large photo, keep one at a time, or their run lengths.
 
     Example:
-        >>> paste_mask(np.ones((2, 2), np.float32), np.array([1.0, 0.0, 3.0, 2.0], np.float32), size=(3, 4))
-        array([[0, 1, 1, 0],
-               [0, 1, 1, 0],
-               [0, 0, 0, 0]], dtype=uint8)
+        >>> box = np.array([2.0, 2.0, 6.0, 4.0], np.float32)
+        >>> print(paste_mask(np.ones((28, 28), np.float32), box, size=(6, 8)).sum(axis=1))
+        [0 6 6 6 6 0]
 
     As torchvision's `paste_masks_in_image`.
     """
@@ -136,9 +135,9 @@ def paste_masks(
         uint8 `[d, h, w]`, 0 or 1, without a gradient: `d h w` bytes.
 
     Example:
-        >>> paste_masks(jnp.ones((1, 2, 2)), jnp.array([[1.0, 0.0, 3.0, 2.0]]), size=(2, 4))
-        Array([[[0, 1, 1, 0],
-                [0, 1, 1, 0]]], dtype=uint8)
+        >>> boxes = jnp.array([[2.0, 2.0, 6.0, 4.0]])
+        >>> print(paste_masks(jnp.ones((1, 28, 28)), boxes, size=(6, 8)).sum(axis=2))
+        [[0 6 6 6 6 0]]
     """
     cells = masks.shape[1] + 2
     half = (boxes[:, 2:] - boxes[:, :2]) * 0.5 * jnp.float32(cells / masks.shape[1])

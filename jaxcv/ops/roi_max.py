@@ -218,7 +218,8 @@ def _by_region(pixels: Array, plan: BinPlan) -> tuple[Array, Array]:
             return jnp.where(better, values, best[0]), jnp.where(better, places, best[1])
 
         start = jnp.full((p, q, channels), lowest), jnp.full((p, q, channels), height * width, jnp.int32)
-        values, places = _finished(*lax.fori_loop(0, jnp.max(right - left), across, start), plan.images[region], pixels)
+        best = lax.fori_loop(0, jnp.max(right - left), across, start)
+        values, places = _finished(best[0], best[1], plan.images[region], pixels)
         place = (region, 0, 0, 0)
         return (
             lax.dynamic_update_slice(found[0], values[None], place),
@@ -249,7 +250,7 @@ def _by_offset(pixels: Array, plan: BinPlan) -> tuple[Array, Array]:
     shape = (*rows.begin.shape, columns.begin.shape[1], channels)
     start = jnp.full(shape, -jnp.inf, pixels.dtype), jnp.full(shape, height * width, jnp.int32)
     best = lax.fori_loop(0, tall * wide, visit, start)
-    return _finished(*best, images[..., None], pixels)
+    return _finished(best[0], best[1], images[..., None], pixels)
 
 
 def _finished(values: Array, places: Array, image: Array, pixels: Array) -> tuple[Array, Array]:

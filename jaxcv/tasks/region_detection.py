@@ -152,7 +152,7 @@ def region_detection(
                 output = module.propose(maps, size, train=train)
                 logits, codes = (jnp.concatenate(part, axis=1) for part in (output.class_logits, output.box_codes))
                 around = jnp.concatenate(output.anchors)
-                terms |= jax.vmap(lambda key, *x: of_anchors(key, *x[:2], around, x[2]))(
+                terms |= jax.vmap(lambda key, logits, codes, truth: of_anchors(key, logits, codes, around, truth))(
                     keys[0], logits[..., 0], codes, truth
                 )
                 options = {'candidates': train_candidates, 'most': train_proposals, 'threshold': proposal_threshold}

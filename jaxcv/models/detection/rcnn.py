@@ -1,5 +1,7 @@
 """R-CNN (Girshick et al. 2014, https://arxiv.org/abs/1311.2524): a classifier on each warped region of an image."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
@@ -95,7 +97,7 @@ def rcnn(
     """
     network = alexnet(dtype=dtype) if backbone is None else backbone
 
-    def pool(maps: list, boxes: Array, valid: Array) -> Array:
+    def pool(maps: Sequence, boxes: Array, valid: Array) -> Array:
         return warp_regions(maps[0], boxes, size=size, context=context, valid=valid)
 
     return TwoStageDetector(

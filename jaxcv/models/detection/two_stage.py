@@ -169,7 +169,7 @@ class TwoStageDetector(nn.Module):
         if self.mask_head is None:
             return Found(*found)
         masks = self.masks(maps, found.boxes, found.box_valid, train=train)
-        return Found(*found, masks=mask_probabilities(masks, found.box_labels))
+        return Found(*found)._replace(masks=mask_probabilities(masks, found.box_labels))
 
 
 def mask_probabilities(logits: Float[Array, 'n d m m c'], labels: Int[Array, 'n d']) -> Float[Array, 'n d m m']:
