@@ -59,6 +59,9 @@ FEATURES: dict[str, Feature] = {
     # Pixels of the original image in one pixel of this one; 1 where it is missing. A move of boxes adds it.
     'pixel_area': Feature('', 'float32', 'area'),
     'boxes_dropped': Feature('', 'int32'),
+    # Regions of an image that may hold an object, for a detector that proposes none itself.
+    'proposals': Feature('p 4', 'float32', 'corners', valid='proposal_valid'),
+    'proposal_valid': Feature('p', 'bool'),
     'instance_masks': Feature('k h w', 'uint8', 'nearest', valid='box_valid'),
     'disparity': Feature('h w', 'float32', 'disparity', valid='disparity_valid'),
     'disparity_valid': Feature('h w', 'bool', 'nearest'),

@@ -32,6 +32,7 @@ MAY_IMPORT = {
     'tasks': BASE | BLOCKS | {'ops', 'models', 'presentation'},
     'weights': BASE | BLOCKS | {'ops', 'models'},
     **{apart: BASE | {'config'} for apart in ('data', 'optim', 'training', 'viz')},
+    'data': BASE | {'config', 'classical'},  # a transform may search an image for regions
 }
 CONFIG_IS_MADE_OF = {'beartype', 'ml_collections'}
 

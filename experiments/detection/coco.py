@@ -1,4 +1,4 @@
-"""RetinaNet or SSD300 on COCO 2017 by torchvision's recipes: 80 classes, 118,287 photos to train, 5,000 to evaluate.
+"""RetinaNet, SSD300 or Faster R-CNN on COCO 2017 by torchvision's recipes: 80 classes, 118,287 photos to train.
 
     python -m experiments.train --config=detection/coco:retinanet --workdir=runs/retinanet \
         --config.data.data_dir=~/coco [--config.finetune.start_from=resnet50.pth]
@@ -11,11 +11,13 @@
 * `ssd300_vgg16` reaches 25.1 %: 32 images a step (8 devices), SGD of 0.002, weight decay 5e-4, divided by 10 after 80
   and 110 of 120 epochs; photometric distortion, zoom-out, crops by IoU and flips, at 300 x 300. Its backbone is
   pretrained as well.
+* `faster_rcnn`, torchvision's `fasterrcnn_resnet50_fpn`, reaches 37.0 %: as `retinanet`, but with SGD of 0.02.
 
 torchvision trains 91 outputs, of which COCO uses 80, and leaves images without objects out; here they are negatives.
 NOT RUN HERE (neither the data nor the devices).
 
-Lin et al. 2017 (https://arxiv.org/abs/1708.02002); Liu et al. 2016 (https://arxiv.org/abs/1512.02325).
+Lin et al. 2017 (https://arxiv.org/abs/1708.02002); Liu et al. 2016 (https://arxiv.org/abs/1512.02325);
+Ren et al. 2015 (https://arxiv.org/abs/1506.01497).
 """
 
 from typing import Any
@@ -36,27 +38,35 @@ SSD_CROPS = [
     {'name': 'resize', 'size': 300},
 ]
 
+RETINANET: dict[str, Any] = {
+    'model': {'name': 'detection.retinanet', 'backbone': {'name': 'resnet50', 'frozen_norms': True}},
+    'into': 'backbone',
+    'rates': {'backbone/stem': 0.0, 'backbone/stage1': 0.0},
+    'train_transforms': [
+        {'name': 'resize_sides', 'short': 800, 'long': 1333},
+        {'name': 'random_flip'},
+        {'name': 'pad_to', 'size': CANVAS},
+    ],
+    'eval_transforms': [
+        {'name': 'resize_sides', 'short': 800, 'long': 1333},
+        {'name': 'pad_to', 'size': CANVAS},
+    ],
+    'augment': [],
+    'loss': {'name': 'retinanet'},
+    'task': {'least_score': 0.05, 'candidates': 1000, 'of': 'map', 'threshold': 0.5, 'most': 300, **IMAGENET},
+    'batch_size': 16,
+    'learning_rate': 0.01,
+    'weight_decay': 1e-4,
+    'epochs': (16, 22, 26),
+}
 NETWORKS: dict[str, dict[str, Any]] = {
-    'retinanet': {
-        'model': {'name': 'detection.retinanet', 'backbone': {'name': 'resnet50', 'frozen_norms': True}},
-        'into': 'backbone',
-        'rates': {'backbone/stem': 0.0, 'backbone/stage1': 0.0},
-        'train_transforms': [
-            {'name': 'resize_sides', 'short': 800, 'long': 1333},
-            {'name': 'random_flip'},
-            {'name': 'pad_to', 'size': CANVAS},
-        ],
-        'eval_transforms': [
-            {'name': 'resize_sides', 'short': 800, 'long': 1333},
-            {'name': 'pad_to', 'size': CANVAS},
-        ],
-        'augment': [],
-        'loss': {'name': 'retinanet'},
-        'task': {'least_score': 0.05, 'candidates': 1000, 'of': 'map', 'threshold': 0.5, 'most': 300, **IMAGENET},
-        'batch_size': 16,
-        'learning_rate': 0.01,
-        'weight_decay': 1e-4,
-        'epochs': (16, 22, 26),
+    'retinanet': RETINANET,
+    'faster_rcnn': {
+        **RETINANET,
+        'model': {'name': 'detection.faster_rcnn', 'backbone': RETINANET['model']['backbone']},
+        'loss': {},
+        'task': {'name': 'region_detection', 'least_score': 0.05, 'threshold': 0.5, 'most': 100, **IMAGENET},
+        'learning_rate': 0.02,
     },
     'ssd300_vgg16': {
         'model': {'name': 'detection.ssd300_vgg16'},

@@ -16,6 +16,7 @@ from jaxcv.classical import (
     pixel_forest,
     random_forest,
     recognition,
+    selective_search,
     trees,
 )
 
@@ -35,5 +36,6 @@ __all__ = [
     'pixel_forest',
     'random_forest',
     'recognition',
+    'selective_search',
     'trees',
 ]

@@ -32,6 +32,7 @@ from jaxcv.losses.margin_softmax import margin_logits as margin_logits
 from jaxcv.losses.margin_softmax import margin_softmax
 from jaxcv.losses.margin_softmax import sampled_classes as sampled_classes
 from jaxcv.losses.penalty import weight_penalty  # noqa: F401, likewise
+from jaxcv.losses.regions import mask_loss, proposal_loss, region_labels, region_loss  # noqa: F401, likewise
 from jaxcv.losses.segmentation import dice
 
 __all__ = [

@@ -10,12 +10,14 @@ from jaxcv.metrics.classification import (
 from jaxcv.metrics.detection import coco_boxes, mean_image_loss, voc_boxes
 from jaxcv.metrics.embedding import identification, retrieval, verification
 from jaxcv.metrics.fields import field_errors
+from jaxcv.metrics.instances import coco_masks
 from jaxcv.metrics.segmentation import boundary_f_score, mean_pixel_loss, segmentation_confusion
 
 __all__ = [
     'boundary_f_score',
     'class_scores',
     'coco_boxes',
+    'coco_masks',
     'confusion_matrix',
     'expected_calibration_error',
     'field_errors',

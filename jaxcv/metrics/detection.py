@@ -54,12 +54,12 @@ def coco_boxes(*, num_classes: int, confusion_score: float = 0.3) -> Metric:
     Lin et al. 2014, Microsoft COCO (https://arxiv.org/abs/1405.0312). The trap: a detector's own lowest score cuts the
     curve; leave it at 0.05 or less for an evaluation.
     """
-    twelve = (
+    names = (
         *('ap', 'ap50', 'ap75', 'ap_small', 'ap_medium', 'ap_large'),
         *('ar1', 'ar10', 'ar100', 'ar_small', 'ar_medium', 'ar_large'),
     )
     units: dict[str, Unit] = {
-        **dict.fromkeys(twelve, SHARE),
+        **dict.fromkeys(names, SHARE),
         'class_ap': _OF_CLASS,
         'class_ap50': _OF_CLASS,
         'precision_curve': SHARE._replace(axes=('recall', 'class')),
@@ -71,7 +71,7 @@ def coco_boxes(*, num_classes: int, confusion_score: float = 0.3) -> Metric:
     def compute(rows: Rows) -> Mapping[str, Any]:
         result = evaluate_coco(map(_record, _images(rows)), num_classes=num_classes)
         return {
-            **_twelve(result),
+            **twelve(result),
             'class_ap': np.array([result.average_precision(label=k) for k in range(num_classes)]),
             'class_ap50': np.array([result.average_precision(threshold=0.5, label=k) for k in range(num_classes)]),
             'precision_curve': result.precision[0, :, :, 0],
@@ -192,8 +192,13 @@ def _area(boxes: np.ndarray) -> np.ndarray:
     return np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1)
 
 
-def _twelve(result: CocoResult) -> dict[str, float]:
-    """Return COCO's twelve numbers by name."""
+def twelve(result: CocoResult) -> dict[str, float]:
+    """Return COCO's twelve numbers by name.
+
+    Example:
+        >>> list(twelve(evaluate_coco([], num_classes=1)))[:3]
+        ['ap', 'ap50', 'ap75']
+    """
     sizes = list(AREAS)[1:]
     return {
         'ap': result.average_precision(),

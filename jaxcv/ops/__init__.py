@@ -30,6 +30,7 @@ from jaxcv.ops.distance import (
     pairwise_squared_distance,
 )
 from jaxcv.ops.image import center_crop, normalize, resize_short_side, to_float
+from jaxcv.ops.instance_masks import mask_targets, paste_mask, paste_masks
 from jaxcv.ops.integral import (
     integral_image,
     rectangle_sums,
@@ -41,9 +42,15 @@ from jaxcv.ops.masks import labelled_pixels, mask_boundaries
 from jaxcv.ops.matching import Matches as Matches
 from jaxcv.ops.matching import balanced_sample, hard_negatives, match_anchors, match_bipartite, sampled_indices
 from jaxcv.ops.pool import adaptive_avg_pool, avg_pool, l2_pool, max_pool
+from jaxcv.ops.proposals import Proposals as Proposals
+from jaxcv.ops.proposals import SampledRegions as SampledRegions
+from jaxcv.ops.proposals import sample_regions, select_proposals, select_region_detections
 from jaxcv.ops.pyramid_pool import spatial_pyramid_pool
+from jaxcv.ops.region_warp import warp_regions
 from jaxcv.ops.resize import resize_bilinear, resize_nearest
 from jaxcv.ops.response_norm import local_response_norm
+from jaxcv.ops.roi import pyramid_roi_align, region_levels, roi_align
+from jaxcv.ops.roi_max import pyramid_roi_pool, roi_pool
 from jaxcv.ops.suppression import Kept as Kept
 from jaxcv.ops.suppression import SoftKept as SoftKept
 from jaxcv.ops.suppression import nms, soft_nms
@@ -101,6 +108,7 @@ __all__ = [
     'labelled_pixels',
     'local_response_norm',
     'mask_boundaries',
+    'mask_targets',
     'match_anchors',
     'match_bipartite',
     'max_pool',
@@ -112,13 +120,23 @@ __all__ = [
     'pad_same',
     'paired_box_iou',
     'pairwise_squared_distance',
+    'paste_mask',
+    'paste_masks',
+    'pyramid_roi_align',
+    'pyramid_roi_pool',
     'rectangle_sums',
+    'region_levels',
     'resize_bilinear',
     'resize_nearest',
     'resize_short_side',
+    'roi_align',
+    'roi_pool',
+    'sample_regions',
     'sampled_indices',
     'select_centers',
     'select_detections',
+    'select_proposals',
+    'select_region_detections',
     'similarity_transform',
     'sliding_windows',
     'soft_argmin',
@@ -132,4 +150,5 @@ __all__ = [
     'upsample_disparity',
     'upsample_flow',
     'warp',
+    'warp_regions',
 ]

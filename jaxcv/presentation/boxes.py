@@ -13,16 +13,21 @@ from numpy.typing import ArrayLike
 from jaxcv import viz
 from jaxcv.features import Example, Names
 from jaxcv.names import nearest
+from jaxcv.ops.instance_masks import paste_mask
 from jaxcv.presentation.classes import counted
 from jaxcv.task import Answer, Gallery, Judged, PhotoOptions, Predictions, Presentation, Report, Written
 from jaxcv.types import Batch
 
 FEATURE = 'box_labels'
 ARRAYS = ('boxes', 'scores', 'box_labels', 'box_valid')
-TRUTHS = ('boxes', 'box_labels', 'box_valid', 'box_crowd', 'box_difficult')
+TRUTHS = ('boxes', 'box_labels', 'box_valid', 'box_crowd', 'box_difficult', 'instance_masks')
+MASKS = 'masks'
+"""Probabilities within the boxes, of detectors with masks."""
 OPTIONS = ('score', 'classes')
 LOWEST = 0.05
 """The largest least score that leaves the average precision of a usual detector as it is."""
+GIVEN = ('image', 'proposals', 'proposal_valid')
+"""Features that a network takes: a picture, and the regions that the transforms propose."""
 CELLS = 64
 """Of the grid that finds the place of a picture, across and down."""
 WORST = 30
@@ -32,9 +37,11 @@ WORST = 30
 def boxes(*, score: float = 0.3, least_score: float = 0.0) -> Presentation:
     """Presentation of objects: of a detector, of a cascade.
 
-    Predictions have `boxes` [n d 4] (xyxy in pixels), `scores`, `box_labels` and `box_valid` [n d]. Examples have an
-    `image` and, where the truth is known, `boxes`, `box_labels` and `box_valid`. Class names are those of the feature
-    'box_labels'.
+    Predictions have `boxes` [n d 4] (xyxy in pixels), `scores`, `box_labels` and `box_valid` [n d], and maybe `masks`
+    [n d m m], probabilities within the boxes. Examples have an `image` and, where the truth is known, `boxes`,
+    `box_labels` and `box_valid`, and maybe `instance_masks`. Class names are those of the feature 'box_labels'. Of
+    masks the boundaries are drawn; for a file, each object gets COCO's run lengths, and all of them a picture
+    'instances', in which pixels have the object's number, from 1 on, and 0 where there is none.
 
     Args:
         score: objects with a lower score are neither drawn, nor judged, nor written.
@@ -75,7 +82,7 @@ def _presentation(
             truths = [_truth(row.answer, labels) for row in rows]
             return viz.box_grid([row.example['image'] for row in rows], truths, None, names.get(FEATURE, ()), columns=4)
         known = all('boxes' in row.example for row in rows)
-        found = [_found(row.answer, score, labels) for row in rows]
+        found = [_found(row.answer, score, labels, size=np.shape(row.example['image'])[:2]) for row in rows]
         truth = [_truth(row.example, labels) for row in rows] if known else None
         if truth is not None:
             pairs = [_mistakes(true, one) for true, one in zip(truth, found, strict=True)]
@@ -89,7 +96,7 @@ def _presentation(
         return viz.box_grid([row.example['image'] for row in rows], truth, found, names.get(FEATURE, ()), title=title)
 
     def write(picture: np.ndarray, answer: Answer, names: Names) -> Written:
-        found, class_names = _found(answer, score, labels), names.get(FEATURE, ())
+        found, class_names = _found(answer, score, labels, size=picture.shape[:2]), names.get(FEATURE, ())
         rows: list[dict[str, Any]] = []
         scores = np.asarray(found.scores)
         for box, label, value in zip(found.boxes, found.labels, scores, strict=True):
@@ -103,11 +110,16 @@ def _presentation(
                     'bbox': [x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)],
                 }
             )
+        pictures = {'boxes': viz.draw_boxes(picture, found, class_names)}
+        if found.masks is not None:
+            for row, mask in zip(rows, found.masks, strict=True):
+                row['segmentation'] = coco_run_lengths(mask)
+            pictures['instances'] = instance_numbers(found.masks, picture.shape[:2])
         counts: dict[str, int] = {}
         for row in rows:
             counts[row['class']] = counts.get(row['class'], 0) + 1
         line = '  '.join(f'{name} {count}' for name, count in counts.items()) or 'no object'
-        return Written({'objects': rows}, line, {'boxes': viz.draw_boxes(picture, found, class_names)})
+        return Written({'objects': rows}, line, pictures)
 
     def options(given: Mapping[str, Any], names: Names) -> Presentation:
         if unknown := [name for name in given if name not in OPTIONS]:
@@ -164,7 +176,7 @@ def labels_of(classes: Sequence[str], class_names: Sequence[str]) -> list[int]:
 
 
 def _answer(predictions: Predictions) -> Mapping[str, Any]:
-    return {name: predictions[name] for name in ARRAYS}
+    return {name: predictions[name] for name in (*ARRAYS, *([MASKS] if MASKS in predictions else []))}
 
 
 def _inspect(examples: Iterable[Example], names: Names) -> Sequence[str]:
@@ -218,14 +230,58 @@ def _truth(example: Example, labels: Sequence[int] | None = None) -> viz.Objects
             real = real & ~np.asarray(example[name]).astype(bool)
     if labels is not None:
         real = real & np.isin(example[FEATURE], labels)
-    return viz.Objects(np.asarray(example['boxes'])[real], np.asarray(example[FEATURE])[real])
+    masks = np.asarray(example['instance_masks'])[real] if 'instance_masks' in example else None
+    return viz.Objects(np.asarray(example['boxes'])[real], np.asarray(example[FEATURE])[real], masks=masks)
 
 
-def _found(answer: Answer, score: float, labels: Sequence[int] | None = None) -> viz.Objects:
+def _found(
+    answer: Answer, score: float, labels: Sequence[int] | None = None, *, size: Sequence[int] | None = None
+) -> viz.Objects:
+    """Return the objects that are shown; with the size of the image, their masks too, if there are any."""
     kept = np.asarray(answer['box_valid']).astype(bool) & (np.asarray(answer['scores']) >= score)
     if labels is not None:
         kept &= np.isin(answer[FEATURE], labels)
-    return viz.Objects(*(np.asarray(answer[name])[kept] for name in ('boxes', 'box_labels', 'scores')))
+    found = viz.Objects(*(np.asarray(answer[name])[kept] for name in ('boxes', 'box_labels', 'scores')))
+    if MASKS not in answer or size is None:
+        return found
+    height, width = size
+    pairs = zip(np.asarray(answer[MASKS])[kept], found.boxes, strict=True)
+    pasted = [paste_mask(mask, box, size=(height, width)) for mask, box in pairs]
+    return found._replace(masks=np.array(pasted, np.uint8).reshape(-1, height, width))
+
+
+def instance_numbers(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Return a picture of masks: the number of the object of each pixel, the first on top, and 0 for none.
+
+    Example:
+        >>> instance_numbers(np.array([[[1, 0, 0]], [[1, 1, 0]]], np.uint8), (1, 3))
+        array([[1, 2, 0]], dtype=uint8)
+    """
+    found = np.zeros(tuple(size), np.uint8)
+    for number, mask in reversed(list(enumerate(masks[:255], start=1))):
+        found[mask > 0] = number
+    return found
+
+
+def coco_run_lengths(mask: np.ndarray) -> dict[str, Any]:
+    """Encode a mask as COCO's run lengths, which go down the columns: `{'size': [h, w], 'counts': string}`.
+
+    Example:
+        >>> coco_run_lengths(np.array([[0, 1, 1, 0], [0, 1, 1, 0]], np.uint8))
+        {'size': [2, 4], 'counts': '242'}
+    """
+    flat = np.asarray(mask).T.reshape(-1) > 0
+    ends = np.flatnonzero(np.diff(flat, prepend=False)).tolist()
+    runs = np.diff([0, *ends, flat.size]).tolist()
+    text = []
+    for i, run in enumerate(runs):
+        value = run - runs[i - 2] if i > 2 else run
+        more = True
+        while more:  # five bits a character, the lowest first; the sixth: another follows
+            group, value = value & 31, value >> 5
+            more = value != (-1 if group & 16 else 0)
+            text.append(chr(48 + (group | 32 if more else group)))
+    return {'size': [int(x) for x in np.shape(mask)], 'counts': ''.join(text)}
 
 
 def _mistakes(truth: viz.Objects, found: viz.Objects) -> tuple[np.ndarray, np.ndarray]:
@@ -325,17 +381,20 @@ def _photos(
     """Predict pictures; boxes are carried through the transforms with each, so that answers come back."""
     prepared = (_prepared(example, options) for example in examples)
     while rows := list(itertools.islice(prepared, options.batch_size)):
-        images = [image for image, _ in rows]
-        padding = [np.zeros_like(images[0])] * (options.batch_size - len(images))
-        batch = {'image': np.stack([*images, *padding]), 'valid': np.arange(options.batch_size) < len(images)}
+        missing = options.batch_size - len(rows)
+        batch = {
+            name: np.stack([*(given[name] for given, _ in rows), *[np.zeros_like(value)] * missing])
+            for name, value in rows[0][0].items()
+        }
+        batch['valid'] = np.arange(options.batch_size) < len(rows)
         answers = jax.device_get(_answer(predict(batch)))
         for i, (_, frame) in enumerate(rows):
             answer = {name: array[i] for name, array in answers.items()}
             yield {**answer, 'boxes': _back(answer['boxes'], frame)}
 
 
-def _prepared(example: Example, options: PhotoOptions) -> tuple[np.ndarray, Frame]:
-    """Return the transformed picture and its place in the image.
+def _prepared(example: Example, options: PhotoOptions) -> tuple[dict[str, np.ndarray], Frame]:
+    """Return the features of the transformed picture that a network takes, and its place in the image.
 
     A crop clips boxes, so one frame of the picture would not do: a grid of cells is carried along, and those that are
     still whole have the place.
@@ -345,17 +404,17 @@ def _prepared(example: Example, options: PhotoOptions) -> tuple[np.ndarray, Fram
     cells = np.concatenate([corners, corners + 1], axis=-1) * np.array([width, height] * 2) / CELLS
     objects = {'boxes': cells.astype(np.float32), FEATURE: np.arange(len(cells), dtype=np.int32)}
     moved = options.transform({**example, **objects, 'box_valid': np.ones(len(cells), bool)})
-    image = moved['image']
+    image, given = moved['image'], {name: moved[name] for name in GIVEN if name in moved}
     far = np.array([image.shape[1], image.shape[0]])
     if 'boxes' not in moved:  # the transforms drop them: the picture is resized as a whole
-        return image, Frame(far / np.array([width, height]), np.zeros(2), size)
+        return given, Frame(far / np.array([width, height]), np.zeros(2), size)
     boxes, own = np.asarray(moved['boxes'], float), cells[np.asarray(moved.get(FEATURE, objects[FEATURE]))]
     whole = (boxes[:, :2] > 0).all(axis=-1) & (boxes[:, 2:] < far).all(axis=-1)
     before, after = (x[whole, :2] + x[whole, 2:] for x in (own, boxes))
     if whole.sum() < 2 or (np.ptp(before, axis=0) == 0).any():
         raise ValueError(f'the transforms leave too little of a picture of {height} x {width} pixels')
     lines = [np.polyfit(before[:, axis], after[:, axis], 1) for axis in (0, 1)]
-    return image, Frame(np.array([line[0] for line in lines]), np.array([line[1] for line in lines]) / 2, size)
+    return given, Frame(np.array([line[0] for line in lines]), np.array([line[1] for line in lines]) / 2, size)
 
 
 def _back(boxes: np.ndarray, frame: Frame) -> np.ndarray:

@@ -10,7 +10,17 @@ from jaxcv.tasks.combined import ensemble, with_views  # noqa: F401, not in __al
 from jaxcv.tasks.detection import detection
 from jaxcv.tasks.embedding import embedding
 from jaxcv.tasks.fields import flow, stereo
+from jaxcv.tasks.region_detection import region_detection
 from jaxcv.tasks.segmentation import segmentation
 from jaxcv.tasks.windows import windowed  # noqa: F401, as above
 
-__all__ = ['center_detection', 'classification', 'detection', 'embedding', 'flow', 'segmentation', 'stereo']
+__all__ = [
+    'center_detection',
+    'classification',
+    'detection',
+    'embedding',
+    'flow',
+    'region_detection',
+    'segmentation',
+    'stereo',
+]

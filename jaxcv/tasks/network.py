@@ -28,7 +28,8 @@ def network(
     augment: Sequence[Callable] = (),
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    method: str | None = None,
+    method: str | Callable[[Batch, PRNGKeyArray], Callable[..., Any]] | None = None,
+    arguments: Callable[[Batch], Mapping[str, Any]] = lambda batch: {},
     inputs: Sequence[str] = ('image',),
 ) -> Network:
     """Put a Linen module between the preparation of its batches and a check of its outputs.
@@ -40,7 +41,9 @@ def network(
             is float in [0, 1].
         mean: subtracted from the images in [0, 1], one number a channel; None leaves them as they are.
         std: the divisor after it.
-        method: of the model, in training; its outputs may be a tuple.
+        method: of the model, in training, by its name; or (batch, key) -> a function (module, images, train=...) of its
+            methods, for a pass that needs the truth or draws. Its outputs may be a tuple.
+        arguments: batch -> further arguments of the model where it is initialized and where it predicts.
         inputs: the features that are images. Of several, such as the views of a stereo pair, the model gets all,
             stacked along the channels.
 
@@ -58,27 +61,28 @@ def network(
 
     def init(key: PRNGKeyArray, batch: Batch) -> Variables:
         # A module that is not Linen's own (flax.nnx.bridge) draws from 'dropout' as it is made.
-        return model.init({'params': key, 'dropout': key}, stacked(batch), train=False)
+        return model.init({'params': key, 'dropout': key}, stacked(batch), train=False, **arguments(batch))
 
     def train(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> tuple[Any, PyTree, Batch]:
         dropout_key, *keys = jax.random.split(key, len(augment) + 1)
         batch = {**batch, **{name: ops.to_float(jnp.asarray(batch[name])) for name in inputs}}
         for key, augmentation in zip(keys, augment, strict=True):
             batch = _checked_batch(augmentation, batch, augmentation(key, batch), inputs)
+        run = method(batch, jax.random.fold_in(dropout_key, 1)) if callable(method) else method
         outputs, state = model.apply(
             {'params': params, **state},
             stacked(batch),
             train=True,
             mutable=list(state),
             rngs={'dropout': dropout_key},
-            **({} if method is None else {'method': method}),
+            **({} if run is None else {'method': run}),
         )
-        if method is None:
+        if run is None:
             return checked(outputs), state, batch
         return jax.tree.map(checked, outputs), state, batch
 
     def predict(variables: Variables, batch: Batch) -> Any:
-        return checked(model.apply(variables, stacked(batch), train=False))
+        return checked(model.apply(variables, stacked(batch), train=False, **arguments(batch)))
 
     return Network(init, train, predict)
 

@@ -28,6 +28,8 @@ class Objects(NamedTuple):
     """`[d]` in [0, 1]; None for the truth."""
     wrong: np.ndarray | None = None
     """Those that are drawn as mistakes, `[d]`."""
+    masks: np.ndarray | None = None
+    """Their pixels, 0 or 1, `[d, h, w]`, of which the boundary is drawn; None: there are none."""
 
 
 def box_colors(num_classes: int) -> np.ndarray:
@@ -65,6 +67,9 @@ def draw_boxes(image: ArrayLike, objects: Objects, class_names: Sequence[str] = 
     for i, label in enumerate(objects.labels.tolist()):
         color = tuple(int(c) for c in colors[label % len(colors)])
         x1, y1, x2, y2 = (round(float(x)) for x in objects.boxes[i])
+        if objects.masks is not None:
+            lines, _ = cv2.findContours(objects.masks[i], cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(canvas, lines, -1, color, thick, cv2.LINE_AA)
         cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), color, thick, cv2.LINE_AA)
         text = _text(objects, i, class_names)
         (width, height), below = cv2.getTextSize(text, _FONT, size, thick)
@@ -185,6 +190,8 @@ def _rectangles(cell: Axes, objects: Objects, class_names: Sequence[str]) -> Non
         x1, y1, x2, y2 = (float(x) for x in objects.boxes[i])
         wrong = objects.wrong is not None and bool(objects.wrong[i])
         color = colors[label % len(colors)]
+        if objects.masks is not None and 0 < objects.masks[i].mean() < 1:
+            cell.contour(objects.masks[i], levels=[0.5], colors=[color], linewidths=1)
         cell.add_patch(
             # Pixels are squares around whole coordinates.
             Rectangle(

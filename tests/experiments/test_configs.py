@@ -32,9 +32,12 @@ CONFIGS = {
     # torchvision has 33,807,549 parameters for 81 outputs, with frozen norms; each is 9 anchors x (9 x 256 + 1)
     'detection/coco': (80, 118_287, (1344, 1344, 3), 192_216, 33_807_549 - 20_745),
     'detection/coco:ssd300_vgg16': (80, 118_287, (300, 300, 3), 443_576, 34_305_206),
+    # torchvision has 41,755,286 for 91 outputs, with frozen norms; each is a score and a box of 1,025 numbers
+    'detection/coco:faster_rcnn': (80, 118_287, (1344, 1344, 3), 192_216, 41_755_286 - 10 * 5 * 1_025),
     'detection/voc': (20, 5_011, (300, 300, 3), 37_582, 26_285_486),
     'detection/folder': (2, 500, (640, 640, 3), 1_562, 34_068_119 - 89 * 20_745),
     'detection/digit_scenes': (10, 1_000, (96, 96, 3), 1_500, 3_277_524),
+    'detection/digit_regions:faster_rcnn_fpn': (10, 1_000, (96, 96, 3), 1_250, 4_002_965),
     'embedding/digits_open_set': (5, 592, (8, 8, 1), 296, 20_752),
     'embedding/digits_open_set:arcface': (5, 592, (8, 8, 1), 296, 20_752 + 5 * 16),
     'segmentation/ade20k': (150, 20_210, (473, 473, 3), 126_312, 49_057_132),

@@ -1,8 +1,8 @@
 """Object detectors, on any backbone of `jaxcv.models`.
 
 Each function returns a Linen module: `model.apply(variables, images [n h w c], train=False)` gives the predictions of
-all anchors (`DenseOutput`), `method='features'` the backbone's stages and the neck's maps. A config's model may name
-these, as 'detection.retinanet'.
+all anchors (`DenseOutput`), of two-stage detectors the objects (`Found`), `method='features'` the backbone's stages and
+the neck's maps. A config's model may name these, as 'detection.retinanet'.
 """
 
 from jaxcv.models.detection.centernet import PointOutput as PointOutput  # no functions, and so not in __all__
@@ -32,9 +32,21 @@ from jaxcv.models.detection.efficientdet import (
     tf_efficientdet_d7,
     tf_efficientdet_d7x,
 )
+from jaxcv.models.detection.faster_rcnn import (
+    fast_rcnn,
+    faster_rcnn,
+    faster_rcnn_vgg16,
+    fasterrcnn_resnet50_fpn,
+    fasterrcnn_resnet50_fpn_v2,
+    maskrcnn_resnet50_fpn,
+    maskrcnn_resnet50_fpn_v2,
+)
+from jaxcv.models.detection.rcnn import rcnn
 from jaxcv.models.detection.retinanet import retinanet, retinanet_resnet50_fpn, retinanet_resnet50_fpn_v2
 from jaxcv.models.detection.ssd import ssd, ssd300_vgg16
 from jaxcv.models.detection.ssdlite import ssdlite300_mobilenet_v2
+from jaxcv.models.detection.two_stage import Found as Found
+from jaxcv.models.detection.two_stage import TwoStageDetector as TwoStageDetector
 
 __all__ = [
     'centernet',
@@ -47,7 +59,15 @@ __all__ = [
     'efficientdet_d1',
     'efficientdet_d2',
     'efficientdet_d3',
+    'fast_rcnn',
+    'faster_rcnn',
+    'faster_rcnn_vgg16',
+    'fasterrcnn_resnet50_fpn',
+    'fasterrcnn_resnet50_fpn_v2',
+    'maskrcnn_resnet50_fpn',
+    'maskrcnn_resnet50_fpn_v2',
     'mmdet_centernet_resnet18',
+    'rcnn',
     'retinanet',
     'retinanet_resnet50_fpn',
     'retinanet_resnet50_fpn_v2',

@@ -5,7 +5,13 @@ The names are those of `jaxcv.models.__all__` and its subpackages. A model is ei
 """
 
 from jaxcv.weights.layouts.alexnet import ALEXNET
-from jaxcv.weights.layouts.detection import TORCHVISION_RETINANET, TORCHVISION_RETINANET_V2, TORCHVISION_SSD300
+from jaxcv.weights.layouts.detection import (
+    TORCHVISION_REGIONS,
+    TORCHVISION_REGIONS_V2,
+    TORCHVISION_RETINANET,
+    TORCHVISION_RETINANET_V2,
+    TORCHVISION_SSD300,
+)
 from jaxcv.weights.layouts.efficientdet import EFFDET
 from jaxcv.weights.layouts.efficientnet import EFFICIENTNET_LITE0, TIMM_EFFICIENTNET, TORCHVISION_EFFICIENTNET
 from jaxcv.weights.layouts.embedding import (
@@ -89,6 +95,10 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
     'retinanet_resnet50_fpn': {'torchvision': TORCHVISION_RETINANET},
     'retinanet_resnet50_fpn_v2': {'torchvision': TORCHVISION_RETINANET_V2},
     'ssd300_vgg16': {'torchvision': TORCHVISION_SSD300},
+    'fasterrcnn_resnet50_fpn': {'torchvision': TORCHVISION_REGIONS},
+    'fasterrcnn_resnet50_fpn_v2': {'torchvision': TORCHVISION_REGIONS_V2},
+    'maskrcnn_resnet50_fpn': {'torchvision': TORCHVISION_REGIONS},
+    'maskrcnn_resnet50_fpn_v2': {'torchvision': TORCHVISION_REGIONS_V2},
     'efficientdet_d0': {'effdet': EFFDET},
     'efficientdet_d1': {'effdet': EFFDET},
     'efficientdet_d2': {'effdet': EFFDET},
@@ -123,7 +133,8 @@ UNPUBLISHED = (
     *('backbone_unet', 'deeplab_v1', 'deeplab_v2', 'deeplabv3', 'deeplabv3_plus'),
     *('fcn8s', 'fcn16s', 'fcn32s', 'pspnet', 'unet'),
     *('centernet', 'centernet_resnet18', 'centernet_resnet34', 'centernet_resnet50', 'centernet_resnet101'),
-    *('efficientdet', 'mmdet_centernet_resnet18', 'retinanet', 'ssd'),
+    *('efficientdet', 'fast_rcnn', 'faster_rcnn', 'faster_rcnn_vgg16', 'mmdet_centernet_resnet18', 'rcnn'),
+    *('retinanet', 'ssd'),
     *('deepface', 'dense_embedder', 'dlib_embedder', 'embedder', 'facenet_nn1', 'facenet_nn2'),
     *('dispnet', 'dispnet_c'),
 )

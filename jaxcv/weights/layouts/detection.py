@@ -27,6 +27,56 @@ def _towers(conv: str, norm: str) -> Table:
 TORCHVISION_RETINANET = Layout((*_BODY, *_FPN, *_towers('0', ''), *_HEADS))
 TORCHVISION_RETINANET_V2 = Layout((*_BODY, *_FPN, *_towers('0', '1'), *_HEADS))
 
+
+def _pyramid(norm: bool) -> Table:
+    parts = (('_conv', '0'), ('_bn', '1')) if norm else (('', '0'),)
+    return tuple(
+        (f'neck/{ours}{{i}}{suffix}', f'backbone.fpn.{theirs}.{{i-1}}.{place}')
+        for ours, theirs in (('lateral', 'inner_blocks'), ('output', 'layer_blocks'))
+        for suffix, place in parts
+    )
+
+
+_PROPOSALS: Table = (
+    ('proposal_head/conv{i}', 'rpn.head.conv.{i-1}.0'),
+    ('proposal_head/objectness', 'rpn.head.cls_logits'),
+    ('proposal_head/boxes', 'rpn.head.bbox_pred'),
+)
+_PREDICTOR: Table = (
+    ('predictor/classes', 'roi_heads.box_predictor.cls_score'),
+    ('predictor/boxes', 'roi_heads.box_predictor.bbox_pred'),
+)
+_MASK_PREDICTOR: Table = (
+    ('mask_head/upsample', 'roi_heads.mask_predictor.conv5_mask'),
+    ('mask_head/predict', 'roi_heads.mask_predictor.mask_fcn_logits'),
+)
+# The features of a region are flattened before the first dense layer.
+_FLATTENED = {'box_head/fc1': (256, 7, 7)}
+TORCHVISION_REGIONS = Layout(
+    (
+        *(*_BODY, *_pyramid(False), *_PROPOSALS),
+        ('box_head/fc1', 'roi_heads.box_head.fc6'),
+        ('box_head/fc2', 'roi_heads.box_head.fc7'),
+        *_PREDICTOR,
+        ('mask_head/conv{i}', 'roi_heads.mask_head.{i-1}.0'),
+        *_MASK_PREDICTOR,
+    ),
+    flattened=_FLATTENED,
+)
+TORCHVISION_REGIONS_V2 = Layout(
+    (
+        *(*_BODY, *_pyramid(True), *_PROPOSALS),
+        ('box_head/conv{i}/conv', 'roi_heads.box_head.{i-1}.0'),
+        ('box_head/conv{i}/bn', 'roi_heads.box_head.{i-1}.1'),
+        ('box_head/fc1', 'roi_heads.box_head.5'),
+        *_PREDICTOR,
+        ('mask_head/conv{i}/conv', 'roi_heads.mask_head.{i-1}.0'),
+        ('mask_head/conv{i}/bn', 'roi_heads.mask_head.{i-1}.1'),
+        *_MASK_PREDICTOR,
+    ),
+    flattened=_FLATTENED,
+)
+
 # The places of VGG's convolutions up to conv4_3 in one sequence; conv5 and the former dense layers are in the next.
 _VGG_PLACES = {'stage1': (0, 2), 'stage2': (5, 7), 'stage3': (10, 12, 14), 'stage4': (17, 19, 21)}
 TORCHVISION_SSD300 = Layout(

@@ -1,0 +1,91 @@
+"""COCO's evaluation of masks against pycocotools, whose masks are pasted by `ops.paste_mask`."""
+
+import contextlib
+import io
+
+import jax
+import numpy as np
+from pycocotools import mask as run_lengths
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from jaxcv import metrics, ops
+
+SIZE, CLASSES, FOUND, TRUE = (40, 56), 2, 6, 4
+
+
+def made(seed, images=6):
+    """Predictions and a batch of ellipses, near the truth or not; crowds, padding, ties of scores."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    low = rng.uniform(0, 20, (images, TRUE, 2))
+    boxes = np.concatenate([low, low + rng.uniform(6, 20, (images, TRUE, 2))], -1)
+    half, centres = (boxes[..., 2:] - boxes[..., :2]) / 2, (boxes[..., 2:] + boxes[..., :2]) / 2
+    parts = [(grid - centres[..., i, None, None]) / half[..., i, None, None] for i, grid in enumerate((x, y))]
+    masks = (parts[0] ** 2 + parts[1] ** 2 <= 1).astype(np.uint8)
+    near = rng.integers(0, TRUE, (images, FOUND))
+    found = np.take_along_axis(boxes, near[..., None], 1) + rng.normal(0, 1.5, (images, FOUND, 4))
+    cells = (np.arange(14) + 0.5) / 7 - 1
+    disc = (cells**2 + cells[:, None] ** 2 <= 1) * 0.9 + rng.uniform(0, 0.05, (images, FOUND, 14, 14))
+    labels = rng.integers(0, CLASSES, (images, TRUE))
+    batch = {
+        'instance_masks': masks,
+        'boxes': boxes.astype(np.float32),
+        'box_labels': labels,
+        'box_valid': rng.uniform(size=(images, TRUE)) < 0.8,
+        'box_crowd': rng.uniform(size=(images, TRUE)) < 0.15,
+    }
+    predictions = {
+        'boxes': found.astype(np.float32),
+        'masks': disc.astype(np.float32),
+        'scores': rng.uniform(size=(images, FOUND)).round(1).astype(np.float32),
+        'box_labels': np.take_along_axis(labels, near, 1),
+        'box_valid': rng.uniform(size=(images, FOUND)) < 0.9,
+    }
+    return predictions, batch
+
+
+def encoded(mask):
+    return run_lengths.encode(np.asfortranarray(mask))
+
+
+def theirs(predictions, batch):
+    truths, found = [], []
+    for i in range(len(batch['boxes'])):
+        for j in np.flatnonzero(batch['box_valid'][i]):
+            mask = batch['instance_masks'][i, j]
+            row = {'id': len(truths) + 1, 'image_id': i, 'category_id': int(batch['box_labels'][i, j])}
+            crowd = int(batch['box_crowd'][i, j])
+            truths.append({**row, 'segmentation': encoded(mask), 'area': float(mask.sum()), 'iscrowd': crowd})
+        for j in np.flatnonzero(predictions['box_valid'][i]):
+            mask = ops.paste_mask(predictions['masks'][i, j], predictions['boxes'][i, j], size=SIZE)
+            row = {'image_id': i, 'category_id': int(predictions['box_labels'][i, j]), 'segmentation': encoded(mask)}
+            found.append({**row, 'score': float(predictions['scores'][i, j])})
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        images = [{'id': i, 'height': SIZE[0], 'width': SIZE[1]} for i in range(len(batch['boxes']))]
+        coco.dataset = {
+            'images': images,
+            'annotations': truths,
+            'categories': [{'id': k} for k in range(CLASSES)],
+        }
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(found), 'segm')
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats
+
+
+def test_twelve_numbers_equal_pycocotools():
+    metric = metrics.coco_masks(num_classes=CLASSES)
+    measure = jax.jit(metric.measure)
+    for seed in range(3):
+        predictions, batch = made(seed)
+        rows = {name: np.asarray(x) for name, x in measure(predictions, batch).items()}
+        pairs = zip(predictions['masks'][0], predictions['boxes'][0], strict=True)
+        pasted = [ops.paste_mask(*pair, size=SIZE).sum() for pair in pairs]
+        np.testing.assert_array_equal(rows['areas'][0], pasted)
+        values = metric.compute(rows)
+        ours = [value for name, value in values.items() if name.startswith('mask_')]
+        np.testing.assert_allclose(np.nan_to_num(ours, nan=-1), theirs(predictions, batch), atol=1e-12)
