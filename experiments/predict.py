@@ -31,12 +31,11 @@ from pathlib import Path
 from absl import flags
 
 from experiments import launch
-from experiments.run.pictures import picture_files
+from experiments.run.pictures import image_names, picture_files
 from experiments.run.prediction import predict, predict_by
 from experiments.run.published import published
 from experiments.run.workdir import trained
 from jaxcv import config
-from jaxcv.data.transforms import DECODING
 from jaxcv.features import FEATURES
 
 IMAGES = flags.DEFINE_multi_string(
@@ -57,8 +56,8 @@ SCALE = flags.DEFINE_float(
 SHOW = flags.DEFINE_multi_string('show', [], 'An option of what is shown, as NAME=VALUE, such as score=0.5.')
 OTHERS = {
     name: flags.DEFINE_multi_string(name, [], f'Where the examples of the run have several images: the {name}.')
-    for name, row in FEATURES.items()
-    if row.decoder in DECODING and name != 'image'
+    for name in image_names(FEATURES)
+    if name != 'image'
 }
 USES = (*launch.OF_A_TRAINED_RUN, 'weights')
 

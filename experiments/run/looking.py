@@ -13,6 +13,7 @@ from experiments.run import tables
 from experiments.run.assemble import assemble, num_classes
 from experiments.run.check import Checked
 from experiments.run.fields import Facts
+from experiments.run.pictures import image_names
 from jaxcv import augment, config, data, viz
 from jaxcv.features import Example, Names
 from jaxcv.task import Gallery, Presentation, Shown
@@ -46,7 +47,10 @@ def look(checked: Checked, folder: Path, *, most: int, seed: int) -> int:
     after = [{name: x[i] for name, x in batch.items()} for i in np.flatnonzero(batch['valid'])]
     before = [read(int(example['index'])) for example in after]
     for name, examples in (('before', before), ('after', after)):
-        rows = tuple(Shown({'image': example['image']}, presentation.truth(example)) for example in examples)
+        rows = tuple(
+            Shown({image: example[image] for image in image_names(example)}, presentation.truth(example))
+            for example in examples
+        )
         viz.save(presentation.draw(Gallery(rows), training.names), folder / f'{name}.png')
     print(f'written to {folder}: before.png, the data as it is; after.png, transformed and augmented as in training')
     return 0
@@ -74,7 +78,7 @@ def _lines(
             except (OSError, ValueError) as error:
                 broken.append(str(error))
                 continue
-            sizes.append(np.shape(example['image']))
+            sizes.append(np.shape(example[image_names(example)[0]]))
             yield example
 
     statistics = presentation.statistics
@@ -106,8 +110,9 @@ def _batch(checked: Checked, facts: Facts, source: data.Source, size: int, seed:
     fields = checked.data._replace(batch_size=size)
     host = next(opening.train_batches(fields, source, seed=seed, registries=checked.registries))
     batch: Any = {name: jnp.asarray(x) for name, x in host.items()}
-    if jnp.issubdtype(batch['image'].dtype, jnp.integer):
-        batch['image'] = batch['image'] / 255
+    for name in image_names(batch):
+        if jnp.issubdtype(batch[name].dtype, jnp.integer):
+            batch[name] = batch[name] / 255
     provided = num_classes(checked, facts)
     for i, spec in enumerate(checked.settings.augment):
         augmentation = config.bind(spec, augment, provided=provided, registries=checked.registries)

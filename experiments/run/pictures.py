@@ -4,14 +4,30 @@ import collections
 import glob
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from experiments.run.workdir import say
 from jaxcv import config
 from jaxcv.data.listing import images, is_hidden, left_out
+from jaxcv.data.transforms import DECODING
+from jaxcv.features import FEATURES
 
 LIST = '.txt'
+
+
+def image_names(example: Iterable[str]) -> list[str]:
+    """The images of an example: one, or those of a pair, the first one first.
+
+    Args:
+        example: the names of its features.
+
+    Example:
+        >>> image_names({'label': 3, 'image': None}), image_names(['disparity', 'left', 'right'])
+        (['image'], ['left', 'right'])
+    """
+    names = {*example}
+    return [name for name, row in FEATURES.items() if row.decoder in DECODING and name in names]
 
 
 def picture_files(words: Sequence[str]) -> list[Path]:

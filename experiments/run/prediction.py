@@ -21,9 +21,8 @@ from experiments.run.variables import evaluated_task, restore
 from experiments.run.video import answer_video
 from jaxcv import config, data, training, viz
 from jaxcv.data.fields import write_field
-from jaxcv.data.transforms import DECODING
 from jaxcv.data.video import is_video
-from jaxcv.features import FEATURES, Example, MisuseError, Names
+from jaxcv.features import Example, MisuseError, Names
 from jaxcv.files import read_json
 from jaxcv.moves import image_size
 from jaxcv.task import Gallery, PhotoOptions, Presentation, Shown, Task
@@ -155,7 +154,7 @@ def predict_by(
 
 def _inputs(experiment: Experiment) -> list[str]:
     """The images of an example: one, or those of a pair."""
-    return [name for name, row in FEATURES.items() if row.decoder in DECODING and name in experiment.facts.example]
+    return pictures.image_names(experiment.facts.example)
 
 
 def _examples(files: Sequence[Path] | Mapping[str, Sequence[Path]], inputs: Sequence[str]) -> list[Picture]:

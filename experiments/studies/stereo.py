@@ -29,6 +29,7 @@ from experiments.run.variables import restore
 from experiments.studies import study as studies
 from jaxcv import config, data, presentation, training, viz
 from jaxcv.data.photos import motorcycle
+from jaxcv.metrics.fields import Field
 from jaxcv.task import PhotoOptions
 
 SHOWN = 3
@@ -142,25 +143,28 @@ def constant(name: str) -> Method:
 
 def block_matching(left: np.ndarray, right: np.ndarray, *, disparities: int) -> np.ndarray:
     """OpenCV's StereoBM with blocks of 15 pixels."""
-    return _matched(cv2.StereoBM_create(disparities, 15), left, right, disparities)
+    return _matched(cv2.StereoBM.create(disparities, 15), left, right, disparities)
 
 
 def semi_global(left: np.ndarray, right: np.ndarray, *, disparities: int) -> np.ndarray:
     """OpenCV's StereoSGBM, its penalties those of its documentation for blocks of 5 gray pixels."""
-    matcher = cv2.StereoSGBM_create(0, disparities, 5, P1=200, P2=800, disp12MaxDiff=1, uniquenessRatio=10,
+    matcher = cv2.StereoSGBM.create(0, disparities, 5, P1=200, P2=800, disp12MaxDiff=1, uniquenessRatio=10,
                                     speckleWindowSize=100, speckleRange=2)  # fmt: skip
     return _matched(matcher, left, right, disparities)
 
 
 def farneback(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """OpenCV's flow by polynomial expansion, with the parameters of its tutorial."""
-    return cv2.calcOpticalFlowFarneback(_gray(first), _gray(second), None, 0.5, 3, 15, 3, 5, 1.2, 0)
+    flow = np.zeros(
+        (*first.shape[:2], 2), np.float32
+    )  # the result: without the flag of an initial flow, it is not read
+    return cv2.calcOpticalFlowFarneback(_gray(first), _gray(second), flow, 0.5, 3, 15, 3, 5, 1.2, 0)
 
 
 def dis(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """OpenCV's flow by dense inverse search, preset medium."""
-    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return method.calc(_gray(first), _gray(second), None)
+    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return method.calc(_gray(first), _gray(second), None)  # type: ignore[call-overload]  # its stubs lack None
 
 
 def networks(field: str, runs: Mapping[str, Path]) -> dict[str, Callable[[], Method]]:
@@ -233,7 +237,7 @@ def table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
 def picture(name: str, pairs: Pairs, shown: Mapping[str, Sequence[np.ndarray]]) -> Figure:
     """The first pairs of a set, their truth, and the fields of the methods with their errors."""
     drawn = {method: fields for method, fields in shown.items() if method not in ('zero', 'constant')}
-    field = 'flow' if SETS[name] == 'flow' else 'disparity'
+    field: Field = 'flow' if SETS[name] == 'flow' else 'disparity'
     return viz.field_grid(pairs.first[:SHOWN], pairs.truth[:SHOWN], drawn, field=field, title=name)
 
 

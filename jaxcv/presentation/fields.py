@@ -71,6 +71,7 @@ def fields(
     def draw(gallery: Gallery, names: Names) -> Figure:
         rows, title = gallery.rows, None
         known = all(field in row.example for row in rows)
+        drawn = [_known(row.answer, field) for row in rows]
         if known and gallery.seen:
             share = 100 * gallery.mistakes / max(gallery.of, 1)
             title = (
@@ -80,7 +81,7 @@ def fields(
         return viz.field_grid(
             [_first(row, field) for row in rows],
             [_known(row.example, field) for row in rows] if known else None,
-            [_known(row.answer, field) for row in rows],
+            drawn if known or gallery.seen else {field: drawn},  # truths alone were not predicted
             field=field,
             title=title,
         )
@@ -113,7 +114,22 @@ def fields(
     def report(values: Mapping[str, Any], names: Names) -> Report:
         return Report()  # all values are numbers, which the table has
 
-    return Presentation(answer, inspect, judge, draw, report, photos, write, most=6, options=options)
+    def statistics(examples: Iterable[Example], names: Names) -> Mapping[str, str]:
+        return _statistics(examples, field)
+
+    return Presentation(
+        answer,
+        inspect,
+        judge,
+        draw,
+        report,
+        photos,
+        write,
+        most=6,
+        options=options,
+        truth=answer,
+        statistics=statistics,
+    )
 
 
 def _known(features: Mapping[str, Any], field: str) -> np.ndarray:
@@ -127,6 +143,25 @@ def _known(features: Mapping[str, Any], field: str) -> np.ndarray:
 
 def _length(values: np.ndarray) -> np.ndarray:
     return np.linalg.norm(values, axis=-1) if values.ndim == 3 else abs(values)
+
+
+def _statistics(examples: Iterable[Example], field: str) -> Mapping[str, str]:
+    pixels = known = 0
+    total, least, largest = 0.0, np.inf, 0.0
+    for example in examples:
+        length = _length(_known(example, field))
+        found = length[np.isfinite(length)]
+        pixels, known = pixels + length.size, known + found.size
+        if found.size:
+            total += float(found.sum(dtype=float))
+            least, largest = min(least, float(found.min())), max(largest, float(found.max()))
+    name = f'{field}, pixels'
+    if not known:
+        return {name: 'known nowhere'}
+    return {
+        name: f'{least:.1f} to {largest:.1f}, mean {total / known:.1f}',
+        'known pixels': f'{100 * known / pixels:.1f} %',
+    }
 
 
 def _first(row: Shown, field: str) -> np.ndarray:

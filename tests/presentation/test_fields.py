@@ -87,6 +87,20 @@ def test_drawn_and_written():
     assert FLOW.report({'epe': 1.0}, {}) == ({}, {}, {})
 
 
+def test_truths_alone_are_drawn_and_counted():
+    truth = np.array([[1.0, 3.0], [np.inf, 8.0]], np.float32)
+    example = {'left': np.zeros((8, 8, 3), np.float32), 'disparity': np.tile(truth, (4, 4))}
+    known = {**example, 'disparity_valid': example['disparity'] > 2}
+    figure = DISPARITY.draw(Gallery((Shown({'left': example['left']}, DISPARITY.truth(known)),)), {})
+    assert [axes.get_title() for axes in figure.axes[:2]] == ['image', 'disparity']
+    lines = {'disparity, pixels': '1.0 to 8.0, mean 4.0', 'known pixels': '75.0 %'}
+    assert DISPARITY.statistics([example], {}) == lines
+    flow = {'flow': np.array([[[3.0, 4.0], [0.0, np.nan]]])}
+    assert FLOW.statistics([flow], {}) == {'flow, pixels': '5.0 to 5.0, mean 5.0', 'known pixels': '50.0 %'}
+    unknown = {'disparity': np.ones((1, 1)), 'disparity_valid': np.zeros((1, 1), bool)}
+    assert DISPARITY.statistics([unknown], {}) == {'disparity, pixels': 'known nowhere'}
+
+
 def test_options():
     assert DISPARITY.options({'tile': ['128', '256'], 'largest': '40'}, {}).most == 6
     red = DISPARITY.options({'largest': '40'}, {}).write(
