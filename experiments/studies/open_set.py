@@ -20,9 +20,10 @@ Measured on 2 CPU cores beside many other jobs, in 2 to 7 minutes a loss; %, mea
     ArcFace                 69.4 ± 0.8  30.5 ± 0.8  39.1 ± 1.7       96.2 ± 0.1
     CosFace                 70.4 ± 0.9  29.6 ± 1.0  41.3 ± 2.4       95.6 ± 0.2
 
-This is not settled. All losses but two separate the five digits far better than their pixels do, and all separate new
-digits worse, where the papers' networks generalize. Whether five identities are too few, or one hidden layer is too
-weak, was not tested: a convolutional network has not been trained here. Batch-hard mining does not even learn the five.
+This is not settled. All losses but two separate the five digits far better than their pixels do, and every one
+separates new digits worse, where the papers' networks generalize. Whether five identities are too few, or one hidden
+layer is too weak, was not tested: a convolutional network has not been trained here. Batch-hard mining does not even
+learn the five.
 """
 
 import functools

@@ -41,6 +41,7 @@ class Detections(NamedTuple):
     """The sum of votes in the last stage: the largest one in the group. Its scale is the cascade's own."""
 
 
+@checked
 def detect(
     image: Any,
     *,

@@ -166,6 +166,10 @@ SEARCHES = [
 ]
 
 
+RARE = ['lowerbody', 'russian_plate_number']
+"""They find nothing in these photos."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('name', NAMES)
 def test_every_cascade_on_six_photos(name):
@@ -173,4 +177,17 @@ def test_every_cascade_on_six_photos(name):
     for photo in PHOTOS.values():
         for options in SEARCHES:
             found += check(FOLDER / f'haarcascade_{name}.xml', photo(), **options)
-    assert found
+    assert found or name in RARE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', RARE)
+def test_the_first_stages_of_cascades_that_find_nothing(name, tmp_path):
+    """OpenCV finds nothing either in the six photos, which shows little: with a third of the stages both find many."""
+    cascade = cascade_xml.load(FOLDER / f'haarcascade_{name}.xml')
+    third = len(cascade.stage_thresholds) // 3
+    kept = cascade.stage < third
+    trees = [part[kept] for part in cascade[2:-1]]
+    cut = cascade._replace(**dict(zip(cascade._fields[2:-1], trees, strict=True)))
+    cascade_xml.save(cut._replace(stage_thresholds=cascade.stage_thresholds[:third]), tmp_path / 'cut.xml')
+    assert sum(check(tmp_path / 'cut.xml', photo()) for photo in PHOTOS.values()) > 100

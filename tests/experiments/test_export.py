@@ -41,7 +41,8 @@ def test_the_exported_function_gives_the_same_without_jaxcv(tmp_path):
     np.save(tmp_path / 'images.npy', images)
     files = [str(tmp_path / name) for name in ('model.stablehlo', 'images.npy', 'found.npz')]
     subprocess.run([sys.executable, '-c', ALONE, *files], check=True, cwd=tmp_path)
-    found = np.load(tmp_path / 'found.npz')
+    with np.load(tmp_path / 'found.npz') as file:
+        found = dict(file)
     expected = np.asarray(jax.jit(task.predict)(variables, batch)['probabilities'])
     np.testing.assert_allclose(found['3'], expected, atol=1e-6)
     np.testing.assert_allclose(found['1'], expected[:1], atol=1e-6)
