@@ -61,7 +61,7 @@ def flow_colors(flow: ArrayLike, *, largest: Positive | None = None, valid: Arra
     vectors = np.asarray(flow, np.float32)
     if vectors.ndim != 3 or vectors.shape[2] != 2:
         raise ValueError(f'flow is [h, w, 2], got an array of shape {vectors.shape}')
-    known = _known(np.isfinite(vectors).all(-1), valid)
+    known = _known(np.asarray(np.isfinite(vectors).all(-1)), valid)
     vectors = np.where(known[..., None], vectors, 0)
     length = np.hypot(vectors[..., 0], vectors[..., 1])
     length = length / (largest or max(float(length.max(initial=0)), 1e-9))
