@@ -55,7 +55,7 @@ SCALE = flags.DEFINE_float(
 )
 SHOW = flags.DEFINE_multi_string('show', [], 'An option of what is shown, as NAME=VALUE, such as score=0.5.')
 OTHERS = {
-    name: flags.DEFINE_multi_string(name, [], f'Where the examples of the run have several images: the {name}.')
+    name: flags.DEFINE_multi_string(name, [], f'As --images, for the {name} of examples that have several images.')
     for name in image_names(FEATURES)
     if name != 'image'
 }

@@ -8,13 +8,25 @@ and for stereo also on the motorcycle, as `experiments.predict` answers it.
 
 OpenCV's stereo methods have no answer in the first columns, as many as there are disparities: so both views are
 continued to the left by their border first. A missing answer is wrong in `bad 1` and `D1/Fl`, and not in the mean.
+Measured here, errors in pixels (of all answered pixels, and of those that both images show):
+
+                              EPE  visible  bad 1 visible  D1/Fl  density
+    shifted_photos  constant  4.45    4.53         82.9 %  52.4 %   100 %
+                    StereoBM  0.48    0.27         22.1 %  27.1 %  75.5 %
+                    SGBM      0.52    0.36          4.4 %   8.3 %  94.7 %
+    motorcycle      constant 14.79   14.60         98.2 %  94.1 %   100 %
+                    StereoBM  1.19    0.76         16.9 %  21.5 %  83.7 %
+                    SGBM      1.07    0.67          8.0 %  12.3 %  92.6 %
+    moving_photos   zero      6.35    6.25         98.5 %  85.4 %   100 %
+                    Farneback 2.43    2.03         31.3 %  24.1 %   100 %
+                    DIS       1.33    0.96         17.9 %  10.9 %   100 %
 """
 
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import jax
@@ -37,7 +49,11 @@ SHOWN = 3
 FROM_TRAINING = 50
 """Training pairs whose median is the constant."""
 IMAGES = {'disparity': ('left', 'right'), 'flow': ('image', 'next_image')}
-SETS = {'shifted_photos': 'disparity', 'motorcycle': 'disparity', 'moving_photos': 'flow'}
+SETS: Mapping[str, Literal['flow', 'disparity']] = {
+    'shifted_photos': 'disparity',
+    'motorcycle': 'disparity',
+    'moving_photos': 'flow',
+}
 DISPARITIES = {'shifted_photos': 32, 'motorcycle': 64}
 
 RUNS = flags.DEFINE_list('runs', [], 'Trained networks to measure too, as NAME=WORKDIR.')
@@ -155,10 +171,8 @@ def semi_global(left: np.ndarray, right: np.ndarray, *, disparities: int) -> np.
 
 def farneback(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """OpenCV's flow by polynomial expansion, with the parameters of its tutorial."""
-    flow = np.zeros(
-        (*first.shape[:2], 2), np.float32
-    )  # the result: without the flag of an initial flow, it is not read
-    return cv2.calcOpticalFlowFarneback(_gray(first), _gray(second), flow, 0.5, 3, 15, 3, 5, 1.2, 0)
+    start = np.zeros((*first.shape[:2], 2), np.float32)
+    return cv2.calcOpticalFlowFarneback(_gray(first), _gray(second), start, 0.5, 3, 15, 3, 5, 1.2, 0)
 
 
 def dis(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -246,9 +260,13 @@ def view() -> Figure:
     left, _, disparity, calibration = motorcycle()
     depth = calibration.depth(np.where(disparity.valid, disparity.values, np.nan))
     seen = viz.depth_view(left, depth, focal=calibration.focal, center=calibration.center)
-    return viz.image_grid(
-        [left, seen], captions=['left view', 'turned by 20 degrees, from the true disparity'], columns=2
-    )
+    figure = Figure(figsize=(13, 4.7), layout='constrained')
+    titles = ('left view', 'turned by 20 degrees, by the true disparity')
+    for axes, image, title in zip(figure.subplots(1, 2), (left, seen), titles, strict=True):
+        axes.imshow(image)
+        axes.set_axis_off()
+        axes.set_title(title, fontsize=11)
+    return figure
 
 
 def _matched(matcher: Any, left: np.ndarray, right: np.ndarray, disparities: int) -> np.ndarray:

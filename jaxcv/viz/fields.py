@@ -218,7 +218,7 @@ def field_grid(
             ScalarMappable(Normalize(0, largest_error), _ERRORS),
             ax=list(cells.ravel()),
             location='bottom',
-            fraction=0.06,
+            shrink=0.5,
             aspect=60,
             pad=0.02,
         )
