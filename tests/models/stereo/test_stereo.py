@@ -95,7 +95,8 @@ def test_levels_are_in_pixels_of_the_images():
 def test_gcnet_needs_no_volume_and_no_memory_for_its_blocks(form):
     """Without the volume, and with rematerialized blocks, values and gradients are the same."""
     options = {'disparities': 32, 'width': 4, 'blocks': 1, 'form': form}
-    images = jax.random.normal(KEY, (1, 32, 64, 6))
+    # The coarsest volume has eight values a channel: batch norms of fewer magnify rounding.
+    images = jax.random.normal(KEY, (2, 64, 64, 6))
     frugal, plain = stereo.gcnet(**options), stereo.gcnet(**options, volume='explicit', remat=False)
     variables = jax.jit(frugal.init)(KEY, images)
     assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, jax.eval_shape(plain.init, KEY, images))
@@ -110,7 +111,10 @@ def test_gcnet_needs_no_volume_and_no_memory_for_its_blocks(form):
     def both(params):
         return [jax.value_and_grad(total, has_aux=True)(params, model) for model in (frugal, plain)]
 
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=2e-3, atol=2e-3), *both(variables['params']))
+    def check(x, y):
+        np.testing.assert_allclose(x, y, rtol=0, atol=2e-3 * max(1, np.abs(y).max()))
+
+    jax.tree.map(check, *both(variables['params']))
 
 
 def test_gcnet_answers_the_middle_of_constant_costs():
