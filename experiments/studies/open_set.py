@@ -1,6 +1,6 @@
 """Losses of embeddings on digits that were never seen, in one table, and their embeddings in the plane.
 
-    python -m experiments.studies.open_set --workdir=runs/open_set [--seeds=5 --epochs=20]
+    python -m experiments.studies.open_set --workdir=runs/open_set [--embedding_seeds=5]
 
 Every loss trains the same network of one hidden layer, with 16 numbers an image, on the 592 training images of the
 digits 0 to 4, from the same seeds and with the same batches; it is judged by the test images of 5 to 9. Nothing was
@@ -54,8 +54,8 @@ from jaxcv.training.hooks import NonFiniteLoss
 from jaxcv.types import Array, Batch
 from jaxcv.viz.figures import headline
 
-SEEDS = flags.DEFINE_integer('seeds', 5, 'Runs of each loss.', lower_bound=2)
-EPOCHS = flags.DEFINE_float('epochs', 20.0, 'Epochs of each run.', lower_bound=0.0)
+SEEDS = flags.DEFINE_integer('embedding_seeds', 5, 'Runs of each loss.', lower_bound=2)
+EPOCHS = flags.DEFINE_float('embedding_epochs', 20.0, 'Epochs of each run.', lower_bound=0.0)
 USES = ('workdir',)
 
 PIXELS = 'pixels'

@@ -3,18 +3,18 @@
     python -m experiments.studies.segmenters --workdir=runs/segmenters [--methods=forest,fcn8s --network_epochs=30]
     python -m experiments.studies.segmenters --workdir=runs/segmenters --time_again
 
-Measured on 2 CPU cores; one run each, 200 test scenes. The second command measures the images a second again, with
-nothing else running, and trains nothing:
+One run each, 200 test scenes. The table of the study has the images a second too; the second command measures them
+again, with nothing else running, and trains nothing:
 
-                   epochs  mean IoU  boundary F  parameters  images a second
-    random forest       -    19.1 %      12.9 %   4,526,224               23
-    FCN-32s            12    13.9 %       5.3 %   2,962,379              258
-    FCN-16s            12    44.4 %      27.8 %   2,965,558              152
-    FCN-8s             12    63.2 %      51.8 %   2,967,945              291
-    U-Net              24    84.2 %      78.3 %   5,200,635               56
-    DeepLab v3         24    50.3 %      32.2 %   6,258,443               92
-    DeepLab v3+        24    77.2 %      79.8 %   3,864,379              115
-    PSPNet             24    42.3 %      26.7 %   3,800,843               80
+                   epochs  mean IoU  boundary F  parameters
+    random forest       -    19.1 %      12.9 %   4,526,224
+    FCN-32s            12    13.9 %       5.3 %   2,962,379
+    FCN-16s            12    44.4 %      27.8 %   2,965,558
+    FCN-8s             12    63.2 %      51.8 %   2,967,945
+    U-Net              24    84.2 %      78.3 %   5,200,635
+    DeepLab v3         24    50.3 %      32.2 %   6,258,443
+    DeepLab v3+        24    77.2 %      79.8 %   3,864,379
+    PSPNet             24    42.3 %      26.7 %   3,800,843
 
 Decoders are for boundaries: the U-Net and DeepLab v3+ have the best outlines and, since digits are small, the best
 masks. DeepLab v3 and PSPNet, which add context at a stride of 16, are near FCN-16s. Convergence was judged by

@@ -24,6 +24,7 @@ ARCFACE_TEMPLATE = np.array(
 and the right corner of the mouth; those of insightface."""
 
 
+@checked
 def arcface_template(*, size: AtLeast1 = 112) -> Float[Array, '5 2']:
     """Landmarks of an aligned face of another size than 112, as insightface places them.
 
