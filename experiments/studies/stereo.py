@@ -1,6 +1,6 @@
 """Disparity and flow by OpenCV's methods, by a constant and by trained networks, in one table and figures.
 
-    python -m experiments.studies.stereo --workdir=runs/stereo [--runs=GC-Net=runs/gcnet,FlowNetC=runs/flownet_c]
+    python -m experiments.studies.stereo --workdir=runs/stereo [--trained=GC-Net=runs/gcnet,FlowNetC=runs/flownet_c]
 
 Three sets: `shifted_photos` (stereo) and `moving_photos` (flow), 100 test pairs each, whose truth is exact, and the
 motorcycle, Middlebury's pair that scikit-image holds. Of a trained run the network is measured on the set of its kind,
@@ -56,7 +56,7 @@ SETS: Mapping[str, Literal['flow', 'disparity']] = {
 }
 DISPARITIES = {'shifted_photos': 32, 'motorcycle': 64}
 
-RUNS = flags.DEFINE_list('runs', [], 'Trained networks to measure too, as NAME=WORKDIR.')
+RUNS = flags.DEFINE_list('trained', [], 'Trained networks to measure too, as NAME=WORKDIR.')
 USES = ('workdir',)
 
 Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -80,7 +80,7 @@ def main() -> int:
     for word in RUNS.value:
         name, equals, place = word.partition('=')
         if not (name and equals and place):
-            raise config.ConfigError(f'--runs={word}: expected NAME=WORKDIR, such as GC-Net=runs/gcnet')
+            raise config.ConfigError(f'--trained={word}: expected NAME=WORKDIR, such as GC-Net=runs/gcnet')
         runs[name] = Path(place).expanduser()
     return study(launch.workdir(), runs)
 
