@@ -43,7 +43,6 @@ MAX_SIZE = flags.DEFINE_integer('max_size', None, 'The largest side of an object
 PREFIX = 'haarcascade_'
 MOST = 8
 """Photos in found.png."""
-OPENCV = str(cv2.data.haarcascades)  # type: ignore[attr-defined]
 USES = ('workdir', 'images')
 
 
@@ -84,7 +83,7 @@ def cascade_file(word: str) -> Path:
     """
     if (path := Path(word).expanduser()).is_file():
         return path
-    known = {file.stem.removeprefix(PREFIX): file for file in sorted(Path(OPENCV).glob('*.xml'))}
+    known = {file.stem.removeprefix(PREFIX): file for file in sorted(study.OPENCV.glob('*.xml'))}
     name = word.removesuffix('.xml').removeprefix(PREFIX)
     if name not in known:
         kind = 'no such file' if path.suffix == '.xml' or '/' in word else 'no such file, and none that OpenCV has'

@@ -81,8 +81,8 @@ def steps(workdir: Path) -> list[int]:
 
 def best(workdir: Path) -> int:
     """The step of the checkpoint with the lowest loss, by the checkpoints' own metrics."""
-    read = lambda step: json.loads((workdir / 'checkpoints' / str(step) / 'metrics' / 'metrics').read_text())  # noqa: E731
-    losses = {step: read(step).get('loss') for step in steps(workdir)}
+    files = {step: workdir / 'checkpoints' / str(step) / 'metrics' / 'metrics' for step in steps(workdir)}
+    losses = {step: json.loads(file.read_text()).get('loss') for step, file in files.items()}
     return min((step for step in losses if losses[step] is not None), key=lambda step: losses[step])
 
 
@@ -131,7 +131,10 @@ def evaluating(workdir: Path) -> bool:
 
 def kill_once(process: subprocess.Popen, workdir: Path, draw: random.Random, kind: str) -> str:
     """End the process while it trains; return the state that it was in."""
-    waits = lambda: process.poll() is None  # noqa: E731
+
+    def waits() -> bool:
+        return process.poll() is None
+
     before = set((workdir / 'checkpoints').glob('*'))
     metrics = workdir / 'metrics.jsonl'
     if kind == 'start':

@@ -10,6 +10,7 @@ anchors'. Boxes are those of the training split, resized as in the evaluation; a
 counted. The proposal is a line for the config.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -101,8 +102,8 @@ def maps_of(checked: Checked) -> Maps:
     if not hasattr(model, 'anchors'):
         raise config.ConfigError(f'model: {checked.settings.model.name} has no anchors')
     images = jnp.zeros((1, *facts.eval_example['image']['shape']))
-    init = lambda: model.init_with_output(jax.random.key(0), images, method='features')  # noqa: E731
-    found, _ = jax.eval_shape(init)
+    init = functools.partial(model.init_with_output, method='features')
+    found, _ = jax.eval_shape(init, jax.random.key(0), images)
     sizes = [tuple(x.shape[1:3]) for name, x in found.items() if name.startswith('level')]
     image = (images.shape[1], images.shape[2])
     return Maps(sizes, image, np.concatenate(model.anchors(sizes, image)))

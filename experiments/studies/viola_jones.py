@@ -56,6 +56,8 @@ SEED = flags.DEFINE_integer('cascade_seed', 0, 'Of the windows that are drawn.')
 USES = ('workdir',)
 
 CASCADE_FILE = 'cascade.xml'
+OPENCV = Path(cv2.__file__).parent / 'data'
+"""The folder of OpenCV's own cascades."""
 SHOWN = 6
 """Features in the figure."""
 TIMED = 20_000
@@ -221,8 +223,7 @@ def features_line(cascade: Cascade, left: Sequence[int] | np.ndarray) -> str:
 
 def opencv() -> Cascade:
     """OpenCV's cascade of faces from the front, which has stumps of the same window."""
-    folder = Path(cv2.data.haarcascades)  # type: ignore[attr-defined]
-    return cascade_xml.load(folder / 'haarcascade_frontalface_default.xml')
+    return cascade_xml.load(OPENCV / 'haarcascade_frontalface_default.xml')
 
 
 def detections(cascade: Cascade, image: np.ndarray) -> Figure:

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxcv.arguments import checked
+from jaxcv.arguments import AtLeast1, Share, checked
 from jaxcv.ops.box_coders import BoxCoder
 from jaxcv.ops.boxes import clip_boxes
 from jaxcv.ops.suppression import nms, soft_nms
@@ -35,13 +35,13 @@ def select_detections(
     *,
     coder: BoxCoder,
     size: tuple[int, int],
-    least_score: float = 0.05,
-    candidates: int = 1000,
+    least_score: Share = 0.05,
+    candidates: AtLeast1 = 1000,
     of: Candidates = 'map',
     suppression: Suppression = 'nms',
-    threshold: float = 0.5,
+    threshold: Share = 0.5,
     by_class: bool = True,
-    most: int = 100,
+    most: AtLeast1 = 100,
 ) -> Detections:
     """Select the objects of one image from the predictions of a dense detector.
 
@@ -99,10 +99,10 @@ def merge_detections(
     found: Detections,
     *,
     suppression: Suppression = 'nms',
-    threshold: float = 0.5,
+    threshold: Share = 0.5,
     by_class: bool = True,
-    least_score: float = 0.001,
-    most: int = 100,
+    least_score: Share = 0.001,
+    most: AtLeast1 = 100,
 ) -> Detections:
     """Merge detections of one image, such as those of several views: those that overlap a better one are dropped.
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcv import metrics, presentation
+from jaxcv.arguments import AtLeast1, Share, checked
 from jaxcv.losses.detection import Truth
 from jaxcv.ops.center_points import select_centers
 from jaxcv.ops.detections import merge_detections
@@ -17,16 +18,17 @@ from jaxcv.tasks.network import network
 from jaxcv.types import Array, Batch, Variables
 
 
+@checked
 def center_detection(
     model: Any,
     *,
-    num_classes: int,
+    num_classes: AtLeast1,
     loss: Callable[..., Mapping[str, Array]],
     augment: Sequence[Callable] = (),
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    least_score: float = 0.0,
-    most: int = 100,
+    least_score: Share = 0.0,
+    most: AtLeast1 = 100,
 ) -> Task:
     """Make the task of detecting objects by their centres. Nothing is suppressed but what is no peak.
 
@@ -61,7 +63,7 @@ def center_detection(
     """
     net = network(model, checked=lambda x: x, augment=augment, mean=mean, std=std)
 
-    def checked(output: Any) -> Any:
+    def fitting(output: Any) -> Any:
         if not hasattr(output, 'heatmap_logits'):
             raise ValueError(
                 "the model predicts no heat map: the task 'center_detection' takes a model such as detection.centernet"
@@ -76,7 +78,7 @@ def center_detection(
         return jax.vmap(lambda *maps: loss(*maps, stride=stride))(*output, Truth.of(batch))
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
-        output = checked(net.predict(variables, batch))
+        output = fitting(net.predict(variables, batch))
         height, width = batch['image'].shape[1:3]
 
         def one(logits: Array, sizes: Array, offsets: Array) -> Any:
@@ -91,7 +93,7 @@ def center_detection(
 
     return Task(
         net.init,
-        summed_terms(net, lambda output, batch: losses_of(checked(output), batch), task='center_detection'),
+        summed_terms(net, lambda output, batch: losses_of(fitting(output), batch), task='center_detection'),
         predict,
         {'loss': metrics.mean_image_loss(), 'coco': metrics.coco_boxes(num_classes=num_classes)},
         best='ap',

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcv import metrics, nn, presentation
-from jaxcv.arguments import checked
+from jaxcv.arguments import AtLeast1, Share, checked
 from jaxcv.losses.detection import Truth
 from jaxcv.ops.detections import Candidates, Detections, Suppression, merge_detections, select_detections
 from jaxcv.task import LossOutput, Task
@@ -25,18 +25,18 @@ NO_BOXES = (
 def detection(
     model: Any,
     *,
-    num_classes: int,
+    num_classes: AtLeast1,
     loss: Callable[..., Mapping[str, Array]],
     augment: Sequence[Callable] = (),
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
-    least_score: float = 0.05,
-    candidates: int = 1000,
+    least_score: Share = 0.05,
+    candidates: AtLeast1 = 1000,
     of: Candidates = 'map',
     suppression: Suppression = 'nms',
-    threshold: float = 0.5,
+    threshold: Share = 0.5,
     by_class: bool = True,
-    most: int = 100,
+    most: AtLeast1 = 100,
 ) -> Task:
     """Make the task of detecting objects by anchors, with a dense detector.
 

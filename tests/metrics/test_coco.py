@@ -40,14 +40,18 @@ def random_set(seed, *, images=40, classes=4):
 
 def ours(made, classes):
     def record(boxes, scores, guesses, true, labels, areas, crowd):
-        iou = lambda d, g: box_iou64(boxes[d], true[g], crowd[g])  # noqa: E731
+        def iou(d, g):
+            return box_iou64(boxes[d], true[g], crowd[g])
+
         return ImageRecord(scores, guesses, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), labels, areas, crowd, iou)
 
     return evaluate_coco((record(*one) for one in made), num_classes=classes)
 
 
 def theirs(made, classes):
-    corners = lambda box: [*box[:2], *(box[2:] - box[:2])]  # noqa: E731
+    def as_xywh(box):
+        return [*box[:2], *(box[2:] - box[:2])]
+
     truths, found = [], []
     for image, (boxes, scores, guesses, true, labels, areas, crowd) in enumerate(made):
         for j in range(len(true)):
@@ -56,13 +60,13 @@ def theirs(made, classes):
                     'id': len(truths) + 1,
                     'image_id': image,
                     'category_id': int(labels[j]),
-                    'bbox': corners(true[j]),
+                    'bbox': as_xywh(true[j]),
                     'area': float(areas[j]),
                     'iscrowd': int(crowd[j]),
                 }
             )
         found += [
-            {'image_id': image, 'category_id': int(c), 'bbox': corners(box), 'score': float(s)}
+            {'image_id': image, 'category_id': int(c), 'bbox': as_xywh(box), 'score': float(s)}
             for box, s, c in zip(boxes, scores, guesses, strict=True)
         ]
     with contextlib.redirect_stdout(io.StringIO()):
