@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcv.features import FEATURES, Example
 from jaxcv.types import Array, Batch, Key, PRNGKeyArray, Scalar, UInt8
@@ -94,7 +95,7 @@ def image_names(batch: Batch) -> list[str]:
     return [name for name, feature in FEATURES.items() if feature.moved == 'resampled' and name in batch]
 
 
-def _check_images(batch: Batch, images: Array, unit: bool) -> None:
+def _check_images(batch: Batch, images: Array | np.ndarray, unit: bool) -> None:
     if images.ndim != 4:
         hint = ': images[..., None] has the channel' * (images.ndim == 3)
         raise ValueError(f'images must be of shape [n, h, w, c], got {images.shape}{hint}')
