@@ -1,5 +1,6 @@
 """Every test runs on 8 simulated CPU devices, with the shapes and types of jaxcv's signatures checked at each call."""
 
+import functools
 import gc
 import os
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import beartype
 import jax
 import jaxtyping
+from jax._src.interpreters import mlir
 
 # Before JAX starts its backend. JAX_PLATFORMS=cuda runs the tests on a GPU instead.
 platform = os.environ.get('JAX_PLATFORMS') or 'cpu'
@@ -30,6 +32,12 @@ if platform == 'cpu':
     jax.config.update('jax_compilation_cache_dir', str(Path(__file__).parents[1] / '.pytest_cache' / 'jax' / worker))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
     jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+
+# Each program, of one addition too, is written in an MLIR context of its own, with where each operation stands in the
+# code: a fifth of the time of a small program. One context serves them all; a JAX without this function does as before.
+if hasattr(mlir, 'make_ir_context'):
+    mlir.make_ir_context = functools.cache(mlir.make_ir_context)
+jax.config.update('jax_traceback_in_locations_limit', 0)
 
 # An int is good where a float is asked for, as everywhere in Python.
 typecheck = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
