@@ -43,11 +43,15 @@ def get_config(loss: str = 'triplet_semi_hard') -> ConfigDict:
             'eval_batch_size': 300,
         }
     )
-    config.model = {'name': 'embedding.dense_embedder', 'hidden': [256], 'features': 16}
-    config.augment = [{'name': 'random_shift', 'max_shift': 1}]
+    backbone = {'name': 'cifar_resnet', 'depth': 8, 'width': 32}
+    config.model = {'name': 'embedding.embedder', 'backbone': backbone, 'features': 64}
+    config.augment = [
+        {'name': 'random_shift', 'max_shift': 1},
+        {'name': 'random_resized_crop', 'size': 8, 'area': (0.7, 1.0), 'ratio': (0.8, 1.25)},
+    ]
     config.loss = LOSSES[loss]
     config.task = {'name': 'embedding', 'mean': [0.305], 'std': [0.376]}
-    config.optimizer = {'name': 'adam', 'learning_rate': 3e-3}
+    config.optimizer = {'name': 'adamw', 'learning_rate': 3e-3, 'weight_decay': 1e-2}
     config.schedule = {'name': 'one_cycle'}
-    config.training.update({'epochs': 20.0, 'eval_every': 100})
+    config.training.update({'epochs': 60.0, 'eval_every': 100})
     return config

@@ -27,6 +27,7 @@ learn the five.
 """
 
 import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,19 +49,17 @@ from experiments.run.fields import Facts
 from experiments.run.search import space
 from experiments.run.tables import markdown, mean_and_error
 from experiments.studies import study as studies
-from jaxcv import metrics, training
+from jaxcv import config, metrics, training, viz
+from jaxcv.names import nearest
 from jaxcv.task import Metric
 from jaxcv.training.hooks import NonFiniteLoss
-from jaxcv.types import Array, Batch
+from jaxcv.types import Batch, Variables
 from jaxcv.viz.figures import headline
 
-SEEDS = flags.DEFINE_integer('embedding_seeds', 5, 'Runs of each loss.', lower_bound=2)
-EPOCHS = flags.DEFINE_float('embedding_epochs', 20.0, 'Epochs of each run.', lower_bound=0.0)
-USES = ('workdir',)
-
-PIXELS = 'pixels'
+PIXELS, UNTRAINED = 'pixels', 'untrained'
 NAMES = {
-    PIXELS: 'pixels, not trained',
+    PIXELS: 'pixels',
+    UNTRAINED: 'network, not trained',
     'softmax': 'softmax, its features',
     'contrastive': 'contrastive, no margin',
     'hinge': 'contrastive, margin 1',
@@ -70,9 +69,15 @@ NAMES = {
     'arcface': 'ArcFace',
     'cosface': 'CosFace',
 }
-PLANE = ('softmax', 'hinge', 'triplet_semi_hard', 'arcface')
-"""The losses of the figure."""
+EMBEDDINGS = flags.DEFINE_list('embeddings', list(NAMES), 'The rows of the table.')
+SEEDS = flags.DEFINE_integer('embedding_seeds', 5, 'Runs of each loss.', lower_bound=1)
+EPOCHS = flags.DEFINE_float('embedding_epochs', None, "Epochs of each run; by default the config's.", lower_bound=0.0)
+CHANGE = flags.DEFINE_string('change', '{}', 'Fields of the config that differ, as JSON: {"model.features": 16}.')
+USES = ('workdir',)
+
 IN_THE_PLANE = {'model.features': 2, 'task.normalize': False}
+EVALUATIONS = 12
+"""Of the learning curve, at equal distances."""
 MEASURED: dict[str, Metric] = {
     'retrieval': metrics.retrieval(),
     'verification': metrics.verification(fars=(0.1,)),
@@ -84,7 +89,8 @@ COLUMNS = {
     'map_at_r': 'MAP@R, %',
     'precision_at_1': 'precision@1, %',
     'dir_at_0.1': 'DIR at FAR 10 %, %',
-    'seen_map_at_r': 'MAP@R of 0 to 4, %',
+    'pooled_map_at_r': 'MAP@R before the last layer, %',
+    'seen_map_at_r': 'MAP@R of the seen digits, %',
 }
 
 
@@ -92,55 +98,105 @@ class Images(NamedTuple):
     """The data, which are the same for all losses."""
 
     facts: Facts
-    train: Sequence[Batch]
-    """The batch of every update, arrays [runs batch ...]."""
+    batches: Callable[[int], Sequence[Batch]]
+    """Seed -> the batch of every update."""
     unseen: Sequence[Batch]
-    """All test images of 5 to 9."""
+    """All test images of the digits that are not trained on."""
     seen: Sequence[Batch]
-    """Those of 0 to 4."""
+    """Those of the others."""
+
+
+class Network(NamedTuple):
+    """A network and its loss, compiled once for all seeds."""
+
+    experiment: Experiment
+    init: Callable[..., training.TrainState]
+    """(key, batch) -> state."""
+    step: Callable[..., Any]
+    embed: Callable[..., Any]
+    """(variables, batch) -> predictions."""
+    pooled: Callable[..., Any]
+    """The same of the values before the last layer."""
 
 
 def main() -> int:
     """Runs the study of the flags; returns the exit code."""
-    settings = {name: get_config(name) for name in LOSSES}
-    for each in settings.values():
-        each.training.epochs = EPOCHS.value
-    return study(settings, launch.workdir(), runs=SEEDS.value)
+    if unknown := [name for name in EMBEDDINGS.value if name not in NAMES]:
+        raise config.ConfigError(f'--embeddings: no {unknown[0]!r}, {nearest(unknown[0], NAMES)}')
+    each = {}
+    for name in EMBEDDINGS.value:
+        each[name] = space.apply(get_config(name if name in LOSSES else 'softmax'), json.loads(CHANGE.value))
+        if EPOCHS.value is not None:
+            each[name].training.epochs = EPOCHS.value
+    return study(each, launch.workdir(), runs=SEEDS.value)
 
 
-def study(each: Mapping[str, ConfigDict], folder: Path, *, runs: int, plane: Sequence[str] = PLANE) -> int:
-    """Trains the losses that the workdir lacks, and writes the table and the figure; returns the exit code."""
-    for settings in each.values():
-        check(settings)
-    described = {name: settings.copy_and_resolve_references().to_dict() for name, settings in each.items()}
-    workdir.describe(folder / 'study.json', {'configs': described, 'runs': runs}, what='study')
-    images = functools.cache(lambda: read(next(iter(each.values())), runs))
+def study(each: Mapping[str, ConfigDict], folder: Path, *, runs: int) -> int:
+    """Trains the losses that the workdir lacks, and writes the table and the figures; returns the exit code.
 
-    results = {PIXELS: studies.result(folder / f'{PIXELS}.json', lambda: of_pixels(images()))}
+    Each row writes into a folder of its own, so that several processes may share a workdir.
+    """
+    results: dict[str, list[dict[str, Any]]] = {}
+    points = {}
+    images = functools.cache(functools.partial(read, next(iter(each.values()))))
     for name, settings in each.items():
-        compute = functools.partial(run, settings, images, runs)
-        results[name] = studies.result(folder / f'{name}.json', compute)
-        accuracy = 100 * np.array(results[name]['map_at_r'])
-        print(f'{name}: MAP@R {mean_and_error(accuracy)} %, {results[name]["seconds"]:.0f} s', flush=True)
-    points = {
-        name: studies.result(folder / f'plane_{name}.json', functools.partial(in_the_plane, each[name], images))
-        for name in plane
-    }
-    return studies.conclude(folder, table(results), {'open_set': picture(points)})
+        own = folder / name
+        workdir.describe(own / 'study.json', {'config': check(settings).settings.to_dict()}, what='study')
+        network = functools.cache(functools.partial(compiled, settings, images))
+        if name == PIXELS:
+            results[name] = [studies.result(own / '0.json', functools.partial(of_pixels, images))]
+            continue
+        compute = functools.partial(run, network, images, trained=name != UNTRAINED)
+        results[name] = [studies.result(own / f'{seed}.json', functools.partial(compute, seed)) for seed in range(runs)]
+        accuracy = [100 * result['map_at_r'] for result in results[name]]
+        print(
+            f'{name}: MAP@R {mean_and_error(accuracy)} %, {sum(x["seconds"] for x in results[name]):.0f} s', flush=True
+        )
+        if name != UNTRAINED:
+            plane = functools.partial(in_the_plane, settings, images)
+            points[name] = studies.result(own / 'plane.json', plane)
+        jax.clear_caches()
+    figures = {}
+    if points:
+        curves = {NAMES[name]: curve(results[name]) for name in points}
+        title = 'MAP@R of digits that were never seen, while training; mean of the runs'
+        figures['learning_curves'] = viz.loss_curves(curves, label='MAP@R, %', title=title)
+        figures['open_set'] = picture(points)
+    return studies.conclude(folder, table(results), figures)
 
 
-def read(settings: ConfigDict, runs: int) -> Images:
-    """Reads the batches of all runs once, as decoding them takes longer than a step."""
+def read(settings: ConfigDict) -> Images:
+    """Opens the data, and reads the batches of a seed when they are first needed."""
     opened = studies.open_data(settings)
     closed = studies.open_data(space.apply(settings, {'data.eval_classes': []}))
     checked = check(settings)
-    pipelines = [opening.train_batches(checked.data, opened.train, seed=seed) for seed in range(runs)]
-    steps = range(assemble(checked, opened.facts).num_steps)
-    train = [studies.stacked([next(pipeline) for pipeline in pipelines]) for _ in steps]
-    return Images(opened.facts, train, opened.test, closed.test)
+
+    def batches(seed: int) -> Sequence[Batch]:
+        pipeline = opening.train_batches(checked.data, opened.train, seed=seed)
+        return [next(pipeline) for _ in range(assemble(checked, opened.facts).num_steps)]
+
+    return Images(opened.facts, functools.cache(batches), opened.test, closed.test)
 
 
-def of_pixels(images: Images) -> dict[str, list[float]]:
+def compiled(settings: ConfigDict, images: Callable[[], Images]) -> Network:
+    """Assembles a config; nothing is compiled before it is called."""
+    experiment = assemble(check(settings), images().facts)
+    task, optimizer = experiment.task, experiment.optimizer
+    init = functools.partial(training.init_state, task=task, optimizer=optimizer)
+    width = jax.eval_shape(task.init, jax.random.key(0), images().unseen[0])['params']['head']['kernel'].shape[0]
+    wide = assemble(check(space.apply(settings, {'model.features': width})), images().facts).task
+
+    def pooled(variables: Variables, batch: Batch) -> Mapping[str, Any]:
+        identity = {'kernel': jnp.eye(width), 'bias': jnp.zeros(width)}
+        return wide.predict({**variables, 'params': {**variables['params'], 'head': identity}}, batch)
+
+    step = jax.jit(training.make_train_step(task, optimizer), donate_argnums=0)
+    return Network(
+        experiment, jax.jit(lambda key, batch: init(key, batch=batch)), step, jax.jit(task.predict), jax.jit(pooled)
+    )
+
+
+def of_pixels(images: Callable[[], Images]) -> dict[str, float]:
     """The values of the images themselves, as vectors of length 1."""
 
     def vectors(batches: Sequence[Batch]) -> dict[str, np.ndarray]:
@@ -148,56 +204,66 @@ def of_pixels(images: Images) -> dict[str, list[float]]:
         x = found['embedding'].astype(np.float64)
         return {**found, 'embedding': x / np.linalg.norm(x, axis=1, keepdims=True)}
 
-    return {name: [value] for name, value in measured(vectors(images.unseen), vectors(images.seen)).items()}
+    return {**measured(vectors(images().unseen)), 'seen_map_at_r': map_at_r(vectors(images().seen))}
 
 
-def run(settings: ConfigDict, images: Callable[[], Images], runs: int) -> dict[str, Any]:
-    """Trains and tests a loss from several seeds, as one program; value name -> value of each run."""
-    experiment, data = assemble(check(settings), images().facts), images()
-    state = trained(experiment, data.train, runs)
-    unseen, seen = (embedded(experiment, state, batches) for batches in (data.unseen, data.seen))
-    jax.clear_caches()
-    each = [measured(*parts) for parts in zip(unseen, seen, strict=True)]
-    return {'change': dict(settings.loss), **{name: [values[name] for values in each] for name in each[0]}}
+def run(
+    network: Callable[[], Network], images: Callable[[], Images], seed: int, *, trained: bool = True
+) -> dict[str, Any]:
+    """Trains and tests a loss from a seed; the values by name, and the MAP@R at some updates."""
+    embed, unseen, seen = network().embed, images().unseen, images().seen
+    points: dict[int, tuple[float, float]] = {}
+
+    def watch(step: int, state: training.TrainState) -> None:
+        both = (map_at_r(embedded(embed, state.variables, batches)) for batches in (unseen, seen))
+        points[step] = tuple(both)
+
+    state = train(network(), images().batches(seed), seed, watch, trained=trained)
+    values = measured(embedded(embed, state.variables, unseen))
+    values['pooled_map_at_r'] = map_at_r(embedded(network().pooled, state.variables, unseen))
+    last = list(points.values())[-1]
+    return {**values, 'seen_map_at_r': last[1], 'steps': list(points), 'curve': [list(x) for x in points.values()]}
 
 
 def in_the_plane(settings: ConfigDict, images: Callable[[], Images]) -> dict[str, Any]:
     """Trains a network of 2 numbers an image, once; the points and digits of the test images."""
-    experiment, data = assemble(check(space.apply(settings, IN_THE_PLANE)), images().facts), images()
-    state = trained(experiment, [{name: x[:1] for name, x in batch.items()} for batch in data.train], 1)
-    (unseen,), (seen,) = (embedded(experiment, state, batches) for batches in (data.unseen, data.seen))
-    jax.clear_caches()
+    network = compiled(space.apply(settings, IN_THE_PLANE), images)
+    state = train(network, images().batches(0), 0, lambda step, state: None)
+    unseen, seen = (embedded(network.embed, state.variables, batches) for batches in (images().unseen, images().seen))
+    classes = [np.array(names, int) for names in (settings.data.eval_classes, settings.data.classes)]
     return {
         'points': np.round(np.concatenate([seen['embedding'], unseen['embedding']]), 4).tolist(),
-        'digits': [*seen['label'].tolist(), *(unseen['label'] + 5).tolist()],
+        'digits': [*classes[1][seen['label']].tolist(), *classes[0][unseen['label']].tolist()],
+        'seen': len(seen['label']),
     }
 
 
-def trained(experiment: Experiment, train: Sequence[Batch], runs: int) -> training.TrainState:
-    """The train states of the seeds 0, 1, ..., on a first axis."""
-    task, optimizer = experiment.task, experiment.optimizer
-    step = training.make_train_step(task, optimizer)
-
-    def init(seed: Array, batch: Batch) -> training.TrainState:
-        return training.init_state(jax.random.key(seed), task, optimizer, batch)
-
-    state = jax.jit(jax.vmap(init))(jnp.arange(runs), train[0])
-    every = jax.jit(jax.vmap(step), donate_argnums=0)
-    for batch in train:
-        state, _ = every(state, batch)
+def train(
+    network: Network,
+    batches: Sequence[Batch],
+    seed: int,
+    watch: Callable[[int, training.TrainState], None],
+    *,
+    trained: bool = True,
+) -> training.TrainState:
+    """The state after all batches, or the first one; `watch` is called now and then."""
+    state = network.init(jax.random.key(seed), batches[0])
+    watch(0, state)
+    if not trained:
+        return state
+    marks = set(np.linspace(0, len(batches), EVALUATIONS + 1).round().astype(int).tolist())
+    for step, batch in enumerate(batches, start=1):
+        state, _ = network.step(state, batch)
+        if step in marks:
+            watch(step, state)
     if not np.all(state.healthy):
-        raise NonFiniteLoss(f'the loss was not finite in runs {np.flatnonzero(~np.asarray(state.healthy)).tolist()}')
+        raise NonFiniteLoss(f'the loss was not finite in the run of seed {seed}')
     return state
 
 
-def embedded(experiment: Experiment, state: training.TrainState, batches: Sequence[Batch]) -> list[dict]:
-    """The embeddings and labels of all examples, for each run."""
-    predict = jax.jit(jax.vmap(experiment.task.predict, in_axes=(0, None)))
-    found = [jax.device_get(predict(state.variables, batch))['embedding'] for batch in batches]
-    return [
-        rows([{**batch, 'embedding': x[number]} for batch, x in zip(batches, found, strict=True)])
-        for number in range(len(found[0]))
-    ]
+def embedded(embed: Callable[..., Any], variables: Variables, batches: Sequence[Batch]) -> dict[str, np.ndarray]:
+    """The embeddings and labels of all examples."""
+    return rows([{**batch, 'embedding': np.asarray(embed(variables, batch)['embedding'])} for batch in batches])
 
 
 def rows(batches: Sequence[Batch]) -> dict[str, np.ndarray]:
@@ -208,40 +274,52 @@ def rows(batches: Sequence[Batch]) -> dict[str, np.ndarray]:
     }
 
 
-def measured(unseen: Mapping[str, np.ndarray], seen: Mapping[str, np.ndarray]) -> dict[str, float]:
+def measured(unseen: Mapping[str, np.ndarray]) -> dict[str, float]:
     """The values of one run."""
     found: dict[str, float] = {}
     for metric in MEASURED.values():
         found |= {name: float(value) for name, value in metric.compute(unseen).items()}
-    return {**found, 'seen_map_at_r': float(MEASURED['retrieval'].compute(seen)['map_at_r'])}
+    return found
 
 
-def table(results: Mapping[str, Mapping[str, Any]]) -> str:
+def map_at_r(examples: Mapping[str, np.ndarray]) -> float:
+    """The MAP@R alone."""
+    return float(MEASURED['retrieval'].compute(examples)['map_at_r'])
+
+
+def curve(results: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
+    """Updates, and the mean over the runs of the MAP@R of unseen digits, in %."""
+    return results[0]['steps'], (100 * np.mean([result['curve'] for result in results], axis=0)[:, 0]).tolist()
+
+
+def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Markdown: mean ± standard error over the runs."""
     lines = [['loss', *COLUMNS.values()]]
-    for name, result in results.items():
-        values = [100 * np.array(result[column]) for column in COLUMNS]
-        cells = [mean_and_error(x, digits=1) if len(x) > 1 else f'{x[0]:.1f}' for x in values]
-        lines.append([NAMES.get(name, name), *cells])
+    for name, runs in results.items():
+        values = [[100 * result[column] for result in runs if column in result] for column in COLUMNS]
+        lines.append([NAMES[name], *(mean_and_error(x, digits=1) if x else '-' for x in values)])
     return markdown(lines)
 
 
 def picture(points: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """The test images in the plane, a panel for each loss: dots for 0 to 4, crosses for 5 to 9."""
-    figure = Figure(figsize=(4.2 * len(points), 4.6), layout='constrained')
+    """The test images in the plane, a panel for each loss: dots for the seen digits, crosses for the others."""
+    across = min(4, len(points))
+    down = -(-len(points) // across)
+    figure = Figure(figsize=(0.8 + 3.4 * across, 0.5 + 3.6 * down), layout='constrained')
     for i, (name, found) in enumerate(points.items()):
-        axes = figure.add_subplot(1, len(points), i + 1)
+        axes = figure.add_subplot(down, across, i + 1)
         xy, digits = np.array(found['points']), np.array(found['digits'])
+        seen = np.arange(len(digits)) < found['seen']
         for digit in range(10):
-            own = xy[digits == digit]
-            marker = 'o' if digit < 5 else 'x'
-            axes.scatter(own[:, 0], own[:, 1], s=14, marker=marker, color=f'C{digit}', linewidths=0.9, label=str(digit))
-        axes.set_title(NAMES.get(name, name), loc='left')
+            own = digits == digit
+            marker = 'o' if (own & seen).any() else 'x'
+            axes.scatter(*xy[own].T, s=11, marker=marker, color=f'C{digit}', linewidths=0.8, label=str(digit))
+        axes.set_title(NAMES[name], loc='left')
         axes.set_aspect('equal', adjustable='datalim')
         axes.tick_params(labelsize=8)
-        if i == len(points) - 1:
+        if i == across - 1:
             axes.legend(ncols=1, fontsize=8, loc='upper left', bbox_to_anchor=(1, 1), frameon=False)
-    headline(figure, 'Two numbers for each digit: trained on 0 to 4 (dots), 5 to 9 (crosses) were never seen')
+    headline(figure, 'Two numbers for each digit: trained on those with dots; those with crosses were never seen')
     return figure
 
 

@@ -38,8 +38,8 @@ CONFIGS = {
     'detection/folder': (2, 500, (640, 640, 3), 1_562, 34_068_119 - 89 * 20_745),
     'detection/digit_scenes': (10, 1_000, (96, 96, 3), 1_500, 3_277_524),
     'detection/digit_regions:faster_rcnn_fpn': (10, 1_000, (96, 96, 3), 1_250, 4_002_965),
-    'embedding/digits_open_set': (5, 592, (8, 8, 1), 296, 20_752),
-    'embedding/digits_open_set:arcface': (5, 592, (8, 8, 1), 296, 20_752 + 5 * 16),
+    'embedding/digits_open_set': (5, 592, (8, 8, 1), 888, 304_416),
+    'embedding/digits_open_set:arcface': (5, 592, (8, 8, 1), 888, 304_416 + 5 * 64),
     'segmentation/ade20k': (150, 20_210, (473, 473, 3), 126_312, 49_057_132),
     'segmentation/cityscapes': (19, 2_975, (713, 713, 3), 37_188, 48_956_262),
     # torchvision has 42,004,074 parameters for 21 classes; each class is 257 in the head and 257 in the auxiliary one
