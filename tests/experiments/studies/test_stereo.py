@@ -77,7 +77,7 @@ def test_the_table_and_figures_of_a_small_set(tmp_path, monkeypatch, views):
     monkeypatch.setattr(stereo, 'SETS', {'shifted_photos': 'disparity'})
     monkeypatch.setattr(stereo, 'FROM_TRAINING', 2)
     monkeypatch.setattr(stereo, 'view', lambda: stereo.viz.image_grid([views[0]]))
-    assert stereo.study(tmp_path, {}) == 0
+    assert stereo.study(tmp_path, {}, []) == 0
     assert {path.name for path in tmp_path.glob('*.png')} == {'shifted_photos.png', 'motorcycle_view.png'}
     rows = (tmp_path / 'table.md').read_text().splitlines()
     assert len(rows) == 6
