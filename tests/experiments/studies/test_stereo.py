@@ -96,7 +96,7 @@ def test_networks_are_trained_by_themselves_and_compared_without_their_checkpoin
     for name, model in {'dispnet_c': {'width': 0.05}, 'gcnet': {'disparities': 32, 'width': 4, 'blocks': 1}}.items():
         each = settings[name, 1] = stereo.run_settings(name, 1, None)
         each.model.update(model)
-        each.data.update({'batch_size': 2, 'eval_batch_size': 2})
+        each.data.update({'batch_size': 8, 'eval_batch_size': 8})
         each.training.update({'epochs': '4 steps', 'eval_every': 2})
     for key, each in settings.items():
         assert stereo.study(tmp_path, {key: each}, [], only_train=True) == 0
