@@ -46,7 +46,7 @@ def get_config(network: str = 'flownet_c') -> ConfigDict:
         {'name': 'random_pair_colors', 'contrast': (-0.5, 0.4), 'noise': 0.02},
     ]
     config.task = {'name': 'flow', 'visible': True, 'mean': [0.45, 0.432, 0.411]}
-    config.optimizer = {'name': 'adam', 'learning_rate': 1e-3}
+    config.optimizer = {'name': 'adam', 'learning_rate': 5e-4}
     config.schedule = {'name': 'one_cycle'}
     config.training.update({'epochs': 80.0, 'eval_every': '10%'})
     return config

@@ -57,7 +57,7 @@ def get_config(network: str = 'gcnet') -> ConfigDict:
         config.data.batch_size = 8
         # Of strides 64 to 2: together as much as the finest.
         config.loss = {'name': 'multi_scale_disparity', 'weights': (0.1, 0.1, 0.2, 0.3, 0.5, 1.0)}
-        config.optimizer = {'name': 'adam', 'learning_rate': 1e-3}
+        config.optimizer = {'name': 'adam', 'learning_rate': 5e-4}
         config.training.epochs = 80.0
     config.training.eval_every = '10%'
     return config
