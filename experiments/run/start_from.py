@@ -11,7 +11,11 @@ from experiments.run.batches import zeros
 from experiments.run.fields import Finetune
 from experiments.run.workdir import ranking_of, settings_of
 from jaxcv import config, models, training, weights
+from jaxcv.features import FEATURES
 from jaxcv.types import Variables
+
+IMAGE = 'h w c'
+"""The axes of an image in the table of features; those of a pair have one shape."""
 
 
 def given_variables(experiment: Experiment) -> Variables:
@@ -53,7 +57,8 @@ def _part(experiment: Experiment) -> tuple[ConfigDict, Variables]:
     registries = experiment.checked.registries
     provided = {'num_classes': 1, **num_classes(experiment.checked, experiment.facts)}  # of its head, if it has one
     model = config.build(spec, models, path=f'model.{name}', provided=provided, registries=registries)
-    shape = experiment.facts.example['image']['shape']
+    example = experiment.facts.example
+    shape = next(example[one]['shape'] for one, feature in FEATURES.items() if feature.axes == IMAGE and one in example)
     image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     return spec, jax.eval_shape(model.init, jax.random.key(0), image)
 

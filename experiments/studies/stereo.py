@@ -1,13 +1,20 @@
 """Disparity and flow by OpenCV's methods, by a constant and by trained networks, in one table and figures.
 
-    python -m experiments.studies.stereo --workdir=runs/stereo [--trained=GC-Net=runs/gcnet,FlowNetC=runs/flownet_c]
+    python -m experiments.studies.stereo --workdir=runs/stereo [--stereo_networks=dispnet_c,gcnet --stereo_seeds=0,1]
+    python -m experiments.studies.stereo --workdir=runs/stereo --stereo_networks=gcnet --stereo_seeds=1 --only_train
 
 Three sets: `shifted_photos` (stereo) and `moving_photos` (flow), 100 test pairs each, whose truth is exact, and the
-motorcycle, Middlebury's pair that scikit-image holds. Of a trained run the network is measured on the set of its kind,
-and for stereo also on the motorcycle, as `experiments.predict` answers it.
+motorcycle, Middlebury's pair that scikit-image holds. The networks are those of the configs `stereo/shifted_photos` and
+`stereo/moving_photos`; each is measured on the set of its kind, and for stereo also on the motorcycle, as
+`experiments.predict` answers it. The second command only trains and measures: several such may run at the same time,
+each with networks or seeds of its own, and the first one then makes the table. `--trained=NAME=WORKDIR` measures
+another run too.
 
 OpenCV's stereo methods have no answer in the first columns, as many as there are disparities: so both views are
-continued to the left by their border first. A missing answer is wrong in `bad 1` and `D1/Fl`, and not in the mean.
+continued to the left by their border first. A missing answer is wrong in `bad 1` and `D1/Fl`, and not in the mean;
+`EPE filled` has it filled as KITTI's development kit does, by the smaller one of the next answers in its row. `median`
+is of the pixels that both views show, and beside it that of the answers rounded to whole pixels.
+
 Measured here, errors in pixels (of all answered pixels, and of those that both images show):
 
                               EPE  visible  bad 1 visible  D1/Fl  density
@@ -33,17 +40,29 @@ import jax
 import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
+from ml_collections import ConfigDict
 
 from experiments import launch
 from experiments.run import tables, workdir
 from experiments.run.assemble import assemble
+from experiments.run.check import check
+from experiments.run.training import train
 from experiments.run.variables import restore
+from experiments.stereo import moving_photos, shifted_photos
 from experiments.studies import study as studies
 from jaxcv import config, data, presentation, training, viz
 from jaxcv.data.photos import motorcycle
 from jaxcv.metrics.fields import Field
+from jaxcv.names import nearest
 from jaxcv.task import PhotoOptions
 
+NAMES = {
+    'dispnet': 'DispNet',
+    'dispnet_c': 'DispNetC',
+    'gcnet': 'GC-Net',
+    'flownet_s': 'FlowNetS',
+    'flownet_c': 'FlowNetC',
+}
 SHOWN = 3
 """Pairs of each set in its figure."""
 FROM_TRAINING = 50
@@ -55,8 +74,23 @@ SETS: Mapping[str, Literal['flow', 'disparity']] = {
     'moving_photos': 'flow',
 }
 DISPARITIES = {'shifted_photos': 32, 'motorcycle': 64}
+COLUMNS = {
+    'epe': 'EPE',
+    'epe_visible': 'EPE visible',
+    'epe_filled': 'EPE filled',
+    'median_visible': 'median',
+    'median_rounded': 'rounded',
+    'bad_1_visible': 'bad 1 visible, %',
+    'outliers': 'D1/Fl, %',
+    'density': 'density, %',
+    'seconds_a_pair': 'ms a pair',
+}
 
-RUNS = flags.DEFINE_list('trained', [], 'Trained networks to measure too, as NAME=WORKDIR.')
+NETWORKS = flags.DEFINE_list('stereo_networks', list(NAMES), 'The networks to train.')
+SEEDS = flags.DEFINE_list('stereo_seeds', ['0', '1'], 'The seeds of each.')
+EPOCHS = flags.DEFINE_float('stereo_epochs', None, "Epochs of each network; by default the config's.")
+ONLY_TRAIN = flags.DEFINE_bool('only_train', False, 'Train and measure networks, and make no table.')
+RUNS = flags.DEFINE_list('trained', [], 'Other trained networks to measure too, as NAME=WORKDIR.')
 USES = ('workdir',)
 
 Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -74,35 +108,102 @@ class Pairs(NamedTuple):
     """Whether the second image shows the pixel; all True where it is not known."""
 
 
+class Run(NamedTuple):
+    """A trained network."""
+
+    name: str
+    """In the table; runs of one network with several seeds have one name."""
+    workdir: Path
+    measured: Path
+    """The folder of its results, one for each set."""
+
+
 def main() -> int:
     """Runs the study of the flags; returns the exit code."""
-    runs = {}
+    if unknown := [name for name in NETWORKS.value if name not in NAMES]:
+        raise config.ConfigError(f'--stereo_networks: no {unknown[0]!r}, {nearest(unknown[0], NAMES)}')
+    if not all(seed.isdecimal() for seed in SEEDS.value) or not SEEDS.value:
+        raise config.ConfigError(f'--stereo_seeds: whole numbers separated by commas, got {",".join(SEEDS.value)!r}')
+    folder, others = launch.workdir(), []
     for word in RUNS.value:
         name, equals, place = word.partition('=')
         if not (name and equals and place):
             raise config.ConfigError(f'--trained={word}: expected NAME=WORKDIR, such as GC-Net=runs/gcnet')
-        runs[name] = Path(place).expanduser()
-    return study(launch.workdir(), runs)
+        others.append(Run(name, Path(place).expanduser(), folder / 'trained' / name))
+    seeds = [int(seed) for seed in SEEDS.value]
+    settings = {(name, seed): run_settings(name, seed, EPOCHS.value) for name in NETWORKS.value for seed in seeds}
+    return study(folder, settings, others, only_train=ONLY_TRAIN.value)
 
 
-def study(folder: Path, runs: Mapping[str, Path]) -> int:
-    """Measures each method that the workdir lacks, and writes the table and the figures; returns the exit code."""
-    workdir.describe(folder / 'study.json', {'config': {'sets': list(SETS)}}, what='study')
-    found: dict[str, dict[str, Any]] = {}
+def study(
+    folder: Path, settings: Mapping[tuple[str, int], ConfigDict], others: Sequence[Run], *, only_train: bool = False
+) -> int:
+    """Trains and measures what the workdir lacks, and writes the table and the figures; returns the exit code.
+
+    Args:
+        folder: the workdir.
+        settings: (network, seed) -> its config.
+        others: runs that are trained already.
+        only_train: leave out OpenCV's methods, the table and the figures.
+    """
+    runs = list(others)
+    for (name, seed), each in settings.items():
+        own = folder / name / str(seed)
+        checked = check(each)
+        workdir.describe(own / 'study.json', {'config': checked.settings.to_dict()}, what='run')
+        sets = [one for one, field in SETS.items() if field == kind_of(each)]
+        if not all((own / 'measured' / one / 'result.json').exists() for one in sets):
+            if code := train(checked, own):
+                return code
+            jax.clear_caches()
+        runs.append(Run(NAMES[name], own, own / 'measured'))
+    read_once = functools.cache(read)
+    results = {one: networks(one, field, runs, read_once) for one, field in SETS.items()}
+    if only_train:
+        return 0
     figures = {}
-    for name, field in SETS.items():
-        pairs = read(name)
-        methods = {**classical(name), **networks(field, runs)}
-        found[name] = {}
-        for method, make in methods.items():
-            own = folder / name / method
-            compute = functools.partial(measured, make, pairs, own)
-            found[name][method] = studies.result(own / 'result.json', compute)
-            print(f'{name}  {method}: EPE {found[name][method]["epe"]:.2f}', flush=True)
-        shown = {method: list(np.load(folder / name / method / 'fields.npz').values()) for method in methods}
-        figures[name] = picture(name, pairs, shown)
+    for one in SETS:
+        found = {}
+        for method, make in classical(one).items():
+            own = folder / one / method
+            found[method] = [
+                studies.result(own / 'result.json', functools.partial(measured, make, read_once(one), own))
+            ]
+            print(f'{one}  {method}: EPE {found[method][0]["epe"]:.2f}', flush=True)
+        shown = {method: folder / one / method for method in found}
+        shown |= {run.name: run.measured / one for run in reversed(runs) if run.name in results[one]}
+        results[one] = found | results[one]
+        fields = {method: list(np.load(place / 'fields.npz').values()) for method, place in shown.items()}
+        figures[one] = picture(one, read_once(one), fields)
+    for field in ('disparity', 'flow'):
+        if trained := [key for key, each in settings.items() if kind_of(each) == field]:
+            figures[f'{field}_curves'] = curves(folder, trained)
     viz.save(view(), folder / 'motorcycle_view.png')
-    return studies.conclude(folder, table(found), figures)
+    return studies.conclude(folder, table(results), figures)
+
+
+def run_settings(name: str, seed: int, epochs: float | None) -> ConfigDict:
+    """The config of a network: `experiments.train` takes it as it is."""
+    config_of = shifted_photos.get_config if name in shifted_photos.NETWORKS else moving_photos.get_config
+    settings = config_of(name)
+    settings.seed = seed
+    if epochs is not None:
+        settings.training.epochs = epochs
+    return settings
+
+
+def kind_of(settings: ConfigDict) -> str:
+    """The field that a network finds."""
+    return 'flow' if settings.task.name == 'flow' else 'disparity'
+
+
+def curves(folder: Path, trained: Sequence[tuple[str, int]]) -> Figure:
+    """The error on the validation pairs over the updates, a line for each run."""
+    lines = {
+        f'{NAMES[name]}, seed {seed}': studies.progress(folder / name / str(seed), 'epe') for name, seed in trained
+    }
+    title = 'Mean endpoint error on the validation pairs while training'
+    return viz.loss_curves(lines, log=True, label='EPE, pixels', title=title)
 
 
 def read(name: str, split: str = 'test', count: int | None = None) -> Pairs:
@@ -181,14 +282,25 @@ def dis(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return method.calc(_gray(first), _gray(second), None)  # type: ignore[call-overload]  # its stubs lack None
 
 
-def networks(field: str, runs: Mapping[str, Path]) -> dict[str, Callable[[], Method]]:
-    """The trained networks of a kind."""
-    found: dict[str, Callable[[], Method]] = {}
-    for name, place in runs.items():
-        checked = workdir.trained(place, None)
-        experiment = assemble(checked, workdir.facts_of(place, checked))
-        if all(image in experiment.facts.example for image in IMAGES[field]):
-            found[name] = functools.partial(network, experiment, place, field)
+def networks(
+    name: str, field: str, runs: Sequence[Run], read_once: Callable[[str], Pairs]
+) -> dict[str, list[dict[str, Any]]]:
+    """The results of the trained networks of a kind on a set, for each seed."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        checked = workdir.trained(run.workdir, None)
+        facts = workdir.facts_of(run.workdir, checked)
+        if not all(image in facts.example for image in IMAGES[field]):
+            continue
+
+        def compute(run: Run = run, checked: Any = checked, facts: Any = facts) -> Mapping[str, float]:
+            experiment = assemble(checked, facts)
+            make = functools.partial(network, experiment, run.workdir, field)
+            return measured(make, read_once(name), run.measured / name)
+
+        result = studies.result(run.measured / name / 'result.json', compute)
+        found.setdefault(run.name, []).append(result)
+        print(f'{name}  {run.name}: EPE {result["epe"]:.2f}', flush=True)
     return found
 
 
@@ -209,16 +321,17 @@ def network(experiment: Any, place: Path, field: str) -> Method:
 
 def measured(make: Callable[[], Method], pairs: Pairs, own: Path) -> dict[str, float]:
     """The errors of a method over a set, in pixels and shares; writes the fields of the figure."""
+    own.mkdir(parents=True, exist_ok=True)
     method, fields, seconds = make(), [], []
     for first, second in zip(pairs.first, pairs.second, strict=True):
         began = time.perf_counter()
         fields.append(method(first, second))
         seconds.append(time.perf_counter() - began)
-    own.mkdir(parents=True, exist_ok=True)
-    np.savez(own / 'fields.npz', *fields[:SHOWN])
-    parts = [_flat(part) for part in (fields, pairs.truth, pairs.visible)]
-    values, truth, visible = parts
-    error = np.linalg.norm(values - truth, axis=-1)
+    np.savez(own / 'fields.npz', *(field.astype(np.float16) for field in fields[:SHOWN]))
+    values, truth, visible, whole = (
+        _flat(part) for part in (fields, pairs.truth, pairs.visible, [filled(field) for field in fields])
+    )
+    error, rounded, full = (np.linalg.norm(x - truth, axis=-1) for x in (values, np.rint(values), whole))
     known = np.isfinite(truth).all(-1)
     answered, length = np.isfinite(error), np.linalg.norm(truth, axis=-1)
     seen = known & visible[:, 0].astype(bool)
@@ -227,6 +340,9 @@ def measured(make: Callable[[], Method], pairs: Pairs, own: Path) -> dict[str, f
     return {
         'epe': float(error[known & answered].mean()),
         'epe_visible': float(error[seen & answered].mean()),
+        'epe_filled': float(full[known].mean()),
+        'median_visible': float(np.median(error[seen & answered])),
+        'median_rounded': float(np.median(rounded[seen & answered])),
         'bad_1_visible': float(bad[seen].mean()),
         'outliers': float(outlier[known].mean()),
         'density': float(answered[known].mean()),
@@ -234,18 +350,42 @@ def measured(make: Callable[[], Method], pairs: Pairs, own: Path) -> dict[str, f
     }
 
 
-def table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Markdown: the errors of each method, a table for each set."""
-    head = ['', 'EPE', 'EPE visible', 'bad 1 visible, %', 'D1/Fl, %', 'density, %', 'ms a pair']
+def filled(field: np.ndarray) -> np.ndarray:
+    """A disparity whose missing answers are the smaller one of the next answers in their row; flow as it is.
+
+    The smaller one is of the background, which is more often hidden. A row without an answer gets that of the image.
+    """
+    known = np.isfinite(field)
+    if field.ndim == 3 or known.all():
+        return field
+    columns = np.arange(field.shape[1])
+    last = np.maximum.accumulate(np.where(known, columns, -1), axis=1)
+    following = np.minimum.accumulate(np.where(known, columns, len(columns))[:, ::-1], axis=1)[:, ::-1]
+    wider = np.pad(field, ((0, 0), (1, 1)), constant_values=np.inf)
+    both = [np.take_along_axis(wider, at + 1, axis=1) for at in (last, following)]
+    values = np.where(known, field, np.minimum(*both))
+    middle = np.median(field[known]) if known.any() else 0.0
+    return np.where(np.isfinite(values), values, middle)
+
+
+def table(found: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]) -> str:
+    """Markdown: the errors of each method, the means over its seeds, a table for each set."""
     texts = []
     for name, methods in found.items():
-        rows = [[name, *head[1:]]]
-        for method, values in methods.items():
-            shares = (f'{100 * values[one]:.1f}' for one in ('bad_1_visible', 'outliers', 'density'))
-            errors = (f'{values[one]:.2f}' for one in ('epe', 'epe_visible'))
-            rows.append([method, *errors, *shares, f'{1000 * values["seconds_a_pair"]:.0f}'])
+        rows = [[name, *COLUMNS.values(), 'EPE of the seeds']]
+        for method, runs in methods.items():
+            means = {value: np.mean([run[value] for run in runs]) for value in COLUMNS}
+            cells = [_cell(value, mean) for value, mean in means.items()]
+            each = ', '.join(f'{run["epe"]:.2f}' for run in runs) if len(runs) > 1 else '-'
+            rows.append([method, *cells, each])
         texts.append(tables.markdown(rows))
     return '\n\n'.join(texts)
+
+
+def _cell(value: str, mean: float) -> str:
+    if value == 'seconds_a_pair':
+        return f'{1000 * mean:.0f}'
+    return f'{100 * mean:.1f}' if COLUMNS[value].endswith('%') else f'{mean:.2f}'
 
 
 def picture(name: str, pairs: Pairs, shown: Mapping[str, Sequence[np.ndarray]]) -> Figure:

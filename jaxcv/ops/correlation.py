@@ -20,8 +20,9 @@ from jaxcv.types import Array, Float
 
 BLOCK = 32
 """Columns of the first map in one matrix product; it meets so many of the second map, and the range."""
-STEP_VALUES = 2**18
-"""Values of the second map in one step of the loop, at most, where one of its rows has fewer."""
+STEP_VALUES, ACCELERATED_VALUES = 2**18, 2**22
+"""Values of the second map in one step of the loop, at most, where one of its rows has fewer: on a CPU, and on
+accelerators, where starting a step takes longer than a small one's products."""
 
 Both = tuple[Array, Array]
 
@@ -200,7 +201,8 @@ class _Plan(NamedTuple):
 def _plan(shape: tuple[int, ...], span: _Range) -> _Plan:
     n, height, width, channels = shape
     down, right = (high - low + 1 for low, high in (span.rows, span.columns))
-    most = max(1, STEP_VALUES // max(1, n * width * channels))
+    values = STEP_VALUES if jax.default_backend() == 'cpu' else ACCELERATED_VALUES
+    most = max(1, values // max(1, n * width * channels))
     displacements = _divisor(down, most)
     rows = _divisor(height, most) if down == 1 else 1
     return _Plan(rows, displacements, down // displacements, displacements * right)

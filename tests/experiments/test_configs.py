@@ -18,6 +18,7 @@ from experiments.run.assemble import state_factory
 from experiments.run.check import check
 from experiments.run.training import train
 from experiments.segmentation import digit_scenes
+from experiments.stereo import flying_chairs, moving_photos, scene_flow, shifted_photos
 from tests.experiments.facts import assembled
 
 CONFIGS = {
@@ -40,6 +41,18 @@ CONFIGS = {
     'detection/digit_regions:faster_rcnn_fpn': (10, 1_000, (96, 96, 3), 1_250, 4_002_965),
     'embedding/digits_open_set': (5, 592, (8, 8, 1), 888, 304_416),
     'embedding/digits_open_set:arcface': (5, 592, (8, 8, 1), 888, 304_416 + 5 * 64),
+    # the papers' counts
+    'stereo/flying_chairs:flownet_s': (0, 22_232, (384, 512, 3), 600_000, 38_676_514),
+    'stereo/flying_chairs': (0, 22_232, (384, 512, 3), 600_000, 39_175_298),
+    'stereo/scene_flow:dispnet': (0, 35_454, (384, 768, 3), 1_000_000, 42_322_459),
+    'stereo/scene_flow:dispnet_c': (0, 35_454, (384, 768, 3), 1_000_000, 42_174_107),
+    'stereo/scene_flow': (0, 35_454, (256, 512, 3), 150_000, 2_847_201),
+    'stereo/shifted_photos:dispnet': (0, 600, (128, 192, 3), 6_000, 2_655_115),
+    'stereo/shifted_photos:dispnet_c': (0, 600, (128, 192, 3), 6_000, 2_654_891),
+    'stereo/shifted_photos': (0, 600, (128, 192, 3), 4_500, 695_153),
+    'stereo/moving_photos:flownet_s': (0, 600, (128, 192, 3), 6_000, 2_436_418),
+    'stereo/moving_photos': (0, 600, (128, 192, 3), 6_000, 2_448_986),
+    'stereo/kitti': (0, 160, (256, 512, 3), 50_000, 2_847_201),
     'segmentation/ade20k': (150, 20_210, (473, 473, 3), 126_312, 49_057_132),
     'segmentation/cityscapes': (19, 2_975, (713, 713, 3), 37_188, 48_956_262),
     # torchvision has 42,004,074 parameters for 21 classes; each class is 257 in the head and 257 in the auxiliary one
@@ -68,11 +81,29 @@ CONFIGS = {
     },
 }
 
+STEADY = {
+    'stereo/flying_chairs:flownet_s': 1 / 8,
+    'stereo/flying_chairs': 1 / 8,
+    'stereo/scene_flow:dispnet': 1 / 8,
+    'stereo/scene_flow:dispnet_c': 1 / 8,
+    'stereo/scene_flow': 1,
+    'stereo/kitti': 1,
+}
+"""The schedules that do not end near 0 -> their last rate, as a share of the highest."""
+
 FEATURES = {
     'classification': ['label'],
     'segmentation': ['mask'],
     'detection': ['box_labels', 'boxes', 'box_valid'],
     'embedding': ['label'],
+}
+PAIRS = {'stereo': ('left', 'right'), 'flow': ('image', 'next_image')}
+FIELDS = {
+    'stereo': lambda size: (
+        {name: np.zeros(size, np.float32) for name in ('disparity', 'right_disparity')}
+        | {'disparity_visible': np.ones(size, bool)}
+    ),
+    'flow': lambda size: {'flow': np.zeros((*size, 2), np.float32), 'flow_visible': np.ones(size, bool)},
 }
 
 
@@ -94,6 +125,10 @@ def test_every_config_is_listed_here():
         (coco, "no network 'ssd'; there are: retinanet, "),
         (folder, "no format 'ssd'; there are: coco, "),
         (digits_open_set, "no loss 'ssd'; there are: softmax, "),
+        (flying_chairs, "no network 'ssd'; there are: flownet_s, "),
+        (moving_photos, "no network 'ssd'; there are: flownet_s, "),
+        (scene_flow, "no network 'ssd'; there are: dispnet, "),
+        (shifted_photos, "no network 'ssd'; there are: dispnet, "),
     ):
         with pytest.raises(ValueError, match=wrong):
             config.get_config('ssd')
@@ -112,12 +147,17 @@ def _after(state, count):
 def test_a_config_fits(name):
     classes, size, shape, steps, parameters = CONFIGS[name]
     settings = load(name)
-    feature, *others = FEATURES[name.partition('/')[0]]
-    example = {'image': np.zeros(shape, np.uint8), feature: np.zeros(shape[:2] * (feature == 'mask'), np.int32)}
-    if others:
-        example = {**example, feature: np.zeros(3, np.int32), 'boxes': np.zeros((3, 4), np.float32)}
-        example['box_valid'] = np.zeros(3, bool)
-    names = {feature: [str(i) for i in range(classes)]}
+    kind = settings.task.name
+    if kind in PAIRS:
+        example = {one: np.zeros(shape, np.uint8) for one in PAIRS[kind]} | FIELDS[kind](shape[:2])
+        names = {}
+    else:
+        feature, *others = FEATURES[name.partition('/')[0]]
+        example = {'image': np.zeros(shape, np.uint8), feature: np.zeros(shape[:2] * (feature == 'mask'), np.int32)}
+        if others:
+            example = {**example, feature: np.zeros(3, np.int32), 'boxes': np.zeros((3, 4), np.float32)}
+            example['box_valid'] = np.zeros(3, bool)
+        names = {feature: [str(i) for i in range(classes)]}
     experiment = assembled(settings, example, names=names, train_size=size)
     assert experiment.num_steps == steps
     state = jax.eval_shape(state_factory(experiment))
@@ -125,7 +165,10 @@ def test_a_config_fits(name):
     rate_at = jax.vmap(lambda count: jnp.asarray(experiment.watch(_after(state, count))['learning_rate']))
     rates = jax.jit(rate_at)(np.linspace(0, steps - 1, 301).astype(int)).tolist()
     assert max(rates) == pytest.approx(settings.optimizer.learning_rate, rel=1e-3)
-    assert rates[-1] < max(rates) / 50
+    if name in STEADY:
+        assert rates[-1] == pytest.approx(STEADY[name] * max(rates))
+    else:
+        assert rates[-1] < max(rates) / 50
 
 
 def test_the_cifar_config_trains_on_mocked_cifar10(tmp_path):

@@ -1,6 +1,7 @@
 """The study of stereo and flow: the errors by hand, OpenCV's methods on a shifted photo, and what both views see."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -61,25 +62,59 @@ def test_nearer_pixels_hide_those_behind_them():
     assert stereo.seen_by_both(disparity)[0].tolist() == [False, *[True] * 2, *[False] * 3, *[True] * 6]
 
 
-def test_the_table_and_figures_of_a_small_set(tmp_path, monkeypatch, views):
+@pytest.fixture
+def small_set(monkeypatch, views):
+    """`shifted_photos` of one pair again and again, the only set of the study."""
     left, right = (cv2.imencode('.png', view[..., ::-1])[1].tobytes() for view in views)
     shape = views[0].shape[:2]
-    example = {
-        'left': left,
-        'right': right,
-        'disparity': np.full(shape, 6.0, 'f'),
-        'disparity_visible': np.ones(shape, bool),
-    }
+    truths = {'disparity': np.full(shape, 6.0, 'f'), 'right_disparity': np.full(shape, 6.0, 'f')}
+    visible = {f'{name}_visible': np.ones(shape, bool) for name in truths}
+    example = {'left': left, 'right': right, **truths, **visible}
     small = Source(60, lambda index: example, lambda index: f'[{index}]', {})
-    monkeypatch.setattr(
-        stereo.data, 'source', lambda name, split: stereo.data.subset(small, range(50 if split == 'train' else 2))
-    )
+
+    def source(name, split, data_dir=None):
+        return stereo.data.subset(small, range(50 if split == 'train' else 2))
+
+    monkeypatch.setattr(stereo.data, 'source', source)
     monkeypatch.setattr(stereo, 'SETS', {'shifted_photos': 'disparity'})
     monkeypatch.setattr(stereo, 'FROM_TRAINING', 2)
     monkeypatch.setattr(stereo, 'view', lambda: stereo.viz.image_grid([views[0]]))
-    assert stereo.study(tmp_path, {}) == 0
+
+
+def test_the_table_and_figures_of_a_small_set(tmp_path, small_set):
+    assert stereo.study(tmp_path, {}, []) == 0
     assert {path.name for path in tmp_path.glob('*.png')} == {'shifted_photos.png', 'motorcycle_view.png'}
     rows = (tmp_path / 'table.md').read_text().splitlines()
     assert len(rows) == 6
     assert rows[3].split('|')[1:3] == [' constant       ', ' 0.00 ']
     assert json.loads((tmp_path / 'shifted_photos' / 'zero' / 'result.json').read_text())['epe'] == 6
+
+
+@pytest.mark.slow
+def test_networks_are_trained_by_themselves_and_compared_without_their_checkpoints(tmp_path, small_set):
+    settings = {}
+    for name, model in {'dispnet_c': {'width': 0.05}, 'gcnet': {'disparities': 32, 'width': 4, 'blocks': 1}}.items():
+        each = settings[name, 1] = stereo.run_settings(name, 1, None)
+        each.model.update(model)
+        each.data.update({'batch_size': 8, 'eval_batch_size': 8})
+        each.training.update({'epochs': '4 steps', 'eval_every': 2})
+    for key, each in settings.items():
+        assert stereo.study(tmp_path, {key: each}, [], only_train=True) == 0
+        assert not (tmp_path / 'table.md').exists()
+        shutil.rmtree(tmp_path / key[0] / '1' / 'checkpoints')
+    assert stereo.study(tmp_path, settings, []) == 0
+    assert {path.name for path in tmp_path.glob('*.png')} == {
+        'shifted_photos.png',
+        'disparity_curves.png',
+        'motorcycle_view.png',
+    }
+    rows = (tmp_path / 'table.md').read_text().splitlines()
+    assert [row.split('|')[1].strip() for row in rows[-2:]] == ['DispNetC', 'GC-Net']
+
+
+def test_missing_answers_are_filled_by_the_smaller_neighbour():
+    nan = np.nan
+    field = np.array([[nan, 3.0, nan, nan, 1.0, nan], [nan] * 6])
+    expected = [[3, 3, 1, 1, 1, 1], [2] * 6]
+    np.testing.assert_array_equal(stereo.filled(field), expected)
+    np.testing.assert_array_equal(stereo.filled(np.full((1, 2), nan)), 0)

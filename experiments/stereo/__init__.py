@@ -1,0 +1,1 @@
+"""Configs of stereo and optical flow."""
