@@ -8,6 +8,7 @@ on the host, in NumPy; the machines are scikit-learn's.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxcv.arguments import AtLeast1, NonNegative, Positive, Share, checked
@@ -186,7 +187,7 @@ def fit_box_ridges(
         raise ValueError('there are no images to fit the regressions on')
     norms = np.concatenate([np.linalg.norm(one.pooled, axis=1) for one in examples])
     factor = norm / max(float(norms.mean()), 1e-12)
-    features, codes, labels = [], [], []
+    features, labels, regions, boxes = [], [], [], []
     for one in examples:
         if not len(one.boxes) or not len(one.regions):
             continue
@@ -194,14 +195,16 @@ def fit_box_ridges(
         best = shared.argmax(axis=1)
         near = shared.max(axis=1) > least_iou
         features.append(factor * one.pooled[near])
-        codes.append(np.asarray(encode(one.boxes[best[near]], one.regions[near]), np.float64).reshape(-1, 4))
+        regions.append(one.regions[near])
+        boxes.append(one.boxes[best[near]])
         labels.append(one.box_labels[best[near]])
     size = examples[0].pooled.shape[1]
     weights, biases = np.zeros((num_classes, size, 4)), np.zeros((num_classes, 4))
-    of_all = np.concatenate(labels) if labels else np.zeros(0, int)
-    for k in np.unique(of_all):
-        x, y = (np.concatenate(part)[of_all == k].astype(np.float64) for part in (features, codes))
-        weights[k], biases[k] = _ridge(x, y, penalty)
+    if labels:
+        of_all, x = np.concatenate(labels), np.concatenate(features).astype(np.float64)
+        codes = np.asarray(encode(*(jnp.asarray(np.concatenate(part)) for part in (boxes, regions))), np.float64)
+        for k in np.unique(of_all):
+            weights[k], biases[k] = _ridge(x[of_all == k], codes[of_all == k], penalty)
     return BoxRidges((factor * weights).astype(np.float32), biases.astype(np.float32))
 
 
