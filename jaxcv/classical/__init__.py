@@ -16,6 +16,7 @@ from jaxcv.classical import (
     pixel_forest,
     random_forest,
     recognition,
+    region_classifiers,
     selective_search,
     trees,
 )
@@ -36,6 +37,7 @@ __all__ = [
     'pixel_forest',
     'random_forest',
     'recognition',
+    'region_classifiers',
     'selective_search',
     'trees',
 ]

@@ -20,7 +20,7 @@ import numpy as np
 from jaxcv.arguments import AtLeast0, AtLeast1, Positive, checked
 from jaxcv.types import Bool, Float, UInt8
 
-__all__ = ['Regions', 'cached_search', 'recall', 'search']
+__all__ = ['Regions', 'cached_search', 'overlaps', 'recall', 'search']
 
 Mode = Literal['single', 'fast', 'quality']
 Similarity = Literal['colour', 'texture', 'size', 'fill']
@@ -198,13 +198,26 @@ def recall(
         >>> recall(np.array([[0.0, 0.0, 10.0, 6.0]]), np.array([[0.0, 0.0, 10.0, 10.0]]))
         array([1., 0.])
     """
+    best = np.max(overlaps(regions, boxes), axis=0, initial=0)
+    return np.array([(best >= threshold).mean() if len(boxes) else np.nan for threshold in thresholds])
+
+
+def overlaps(regions: Float[np.ndarray, 'p 4'], boxes: Float[np.ndarray, 'g 4']) -> Float[np.ndarray, 'p g']:
+    """IoU of each region with each box, on the host: `ops.box_iou` for numbers of boxes that vary from image to image.
+
+    Args:
+        regions: xyxy `[p, 4]`.
+        boxes: xyxy `[g, 4]`.
+
+    Example:
+        >>> overlaps(np.array([[0.0, 0.0, 10.0, 6.0]]), np.array([[0.0, 0.0, 10.0, 10.0]]))
+        array([[0.6]])
+    """
     low = np.maximum(regions[:, None, :2], boxes[None, :, :2])
     high = np.minimum(regions[:, None, 2:], boxes[None, :, 2:])
     shared = np.prod(np.maximum(high - low, 0), axis=-1)
     areas = [np.prod(x[:, 2:] - x[:, :2], axis=-1) for x in (regions, boxes)]
-    union = areas[0][:, None] + areas[1] - shared
-    best = np.max(shared / np.maximum(union, 1e-9), axis=0, initial=0)
-    return np.array([(best >= threshold).mean() if len(boxes) else np.nan for threshold in thresholds])
+    return shared / np.maximum(areas[0][:, None] + areas[1] - shared, 1e-9)
 
 
 def _converted(pixels: np.ndarray, colour: str) -> np.ndarray:

@@ -44,7 +44,7 @@ from jaxcv.ops.matching import balanced_sample, hard_negatives, match_anchors, m
 from jaxcv.ops.pool import adaptive_avg_pool, avg_pool, l2_pool, max_pool
 from jaxcv.ops.proposals import Proposals as Proposals
 from jaxcv.ops.proposals import SampledRegions as SampledRegions
-from jaxcv.ops.proposals import sample_regions, select_proposals, select_region_detections
+from jaxcv.ops.proposals import sample_regions, select_proposals, select_region_detections, select_scored_regions
 from jaxcv.ops.pyramid_pool import spatial_pyramid_pool
 from jaxcv.ops.region_warp import warp_regions
 from jaxcv.ops.resize import resize_bilinear, resize_nearest
@@ -137,6 +137,7 @@ __all__ = [
     'select_detections',
     'select_proposals',
     'select_region_detections',
+    'select_scored_regions',
     'similarity_transform',
     'sliding_windows',
     'soft_argmin',

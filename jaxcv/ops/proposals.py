@@ -207,12 +207,69 @@ def select_region_detections(
         >>> print(found.box_labels, found.box_valid)
         [0 1 0] [ True  True False]
     """
-    scores = jax.nn.softmax(class_logits.astype(jnp.float32))[:, 1:]
+    return select_scored_regions(
+        jax.nn.softmax(class_logits.astype(jnp.float32))[:, 1:],
+        codes[:, 1:] if codes.shape[1] > 1 else codes,
+        regions,
+        valid,
+        coder=coder,
+        size=size,
+        least_score=least_score,
+        least_side=least_side,
+        candidates=candidates,
+        threshold=threshold,
+        by_class=by_class,
+        most=most,
+    )
+
+
+@checked
+def select_scored_regions(
+    scores: Float[Array, 'r c'],
+    codes: Float[Array, 'r k 4'],
+    regions: Float[Array, 'r 4'],
+    valid: Bool[Array, 'r'],
+    *,
+    coder: BoxCoder,
+    size: tuple[int, int],
+    least_score: float = 0.05,
+    least_side: NonNegative = 1e-2,
+    candidates: AtLeast1 = 1000,
+    threshold: Share = 0.5,
+    by_class: bool = True,
+    most: AtLeast1 = 100,
+) -> Detections:
+    """Select the objects of one image from scores in [0, 1] of each class: `select_region_detections` without softmax.
+
+    Args:
+        scores: `[r, c]`, without the background.
+        codes: boxes relative to the regions, `[r, k, 4]`: one for each class (k = c), or one for all (k = 1).
+        regions: as in `select_region_detections`, as is all that follows.
+        valid: False for padding.
+        coder: decodes the boxes.
+        size: (height, width) of the image.
+        least_score: pairs with a lower score, or the same, are no candidates.
+        least_side: boxes with a shorter side are dropped.
+        candidates: pairs at most.
+        threshold: IoU above which a box is dropped.
+        by_class: boxes of different classes do not suppress one another.
+        most: objects returned.
+
+    Returns:
+        Detections, of `most` objects.
+
+    Example:
+        >>> from jaxcv.ops import box_coder
+        >>> regions, scores = jnp.array([[0.0, 0.0, 9.0, 9.0]]), jnp.array([[0.1, 0.8]])
+        >>> options = {'coder': box_coder(), 'size': (32, 32), 'least_score': 0.5, 'most': 1}
+        >>> print(select_scored_regions(scores, jnp.zeros((1, 1, 4)), regions, jnp.array([True]), **options).box_labels)
+        [1]
+    """
     scores = jnp.where(valid[:, None] & (scores > least_score), scores, 0)  # NaN is no candidate
     r, classes = scores.shape
     values, pairs = jax.lax.top_k(scores.ravel(), min(candidates, r * classes))
     places, labels = pairs // classes, (pairs % classes).astype(jnp.int32)
-    own = codes[places, labels + 1] if codes.shape[1] > 1 else codes[places, 0]
+    own = codes[places, labels] if codes.shape[1] > 1 else codes[places, 0]
     boxes = clip_boxes(coder.decode(own, regions[places]), size=size)
     real = (values > least_score) & boxes_of_side(boxes, least=least_side)
     found = Detections(boxes, values, labels, real)

@@ -46,7 +46,7 @@ def faster_rcnn(
     backbone: nn.Module,
     num_classes: AtLeast1 = 20,
     strides: Sequence[AtLeast1] = (4, 8, 16, 32),
-    neck: Literal['fpn', 'fpn_norm', 'none'] = 'fpn',
+    neck: Literal['fpn', 'fpn_norm', 'none', 'norm'] = 'fpn',
     features: AtLeast1 = 256,
     coarser: bool = True,
     sizes: Sequence[Sequence[Positive]] = SIZES,
@@ -76,7 +76,8 @@ def faster_rcnn(
         num_classes: classes of objects; the background, class 0 of the scores, is one more.
         strides: of the backbone's stages that the neck takes, or that are the maps.
         neck: 'fpn', a feature pyramid; 'fpn_norm', with batch norms (torchvision's second); 'none', the stages
-            themselves (the paper's, of one stage).
+            themselves (the paper's, of one stage); 'norm', a batch norm on each of them, for backbones whose stages end
+            in a convolution, without an activation.
         features: channels of the pyramid.
         coarser: the pyramid has one map more, of every second pixel of its last, for proposals alone.
         sizes: of the anchors of each map, in pixels: as many as there are maps.
@@ -117,7 +118,7 @@ def faster_rcnn(
 
     The trap: the default anchors start at 32 pixels; smaller objects need smaller `sizes` and `cells`.
     """
-    pyramid = neck != 'none'
+    pyramid = neck.startswith('fpn')
     maps = len(strides) + (pyramid and coarser)
     if proposals and len(sizes) != maps:
         raise ValueError(f'{maps} maps need as many sequences of sizes of anchors, got {len(sizes)}')
@@ -134,7 +135,7 @@ def faster_rcnn(
     dense, conv = DenseHead(tuple(widths), dropout, dtype), ConvHead(features, width=widths[-1], dtype=dtype)
     return TwoStageDetector(
         backbone,
-        FPN(features, extra, norm=neck == 'fpn_norm', dtype=dtype) if pyramid else Unchanged(),
+        FPN(features, extra, norm=neck == 'fpn_norm', dtype=dtype) if pyramid else Unchanged(neck == 'norm', dtype),
         ProposalHead(in_cell.pop(), depth=proposal_depth, scores=proposal_scores, dtype=dtype) if proposals else None,
         dense if head == 'dense' else conv,
         RegionPredictor(num_classes + 1, num_classes + 1 if boxes == 'by_class' else 1, dtype),

@@ -6,11 +6,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.arguments import AtLeast0, AtLeast1, checked
+from jaxcv.arguments import AtLeast0, AtLeast1, Below1, checked
 from jaxcv.models.backbones.alexnet import alexnet
 from jaxcv.models.detection.region_heads import DenseHead, RegionPredictor, Unchanged
 from jaxcv.models.detection.two_stage import TwoStageDetector
 from jaxcv.models.strides import Stage, stages
+from jaxcv.nn.norm import BatchNorm
 from jaxcv.ops.box_coders import box_coder
 from jaxcv.ops.pool import adaptive_avg_pool
 from jaxcv.ops.region_warp import warp_regions
@@ -40,18 +41,24 @@ class CropHead(nn.Module):
         backbone: a model that declares its stages.
         head: of the pooled features `[r p p c]`.
         size: rows and columns that the last stage is pooled to; 1 is global average pooling.
+        norm: of the last stage; None: it stays as it is.
     """
 
     backbone: nn.Module
     head: nn.Module
     size: int = 6
+    norm: nn.Module | None = None
 
-    @nn.compact
-    def __call__(self, regions: Float[Array, 'r h w c'], *, train: bool = False) -> Float[Array, 'r f']:
-        """Return the features of each region."""
+    def pooled(self, regions: Float[Array, 'r h w c'], *, train: bool = False) -> Float[Array, 'r p p c']:
+        """Return the last stage of each region, pooled: the paper's pool5."""
         *_, last = stages(self.backbone)
         x = self.backbone.features(regions, train=train)[last]
-        return self.head(adaptive_avg_pool(x, size=self.size), train=train)
+        x = x if self.norm is None else self.norm(x, train=train)
+        return adaptive_avg_pool(x, size=self.size)
+
+    def __call__(self, regions: Float[Array, 'r h w c'], *, train: bool = False) -> Float[Array, 'r f']:
+        """Return the features of each region."""
+        return self.head(self.pooled(regions, train=train), train=train)
 
 
 @checked
@@ -63,14 +70,15 @@ def rcnn(
     context: AtLeast0 = 16,
     pooled: AtLeast1 = 6,
     widths: tuple[AtLeast1, ...] = (4096, 4096),
-    dropout: float = 0.5,
+    dropout: Below1 = 0.5,
+    norm: bool = False,
     dtype: DTypeLike = jnp.float32,
 ) -> TwoStageDetector:
     """Make an R-CNN: each proposal is warped to a square and goes through the whole network.
 
-    Classes are those of the fine-tuned softmax; the paper trains support vector machines on its features afterwards,
-    3.3 points of average precision better on VOC 2007. Boxes are learnt with the classes, in place of a ridge
-    regression.
+    Classes are those of the fine-tuned softmax, and boxes are learnt with them. The paper has support vector machines
+    on its features, 3.3 points of average precision better on VOC 2007, and ridge regressions of the boxes: see
+    `classical.region_classifiers`.
 
     Args:
         backbone: a model that declares its stages; None: AlexNet, with 57,434,025 parameters for 20 classes.
@@ -80,6 +88,7 @@ def rcnn(
         pooled: rows and columns that the last stage is pooled to.
         widths: of the dense layers.
         dropout: probability after each of them, in training.
+        norm: a batch norm on the last stage, for backbones whose stages end in a convolution, without an activation.
         dtype: compute type; parameters and predictions stay float32. The backbone has its own.
 
     Returns:
@@ -104,7 +113,7 @@ def rcnn(
         Pixels(),
         Unchanged(),
         None,
-        CropHead(network, DenseHead(tuple(widths), dropout, dtype), pooled),
+        CropHead(network, DenseHead(tuple(widths), dropout, dtype), pooled, BatchNorm(dtype=dtype) if norm else None),
         RegionPredictor(num_classes + 1, num_classes + 1, dtype),
         None,
         (1,),

@@ -13,6 +13,7 @@ from jaxcv.models.strides import Stage
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.conv_norm import ConvNorm
 from jaxcv.nn.conv_transpose import ConvTranspose
+from jaxcv.nn.norm import BatchNorm
 from jaxcv.nn.regularization import Dropout
 from jaxcv.ops.pool import max_pool
 from jaxcv.types import Array, Float, Images
@@ -81,12 +82,23 @@ ALEXNET = (
 
 
 class Unchanged(nn.Module):
-    """The neck of a detector on the backbone's own maps."""
+    """The neck of a detector on the backbone's own maps.
+
+    Attributes:
+        norm: a batch norm on each of them.
+        dtype: compute type; parameters and statistics stay float32.
+    """
+
+    norm: bool = False
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, maps: Sequence[Map], *, train: bool = False) -> list[Map]:
         """Return the maps."""
-        return list(maps)
+        if not self.norm:
+            return list(maps)
+        norms = [BatchNorm(dtype=self.dtype, name=f'norm{i}') for i in range(1, len(maps) + 1)]
+        return [norm(x, train=train) for norm, x in zip(norms, maps, strict=True)]
 
 
 class ProposalHead(nn.Module):

@@ -1,0 +1,265 @@
+"""Two-stage detectors on the same scenes of digits, from R-CNN to Mask R-CNN, in one table and two figures: NOT RUN.
+
+    python -m experiments.studies.region_detectors --workdir=runs/region_detectors
+
+All networks of `experiments/detection/digit_regions.py`, from each of the seeds; R-CNN also with the support vector
+machines and the ridge regressions of its paper, on the features of the same network. The table has the mean over the
+seeds, and the seconds an image of proposals, features and heads; the figures the average precision over the epochs, and
+the first test scenes with the boxes and masks of each network. The same command resumes: runs that are done are not run
+again. `--region_networks` and `--region_seeds` choose some of them, so that several processes can share a workdir.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+
+from experiments import launch
+from experiments.detection.digit_regions import NETWORKS, SCENES, get_config
+from experiments.run import batches as opening
+from experiments.run import tables, workdir
+from experiments.run.assemble import assemble
+from experiments.run.check import check
+from experiments.run.training import train
+from experiments.run.variables import restore
+from experiments.studies import region_passes as passes
+from experiments.studies import study as studies
+from jaxcv import config, metrics, ops, training, viz
+from jaxcv.models.detection.rcnn import CropHead
+from jaxcv.names import nearest
+from jaxcv.task import Predictions
+from jaxcv.types import Batch
+from jaxcv.viz import Objects
+from jaxcv.viz.figures import headline, style
+
+NAMES = {
+    'rcnn': 'R-CNN, softmax',
+    'fast_rcnn': 'Fast R-CNN',
+    'faster_rcnn': 'Faster R-CNN, one map',
+    'faster_rcnn_fpn': 'Faster R-CNN, FPN, RoIAlign',
+    'mask_rcnn': 'Mask R-CNN, RoIAlign',
+    'mask_rcnn_roi_pool': 'Mask R-CNN, RoIPool',
+}
+MACHINES = 'R-CNN, SVMs and ridge regression'
+VALUES = {'ap': 'AP, %', 'ap50': 'AP50, %', 'ap75': 'AP75, %', 'mask_ap': 'mask AP, %', 'mask_ap75': 'mask AP75, %'}
+SHOWN = 4
+"""Scenes in the figure."""
+SCORE = 0.5
+"""Of the objects in the figure."""
+
+EPOCHS = flags.DEFINE_float('region_epochs', None, "Epochs of each network; by default the config's.")
+METHODS = flags.DEFINE_list('region_networks', list(NETWORKS), 'The networks to compare.')
+SEEDS = flags.DEFINE_list('region_seeds', ['0', '1'], 'The seeds of each.')
+SET = flags.DEFINE_enum('region_scenes', 'easy', SCENES, 'The scenes.')
+CACHE = flags.DEFINE_string('region_proposals', None, "The folder of the proposals; by default the transform's.")
+USES = ('workdir',)
+
+
+def main() -> int:
+    """Runs the study of the flags; returns the exit code."""
+    if unknown := [name for name in METHODS.value if name not in NETWORKS]:
+        raise config.ConfigError(f'--region_networks: no {unknown[0]!r}, {nearest(unknown[0], NETWORKS)}')
+    if not all(seed.isdecimal() for seed in SEEDS.value) or not SEEDS.value:
+        raise config.ConfigError(f'--region_seeds: whole numbers separated by commas, got {",".join(SEEDS.value)!r}')
+    settings = {
+        (name, int(seed)): run_settings(name, int(seed), SET.value, EPOCHS.value, CACHE.value)
+        for name in METHODS.value
+        for seed in SEEDS.value
+    }
+    return study(launch.workdir(), settings)
+
+
+def study(folder: Path, settings: Mapping[tuple[str, int], ConfigDict]) -> int:
+    """Trains the runs that the workdir lacks, and writes the table and the figures; returns the exit code.
+
+    A run writes into its own folder alone, `folder/network/seed`.
+    """
+    runs = {run: check(fields) for run, fields in settings.items()}
+    for (name, seed), checked in runs.items():
+        described = {'config': without_cache(checked.settings)}
+        workdir.describe(folder / name / str(seed) / 'study.json', described, what='run')
+    results: dict[str, list[dict[str, Any]]] = {}
+    for (name, seed), checked in runs.items():
+        own = folder / name / str(seed)
+        if not (own / 'result.json').exists() and (code := train(checked, own)):
+            return code
+        found = studies.result(own / 'result.json', functools.partial(compute, own))
+        results.setdefault(name, []).append(found)
+        jax.clear_caches()
+        print(f'{NAMES[name]}, seed {seed}: AP {100 * found["ap"]:.2f} %', flush=True)
+    curves: dict[str, list[Any]] = {}
+    shown: dict[str, Mapping[str, np.ndarray]] = {}
+    for name, seed in runs:
+        own = folder / name / str(seed)
+        curves.setdefault(name, []).append(curve(own))
+        shown.setdefault(name, dict(np.load(own / 'objects.npz')))
+    return studies.conclude(folder, table(results), {'region_detectors': learning(curves), 'objects': picture(shown)})
+
+
+def run_settings(name: str, seed: int, scenes: str, epochs: float | None, cache: str | None) -> ConfigDict:
+    """The config of a run: `experiments.train` takes it as it is."""
+    settings = get_config(f'{name},{scenes}')
+    settings.seed = seed
+    settings.training.best_metric = 'ap'
+    if epochs is not None:
+        settings.training.epochs = epochs
+    if cache is not None:
+        for transform in (*settings.data.train_transforms, *settings.data.eval_transforms):
+            if transform['name'] == 'propose_regions':
+                transform['cache'] = cache
+    return settings
+
+
+def without_cache(settings: ConfigDict) -> dict[str, Any]:
+    """The settings that a result depends on: proposals may lie in another folder on another machine."""
+    described = settings.to_dict()
+    for transforms in ('train_transforms', 'eval_transforms'):
+        described['data'][transforms] = [
+            {k: x for k, x in one.items() if k != 'cache'} for one in described['data'][transforms]
+        ]
+    return described
+
+
+def scenes_of(settings: ConfigDict, *, training_split: bool = False) -> Sequence[Batch]:
+    """All batches of the config's evaluation split, or of its training split, as evaluated."""
+    fields = check(settings).data
+    split = fields.train_split if training_split else fields.eval_split
+    assert split is not None
+    return list(opening.eval_batches(fields, opening.open_source(fields, split)))
+
+
+def compute(own: Path) -> dict[str, Any]:
+    """The numbers of a trained network; writes the objects of the figure."""
+    checked = workdir.trained(own, None)
+    facts = workdir.facts_of(own, checked)
+    experiment = assemble(checked, facts)
+    variables, _ = restore(experiment, own, 'last', training.make_mesh(), averaged=False)
+    predict: Callable[[Batch], Predictions] = functools.partial(jax.jit(experiment.task.predict), variables)
+    settings, classes = checked.settings, len(facts.names['box_labels'])
+    batches = scenes_of(settings)
+    values: dict[str, Any] = measured(predict, batches, classes)
+    detector = passes.detector_of(settings, classes)
+    parts = passes.timed(settings, detector, variables, batches[0])
+    if isinstance(detector.box_head, CropHead):
+        examples = passes.region_examples(settings, detector, variables, scenes_of(settings, training_split=True))
+        machines = passes.fit_machines(examples, classes=classes)
+        found = passes.machine_predictor(settings, detector, variables, machines)
+        values['machines'] = measured(found, batches, classes)
+    np.savez(own / 'objects.npz', **shown_objects(predict(batches[0]), batches[0]))
+    parameters = sum(x.size for x in jax.tree.leaves(variables['params']))
+    device = jax.devices()[0].device_kind
+    return {**values, 'parts': parts._asdict(), 'parameters': parameters, 'device': device}
+
+
+def measured(predict: Callable[[Batch], Predictions], batches: Sequence[Batch], classes: int) -> dict[str, float]:
+    """The values of the table over the test scenes."""
+    parts = [metrics.coco_boxes(num_classes=classes)]
+    if 'instance_masks' in batches[0]:
+        parts.append(metrics.coco_masks(num_classes=classes))
+    rows: list[list[dict[str, np.ndarray]]] = [[] for _ in parts]
+    for batch in batches:
+        valid, found = np.asarray(batch['valid']), predict(batch)
+        for metric, own in zip(parts, rows, strict=True):
+            own.append({name: np.asarray(x)[valid] for name, x in metric.measure(found, batch).items()})
+    values: dict[str, Any] = {}
+    for metric, own in zip(parts, rows, strict=True):
+        values |= metric.compute({name: np.concatenate([row[name] for row in own]) for name in own[0]})
+    return {name: float(values[name]) for name in VALUES if name in values}
+
+
+def shown_objects(predictions: Predictions, batch: Batch) -> dict[str, np.ndarray]:
+    """The images, the truth and the predictions of the first scenes, with the masks' pixels."""
+    images = np.asarray(batch['image'][:SHOWN])
+    found = {name: np.asarray(predictions[name][:SHOWN]) for name in ('boxes', 'box_labels', 'scores', 'box_valid')}
+    if 'masks' in predictions:
+        size = images.shape[1:3]
+        masks = [
+            ops.paste_masks(predictions['masks'][i], predictions['boxes'][i], size=size) for i in range(len(images))
+        ]
+        found['masks'] = np.asarray(masks)
+    truth = {
+        f'true_{name}': np.asarray(batch[name][:SHOWN])
+        for name in ('boxes', 'box_labels', 'box_valid', 'instance_masks')
+        if name in batch
+    }
+    return {'images': images, **found, **truth}
+
+
+def curve(own: Path) -> list[tuple[float, float]]:
+    """(epoch, average precision) of each evaluation of a run."""
+    rows = [json.loads(line) for line in (own / 'metrics.jsonl').read_text().splitlines()]
+    epochs = {row['step']: row['epoch'] for row in rows if 'epoch' in row}
+    return [(epochs.get(row['step'], row['step']), row['eval/ap']) for row in rows if 'eval/ap' in row]
+
+
+def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Markdown: the mean over the seeds, the average precision of each, the time of each part, the size."""
+    times = [f'{part}, ms' for part in passes.Parts._fields]
+    rows = [['', *VALUES.values(), 'AP of the seeds, %', *times, 'parameters']]
+    for name, runs in results.items():
+        each = {NAMES[name]: list(runs)}
+        if all('machines' in run for run in runs):
+            each[MACHINES] = [{**run, **run['machines']} for run in runs]
+        for label, own in each.items():
+            means = [f'{100 * np.mean([run[value] for run in own]):.1f}' if value in own[0] else '' for value in VALUES]
+            seeds = ', '.join(f'{100 * run["ap"]:.1f}' for run in own)
+            parts = [f'{1000 * min(run["parts"][part] for run in own):.2f}' for part in passes.Parts._fields]
+            rows.append([label, *means, seeds, *parts, f'{own[0]["parameters"]:,}'])
+    devices = sorted({run['device'] for runs in results.values() for run in runs})
+    note = 'ms an image, of a batch on the device; selective search is on one core of the host.'
+    return f'{tables.markdown(rows)}\n\nMeasured on {", ".join(devices)}: {note}'
+
+
+def learning(curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]]) -> Figure:
+    """The average precision over the epochs, a line for each run."""
+    figure = Figure(figsize=(7, 4.6), layout='constrained')
+    axes = figure.subplots()
+    for color, (name, runs) in zip(viz.box_colors(len(curves)) / 255, curves.items(), strict=False):
+        for i, run in enumerate(runs):
+            epochs, values = np.array(run).reshape(-1, 2).T
+            axes.plot(epochs, 100 * values, color=color, linewidth=1.2, label=NAMES[name] if i == 0 else None)
+    axes.set(xlabel='epoch', ylabel='AP, %')
+    axes.legend(frameon=False, fontsize=8)
+    style(axes)
+    headline(figure, 'Average precision on the test scenes, a line for each seed')
+    return figure
+
+
+def picture(shown: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """The first test scenes with their true objects, and below those of each network, a row for each."""
+    best = next((one for one in shown.values() if 'true_instance_masks' in one), next(iter(shown.values())))
+    images = list(best['images'])
+    rows = {'truth': objects_of(best, 'true_', masks='true_instance_masks')}
+    for name, found in shown.items():
+        rows[NAMES[name]] = objects_of(found, '', masks='masks')
+    return viz.box_grid(
+        images * len(rows),
+        None,
+        [objects for row in rows.values() for objects in row],
+        columns=len(images),
+        captions=[name for name in rows for _ in images],
+        title=f'The first test scenes: the truth, and objects with a score of {SCORE} and more',
+    )
+
+
+def objects_of(found: Mapping[str, np.ndarray], prefix: str, *, masks: str) -> list[Objects]:
+    """The objects of each scene of `shown_objects`, without padding and those with low scores."""
+    objects = []
+    for i in range(len(found['images'])):
+        real = found[f'{prefix}box_valid'][i]
+        real = real if prefix else real & (found['scores'][i] >= SCORE)
+        one = Objects(found[f'{prefix}boxes'][i][real], found[f'{prefix}box_labels'][i][real])
+        scores = None if prefix else found['scores'][i][real]
+        objects.append(one._replace(scores=scores, masks=found[masks][i][real] if masks in found else None))
+    return objects
+
+
+if __name__ == '__main__':
+    launch.launch(main, uses=USES)
