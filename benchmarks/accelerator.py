@@ -190,12 +190,16 @@ def all_of(permits: Any, count: int, end: float) -> Iterator[None]:
 
 
 def asked(worker: Worker, question: tuple, end: float) -> Any:
-    """Return the answer of a process; None where it died or is late."""
+    """Return the answer of a process; None where it died. A late one is ended: its next answer would be a wrong one."""
     try:
         worker.connection.send(question)
-        return worker.connection.recv() if worker.connection.poll(max(1.0, end - time.monotonic())) else None
+        if worker.connection.poll(max(1.0, end - time.monotonic())):
+            return worker.connection.recv()
+        worker.process.kill()
+        worker.connection.close()
     except (EOFError, OSError):
-        return None
+        pass
+    return None
 
 
 def summary(seconds: dict[str, list[float]], facts: dict[str, dict], job: Job, name: str) -> dict:
