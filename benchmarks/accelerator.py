@@ -160,7 +160,7 @@ def result_of(started: Started, permits: Any, arguments: Any, end: float) -> dic
     errors = {library: facts['error'] for library, facts in started.facts.items() if 'error' in facts}
     if OWN in errors and PEER in errors:
         return {**result, 'error': errors}
-    with all_of(permits, arguments.compilers):
+    with all_of(permits, arguments.compilers, end):
         live = {library: worker for library, worker in started.workers.items() if library not in errors}
         names = next(iter(started.facts[library]['passes'] for library in live))
         for name in names:
@@ -177,24 +177,29 @@ def result_of(started: Started, permits: Any, arguments: Any, end: float) -> dic
 
 
 @contextlib.contextmanager
-def all_of(permits: Any, count: int) -> Iterator[None]:
-    """Hold every permit: nobody compiles for the card meanwhile."""
+def all_of(permits: Any, count: int, end: float) -> Iterator[None]:
+    """Hold every permit, so that nobody compiles for the card meanwhile; near the end, those that can be had."""
+    held = 0
     for _ in range(count):
-        permits.acquire()
+        held += permits.acquire(timeout=max(0.0, end - time.monotonic() - 10))
     try:
         yield
     finally:
-        for _ in range(count):
+        for _ in range(held):
             permits.release()
 
 
 def asked(worker: Worker, question: tuple, end: float) -> Any:
-    """Return the answer of a process; None where it died or is late."""
+    """Return the answer of a process; None where it died. A late one is ended: its next answer would be a wrong one."""
     try:
         worker.connection.send(question)
-        return worker.connection.recv() if worker.connection.poll(max(1.0, end - time.monotonic())) else None
+        if worker.connection.poll(max(1.0, end - time.monotonic())):
+            return worker.connection.recv()
+        worker.process.kill()
+        worker.connection.close()
     except (EOFError, OSError):
-        return None
+        pass
+    return None
 
 
 def summary(seconds: dict[str, list[float]], facts: dict[str, dict], job: Job, name: str) -> dict:

@@ -1,4 +1,4 @@
-"""The jobs of `benchmarks.accelerator`, in the order of their importance, and the inputs that both libraries are given."""
+"""The jobs of `benchmarks.accelerator`, in the order of their importance, and the inputs of both libraries."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -30,10 +30,12 @@ class Job(NamedTuple):
 
     @property
     def name(self) -> str:
+        """Network, type, and the pass where it is not the step."""
         return f'{self.network}.{self.dtype}' + ('' if 'step' in self.passes else f'.{self.passes[0]}')
 
     @property
     def kind(self) -> str:
+        """A key of `CLASSES`, or 'suppression'."""
         return KINDS[self.network]
 
     def smaller(self) -> 'Job':

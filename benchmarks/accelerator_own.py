@@ -103,18 +103,26 @@ def _compiled(function: Any, arguments: tuple, permits: Any) -> tuple[Any, dict]
     start = time.perf_counter()
     lowered = function.lower(*arguments)
     traced = time.perf_counter()
-    facts = {'trace_s': traced - start, 'flops': (lowered.cost_analysis() or {}).get('flops')}
+    facts = {'trace_s': traced - start, 'flops': _told(lambda: lowered.cost_analysis()['flops'])}
     with permits:
         start = time.perf_counter()
         compiled = lowered.compile()
         facts['xla_s'] = time.perf_counter() - start
     facts['compile_s'] = facts['trace_s'] + facts['xla_s']
-    facts['compiled_flops'] = (compiled.cost_analysis() or {}).get('flops')
-    memory = compiled.memory_analysis()
+    facts['compiled_flops'] = _told(lambda: compiled.cost_analysis()['flops'])
+    memory = _told(compiled.memory_analysis)
     if memory is not None:
         size = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
         facts['gigabytes'] = (size + memory.temp_size_in_bytes) / 1e9
     return compiled, facts
+
+
+def _told(analysis: Callable[[], Any]) -> Any:
+    """Return the result of an analysis; None where the backend has none."""
+    try:
+        return analysis()
+    except (TypeError, KeyError, NotImplementedError, jax.errors.JaxRuntimeError):
+        return None
 
 
 def _versions() -> dict[str, Any]:
@@ -161,10 +169,9 @@ def _suppression(permits: Any) -> Prepared:
         for name, side in (('sparse', 1000.0), ('dense', 200.0)):
             boxes, scores = random_boxes(count, side)
             add(f'nms {name} {count}', functools.partial(_nms, most=count), boxes, scores)
-            for form in (suppression._tiles, suppression._maxima, matrix):
-                if count <= 1000 or form is not suppression._maxima:
-                    title = f'{form.__name__.strip("_")} {name} {count}'
-                    add(title, functools.partial(_form, form=form, most=count), boxes, scores)
+            for form in (suppression._tiles, matrix) if count > COUNTS[0] else ():
+                title = f'{form.__name__.strip("_")} {name} {count}'
+                add(title, functools.partial(_form, form=form, most=count), boxes, scores)
     for count in COUNTS:
         anchors = maps(count, 1)['anchors']
         single = {name: [x[0] for x in arrays] for name, arrays in maps(count, 1).items() if name != 'anchors'}
