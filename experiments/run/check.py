@@ -273,7 +273,7 @@ def _combination_problems(settings: ConfigDict) -> Iterator[str]:
     fields, options, seed = settings.data, settings.training, settings.get('seed')
     inner = [name for name, value in _as_dict(settings.model).items() if isinstance(value, Mapping) and 'name' in value]
     into = settings.finetune.get('into', '')
-    if into and into not in inner:
+    if into and into.rpartition('/')[2] not in inner:
         there = ', '.join(inner) or "none inside: set it to ''"
         yield f'finetune.into: model.{into} is no network; the model has {there}'
     batch_size, accumulate = fields.get('batch_size'), options.get('accumulate')

@@ -1,5 +1,6 @@
 """Where a run starts from, besides random values: `finetune.start_from`, a trained workdir or published weights."""
 
+import functools
 from pathlib import Path
 
 import jax
@@ -43,16 +44,19 @@ def given_variables(experiment: Experiment) -> Variables:
     if not finetune.into:
         return given
     # A backbone does without some of the layers of the whole network, such as its head.
-    return {
-        kind: {finetune.into: {name: value for name, value in given[kind].items() if name in layers[finetune.into]}}
-        for kind, layers in ours.items()
-        if finetune.into in layers
-    }
+    *outer, inner = finetune.into.split('/')
+    found: Variables = {}
+    for kind, layers in ours.items():
+        own = functools.reduce(lambda x, name: x.get(name, {}), [*outer, inner], layers)
+        if own:
+            part = {name: value for name, value in given[kind].items() if name in own}
+            found[kind] = functools.reduce(lambda x, name: {name: x}, [inner, *reversed(outer)], part)
+    return found
 
 
 def _part(experiment: Experiment) -> tuple[ConfigDict, Variables]:
     """The spec of the network in `finetune.into`, and the variables that it has when it stands alone."""
-    name = experiment.finetune.into
+    name = experiment.finetune.into.rpartition('/')[2]
     spec = experiment.settings.model[name]
     registries = experiment.checked.registries
     provided = {'num_classes': 1, **num_classes(experiment.checked, experiment.facts)}  # of its head, if it has one

@@ -49,7 +49,7 @@ class CropHead(nn.Module):
     size: int = 6
     norm: nn.Module | None = None
 
-    def pooled(self, regions: Float[Array, 'r h w c'], *, train: bool = False) -> Float[Array, 'r p p c']:
+    def pooled(self, regions: Float[Array, 'r h w c'], *, train: bool = False) -> Float[Array, 'r p p f']:
         """Return the last stage of each region, pooled: the paper's pool5."""
         *_, last = stages(self.backbone)
         x = self.backbone.features(regions, train=train)[last]

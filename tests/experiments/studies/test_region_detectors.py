@@ -35,7 +35,7 @@ def test_the_table_has_a_row_for_the_machines_on_the_features_of_the_same_networ
 def test_a_network_that_is_not_there_is_told(command, tmp_path):
     ended = command(region_detectors, f'--workdir={tmp_path}', '--region_networks=faster_rcn')
     assert ended.code == 2
-    assert "no 'faster_rcn', did you mean faster_rcnn?" in ended.err
+    assert "no 'faster_rcn', did you mean faster_rcnn or" in ended.err
 
 
 @pytest.mark.slow
