@@ -40,7 +40,18 @@ if hasattr(mlir, 'make_ir_context'):
 jax.config.update('jax_traceback_in_locations_limit', 0)
 
 # An int is good where a float is asked for, as everywhere in Python.
-typecheck = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
+beartyped = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
+
+
+def typecheck(function):
+    """The function with its signature checked; one within a function only if it states shapes.
+
+    Such a function is made anew, and wrapped anew, at each call of the outer one: an eighth of a tracing test.
+    """
+    within = '<locals>' in function.__qualname__
+    return function if within and 'jaxtyping.' not in str(function.__annotations__) else beartyped(function)
+
+
 jaxtyping.install_import_hook('jaxcv', 'tests.conftest.typecheck')
 
 # Garbage collections walk through all that is imported, collected and traced: they took a sixth of a tracing test.
