@@ -12,7 +12,7 @@ import sklearn.datasets
 
 from jaxcv.classical import cascade_xml
 from jaxcv.classical.cascade import score_windows, stumps
-from jaxcv.classical.cascade_detector import detect, detector
+from jaxcv.classical.cascade_detector import batch_detector, detect, detector
 from jaxcv.classical.cascade_scales import plan
 from jaxcv.classical.haar import HaarFeatures
 
@@ -117,6 +117,26 @@ def test_images_of_any_kind(random_cascade):
         assert not len(find(flat).boxes)
     assert find(noise(0, 6, 50)).boxes.shape == (0, 4)  # smaller than the window
     for wrong in (gray.astype(np.float32), gray[0], np.zeros((4, 4, 4), np.uint8), gray[:0], [[1, 2]]):
+        with pytest.raises(ValueError, match='a uint8 image'):
+            find(wrong)
+
+
+def test_a_batch_is_its_images_one_by_one(random_cascade):
+    cascade, _ = random_cascade
+    options = {'scale_factor': 1.3, 'min_neighbors': 0}
+    color = np.stack([noise(seed, 39, 70) for seed in (0, 2, 3)], axis=-1)
+    find, alone = batch_detector(cascade, **options), detector(cascade, **options)
+    batch = np.stack([color, np.zeros_like(color), color[::-1]])
+    found = find(batch)
+    assert [ours(one) for one in found] == [ours(alone(image)) for image in batch]
+    assert len(found[0].boxes) > 400
+    assert [ours(one) for one in find([*batch[..., 0]])] == [ours(alone(image)) for image in batch[..., 0]]
+    assert [ours(one) for one in find(batch[:1])] == [ours(found[0])]
+    assert find(batch[:0]) == []
+    assert [one.boxes.shape for one in find(batch[:2, :6])] == [(0, 4), (0, 4)]  # smaller than the window
+    with pytest.raises(ValueError, match=r'one size, got \(38, 70, 3\) and \(39, 70, 3\)'):
+        find([color, color[1:]])
+    for wrong in (color[..., 0], batch.astype(np.float32), batch[None]):
         with pytest.raises(ValueError, match='a uint8 image'):
             find(wrong)
 
