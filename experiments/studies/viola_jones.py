@@ -26,7 +26,7 @@ import jax
 import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from experiments import launch
 from experiments.run import tables, workdir
@@ -58,6 +58,8 @@ GROUPED = 3
 """Groups of more windows are objects."""
 SHOW, NAMES = presentation.boxes(score=-math.inf, percent=False), {'box_labels': ('face',)}
 """How detections are shown."""
+UNNAMED = {'box_labels': ('',)}
+"""Names where boxes are many."""
 
 
 def main() -> int:
@@ -207,7 +209,7 @@ def detections(image: np.ndarray, found: Mapping[str, Detections]) -> Figure:
         image: uint8 `[h, w]`.
         found: caption -> detections in it.
     """
-    pictures = [SHOW.write(image, answer(part), NAMES).pictures['boxes'] for part in found.values()]
+    pictures = [SHOW.write(image, answer(part), UNNAMED).pictures['boxes'] for part in found.values()]
     captions = [f'{len(part.boxes)} {name}' for name, part in found.items()]
     return viz.image_grid(pictures, captions=captions, columns=2, title='Windows before and after grouping')
 
@@ -247,6 +249,8 @@ def stages(counts: Mapping[str, Sequence[int]]) -> Figure:
         axes.plot(np.where(shares > 0, shares, np.nan), color=color, marker='o', markersize=4, label=name)
     axes.set_yscale('log')
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f'{100 * share:g} %'))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel='stages', ylabel='windows left')
     axes.legend(frameon=False, fontsize=9)
     style(axes)
