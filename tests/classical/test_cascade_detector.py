@@ -4,6 +4,7 @@ import concurrent.futures
 from pathlib import Path
 
 import cv2
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -149,6 +150,20 @@ def test_a_detector_is_a_pure_function(random_cascade):
     alone = [ours(find(image)) for image in images]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         assert [ours(found) for found in pool.map(find, images)] == alone
+
+
+def test_an_accelerator_finds_what_the_cpu_finds():
+    """Sums are integers and votes float64, so that no order of additions matters. Runs where there is one."""
+    accelerators = [device for device in jax.devices() if device.platform != 'cpu']
+    if not accelerators:
+        pytest.skip('there is a CPU alone')
+    results = []
+    for device in (accelerators[0], jax.devices('cpu')[0]):
+        with jax.default_device(device):
+            cascades = [cascade_xml.load(FOLDER / f'haarcascade_{name}.xml') for name in ('eye', 'lefteye_2splits')]
+            results.append([ours(detect(FACE, cascade=cascade, min_neighbors=0)) for cascade in cascades])
+    assert results[0] == results[1]
+    assert all(results[0])
 
 
 def test_options_are_checked_and_have_names(random_cascade):
