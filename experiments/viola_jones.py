@@ -54,7 +54,7 @@ def main() -> int:
     options = detector_options()
     file = trained_file(files) if TRAIN.value else cascade_file(CASCADE.value)
     find = cascade_detector.detector(cascade_xml.load(file), **options)
-    folder, names = launch.workdir(), {'box_labels': (file.stem.removeprefix(PREFIX),)}
+    folder, names = launch.workdir(), study.named(file.stem.removeprefix(PREFIX))
     rows: list[dict[str, object]] = []
     drawn: list[Shown] = []
     for title, path, photo in _photos(files):
@@ -62,7 +62,8 @@ def main() -> int:
         answer = study.answer(found)
         written = study.SHOW.write(photo, answer, names)
         folder.mkdir(parents=True, exist_ok=True)
-        _save(folder / f'{title}_found.png', written.pictures['boxes'])
+        (picture,) = written.pictures.values()
+        _save(folder / f'{title}_found.png', picture)
         counts = found.neighbors.tolist()
         objects = [{**row, 'neighbors': count} for row, count in zip(written.row['objects'], counts, strict=True)]
         rows.append({'file': path, 'objects': objects})

@@ -7,6 +7,7 @@ The cascade has a threshold in each stage. Two ways to trade faces for false pos
 * all votes of all stages are added up for each window, and one threshold decides: a classifier without a cascade.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,8 @@ from matplotlib.figure import Figure
 
 from experiments.run import tables
 from experiments.studies import face_windows
-from jaxcv.classical.cascade import Cascade
-from jaxcv.classical.photo_windows import PhotoWindows, photo_windows, places, stage_stumps, stump_sums, through_stages
+from jaxcv.classical.cascade import THRESHOLD_MARGIN, Cascade
+from jaxcv.classical.photo_windows import PhotoWindows, photo_windows, places, stage_stumps, stump_sums
 from jaxcv.metrics.scores import roc
 from jaxcv.viz.figures import BLUE, ORANGE, headline, style
 
@@ -34,6 +35,15 @@ class Curve(NamedTuple):
     """The share of the faces that do."""
     windows: int
     """Other windows in all."""
+
+
+class Reached(NamedTuple):
+    """The windows that reach a stage."""
+
+    windows: np.ndarray
+    """Their numbers, ascending."""
+    margins: np.ndarray
+    """Their sums of votes in the stage, less its threshold: at least 0 for those that pass."""
 
 
 class Judged(NamedTuple):
@@ -76,6 +86,15 @@ def judge(cascade: Cascade, faces: np.ndarray, photo: PhotoWindows) -> Judged:
         curve(of_faces, of_windows[away]),
         curve(summed[:, None], votes(photo, cascade, some)[:, None]),
     )
+
+
+def through_stages(windows: PhotoWindows, cascade: Cascade) -> Iterator[Reached]:
+    """Takes windows through the stages of a cascade; each stage is computed when it is asked for, and may be timed."""
+    left = np.arange(len(windows.corner))
+    for stage, threshold in zip(stage_stumps(cascade), np.asarray(cascade.stage_thresholds), strict=True):
+        margins = stump_sums(windows, left, stage) - np.float64(threshold - THRESHOLD_MARGIN)
+        yield Reached(left, margins)
+        left = left[margins >= 0]
 
 
 def ranks(windows: PhotoWindows, cascade: Cascade) -> np.ndarray:

@@ -38,7 +38,8 @@ from jaxcv.classical import cascade_detector, cascade_training, cascade_xml, haa
 from jaxcv.classical.cascade import Cascade
 from jaxcv.classical.cascade_detector import Detections
 from jaxcv.classical.cascade_training import Goals, Progress, Trained
-from jaxcv.classical.photo_windows import PhotoWindows, contrast_scales, photo_windows, surviving, through_stages
+from jaxcv.classical.photo_windows import PhotoWindows, contrast_scales, photo_windows, surviving
+from jaxcv.features import Names
 from jaxcv.viz.figures import BLUE, GREEN, ORANGE, headline, style
 
 STEP = flags.DEFINE_integer(
@@ -56,10 +57,8 @@ SHOWN = 6
 """Features in the figure."""
 GROUPED = 3
 """Groups of more windows are objects."""
-SHOW, NAMES = presentation.boxes(score=-math.inf, percent=False), {'box_labels': ('face',)}
+SHOW = presentation.boxes(score=-math.inf, percent=False)
 """How detections are shown."""
-UNNAMED = {'box_labels': ('',)}
-"""Names where boxes are many."""
 
 
 def main() -> int:
@@ -144,7 +143,7 @@ def costs(cascade: Cascade, photo: PhotoWindows) -> dict[str, Any]:
         `seconds_without` it, with all features of all windows, which is measured on some of them.
     """
     left, ended = [len(photo.corner)], [time.perf_counter()]
-    for reached in through_stages(photo, cascade):
+    for reached in cascade_roc.through_stages(photo, cascade):
         ended.append(time.perf_counter())
         left.append(int((reached.margins >= 0).sum()))
     some = np.arange(0, len(photo.corner), max(1, len(photo.corner) // cascade_roc.SAMPLED))
@@ -209,9 +208,14 @@ def detections(image: np.ndarray, found: Mapping[str, Detections]) -> Figure:
         image: uint8 `[h, w]`.
         found: caption -> detections in it.
     """
-    pictures = [SHOW.write(image, answer(part), UNNAMED).pictures['boxes'] for part in found.values()]
+    pictures = [SHOW.write(image, answer(part), named('')).pictures['boxes'] for part in found.values()]
     captions = [f'{len(part.boxes)} {name}' for name, part in found.items()]
     return viz.image_grid(pictures, captions=captions, columns=2, title='Windows before and after grouping')
+
+
+def named(name: str) -> Names:
+    """The names of classes for `SHOW`: one, or '' where boxes are so many that texts would hide them."""
+    return {'box_labels': (name,)}
 
 
 def answer(found: Detections) -> dict[str, np.ndarray]:
@@ -219,7 +223,7 @@ def answer(found: Detections) -> dict[str, np.ndarray]:
 
     Example:
         >>> one = Detections(np.array([[1, 2, 9, 8]]), np.array([4]), np.array([7.5]))
-        >>> SHOW.write(np.zeros((16, 16), np.uint8), answer(one), NAMES).row['objects']
+        >>> SHOW.write(np.zeros((16, 16), np.uint8), answer(one), named('face')).row['objects']
         [{'label': 0, 'class': 'face', 'score': 7.5, 'bbox': [1.0, 2.0, 8.0, 6.0]}]
     """
     count = len(found.boxes)

@@ -5,7 +5,7 @@ anew for each. To search photos with a finished cascade there is `cascade_detect
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 import cv2
@@ -19,7 +19,6 @@ from jaxcv.types import Int
 
 __all__ = [
     'PhotoWindows',
-    'Reached',
     'Stumps',
     'contrast_scales',
     'crops',
@@ -28,7 +27,6 @@ __all__ = [
     'stage_stumps',
     'stump_sums',
     'surviving',
-    'through_stages',
     'votes',
 ]
 
@@ -63,15 +61,6 @@ class Stumps(NamedTuple):
     threshold: Float32[np.ndarray, ' k']
     leaves: Float32[np.ndarray, 'k 2']
     """The votes below the threshold, and from it on."""
-
-
-class Reached(NamedTuple):
-    """The windows that reach a stage."""
-
-    windows: Int[np.ndarray, ' m']
-    """Their numbers, ascending."""
-    margins: Float64[np.ndarray, ' m']
-    """Their sums of votes in the stage, less its threshold: at least 0 for those that pass."""
 
 
 @checked
@@ -310,7 +299,7 @@ def surviving(windows: PhotoWindows, cascade: Cascade) -> tuple[Int[np.ndarray, 
         Their numbers: those of all windows, and after each stage.
 
     Raises:
-        ValueError: as `through_stages`.
+        ValueError: as `stage_stumps`, or the cascade has another window.
 
     Example:
         >>> from jaxcv.classical.cascade import stumps
@@ -323,47 +312,14 @@ def surviving(windows: PhotoWindows, cascade: Cascade) -> tuple[Int[np.ndarray, 
         >>> [len(left) for left in surviving(photo_windows([photo], width=4, height=4), cascade)]
         [1, 1]
     """
-    left = [reached.windows[reached.margins >= 0] for reached in through_stages(windows, cascade)]
-    return np.arange(len(windows.corner)), *left
-
-
-def through_stages(windows: PhotoWindows, cascade: Cascade) -> Iterator[Reached]:
-    """Take the windows of photos through the stages of a cascade, one stage at a time.
-
-    A window's last stage and its margin there rank it: to lower the threshold of the last stage, and to leave the last
-    stages out, is to cut the ranks elsewhere.
-
-    Args:
-        windows: of photos, of the cascade's size.
-        cascade: of stumps on upright features.
-
-    Yields:
-        The windows that reach each stage; a stage is computed when it is asked for, so that it can be timed.
-
-    Raises:
-        ValueError: as `stage_stumps`, or the cascade has another window.
-
-    Example:
-        >>> from jaxcv.classical.cascade import stumps
-        >>> from jaxcv.classical.haar_enumeration import all_features
-        >>> one = np.ones(1, np.float32)
-        >>> cascade = stumps(all_features(width=4, height=4), np.array([0]), 0 * one, np.array([[0.0, 1.0]]),
-        ...                  np.array([0]), 0.75 * one, size=(4, 4))
-        >>> photo = np.zeros((4, 6), np.uint8)
-        >>> photo[:, 3:] = 255
-        >>> [reached.margins.round(2).tolist() for reached in
-        ...  through_stages(photo_windows([photo], width=4, height=4), cascade)]
-        [[0.25]]
-    """
     if not np.array_equal(cascade.size, windows.size):
         raise ValueError(
             f'the cascade has windows of {np.asarray(cascade.size).tolist()} pixels, got {windows.size.tolist()}'
         )
-    left = np.arange(len(windows.corner))
+    left = [np.arange(len(windows.corner))]
     for stumps, threshold in zip(stage_stumps(cascade), np.asarray(cascade.stage_thresholds), strict=True):
-        margins = stump_sums(windows, left, stumps) - np.float64(threshold - THRESHOLD_MARGIN)
-        yield Reached(left, margins)
-        left = left[margins >= 0]
+        left.append(left[-1][stump_sums(windows, left[-1], stumps) >= threshold - THRESHOLD_MARGIN])
+    return tuple(left)
 
 
 def _where(windows: PhotoWindows, chosen: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
