@@ -54,7 +54,7 @@ def main() -> int:
     options = detector_options()
     file = trained_file(files) if TRAIN.value else cascade_file(CASCADE.value)
     find = cascade_detector.detector(cascade_xml.load(file), **options)
-    folder, names = launch.workdir(), study.named(file.stem.removeprefix(PREFIX))
+    folder, names = launch.workdir(), study.named('face' if TRAIN.value else file.stem.removeprefix(PREFIX))
     rows: list[dict[str, object]] = []
     drawn: list[Shown] = []
     for title, path, photo in _photos(files):

@@ -8,6 +8,7 @@ The cascade has a threshold in each stage. Two ways to trade faces for false pos
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -170,10 +171,10 @@ def figure(judged: Judged) -> Figure:
         *points, color=BLUE, marker='o', markersize=4, linestyle='none', label='as trained, after 1, 2, ... stages'
     )
     for number, place in enumerate(zip(*(part.tolist() for part in points), strict=True), 1):
-        axes.annotate(str(number), place, (4, -9), textcoords='offset points', fontsize=8)
+        axes.annotate(str(number), place, (4, -11 if number % 2 else 5), textcoords='offset points', fontsize=8)
     axes.set_xscale('log')
     axes.set(xlabel='false positives a window of the photo', ylabel='test faces kept, %', ylim=(0, 102))
-    above = axes.secondary_xaxis('top', functions=(lambda rate: rate * of_all, lambda count: count / of_all))
+    above = axes.secondary_xaxis('top', functions=(partial(np.multiply, of_all), partial(np.multiply, 1 / of_all)))
     above.set_xlabel('false positives in the photo, before grouping', fontsize=9)
     axes.legend(frameon=False, fontsize=8, loc='lower right')
     style(axes)

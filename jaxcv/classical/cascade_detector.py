@@ -8,7 +8,7 @@ Sums over rectangles are exact integers, and votes are added up in float64: a CP
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import cv2
@@ -21,7 +21,7 @@ from jaxcv.classical.cascade_scales import STEPS, Plan, Scale, paint, plan
 from jaxcv.classical.cascade_search import CHUNK, Found, Inputs, Layout, search_batch, search_windows
 from jaxcv.classical.cascade_tables import Tables, tables
 from jaxcv.classical.grouping import Groups, group_rectangles
-from jaxcv.sizes import PositiveSize, pair
+from jaxcv.sizes import PositiveSize, Size, pair
 from jaxcv.types import Float, Int
 
 __all__ = ['Detections', 'batch_detector', 'detect', 'detector']
@@ -171,8 +171,8 @@ def _searches(
     cascade: Cascade,
     scale_factor: float,
     min_neighbors: int,
-    min_size: int | Sequence[int] | None,
-    max_size: int | Sequence[int] | None,
+    min_size: Size | None,
+    max_size: Size | None,
 ) -> Callable[[np.ndarray], list[Detections]]:
     """Return the search of gray images `[n, h, w]`; what it needs for a size is made once."""
     width, height = (int(side) for side in cascade.size)

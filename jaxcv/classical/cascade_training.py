@@ -240,7 +240,7 @@ def order_bytes(faces: int, features: int, *, negatives: int) -> int:
         4618
     """
     count = faces + negatives - negatives // 3
-    return count * features * np.dtype(_order_type(count)).itemsize
+    return count * features * _order_type(count)().itemsize
 
 
 def sort_features(
@@ -271,7 +271,7 @@ def sort_features(
     size = max(1, min(f, _BLOCK // n))
     surplus = -f % size  # all blocks have one size, so that they compile once
     place, weight = (np.pad(part, ((0, surplus), (0, 0))) for part in corners)
-    order = np.empty((n, f), _order_type(n))
+    order: np.ndarray = np.empty((n, f), _order_type(n))
 
     def one(first: int) -> None:
         part = slice(first, first + size)
@@ -283,7 +283,7 @@ def sort_features(
     return order
 
 
-def _order_type(count: int) -> type:
+def _order_type(count: int) -> type[np.uint16] | type[np.uint32]:
     return np.uint16 if count <= 2**15 else np.uint32
 
 
