@@ -6,13 +6,15 @@ Prints the objects of each photo, and writes found.json (boxes in the photo's ow
 NAME_found.png for each photo, and found.png with the first ones. Without --images, the photo is scikit-image's
 astronaut. Windows and boxes are those of cv2.CascadeClassifier with the same options.
 
-With --train it first trains a cascade of its own, as `python -m experiments.studies.viola_jones` does, whose stages,
-table and figures are then in the workdir too; an interrupted training goes on.
+With --train it first trains a cascade of its own, as `python -m experiments.studies.viola_jones` does and with its
+flags, whose stages, table and figures are then in the workdir too. Flags, photos and the workdir are checked before; an
+interrupted training goes on by the same command, and ends with the same cascade.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,10 +28,11 @@ from experiments.run.pictures import picture_files, picture_names, shown
 from experiments.run.workdir import write_json
 from experiments.studies import viola_jones as study
 from jaxcv import config, viz
+from jaxcv.arguments import call_faults
 from jaxcv.classical import cascade_detector, cascade_xml
-from jaxcv.classical.cascade import Cascade
 from jaxcv.data import transforms
 from jaxcv.names import nearest
+from jaxcv.task import Gallery, Shown
 
 CASCADE = flags.DEFINE_string(
     'cascade', 'frontalface_default', 'A file of a cascade, or the name of one that comes with OpenCV, such as eye.'
@@ -41,34 +44,55 @@ MIN_SIZE = flags.DEFINE_integer('min_size', None, 'The least side of an object i
 MAX_SIZE = flags.DEFINE_integer('max_size', None, 'The largest side of an object in pixels.')
 
 PREFIX = 'haarcascade_'
-MOST = 8
-"""Photos in found.png."""
-USES = ('workdir', 'images')
+OF_TRAINING = ('haar_step', 'most_stages', 'negatives', 'cascade_seed')
+USES = ('workdir', 'images', *OF_TRAINING)
 
 
 def main() -> int:
     """Finds the objects, prints and draws; returns the exit code, 2 if a photo could not be read."""
     files = picture_files(IMAGES.value) if any(IMAGES.value) else []
-    file = trained_file() if TRAIN.value else cascade_file(CASCADE.value)
-    find = _detector(cascade_xml.load(file))
-    folder, name = launch.workdir(), file.stem.removeprefix(PREFIX)
+    options = detector_options()
+    file = trained_file(files) if TRAIN.value else cascade_file(CASCADE.value)
+    find = cascade_detector.detector(cascade_xml.load(file), **options)
+    folder, names = launch.workdir(), study.named('face' if TRAIN.value else file.stem.removeprefix(PREFIX))
     rows: list[dict[str, object]] = []
-    pictures: list[np.ndarray] = []
-    objects: list[viz.Objects] = []
+    drawn: list[Shown] = []
     for title, path, photo in _photos(files):
         found = find(photo)
-        drawn = viz.Objects(found.boxes, np.zeros(len(found.boxes), int))
+        answer = study.answer(found)
+        written = study.SHOW.write(photo, answer, names)
         folder.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(folder / f'{title}_found.png'), viz.draw_boxes(photo, drawn, [name])[..., ::-1])
-        rows.append({'file': path, 'objects': list(_rows(found))})
-        print(f'{path}  {name} {len(found.boxes)}')
-        if len(pictures) < MOST:
-            pictures.append(photo)
-            objects.append(drawn)
+        (picture,) = written.pictures.values()
+        _save(folder / f'{title}_found.png', picture)
+        counts = found.neighbors.tolist()
+        objects = [{**row, 'neighbors': count} for row, count in zip(written.row['objects'], counts, strict=True)]
+        rows.append({'file': path, 'objects': objects})
+        print(f'{path}  {written.line}')
+        if len(drawn) < study.SHOW.most:
+            drawn.append(Shown({'image': photo}, answer))
     if rows:
         write_json(folder / 'found.json', rows)
-        print(f'written to {viz.save(viz.box_grid(pictures, None, objects, [name]), folder / "found.png")}')
+        figure = study.SHOW.draw(Gallery(tuple(drawn)), names)
+        print(f'written to {viz.save(figure, folder / "found.png")}')
     return 0 if len(rows) == max(1, len(files)) else BAD_INPUT
+
+
+def detector_options() -> dict[str, Any]:
+    """The options of the detector in the flags.
+
+    Raises:
+        ConfigError: some are out of range; all of them at once.
+    """
+    options = {
+        'scale_factor': SCALE_FACTOR.value,
+        'min_neighbors': MIN_NEIGHBORS.value,
+        'min_size': MIN_SIZE.value,
+        'max_size': MAX_SIZE.value,
+    }
+    config.raise_for(call_faults(cascade_detector.detector, options))
+    if not TRAIN.value and (others := [name for name in OF_TRAINING if flags.FLAGS[name].present]):
+        raise config.ConfigError(f'--{others[0]} is an option of the training: give --train too, or leave it out')
+    return options
 
 
 def cascade_file(word: str) -> Path:
@@ -91,30 +115,23 @@ def cascade_file(word: str) -> Path:
     return known[name]
 
 
-def trained_file() -> Path:
-    """The file of the cascade that is trained in the workdir.
+def trained_file(files: Sequence[Path]) -> Path:
+    """The file of the cascade that is trained in the workdir, once the photos that it is for can be read.
 
     Raises:
-        ConfigError: another cascade is given too.
+        ConfigError: (before the training) another cascade is given too, or photos cannot be read.
     """
     if flags.FLAGS['cascade'].present:
         raise config.ConfigError(f'--train trains a cascade of its own: leave --cascade={CASCADE.value} out')
+    problems = []
+    for path in files:
+        try:
+            _pixels(path)
+        except (OSError, ValueError) as error:
+            problems.append(f'{shown(path)} cannot be read: {error}')
+    config.raise_for(problems)
     study.main()
     return launch.workdir() / study.CASCADE_FILE
-
-
-def _detector(cascade: Cascade) -> Callable[[np.ndarray], cascade_detector.Detections]:
-    """The detector with the options of the flags."""
-    try:
-        return cascade_detector.detector(
-            cascade,
-            scale_factor=SCALE_FACTOR.value,
-            min_neighbors=MIN_NEIGHBORS.value,
-            min_size=MIN_SIZE.value,
-            max_size=MAX_SIZE.value,
-        )
-    except ValueError as error:
-        raise config.ConfigError(str(error).removeprefix('detector: ')) from None
 
 
 def _photos(files: Sequence[Path]) -> Iterator[tuple[str, str, np.ndarray]]:
@@ -123,17 +140,20 @@ def _photos(files: Sequence[Path]) -> Iterator[tuple[str, str, np.ndarray]]:
         yield 'astronaut', 'astronaut', skimage.data.astronaut()
     for title, path in zip(picture_names(files), files, strict=True):
         try:
-            photo = transforms.decode()({'image': path.read_bytes(), 'seed': 0})['image']
+            photo = _pixels(path)
         except (OSError, ValueError) as error:
             print(f'{shown(path)} cannot be read: {error}', file=sys.stderr)
             continue
         yield title, shown(path), photo
 
 
-def _rows(found: cascade_detector.Detections) -> Iterator[dict[str, object]]:
-    """Yields what is written of each object."""
-    for (x1, y1, x2, y2), neighbors, score in zip(*(part.tolist() for part in found), strict=True):
-        yield {'bbox': [x1, y1, x2 - x1, y2 - y1], 'neighbors': neighbors, 'score': round(score, 4)}
+def _pixels(path: Path) -> np.ndarray:
+    return transforms.decode()({'image': path.read_bytes(), 'seed': 0})['image']
+
+
+def _save(path: Path, picture: np.ndarray) -> None:
+    if not cv2.imwrite(str(path), picture[..., ::-1]):
+        raise OSError(f'{path} cannot be written: is the disk full?')
 
 
 if __name__ == '__main__':

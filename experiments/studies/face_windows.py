@@ -87,6 +87,18 @@ def photo(name: str) -> np.ndarray:
         return np.asarray(image.convert('L'))
 
 
+def at_the_face(boxes: np.ndarray) -> np.ndarray:
+    """Whether the centre of each box (x1, y1, x2, y2) of the test photo is within its face.
+
+    Example:
+        >>> at_the_face(np.array([[180, 70, 270, 160], [0, 0, 90, 90]])).tolist()
+        [True, False]
+    """
+    x1, y1, x2, y2 = boxes.T
+    left, top, right, bottom = TEST_FACE
+    return (left <= (x1 + x2) / 2) & ((x1 + x2) / 2 <= right) & (top <= (y1 + y2) / 2) & ((y1 + y2) / 2 <= bottom)
+
+
 def _path(name: str) -> Path:
     package, file = name.split('/')
     folder = {

@@ -18,13 +18,13 @@ import numpy as np
 from jaxcv.arguments import AtLeast0, Range, checked
 from jaxcv.classical.cascade import Cascade
 from jaxcv.classical.cascade_scales import STEPS, Plan, Scale, paint, plan
-from jaxcv.classical.cascade_search import CHUNK, Found, Inputs, Layout, search_windows
+from jaxcv.classical.cascade_search import CHUNK, Found, Inputs, Layout, search_batch, search_windows
 from jaxcv.classical.cascade_tables import Tables, tables
 from jaxcv.classical.grouping import Groups, group_rectangles
-from jaxcv.sizes import PositiveSize, pair
+from jaxcv.sizes import PositiveSize, Size, pair
 from jaxcv.types import Float, Int
 
-__all__ = ['Detections', 'detect', 'detector']
+__all__ = ['Detections', 'batch_detector', 'detect', 'detector']
 
 DENSE = 60
 """Nodes of the stages that are computed for all windows, at most, unless the first stage has more."""
@@ -92,7 +92,8 @@ def detector(
     """Detector of objects of any size, by a cascade: a function of images, uint8 `[h, w]`, `[h, w, 1]` or RGB.
 
     Windows and boxes are those of `cv2.CascadeClassifier(...).detectMultiScale` with the same options. The function
-    keeps no state that matters, and may be called from threads; images of a new size compile the search anew.
+    keeps no state that matters, and may be called from threads; images of a new size compile the search anew. For
+    several images of one size there is `batch_detector`.
 
     Args:
         cascade: of `cascade_xml.load`, or trained.
@@ -117,6 +118,63 @@ def detector(
 
     Viola and Jones, "Robust Real-Time Face Detection", 2004.
     """
+    search_all = _searches(cascade, scale_factor, min_neighbors, min_size, max_size)
+    return lambda image: search_all(to_gray(image)[None])[0]
+
+
+@checked
+def batch_detector(
+    cascade: Cascade,
+    *,
+    scale_factor: Annotated[float, Range(1, ends='()')] = 1.1,
+    min_neighbors: AtLeast0 = 3,
+    min_size: PositiveSize | None = None,
+    max_size: PositiveSize | None = None,
+) -> Callable[[Any], list[Detections]]:
+    """Detector of batches, whose images have one size: as `detector` for each, in one call of one compiled program.
+
+    A batch of another length compiles the search anew. An image of 512 x 512 pixels takes some 10 MB for the windows
+    that are found.
+
+    Args:
+        cascade: as in `detector`.
+        scale_factor: as in `detector`.
+        min_neighbors: as in `detector`.
+        min_size: as in `detector`.
+        max_size: as in `detector`.
+
+    Returns:
+        The detector: images, uint8 `[n, h, w]`, `[n, h, w, 1]` or `[n, h, w, 3]` (RGB), or a list of such -> the
+        Detections of each.
+
+    Raises:
+        ValueError: an option is out of range; of the detector: the images are of another kind, or not of one size.
+
+    Example:
+        >>> from jaxcv.classical import cascade_xml
+        >>> find = batch_detector(cascade_xml.load(cv2.data.haarcascades + 'haarcascade_eye.xml'))
+        >>> [len(found.boxes) for found in find(np.zeros((2, 12, 12), np.uint8))]
+        [0, 0]
+    """
+    search_all = _searches(cascade, scale_factor, min_neighbors, min_size, max_size)
+
+    def find(images: Any) -> list[Detections]:
+        shapes = sorted({np.shape(image) for image in images})
+        if len(shapes) > 1:
+            raise ValueError(f'the images of a batch must have one size, got {" and ".join(map(str, shapes))}')
+        return search_all(np.stack([to_gray(image) for image in images])) if shapes else []
+
+    return find
+
+
+def _searches(
+    cascade: Cascade,
+    scale_factor: float,
+    min_neighbors: int,
+    min_size: Size | None,
+    max_size: Size | None,
+) -> Callable[[np.ndarray], list[Detections]]:
+    """Return the search of gray images `[n, h, w]`; what it needs for a size is made once."""
     width, height = (int(side) for side in cascade.size)
     made = tables(cascade)
     smallest, largest = (None if size is None else pair(size) for size in (min_size, max_size))
@@ -129,15 +187,20 @@ def detector(
             (height, width),
         )
 
-    def find(image: Any) -> Detections:
-        gray = to_gray(image)
-        search = prepared(gray.shape)
+    def find(grays: np.ndarray) -> list[Detections]:
+        size = grays.shape[1], grays.shape[2]
+        search = prepared(size)
         if not search.plan.scales:
-            return _detections(np.zeros((0, 4), int), np.zeros(0), min_neighbors, gray.shape)
+            return [_detections(np.zeros((0, 4), int), np.zeros(0), min_neighbors, size)] * len(grays)
+        painted = [paint(gray, search.plan) for gray in grays]
         with jax.enable_x64(True):
-            found = jax.device_get(search_windows(*paint(gray, search.plan), search.inputs, layout=search.layout))
-        rectangles, scores = _rectangles(search, found)
-        return _detections(rectangles, scores, min_neighbors, gray.shape)
+            if len(grays) == 1:
+                found = [jax.device_get(search_windows(*painted[0], search.inputs, layout=search.layout))]
+            else:
+                canvases = (np.stack(canvas) for canvas in zip(*painted, strict=True))
+                batch = jax.device_get(search_batch(*canvases, search.inputs, layout=search.layout))
+                found = [Found(*parts) for parts in zip(*batch, strict=True)]
+        return [_detections(*_rectangles(search, one), min_neighbors, size) for one in found]
 
     return find
 

@@ -104,6 +104,24 @@ def search_windows(coarse: UInt8[Array, 'h w'], fine: UInt8[Array, 'i j'], input
     return _through_stages(entries, scales, queue, counts, inputs, layout)
 
 
+@functools.partial(jax.jit, static_argnames='layout')
+def search_batch(
+    coarse: UInt8[Array, 'n h w'], fine: UInt8[Array, 'n i j'], inputs: Inputs, *, layout: Layout
+) -> Found:
+    """Find the windows of several images, one after another in one program; as `search_windows`.
+
+    Args:
+        coarse: as in `search_windows`, of each image.
+        fine: likewise.
+        inputs: the cascade and the windows, the same for all.
+        layout: shapes.
+
+    Returns:
+        The windows of each image, with a first axis of length n.
+    """
+    return lax.map(lambda canvases: search_windows(*canvases, inputs, layout=layout), (coarse, fine))
+
+
 def _entries(canvases: tuple[Array, Array], integral: Callable[[Array], Array]) -> Shaped[Array, ' entries']:
     """Return the entries of both integral images in the order of places."""
     coarse, fine = (integral(canvas) for canvas in canvases)

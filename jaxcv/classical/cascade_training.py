@@ -34,7 +34,7 @@ from jaxcv.classical.haar_enumeration import Corners, corner_values, corners_of,
 from jaxcv.classical.photo_windows import PhotoWindows, Stumps, contrast_scales, crops, photo_windows, stump_sums, votes
 from jaxcv.types import Array, Int, PRNGKeyArray, UInt8
 
-__all__ = ['Goals', 'Progress', 'Trained', 'sort_features', 'to_cascade', 'train']
+__all__ = ['Goals', 'Progress', 'Trained', 'order_bytes', 'sort_features', 'to_cascade', 'train']
 
 _FEWEST_FACES = 10
 _FEWEST_WINDOWS = 30
@@ -224,6 +224,25 @@ def to_cascade(features: HaarFeatures, stages: Sequence[Stage], *, size: tuple[i
     )
 
 
+def order_bytes(faces: int, features: int, *, negatives: int) -> int:
+    """Count the bytes of the order of all values, the largest array of a training; each stage makes it once.
+
+    Args:
+        faces: windows with faces.
+        features: that a stump may use.
+        negatives: as in `train`; two thirds of them are sorted.
+
+    Returns:
+        Bytes.
+
+    Example:
+        >>> order_bytes(4916, 162_336, negatives=15_000) // 2**20
+        4618
+    """
+    count = faces + negatives - negatives // 3
+    return count * features * _order_type(count)().itemsize
+
+
 def sort_features(
     integrals: Int[Array, 'n y x'], scales: Shaped[np.ndarray, ' n'], corners: Corners
 ) -> UInt[np.ndarray, 'n f']:
@@ -252,7 +271,7 @@ def sort_features(
     size = max(1, min(f, _BLOCK // n))
     surplus = -f % size  # all blocks have one size, so that they compile once
     place, weight = (np.pad(part, ((0, surplus), (0, 0))) for part in corners)
-    order = np.empty((n, f), np.uint16 if n <= 2**15 else np.uint32)
+    order: np.ndarray = np.empty((n, f), _order_type(n))
 
     def one(first: int) -> None:
         part = slice(first, first + size)
@@ -262,6 +281,10 @@ def sort_features(
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy's sort runs without Python's lock
         list(pool.map(one, range(0, f, size)))
     return order
+
+
+def _order_type(count: int) -> type[np.uint16] | type[np.uint32]:
+    return np.uint16 if count <= 2**15 else np.uint32
 
 
 @jax.jit

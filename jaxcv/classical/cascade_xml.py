@@ -99,7 +99,7 @@ def _parsed(data: bytes) -> Element:
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(data, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError) as error:  # LookupError: an encoding that Python lacks
         page = ', but a web page (HTML)' if b'<html' in data[:2000].lower() else ''
         start = data[:30].decode('ascii', 'replace')
         raise ValueError(f'it is not complete XML{page}: {error}; it begins with {start!r}') from None
@@ -157,7 +157,7 @@ def _newer_tree(tree: Element, features: int, place: str) -> _Tree:
 
 
 def _older(cascade: Element) -> _Parts:
-    numbers = _numbers(_child(cascade, 'size'), int, '<size>')
+    numbers = _numbers(_child(cascade, 'size'), int)
     if len(numbers) != 2:
         raise ValueError(f'<size> should be a width and a height, got {len(numbers)} numbers')
     size = (numbers[0], numbers[1])
@@ -254,11 +254,11 @@ def _child(element: Element, name: str, place: str = '') -> Element:
 
 
 def _integer(element: Element) -> int:
-    return _only(_numbers(element, int, f'<{element.tag}>'), element.tag)
+    return _only(_numbers(element, int), element.tag)
 
 
 def _real(element: Element) -> float:
-    return _only(_numbers(element, float, f'<{element.tag}>'), element.tag)
+    return _only(_numbers(element, float), element.tag)
 
 
 def _only(numbers: list[Any], tag: str) -> Any:
@@ -267,17 +267,18 @@ def _only(numbers: list[Any], tag: str) -> Any:
     return numbers[0]
 
 
-def _numbers(element: Element, kind: type, place: str) -> list[Any]:
+def _numbers(element: Element, kind: type, place: str = '') -> list[Any]:
     """Return the numbers in an element's text; finite in float32."""
     found = []
+    where = f'{place}{": " if place else ""}<{element.tag}>'
     for word in (element.text or '').split():
+        shown = word if len(word) < 30 else f'{word[:30]}...'
         try:
-            found.append(kind(word))
+            found.append(kind(word if '_' not in word else ''))  # 1_000 is a number in Python alone
         except ValueError:
-            word = word if len(word) < 30 else f'{word[:30]}...'
-            raise ValueError(f'{place}: <{element.tag}> should hold numbers, got {word!r}') from None
+            raise ValueError(f'{where} should hold numbers, got {shown!r}') from None
         if not abs(found[-1]) < LIMIT:
-            raise ValueError(f'{place}: <{element.tag}> should hold finite numbers, got {word!r}')
+            raise ValueError(f'{where} should hold finite numbers, got {shown!r}')
     return found
 
 

@@ -37,6 +37,10 @@ CELLS: dict[str, tuple[int, int]] = {
 KINDS: tuple[Kind, ...] = ('two_columns', 'two_rows', 'three_columns', 'three_rows', 'four')
 
 
+_MOST, _BYTES = 2**24, 3 * 4 * 4 + 3 * 4 + 1
+"""Features that are listed, at most, and the bytes of each."""
+
+
 class Corners(NamedTuple):
     """The features as rows of a sparse matrix: what is not 0, padded with zeros to the longest row."""
 
@@ -65,13 +69,20 @@ def all_features(
         The features: by kind, by width and height of the cell, then by y and x.
 
     Raises:
-        ValueError: a kind has an unknown name, or none fits into the window.
+        ValueError: a kind has an unknown name, none fits into the window, or there are more than 2²⁴: the number grows
+            with the fourth power of the window's side, and each takes 61 bytes.
 
     Example:
         >>> features = all_features(width=24, height=24)
         >>> features.boxes.shape, features.boxes[0].tolist(), features.weights[0].tolist()
         ((162336, 3, 4), [[0, 0, 2, 1], [1, 0, 1, 1], [0, 0, 0, 0]], [-1.0, 2.0, 0.0])
     """
+    if (count := _count(kinds, width, height, step)) > _MOST:
+        size = count * _BYTES / 2**30
+        raise ValueError(
+            f'there are {count:,} features in {width} x {height} pixels, which take {size:.1f} GiB: give a smaller '
+            f'window, fewer kinds, or a larger step than {step}'
+        )
     parts = [(kind, part) for kind in kinds for part in _placed(kind, width, height, step)]
     if not parts:
         raise ValueError(f'no feature of the kinds {", ".join(kinds) or "()"} fits into {width} x {height} pixels')
@@ -183,6 +194,15 @@ def _weights(kind: str) -> tuple[float, float, float]:
     if kind == 'four':
         return -1.0, 2.0, 2.0
     return -1.0, float(max(CELLS[kind])), 0.0
+
+
+def _count(kinds: tuple[str, ...], width: int, height: int, step: int) -> int:
+    """The number of features, before they are made."""
+
+    def ways(side: int, cells: int) -> int:
+        return sum((side - cells * size) // step + 1 for size in _sizes(side // cells, step))
+
+    return sum(ways(width, CELLS[kind][0]) * ways(height, CELLS[kind][1]) for kind in kinds)
 
 
 def _placed(kind: str, width: int, height: int, step: int) -> Iterator[np.ndarray]:

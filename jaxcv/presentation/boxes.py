@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ WORST = 30
 """Classes in the line of the table."""
 
 
-def boxes(*, score: float = 0.3, least_score: float = 0.0) -> Presentation:
+def boxes(*, score: float = 0.3, least_score: float = 0.0, percent: bool = True) -> Presentation:
     """Presentation of objects: of a detector, of a cascade.
 
     Predictions have `boxes` [n d 4] (xyxy in pixels), `scores`, `box_labels` and `box_valid` [n d], and maybe `masks`
@@ -46,6 +47,8 @@ def boxes(*, score: float = 0.3, least_score: float = 0.0) -> Presentation:
     Args:
         score: objects with a lower score are neither drawn, nor judged, nor written.
         least_score: of the task, for a remark in the report where it cuts the curves.
+        percent: whether scores are in [0, 1], and drawn as percentages. Others, such as a cascade's sums of votes, are
+            written and not drawn.
 
     Returns:
         A Presentation. The worst images are those with the most mistakes: objects that are not found, and detections of
@@ -62,13 +65,21 @@ def boxes(*, score: float = 0.3, least_score: float = 0.0) -> Presentation:
         >>> show.judge({'boxes': answer['boxes'], 'box_labels': np.array([0]), 'box_valid': np.array([True])}, answer)
         Judged(badness=2.0, mistakes=2, of=1)
     """
-    return _presentation(score, None, least_score)
+    return _presentation(score, None, least_score, percent=percent)
 
 
 def _presentation(
-    score: float, labels: Sequence[int] | None, least_score: float, ids: Sequence[int | str] = ()
+    score: float,
+    labels: Sequence[int] | None,
+    least_score: float,
+    ids: Sequence[int | str] = (),
+    *,
+    percent: bool,
 ) -> Presentation:
     """Return the presentation of some labels (None: of all), whose numbers in the data set's own files are `ids`."""
+
+    def drawn(found: viz.Objects) -> viz.Objects:
+        return found if percent else found._replace(scores=None)
 
     def judge(example: Example, answer: Answer) -> Judged:
         truth, found = _truth(example, labels), _found(answer, score, labels)
@@ -82,7 +93,7 @@ def _presentation(
             truths = [_truth(row.answer, labels) for row in rows]
             return viz.box_grid([row.example['image'] for row in rows], truths, None, names.get(FEATURE, ()), columns=4)
         known = all('boxes' in row.example for row in rows)
-        found = [_found(row.answer, score, labels, size=np.shape(row.example['image'])[:2]) for row in rows]
+        found = [drawn(_found(row.answer, score, labels, size=np.shape(row.example['image'])[:2])) for row in rows]
         truth = [_truth(row.example, labels) for row in rows] if known else None
         if truth is not None:
             pairs = [_mistakes(true, one) for true, one in zip(truth, found, strict=True)]
@@ -110,7 +121,7 @@ def _presentation(
                     'bbox': [x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)],
                 }
             )
-        pictures = {'boxes': viz.draw_boxes(picture, found, class_names)}
+        pictures = {'boxes': viz.draw_boxes(picture, drawn(found), class_names)}
         if found.masks is not None:
             for row, mask in zip(rows, found.masks, strict=True):
                 row['segmentation'] = coco_run_lengths(mask)
@@ -124,13 +135,15 @@ def _presentation(
     def options(given: Mapping[str, Any], names: Names) -> Presentation:
         if unknown := [name for name in given if name not in OPTIONS]:
             raise ValueError(f'no option {unknown[0]!r}, {nearest(unknown[0], OPTIONS)}')
-        least = _share(given.get('score', score))
+        least = _least(given.get('score', score), percent)
         chosen = given.get('classes', ())
         chosen = [chosen] if isinstance(chosen, str) else chosen
-        return _presentation(least, labels_of(chosen, names.get(FEATURE, ())) or labels, least_score, ids)
+        return _presentation(
+            least, labels_of(chosen, names.get(FEATURE, ())) or labels, least_score, ids, percent=percent
+        )
 
     def numbered(class_ids: Mapping[str, Sequence[int | str]]) -> Presentation:
-        return _presentation(score, labels, least_score, class_ids.get(FEATURE, ()))
+        return _presentation(score, labels, least_score, class_ids.get(FEATURE, ()), percent=percent)
 
     report = functools.partial(_report, least_score=least_score)
     return Presentation(
@@ -149,14 +162,14 @@ def _presentation(
     )
 
 
-def _share(given: Any) -> float:
-    """Return the number, or the number that a word stands for."""
+def _least(given: Any, percent: bool) -> float:
+    """Return the least score, a number or a word that stands for one."""
     try:
         value = float(given)
     except (TypeError, ValueError):
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise ValueError(f'score must be a number in [0, 1], got {given!r}')
+        value = math.nan
+    if math.isnan(value) or (percent and not 0 <= value <= 1):
+        raise ValueError(f'score must be a number{" in [0, 1]" * percent}, got {given!r}')
     return value
 
 

@@ -48,7 +48,7 @@ def draw_boxes(image: ArrayLike, objects: Objects, class_names: Sequence[str] = 
     Args:
         image: `[h, w, 3]`, `[h, w, 1]` or `[h, w]`: uint8, or floats in [0, 1].
         objects: what is drawn, the last at the top.
-        class_names: one for each class; their numbers if left out.
+        class_names: one for each class; their numbers if left out. With '' and without scores a box has no text.
 
     Returns:
         uint8 `[h, w, 3]`. Lines and letters grow with the picture.
@@ -71,7 +71,8 @@ def draw_boxes(image: ArrayLike, objects: Objects, class_names: Sequence[str] = 
             lines, _ = cv2.findContours(objects.masks[i], cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(canvas, lines, -1, color, thick, cv2.LINE_AA)
         cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), color, thick, cv2.LINE_AA)
-        text = _text(objects, i, class_names)
+        if not (text := _text(objects, i, class_names)):
+            continue
         (width, height), below = cv2.getTextSize(text, _FONT, size, thick)
         top = y1 - below if y1 > height + 2 * below else y1 + height + below
         cv2.rectangle(canvas, (x1, top - height - below), (x1 + width + 2, top + below), color, -1)

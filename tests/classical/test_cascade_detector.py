@@ -4,6 +4,7 @@ import concurrent.futures
 from pathlib import Path
 
 import cv2
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import sklearn.datasets
 
 from jaxcv.classical import cascade_xml
 from jaxcv.classical.cascade import score_windows, stumps
-from jaxcv.classical.cascade_detector import detect, detector
+from jaxcv.classical.cascade_detector import batch_detector, detect, detector
 from jaxcv.classical.cascade_scales import plan
 from jaxcv.classical.haar import HaarFeatures
 
@@ -121,6 +122,26 @@ def test_images_of_any_kind(random_cascade):
             find(wrong)
 
 
+def test_a_batch_is_its_images_one_by_one(random_cascade):
+    cascade, _ = random_cascade
+    options = {'scale_factor': 1.3, 'min_neighbors': 0}
+    color = np.stack([noise(seed, 39, 70) for seed in (0, 2, 3)], axis=-1)
+    find, alone = batch_detector(cascade, **options), detector(cascade, **options)
+    batch = np.stack([color, np.zeros_like(color), color[::-1]])
+    found = find(batch)
+    assert [ours(one) for one in found] == [ours(alone(image)) for image in batch]
+    assert len(found[0].boxes) > 400
+    assert [ours(one) for one in find([*batch[..., 0]])] == [ours(alone(image)) for image in batch[..., 0]]
+    assert [ours(one) for one in find(batch[:1])] == [ours(found[0])]
+    assert find(batch[:0]) == []
+    assert [one.boxes.shape for one in find(batch[:2, :6])] == [(0, 4), (0, 4)]  # smaller than the window
+    with pytest.raises(ValueError, match=r'one size, got \(38, 70, 3\) and \(39, 70, 3\)'):
+        find([color, color[1:]])
+    for wrong in (color[..., 0], batch.astype(np.float32), batch[None]):
+        with pytest.raises(ValueError, match='a uint8 image'):
+            find(wrong)
+
+
 def test_a_detector_is_a_pure_function(random_cascade):
     """Several threads, and images of several sizes in turn."""
     cascade, _ = random_cascade
@@ -129,6 +150,20 @@ def test_a_detector_is_a_pure_function(random_cascade):
     alone = [ours(find(image)) for image in images]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         assert [ours(found) for found in pool.map(find, images)] == alone
+
+
+def test_an_accelerator_finds_what_the_cpu_finds():
+    """Sums are integers and votes float64, so that no order of additions matters. Runs where there is one."""
+    accelerators = [device for device in jax.devices() if device.platform != 'cpu']
+    if not accelerators:
+        pytest.skip('there is a CPU alone')
+    results = []
+    for device in (accelerators[0], jax.devices('cpu')[0]):
+        with jax.default_device(device):
+            cascades = [cascade_xml.load(FOLDER / f'haarcascade_{name}.xml') for name in ('eye', 'lefteye_2splits')]
+            results.append([ours(detect(FACE, cascade=cascade, min_neighbors=0)) for cascade in cascades])
+    assert results[0] == results[1]
+    assert all(results[0])
 
 
 def test_options_are_checked_and_have_names(random_cascade):

@@ -107,6 +107,15 @@ BAD = {
     'node of five numbers': (NODE, NODE + ' 1', 'a node has 4 numbers'),
     'no numbers': (NODE, '', 'a node has 4 numbers'),
     'no leaf': ('5.0000000000000000e-01</leaf', '</leaf', '1 nodes and 1 leaves are no tree'),
+    'unknown encoding': (
+        '<?xml version="1.0"',
+        '<?xml version="1.0" encoding="nope"',
+        'not complete XML: unknown encoding',
+    ),
+    'negative size': ('<width>8', '<width>-8', 'got -8 x 8'),
+    'long number': ('<width>8', '<width>' + '9' * 5000, "<width> should hold numbers, got '9{30}...'"),
+    'number of Python': (NODE, '0 -1 0 1_0', "<internalNodes> should hold numbers, got '1_0'"),
+    'another end': ('</features>', '</others>', 'not complete XML: mismatched tag'),
     'word': (NODE, '0 -1 0 half', "<internalNodes> should hold numbers, got 'half'"),
     'nan': (NODE, '0 -1 0 nan', 'finite numbers'),
     'overflow': (NODE, '0 -1 0 1e39', 'finite numbers'),
@@ -135,17 +144,23 @@ def test_any_truncation_is_refused(text, tmp_path):
             cascade_xml.load(path)
 
 
-def test_truncation_of_the_old_format(tmp_path):
+def test_faults_in_the_old_format(tmp_path):
     whole = (FOLDER / 'haarcascade_license_plate_rus_16stages.xml').read_text()
     path = tmp_path / 'old.xml'
     for old, new, message in (
         ('<left_val>-9.5547717809677124e-001</left_val>', '', 'stage 0, tree 0: a node should have <left_val>'),
         ('32 2 8 6 -1.', '32 2 80 6 -1.', 'the rectangle 32 2 80 6 is not inside the window of 64 x 16'),
+        ('32 2 8 6 -1.', '32 2 -8 6 -1.', 'the rectangle 32 2 -8 6 is not inside the window of 64 x 16'),
+        ('64 16</size>', '10 16</size>', 'the rectangle 32 2 8 6 is not inside the window of 10 x 16'),
+        ('<opencv_storage>', BOMB, "document type, 'z'"),
         ('64 16</size>', '64</size>', '<size> should be a width and a height, got 1 numbers'),
     ):
         path.write_text(whole.replace(old, new, 1))
         with pytest.raises(ValueError, match=message):
             cascade_xml.load(path)
+    path.write_text(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match='not complete XML'):
+        cascade_xml.load(path)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -47,6 +47,9 @@ def test_all_features_differ():
     few = haar_enumeration.all_features(width=8, height=6, step=2)
     assert len(few.boxes) < len(features.boxes) / 3
     assert (few.boxes[:, 0, :2] % 2 == 0).all()
+    assert [len(features.boxes), len(few.boxes)] == [
+        haar_enumeration._count(haar_enumeration.KINDS, 8, 6, step) for step in (1, 2)
+    ]
 
 
 def test_values_are_sums_of_pixels_and_vanish_on_an_even_surface():
@@ -77,5 +80,7 @@ def test_bad_features():
         haar_enumeration.corners_of(features._replace(weights=features.weights / 4), width=6, height=6)
     with pytest.raises(ValueError, match=r"kinds.*must be 'two_columns'.*did you mean 'two_rows'"):
         haar_enumeration.all_features(width=6, height=6, kinds=('two_row',))
+    with pytest.raises(ValueError, match=r'there are [\d,]+ features in 100 x 100 pixels, which take 2\.7 GiB'):
+        haar_enumeration.all_features(width=100, height=100)
     with pytest.raises(ValueError, match='no feature of the kinds three_rows fits into 6 x 2 pixels'):
         haar_enumeration.all_features(width=6, height=2, kinds=('three_rows',))

@@ -1,6 +1,9 @@
 """The launcher of cascades: what it writes, and what it refuses."""
 
 import json
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
@@ -49,6 +52,7 @@ def test_a_photo_that_cannot_be_read_is_left_out(command, photos, tmp_path):
         ('--min_size=0', 'min_size'),
         ('--min_neighbors=-1', 'min_neighbors must be in [0, inf), got -1'),
         ('--eyes=2', "Unknown command line flag 'eyes'"),
+        ('--haar_step=2', '--haar_step is an option of the training: give --train too'),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(command, monkeypatch, tmp_path, flag, message):
@@ -60,6 +64,61 @@ def test_bad_input_is_refused_before_anything_is_written(command, monkeypatch, t
     assert message in ended.err
     assert ended.err.count('\n') == 1
     assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(
+    ('flags', 'message'),
+    [
+        (['--scale_factor=1', '--min_size=0'], 'scale_factor must be in (1, inf), got 1'),
+        (['--images=photos'], 'b.png cannot be read'),
+        (['--cascade=eye'], '--train trains a cascade of its own: leave --cascade=eye out'),
+        (['--negatives=3'], 'negatives'),
+        (['--workdir=file'], 'cannot be written to'),
+    ],
+)
+def test_everything_is_checked_before_a_training(command, monkeypatch, photos, tmp_path, flags, message):
+    """Options of the detector and photos too, which are needed only after it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(viola_jones.study, 'study', None)
+    (photos / 'b.png').write_bytes(b'no picture')
+    (tmp_path / 'file').touch()
+    ended = command(viola_jones, '--train', '--workdir=run', *flags)
+    assert ended.code == BAD_INPUT
+    assert message in ended.err
+    assert ('min_size' in ended.err) == ('--min_size=0' in flags)  # all faults at once
+    assert not (tmp_path / 'run').exists()
+
+
+TRAINING = """
+from experiments import launch, viola_jones
+from experiments.studies import face_windows
+face_windows.PHOTOS = ('skimage/chelsea.png', 'skimage/clock_motion.png')
+launch.launch(viola_jones.main, uses=viola_jones.USES)
+"""
+"""With two photos of the fifteen, for the sake of time."""
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_ends_with_the_same_cascade(tmp_path):
+    def start(workdir):
+        options = ['--train', '--haar_step=4', '--negatives=200', '--most_stages=3', '--min_neighbors=4']
+        return subprocess.Popen([sys.executable, '-c', TRAINING, *options, f'--workdir={workdir}'])
+
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    assert start(whole).wait() == 0
+    process = start(killed)
+    while not (killed / 'stages' / 'stage_001.npz').exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not (killed / 'cascade.xml').exists()
+    before = (killed / 'stages' / 'stage_001.npz').stat().st_mtime_ns
+    assert start(killed).wait() == 0
+    assert (killed / 'stages' / 'stage_001.npz').stat().st_mtime_ns == before
+    assert (killed / 'cascade.xml').read_bytes() == (whole / 'cascade.xml').read_bytes()
+    assert (killed / 'found.json').read_bytes() == (whole / 'found.json').read_bytes()
+    assert {'astronaut_found.png', 'found.png', 'table.md', 'roc.png'} <= {path.name for path in killed.iterdir()}
 
 
 @pytest.mark.slow

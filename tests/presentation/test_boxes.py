@@ -147,6 +147,20 @@ def test_options_are_checked_and_used():
             SHOW.options(given, NAMES)
 
 
+def test_sums_of_votes_are_written_but_not_drawn():
+    show, found = presentation.boxes(score=-np.inf, percent=False), answer([[30, 40, 70, 80]], [0], [-12.5])
+    written = show.write(np.zeros((90, 90, 3), np.uint8), found, NAMES)
+    assert written.row['objects'][0]['score'] == -12.5
+    for names, texts in ((NAMES, True), ({'box_labels': ('',)}, False)):
+        above = show.write(np.zeros((90, 90, 3), np.uint8), found, names).pictures['boxes'][:38]
+        assert above.any() == texts
+    texts = show.draw(Gallery((Shown({'image': np.zeros((90, 90))}, found),)), NAMES).axes[0].texts
+    assert [text.get_text() for text in texts] == ['cat']
+    assert not show.options({'score': 3}, NAMES).write(np.zeros((9, 9)), found, NAMES).row['objects']
+    with pytest.raises(ValueError, match="score must be a number, got 'high'"):
+        show.options({'score': 'high'}, NAMES)
+
+
 def test_the_report_has_classes_curves_and_thresholds():
     """On detections of which the best threshold is known: three right ones above 0.5, wrong ones below."""
     boxes = np.stack([[20 * i, 0, 20 * i + 10, 10] for i in range(4)]).astype(np.float32)

@@ -1,13 +1,17 @@
 """The faces and photos of packages, and the study's table and figures."""
 
 import cv2
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments import viola_jones as launcher
-from experiments.studies import face_windows, viola_jones
+from experiments.studies import cascade_roc, face_windows, viola_jones
 from jaxcv.classical import haar_enumeration
+from jaxcv.classical.cascade import score_windows
 from jaxcv.classical.cascade_checkpoints import Stage
+from jaxcv.classical.cascade_detector import Detections
 from jaxcv.classical.cascade_training import Progress, Trained, to_cascade
 from jaxcv.classical.photo_windows import photo_windows
 
@@ -49,6 +53,21 @@ def trained():
     return Trained(to_cascade(features, stages, size=(24, 24)), stages, 'the goal is reached', 1000)
 
 
+def check_curve(judged):
+    """The curve of all thresholds goes through the points of the stages; the sums of votes are those of all stages."""
+    found = judged.cascade
+    assert (np.diff(found.false) >= 0).all()
+    assert (np.diff(found.kept) >= 0).all()
+    for kept, false in zip(judged.kept, judged.false / found.windows, strict=True):
+        here = np.isclose(found.false, false)
+        assert np.isclose(found.kept[here], kept).any()
+    assert len(found.false) == 4 + 1  # the first stage has four sums of votes; the second splits the largest
+    assert judged.vote.windows == found.windows  # few windows: all of them
+    rows = [line.strip('|').split('|') for line in cascade_roc.table(judged).split('\n')[2:]]
+    assert [float(row[0]) for row in rows] == list(cascade_roc.RATES)
+    assert [row[2].strip() == '-' for row in rows] == [0 < rate < 1 / found.windows for rate in cascade_roc.RATES]
+
+
 def test_costs_and_table(trained, tmp_path, capsys):
     photo = photo_windows([face_windows.photo(face_windows.TEST_PHOTO)[60:130, 180:260]])
     costs = viola_jones.costs(trained.cascade, photo)
@@ -57,15 +76,22 @@ def test_costs_and_table(trained, tmp_path, capsys):
     mean = f'{2 + left[1] / left[0]:.1f} of 3 features'
     assert viola_jones.features_line(trained.cascade, left).startswith(mean)
     faces = face_windows.faces().test
-    judged = viola_jones.judge(trained.cascade, faces, photo)
+    judged = cascade_roc.judge(trained.cascade, faces, photo)
     assert judged.kept[0] == 1 >= judged.kept[1] >= judged.kept[2] > 0
     assert (judged.false <= left).all()
-    rows = [
-        [cell.strip() for cell in line.strip('|').split('|')] for line in viola_jones.table(trained, judged).split('\n')
-    ]
-    assert rows[2][:3] + rows[2][4:] == ['1', '2', '97.5', '400', '40', '1']
-    assert rows[3][:3] + rows[3][4:] == ['2', '1', '95.0', '10', '1', '1']
-    assert viola_jones.summary(trained, judged, costs)['this cascade'].startswith(mean)
+    passed = np.asarray(jax.jit(lambda part: score_windows(part, trained.cascade).passed)(jnp.asarray(faces)))
+    np.testing.assert_array_equal(judged.kept, [(passed >= stage).mean() for stage in range(3)])
+    check_curve(judged)
+    table = viola_jones.table(trained, judged, costs)
+    rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in table.split('\n')]
+    assert rows[2][:3] + rows[2][4:-1] == ['1', '2', '97.5', '400', '40', '1']
+    assert rows[3][:3] + rows[3][4:-1] == ['2', '1', '95.0', '10', '1', '1']
+    assert [float(row[-1]) for row in rows[2:]] == (1000 * costs['seconds']).round().tolist()
+    inside_and_out = np.array([[180, 70, 270, 160], [0, 0, 30, 30]])
+    grouped = Detections(inside_and_out, np.array([9, 5]), np.array([7.5, 3.0]))
+    lines = viola_jones.summary(trained, judged, costs, grouped)
+    assert lines['this cascade'].startswith(mean)
+    assert lines['grouped'] == '2 groups of more than 3 windows, 1 of them not at the face'
     viola_jones.progress(Progress(0, 2, 0.975, 0.4, 400, 1.0))
     assert capsys.readouterr().out == (
         'stage 1: 2 stumps, held-out faces 97.5 %, other windows 40.0 %, 1 s; 400 windows of the photos are left\n'
@@ -74,7 +100,8 @@ def test_costs_and_table(trained, tmp_path, capsys):
     figures = {
         'features': viola_jones.first_features(trained.cascade, faces.mean(axis=0) / 255),
         'stages': viola_jones.stages({'training': [1000, 400, 10], 'astronaut': left}),
-        'roc': viola_jones.roc(judged),
+        'roc': cascade_roc.figure(judged),
+        'detections': viola_jones.detections(np.zeros((300, 300), np.uint8), {'groups': grouped}),
     }
     for name, figure in figures.items():
         path = viola_jones.viz.save(figure, tmp_path / f'{name}.png')
