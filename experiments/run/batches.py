@@ -1,6 +1,6 @@
 """The data of a run, opened once: its sources, its batches, and the facts that the rest is built by."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -86,9 +86,9 @@ def open_evaluation(checked: Checked, facts: Facts | None = None) -> EvaluationD
     if own:
         fields = fields._replace(classes=fields.eval_classes)
     source = open_source(fields, fields.eval_split or fields.train_split, facts)
-    names = prepared(fields, source, fields.eval_transforms, checked.registries, facts).names
     batches = eval_batches(fields, source, registries=checked.registries, facts=facts)
     first = next(iter(batches))
+    names = prepared(fields, source, fields.eval_transforms, checked.registries, facts, there=first).names
     if numbered := numbers_of(checked, names, first):  # only now it is known which features the examples have
         batches = eval_batches(fields, source, registries=checked.registries, facts=facts, numbered=numbered)
         first = next(iter(batches))
@@ -106,7 +106,8 @@ def facts_of(training: TrainingData, evaluation: EvaluationData) -> Facts:
         {feature: list(names) for feature, names in part.names.items() if feature in there}
         for part in (evaluation, training)
     )
-    if found != expected and not evaluation.has_own_classes:
+    compared = {feature: names for feature, names in expected.items() if feature in evaluation.first}
+    if found != compared and not evaluation.has_own_classes:
         raise config.ConfigError(
             'the evaluation split has other classes than the training split: ' + _others(found, expected)
         )
@@ -189,11 +190,13 @@ def prepared(
     facts: Facts | None = None,
     *,
     warn: bool = True,
+    there: Container[str] | None = None,
 ) -> Prepared:
     """The transforms of a split, and the names of the classes that they leave.
 
     Names of `data.class_names` are those of transformed examples. Where `facts` are given, the classes are numbered by
-    their names as in the training of that run, and a difference is reported.
+    their names as in the training of that run, and a difference is reported; of features that are `there`, if those of
+    the examples are given.
 
     Raises:
         ConfigError: there are classes that the run was not trained on.
@@ -215,7 +218,7 @@ def prepared(
                 logging.warning(
                     '%s; they are numbered by their names as in training: %s', difference, shortened(wanted)
                 )
-        if not found and warn:
+        if not found and warn and (there is None or feature in there):
             logging.warning(
                 '%s (%s) names no classes of %s: its numbers are taken for those of the training: %s',
                 *(fields.name, source.where(0), feature, shortened(wanted)),
