@@ -222,6 +222,8 @@ class Presentation(NamedTuple):
     """(answers for known pictures, the name of each, place -> the picture, values of the last evaluation) -> the
     presentation that gives pictures the name of the nearest of them. ValueError where something is missing for it.
     None: answers are not compared."""
+    reserved: tuple[str, ...] = ()
+    """Names that known pictures cannot have."""
 
 
 class Task(NamedTuple):

@@ -17,6 +17,8 @@ from jaxcv import config, data, training, viz
 from jaxcv.features import Example
 from jaxcv.task import Presentation, Report
 
+EVALUATION = 'evaluation.json'
+
 
 def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool | None = None) -> int:
     """Evaluates one checkpoint on the evaluation split, and writes the results into the workdir.
@@ -68,9 +70,7 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
     }
     _print(experiment, described, values, report)
     scalars = {name: value for name, value in sorted(values.items()) if isinstance(value, float)}
-    workdir.write_json(
-        folder / 'evaluation.json', {'step': step, 'split': fields.eval_split, **scalars, **report.arrays}
-    )
+    workdir.write_json(folder / EVALUATION, {'step': step, 'split': fields.eval_split, **scalars, **report.arrays})
     figures = dict(report.figures)
     if shown and worst and worst.gallery.rows:
         figures['predictions'] = shown.draw(worst.gallery, evaluation.names)
@@ -78,7 +78,7 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
         figures |= _compared(checked, evaluation, shown, kept)
     for name, figure in figures.items():
         viz.save(figure, folder / f'{name}.png')
-    print(f'written to {folder}: {", ".join(["evaluation.json", *(f"{name}.png" for name in figures)])}')
+    print(f'written to {folder}: {", ".join([EVALUATION, *(f"{name}.png" for name in figures)])}')
     return 0
 
 

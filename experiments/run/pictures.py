@@ -9,7 +9,7 @@ from pathlib import Path
 
 from experiments.run.workdir import say
 from jaxcv import config
-from jaxcv.data.listing import images, is_hidden, left_out, subfolders
+from jaxcv.data.listing import images, is_hidden, left_out
 from jaxcv.data.transforms import DECODING
 from jaxcv.features import FEATURES
 
@@ -58,43 +58,6 @@ def picture_files(words: Sequence[str]) -> list[Path]:
             problems.append(f'--images={word}: {error}')
     config.raise_for(problems)
     return [Path(path) for path in found]
-
-
-def known_files(folder: str, reserved: Iterable[str] = ()) -> list[tuple[str, Path]]:
-    """The names and files of known pictures: a folder with a folder of pictures for each name.
-
-    Args:
-        folder: of the folders; '~' is the home folder.
-        reserved: names that have another meaning.
-
-    Raises:
-        ConfigError: the folder is missing or has no folders, one of them has no pictures or a reserved name; all such
-            folders at once.
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> for name in ('Ann', 'Bob'):
-        ...     (root / name).mkdir()
-        ...     (root / name / '1.jpg').touch()
-        >>> [(name, path.name) for name, path in known_files(str(root))]
-        [('Ann', '1.jpg'), ('Bob', '1.jpg')]
-    """
-    root = Path(folder).expanduser()
-    if not root.is_dir():
-        raise config.ConfigError(f'--gallery={folder}: there is no such folder')
-    try:
-        found = {name: list(images(path).paths.values()) for name, path in subfolders(root).items()}
-    except ValueError as error:
-        raise config.ConfigError(f'--gallery={folder}: {error}') from None
-    if not found:
-        raise config.ConfigError(f'--gallery={folder}: it should hold a folder of pictures for each name, and has none')
-    empty = [f'--gallery={folder}: the folder {name} has no pictures' for name, paths in found.items() if not paths]
-    taken = [
-        f'--gallery={folder}: nobody can be named {name}: rename that folder' for name in reserved if name in found
-    ]
-    config.raise_for([*empty, *taken])
-    return [(name, Path(path)) for name, paths in found.items() for path in paths]
 
 
 def picture_names(files: Sequence[Path]) -> list[str]:

@@ -76,8 +76,8 @@ def pairs(*, threshold: Positive | None = None, k: AtLeast1 = 1) -> Presentation
         limit = values.get(THRESHOLD) if threshold is None else threshold
         if limit is None or not limit > 0:  # NaN where an evaluation had no pairs of both kinds
             raise ValueError(
-                f'there is no threshold for {UNKNOWN!r}: evaluate first, for its {THRESHOLD}, or give threshold=DISTANCE '
-                '(threshold=inf: everybody is somebody of the gallery)'
+                f'there is no threshold for {UNKNOWN!r}: evaluate first, for its {THRESHOLD}, or give '
+                'threshold=DISTANCE (threshold=inf: everybody is somebody of the gallery)'
             )
         known = tuple(sorted(set(people)))
         vectors = np.stack([answer['embedding'] for answer in answers])
@@ -95,6 +95,7 @@ def pairs(*, threshold: Positive | None = None, k: AtLeast1 = 1) -> Presentation
         options=options,
         compared=compared(),
         enrolled=enrolled,
+        reserved=(UNKNOWN,),
     )
     return shown
 

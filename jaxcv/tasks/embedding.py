@@ -36,6 +36,7 @@ def embedding(
     loss: Callable = losses.triplet,
     num_classes: AtLeast2 | None = None,
     normalize: bool = True,
+    mirror: bool = False,
     subcenters: AtLeast1 = 1,
     sample_classes: AtLeast1 | None = None,
     evaluate: Mapping[str, Metric] = METRICS,
@@ -62,6 +63,7 @@ def embedding(
         loss: see above, with its options.
         num_classes: identities in training; only losses of classes need it.
         normalize: scale the embeddings to the length 1, in predictions and for losses of pairs and triplets.
+        mirror: in predictions, add the embedding of the mirror image before scaling, as insightface's `accuracy-flip`.
         subcenters: centres of a class, of which the nearest counts; of losses of centres.
         sample_classes: train on the classes of the batch and a random part of the others, so many in all
             (`losses.sampled_classes`); of losses of centres. None: all.
@@ -129,6 +131,9 @@ def embedding(
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
         found = net.predict(variables, batch).astype(jnp.float32)
+        if mirror:
+            flipped = {**batch, 'image': jnp.asarray(batch['image'])[:, :, ::-1]}
+            found = (found + net.predict(variables, flipped).astype(jnp.float32)) / 2
         return {'embedding': ops.l2_normalize(found) if normalize else found, 'valid': jnp.asarray(batch['valid'])}
 
     units = [name for metric in evaluate.values() for name, unit in metric.units.items() if unit.better is not None]

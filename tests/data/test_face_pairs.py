@@ -79,13 +79,13 @@ def test_a_list_is_drawn_once_and_written_down(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('of_one', [True, False])
-def test_pairs_of_large_sets_are_drawn_alike(of_one, monkeypatch):
+def test_pairs_of_large_sets_are_drawn_alike(of_one, monkeypatch, tmp_path):
     monkeypatch.setattr(face_pairs, '_LISTED', 0)
     labels = np.repeat(np.arange(3), [4, 2, 1])
     drawn = [
         tuple(pair)
         for seed in range(300)
-        for pair in face_pairs._draw(np.random.default_rng(seed), labels, 3, of_one=of_one, folder=None).tolist()
+        for pair in face_pairs._draw(np.random.default_rng(seed), labels, 3, of_one=of_one, folder=tmp_path).tolist()
     ]
     every = [(i, j) for i, j in itertools.combinations(range(7), 2) if (labels[i] == labels[j]) == of_one]
     assert {*drawn} == {*every}

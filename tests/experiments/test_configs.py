@@ -40,6 +40,10 @@ CONFIGS = {
     'detection/digit_regions:faster_rcnn_fpn': (10, 1_000, (96, 96, 3), 1_250, 4_002_965),
     'embedding/digits_open_set': (5, 592, (8, 8, 1), 296, 20_752),
     'embedding/digits_open_set:arcface': (5, 592, (8, 8, 1), 296, 20_752 + 5 * 16),
+    # the published networks, and a class matrix of 512 numbers for each identity
+    'embedding/faces_recordio': (93_431, 5_179_510, (112, 112, 3), 101_162, 43_590_848 - 26_560 + 93_431 * 512),
+    'embedding/lfw': (10_575, 490_623, (160, 160, 3), 200_000, 7_456_304),
+    'embedding/folder': (20, 400, (112, 112, 3), 625, 11_176_512 + 512 * 128 + 128),
     'segmentation/ade20k': (150, 20_210, (473, 473, 3), 126_312, 49_057_132),
     'segmentation/cityscapes': (19, 2_975, (713, 713, 3), 37_188, 48_956_262),
     # torchvision has 42,004,074 parameters for 21 classes; each class is 257 in the head and 257 in the auxiliary one

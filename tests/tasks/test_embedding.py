@@ -65,6 +65,9 @@ def test_pairs_and_triplets(batch):
     predicted = task.predict(variables, batch)
     np.testing.assert_allclose(predicted['embedding'], x, atol=1e-5)
     plain = tasks.embedding(MODEL, normalize=False).predict(variables, batch)['embedding']
+    mirrored = tasks.embedding(MODEL, normalize=False, mirror=True).predict(variables, batch)['embedding']
+    flipped = embeddings(variables, {**batch, 'image': batch['image'][:, :, ::-1]})
+    np.testing.assert_allclose(mirrored, (flipped + embeddings(variables, batch)) / 2, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(plain, embeddings(variables, batch), rtol=1e-4, atol=1e-5)
 
 

@@ -1,0 +1,152 @@
+"""The rows of a table that are nearest to each query: exact, in blocks of bounded memory."""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcv.ops.distance import by_difference, by_product
+from jaxcv.types import Array, Float, Int
+
+__all__ = ['nearest_rows']
+
+_DIRECT = 64
+"""Up to so many features, `Σ (q - x)²` takes no longer than the matrix product; with 784, 5 times as long."""
+_SPARE = 8
+"""Groups beyond k, so that the rounding of the product rarely decides which are the k nearest rows."""
+_GROUP = 32
+"""Rows of a group, of which a matrix product gives the least distance only."""
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'block_size'))
+def nearest_rows(
+    rows: Float[Array, 'n d'], queries: Float[Array, 'm d'], *, k: int, block_size: int
+) -> tuple[Float[Array, 'm k'], Int[Array, 'm k']]:
+    """Find the k rows nearest to each query, nearest first; ties go to the smaller index.
+
+    Args:
+        rows: `[n, d]`, float32, finite.
+        queries: `[m, d]`, float32, finite.
+        k: from 1 to n.
+        block_size: memory is bounded by a multiple of `block_size²`.
+
+    Returns:
+        Squared distances `[m, k]`, summed up from the differences, and int32 indices `[m, k]`.
+
+    Example:
+        >>> squared, index = nearest_rows(jnp.array([[0.0], [1.0], [5.0]]), jnp.array([[4.0]]), k=2, block_size=8)
+        >>> squared.tolist(), index.tolist()
+        ([[1.0, 9.0]], [[2, 1]])
+    """
+    search = _by_differences if rows.shape[1] <= _DIRECT else _by_products
+    if len(queries) <= block_size:
+        return search(rows, queries, k, block_size)
+    squared, index = lax.map(lambda part: search(rows, part, k, block_size), _blocks(queries, block_size))
+    return squared.reshape(-1, k)[: len(queries)], index.reshape(-1, k)[: len(queries)]
+
+
+def _by_differences(rows: Array, queries: Array, k: int, block_size: int) -> tuple[Array, Array]:
+    n, largest = len(rows), jnp.finfo(jnp.float32).max
+
+    def join(best: tuple[Array, Array], block: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
+        part, index = block
+        # A distance that overflows is still less than that of the padding.
+        squared = jnp.minimum(by_difference(queries[:, None], part), largest)
+        squared = jnp.where(index < n, squared, jnp.inf)
+        # The best so far come first and have the smaller indices: of equal values, top_k keeps the first.
+        squared = jnp.concatenate([best[0], squared], axis=1)
+        index = jnp.concatenate([best[1], jnp.broadcast_to(index, (len(queries), len(part)))], axis=1)
+        negative, place = lax.top_k(-squared, k)
+        return (-negative, jnp.take_along_axis(index, place, axis=1)), None
+
+    none = jnp.full((len(queries), k), jnp.inf), jnp.full((len(queries), k), n, jnp.int32)
+    indices = _blocks(jnp.arange(n, dtype=jnp.int32), block_size, mode='constant', constant_values=n)
+    return lax.scan(join, none, (_blocks(rows, block_size), indices))[0]
+
+
+def _by_products(rows: Array, queries: Array, k: int, block_size: int) -> tuple[Array, Array]:
+    """A matrix product gives the least distance of each group of rows; those of the nearest groups are exact.
+
+    A group is of every so many rows of a block, so that the minimum is one of vectors. What is kept of a block is one
+    number for each group; a row that is nearer than another group's least distance is in a group that was kept.
+    """
+    (n, d), m = rows.shape, len(queries)
+    size, group = _sizes(n, m, k, block_size)
+    width = size // group
+    whole, rest = divmod(n, size)
+    rest_width = -(-rest // group)
+    count = whole * width + rest_width  # of groups
+    kept = min(count, k + _SPARE)
+
+    def join(best: Sequence[Array], part: Array, first: Array | int, real: int | None = None) -> tuple[Array, ...]:
+        """The groups with the least distances, of the best so far and of a block's."""
+        rounded = by_product(queries, part)
+        if real is not None:
+            rounded = jnp.where(jnp.arange(len(part)) < real, rounded, jnp.inf)
+        wide = len(part) // group
+        least = rounded.reshape(m, group, wide).min(axis=1)
+        values = jnp.concatenate([best[0], least], axis=1)
+        starts = jnp.broadcast_to(first + jnp.arange(wide, dtype=jnp.int32), (m, wide))
+        negative, place = lax.top_k(-values, kept)
+        starts = jnp.take_along_axis(jnp.concatenate([best[1], starts], axis=1), place, axis=1)
+        return -negative, starts, jnp.maximum(best[2], jnp.max(jnp.sum(jnp.square(part), axis=1)))
+
+    def step(i: Array, best: tuple[Array, ...]) -> tuple[Array, ...]:
+        return join(best, lax.dynamic_slice_in_dim(rows, i * size, size), i.astype(jnp.int32) * size)
+
+    best: tuple[Array, ...] = (jnp.full((m, kept), jnp.inf), jnp.full((m, kept), n, jnp.int32), jnp.zeros(()))
+    best = lax.fori_loop(0, whole, step, best)
+    if rest:
+        padded = jnp.pad(rows[whole * size :], [(0, rest_width * group - rest), (0, 0)])
+        best = join(best, padded, whole * size, rest)
+    rounded, starts, norm = best
+    stride = jnp.where(starts < whole * size, width, rest_width)
+    index = (starts[:, :, None] + stride[:, :, None] * jnp.arange(group, dtype=jnp.int32)).reshape(m, -1)
+    index = jnp.where(index < n, index, n)
+    squared, index = _nearest_of(rows, queries, index, k, block_size)
+    if kept == count:
+        return squared, index
+    # No row of another group is nearer than the least distance of the last group less the product's rounding error.
+    error = jnp.finfo(jnp.float32).eps * (8 + 2 * math.sqrt(d)) * (jnp.sum(jnp.square(queries), axis=1) + norm)
+    certain = jnp.all(squared[:, k - 1] + error < rounded[:, -1])
+    return lax.cond(certain, lambda: (squared, index), lambda: _by_differences(rows, queries, k, block_size))
+
+
+def _nearest_of(rows: Array, queries: Array, index: Array, k: int, block_size: int) -> tuple[Array, Array]:
+    """The nearest of the rows with these indices, of which n is none, `[m, c]` -> `[m, k]`."""
+    n, d = rows.shape
+    largest = jnp.finfo(jnp.float32).max
+
+    def exact(part: tuple[Array, Array]) -> Array:
+        query, places = part
+        return jnp.minimum(by_difference(query, rows[jnp.minimum(places, n - 1)]), largest)
+
+    candidates = index.shape[1]
+    at_a_time = max(1, min(len(queries), block_size**2 // (candidates * d)))
+    squared = lax.map(exact, (queries, index), batch_size=at_a_time)
+    squared = jnp.where(index < n, squared, jnp.inf)
+    if k == 1:
+        least = squared.min(axis=1, keepdims=True)
+        return least, jnp.where(squared == least, index, n).min(axis=1, keepdims=True)
+    squared, index = lax.sort((squared, index), num_keys=2)
+    return squared[:, :k], index[:, :k]
+
+
+def _sizes(n: int, m: int, k: int, block_size: int) -> tuple[int, int]:
+    """Rows of a block, a multiple of those of a group, and of a group: few queries get large blocks."""
+    group = 1
+    while 2 * group <= _GROUP and 128 * group * (k + _SPARE) <= n:
+        group *= 2
+    size = min(n, max(block_size, block_size**2 // (4 * max(1, m))))
+    return max(group, size // group * group), group
+
+
+def _blocks(rows: Array, block_size: int, **padded: Any) -> Array:
+    """`[n, ...]` to `[blocks, size, ...]`, filled up at the end: with the last row, or as `padded` says."""
+    size = max(1, min(block_size, len(rows)))
+    padding = [(0, -len(rows) % size)] + [(0, 0)] * (rows.ndim - 1)
+    return jnp.pad(rows, padding, **(padded or {'mode': 'edge'})).reshape(-1, size, *rows.shape[1:])
