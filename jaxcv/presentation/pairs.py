@@ -18,6 +18,8 @@ from jaxcv.task import Answer, Gallery, Judged, Predictions, Presentation, Repor
 FEATURE = 'label'
 THUMBNAIL = 40
 """Rows and columns of an image beside the table of distances, in points."""
+PAIRS_IN_A_ROW, MOST_NAMED = 3, 18
+"""Pictures in a row, each beside the nearest known one, and in all."""
 UNKNOWN = 'unknown'
 """The name of somebody who is nobody of the gallery."""
 THRESHOLD = 'verification_threshold'
@@ -125,15 +127,16 @@ def _naming(shown: Presentation, known: _Known, k: int) -> Presentation:
         return Written(row, f'{name}, {at}')
 
     def draw(gallery: Gallery, names: Names) -> Figure:
-        drawn = []
+        images, captions = [], []
         found = named([row.answer for row in gallery.rows])
         for one, (name, distance, nearest) in zip(gallery.rows, found, strict=True):
             of_nearest = known.people[int(known.gallery.identities[nearest])]
-            beside = viz.Neighbor(known.picture(nearest), f'{distance:.2f}  {of_nearest}', name != UNKNOWN)
-            drawn.append(viz.Query(one.example['image'], name, [beside]))
-        return viz.neighbor_grid(drawn, title=f'the nearest known picture; unknown from {known.threshold:.3g} on')
+            images += [one.example['image'], known.picture(nearest)]
+            captions += [name, f'{distance:.2f} {of_nearest}']
+        columns = 2 * min(PAIRS_IN_A_ROW, len(found))
+        return viz.image_grid(images, captions=captions, columns=columns, title='Beside each: the nearest known')
 
-    return shown._replace(write=write, draw=draw)
+    return shown._replace(write=write, draw=draw, most=MOST_NAMED)
 
 
 def _answer(predictions: Predictions) -> Mapping[str, Any]:

@@ -105,6 +105,17 @@ def test_centers_are_kept_apart_and_thrown_away(batch, options):
     )
 
 
+def test_class_weights_and_losses_are_float32_whatever_the_network_computes_in(batch):
+    """A class matrix in half precision overflows after some thousand steps."""
+    model = models.linear_classifier(num_classes=D, dtype=jnp.bfloat16)
+    for loss in (losses.margin_softmax, losses.softmax_cross_entropy):
+        task = tasks.embedding(model, loss=loss, num_classes=CLASSES)
+        variables = task.init(jax.random.key(0), batch)
+        output, gradient = value_and_gradient(task, variables, batch)
+        assert {x.dtype for x in jax.tree.leaves((variables['params'], output, gradient))} == {jnp.dtype('float32')}
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves((output, gradient)))
+
+
 def test_softmax_features(batch):
     task = tasks.embedding(MODEL, loss=losses.softmax_cross_entropy, num_classes=CLASSES)
     variables = task.init(jax.random.key(0), batch)
