@@ -60,7 +60,7 @@ def get_config(recipe: str = 'ms1mv3_r50') -> ConfigDict:
         'name': 'embedding',
         'num_classes': own.identities,
         'mirror': True,
-        'evaluate': {'verification': {'name': 'metrics.verification', 'fars': [0.01, 0.001]}},
+        'evaluate': [{'name': 'metrics.verification', 'fars': [0.01, 0.001]}],
         'mean': [0.5, 0.5, 0.5],
         'std': [0.5, 0.5, 0.5],
     }

@@ -38,7 +38,7 @@ def get_config() -> ConfigDict:
     config.loss = {'name': 'triplet', 'margin': 0.2, 'mining': 'facenet', 'mean': 'active'}
     config.task = {
         'name': 'embedding',
-        'evaluate': {'verification': {'name': 'metrics.verification', 'fars': [0.1]}},
+        'evaluate': [{'name': 'metrics.verification', 'fars': [0.1]}],
         'mean': [0.485, 0.456, 0.406],
         'std': [0.229, 0.224, 0.225],
     }

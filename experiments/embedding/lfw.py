@@ -51,7 +51,7 @@ def get_config() -> ConfigDict:
     config.loss = {'name': 'triplet', 'margin': 0.2, 'mining': 'facenet', 'mean': 'active'}
     config.task = {
         'name': 'embedding',
-        'evaluate': {'verification': {'name': 'metrics.verification', 'fars': [0.01, 0.001]}},
+        'evaluate': [{'name': 'metrics.verification', 'fars': [0.01, 0.001]}],
         'mean': [0.5, 0.5, 0.5],
         'std': [0.5, 0.5, 0.5],
     }

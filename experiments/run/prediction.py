@@ -137,21 +137,20 @@ def predict_by(
     names = experiment.facts.names
     options = _options(experiment, max(len(first), len(of_names)), scale)
     decode, compiled = _decoder(experiment), _compiled(task.predict, ready.load())
+    answered = functools.partial(_answered, compiled=compiled, decode=decode, options=options)
     unread = 0
     if of_names:
-        answered = _answered([{inputs[0]: path} for _, path in of_names], presentation, compiled, decode, options)
-        read = [(picture[inputs[0]], answer) for picture, _, answer in answered]
+        read = [
+            (picture[inputs[0]], answer)
+            for picture, _, answer in answered([{inputs[0]: path} for _, path in of_names], presentation)
+        ]
         unread = len(of_names) - len(read)
-
-        def image_of(path: Path) -> np.ndarray:
-            return decode({inputs[0]: path.read_bytes(), 'seed': 0})[inputs[0]]
-
-        presentation = enrolled(presentation, of_names, read, image_of, ready.evaluated)
+        presentation = enrolled(presentation, of_names, read, _picture_reader(decode, inputs[0]), ready.evaluated)
     videos = [path for path in first if len(inputs) == 1 and is_video(path)]
     rows: list[dict[str, Any]] = []
     gallery = Gallery()
     pictured = [one for one in pictured if one[inputs[0]] not in videos]
-    for picture, images, answer in _answered(pictured, presentation, compiled, decode, options):
+    for picture, images, answer in answered(pictured, presentation):
         path = picture[inputs[0]]
         if not rows:  # only now: nothing is left behind where no file can be read
             _make(output)
@@ -179,9 +178,15 @@ def predict_by(
     return BAD_INPUT if unread or len(rows) < len(first) else 0
 
 
+def _picture_reader(decode: data.transforms.Transform, feature: str) -> Callable[[Path], np.ndarray]:
+    """(file) -> the decoded picture."""
+    return lambda path: decode({feature: path.read_bytes(), 'seed': 0})[feature]
+
+
 def _answered(
     pictured: Sequence[Picture],
     presentation: Presentation,
+    *,
     compiled: Any,
     decode: data.transforms.Transform,
     options: PhotoOptions,

@@ -3,7 +3,6 @@
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,8 @@ _DIRECT = 64
 """Up to so many features, `Σ (q - x)²` takes no longer than the matrix product; with 784, 5 times as long."""
 _SPARE = 8
 """Groups beyond k, so that the rounding of the product rarely decides which are the k nearest rows."""
+_NUMBERS = 2**20
+"""Of a block of rows, which so stays in the cache."""
 _GROUP = 32
 """Rows of a group, of which a matrix product gives the least distance only."""
 
@@ -51,21 +52,24 @@ def nearest_rows(
 
 def _by_differences(rows: Array, queries: Array, k: int, block_size: int) -> tuple[Array, Array]:
     n, largest = len(rows), jnp.finfo(jnp.float32).max
+    size = min(block_size, n)
 
-    def join(best: tuple[Array, Array], block: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
-        part, index = block
-        # A distance that overflows is still less than that of the padding.
+    def join(best: tuple[Array, Array], part: Array, first: Array | int) -> tuple[Array, Array]:
+        # A distance that overflows is still less than that of none.
         squared = jnp.minimum(by_difference(queries[:, None], part), largest)
-        squared = jnp.where(index < n, squared, jnp.inf)
+        index = jnp.broadcast_to(first + jnp.arange(len(part), dtype=jnp.int32), squared.shape)
         # The best so far come first and have the smaller indices: of equal values, top_k keeps the first.
-        squared = jnp.concatenate([best[0], squared], axis=1)
-        index = jnp.concatenate([best[1], jnp.broadcast_to(index, (len(queries), len(part)))], axis=1)
+        squared, index = (jnp.concatenate(pair, axis=1) for pair in ((best[0], squared), (best[1], index)))
         negative, place = lax.top_k(-squared, k)
-        return (-negative, jnp.take_along_axis(index, place, axis=1)), None
+        return -negative, jnp.take_along_axis(index, place, axis=1)
+
+    def step(i: Array, best: tuple[Array, Array]) -> tuple[Array, Array]:
+        return join(best, lax.dynamic_slice_in_dim(rows, i * size, size), i.astype(jnp.int32) * size)
 
     none = jnp.full((len(queries), k), jnp.inf), jnp.full((len(queries), k), n, jnp.int32)
-    indices = _blocks(jnp.arange(n, dtype=jnp.int32), block_size, mode='constant', constant_values=n)
-    return lax.scan(join, none, (_blocks(rows, block_size), indices))[0]
+    whole, rest = divmod(n, size)
+    best = lax.fori_loop(0, whole, step, none)
+    return join(best, rows[whole * size :], whole * size) if rest else best
 
 
 def _by_products(rows: Array, queries: Array, k: int, block_size: int) -> tuple[Array, Array]:
@@ -75,7 +79,7 @@ def _by_products(rows: Array, queries: Array, k: int, block_size: int) -> tuple[
     number for each group; a row that is nearer than another group's least distance is in a group that was kept.
     """
     (n, d), m = rows.shape, len(queries)
-    size, group = _sizes(n, m, k, block_size)
+    size, group = _sizes((n, m, d), k, block_size)
     width = size // group
     whole, rest = divmod(n, size)
     rest_width = -(-rest // group)
@@ -136,17 +140,18 @@ def _nearest_of(rows: Array, queries: Array, index: Array, k: int, block_size: i
     return squared[:, :k], index[:, :k]
 
 
-def _sizes(n: int, m: int, k: int, block_size: int) -> tuple[int, int]:
-    """Rows of a block, a multiple of those of a group, and of a group: few queries get large blocks."""
+def _sizes(shape: tuple[int, int, int], k: int, block_size: int) -> tuple[int, int]:
+    """Rows of a block, a multiple of those of a group, and of a group: few queries get larger blocks."""
+    n, m, d = shape
     group = 1
     while 2 * group <= _GROUP and 128 * group * (k + _SPARE) <= n:
         group *= 2
-    size = min(n, max(block_size, block_size**2 // (4 * max(1, m))))
+    more = min(block_size**2 // (4 * max(1, m)), _NUMBERS // d)
+    size = min(n, max(block_size, more))
     return max(group, size // group * group), group
 
 
-def _blocks(rows: Array, block_size: int, **padded: Any) -> Array:
-    """`[n, ...]` to `[blocks, size, ...]`, filled up at the end: with the last row, or as `padded` says."""
-    size = max(1, min(block_size, len(rows)))
+def _blocks(rows: Array, size: int) -> Array:
+    """`[n, ...]` to `[blocks, size, ...]`, filled up with the last row."""
     padding = [(0, -len(rows) % size)] + [(0, 0)] * (rows.ndim - 1)
-    return jnp.pad(rows, padding, **(padded or {'mode': 'edge'})).reshape(-1, size, *rows.shape[1:])
+    return jnp.pad(rows, padding, mode='edge').reshape(-1, size, *rows.shape[1:])

@@ -1,7 +1,7 @@
 """Presentation of embeddings: distances between images, and names by the nearest of known ones."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,6 +20,7 @@ THUMBNAIL = 40
 """Rows and columns of an image beside the table of distances, in points."""
 PAIRS_IN_A_ROW, MOST_NAMED = 3, 18
 """Pictures in a row, each beside the nearest known one, and in all."""
+NO_THRESHOLD = 'none'
 UNKNOWN = 'unknown'
 """The name of somebody who is nobody of the gallery."""
 THRESHOLD = 'verification_threshold'
@@ -34,11 +35,11 @@ class _Known(NamedTuple):
     """The name of each identity."""
     picture: Callable[[int], np.ndarray]
     """Row -> its picture."""
-    threshold: float
+    threshold: float | None
 
 
 @checked
-def pairs(*, threshold: Positive | None = None, k: AtLeast1 = 1) -> Presentation:
+def pairs(*, threshold: Positive | Literal['none'] | None = None, k: AtLeast1 = 1) -> Presentation:
     """Presentation of one vector for each image, which is compared with those of other images.
 
     Predictions have `embedding` [n d]. Distances are Euclidean. Of some images the figure is a table of the distances
@@ -47,9 +48,9 @@ def pairs(*, threshold: Positive | None = None, k: AtLeast1 = 1) -> Presentation
     or 'unknown'.
 
     Args:
-        threshold: the distance from which on somebody is unknown; inf: everybody is somebody of the gallery. None: the
-            `verification_threshold` of the evaluation. It belongs to two images: in a large gallery somebody unknown is
-            near one of many, and a smaller threshold is right (`metrics.identification`).
+        threshold: the distance from which on somebody is unknown; 'none': everybody is somebody of the gallery. None:
+            the `verification_threshold` of the evaluation. It belongs to two images: in a large gallery somebody
+            unknown is near one of many, and a smaller threshold is right (`metrics.identification`).
         k: known pictures that vote, of those nearer than the threshold.
 
     Returns:
@@ -75,16 +76,16 @@ def pairs(*, threshold: Positive | None = None, k: AtLeast1 = 1) -> Presentation
         picture: Callable[[int], np.ndarray],
         values: Mapping[str, Any],
     ) -> Presentation:
-        limit = values.get(THRESHOLD) if threshold is None else threshold
-        if limit is None or not limit > 0:  # NaN where an evaluation had no pairs of both kinds
+        limit = values.get(THRESHOLD) if threshold is None else None if threshold == NO_THRESHOLD else threshold
+        if threshold != NO_THRESHOLD and (limit is None or not limit > 0):  # NaN: it had no pairs of both kinds
             raise ValueError(
                 f'there is no threshold for {UNKNOWN!r}: evaluate first, for its {THRESHOLD}, or give '
-                'threshold=DISTANCE (threshold=inf: everybody is somebody of the gallery)'
+                'threshold=DISTANCE (threshold=none: everybody is somebody of the gallery)'
             )
         known = tuple(sorted(set(people)))
         vectors = np.stack([answer['embedding'] for answer in answers])
         gallery = recognition.enroll(vectors, np.array([known.index(name) for name in people]))
-        return _naming(shown, _Known(gallery, known, picture, float(limit)), k)
+        return _naming(shown, _Known(gallery, known, picture, limit), k)
 
     shown = Presentation(
         _answer,
@@ -108,8 +109,7 @@ def _naming(shown: Presentation, known: _Known, k: int) -> Presentation:
     def named(answers: Sequence[Answer]) -> list[tuple[str, float, int]]:
         """(name, distance, the nearest row of that name, or of all) of each."""
         vectors = np.stack([answer['embedding'] for answer in answers]).astype(np.float32)
-        threshold = None if np.isinf(known.threshold) else known.threshold
-        found = recognition.identify(known.gallery, vectors, threshold=threshold, k=k)
+        found = recognition.identify(known.gallery, vectors, threshold=known.threshold, k=k)
         rows, identities = np.asarray(known.gallery.vectors), np.asarray(known.gallery.identities)
         result = []
         for vector, identity, distance in zip(vectors, *map(np.asarray, found), strict=True):
@@ -184,13 +184,16 @@ def _row(answer: Answer) -> dict[str, Any]:
     return {'embedding': [round(float(x), 6) for x in answer['embedding']]}
 
 
-def _options(given: Mapping[str, Any], threshold: float | None, k: int) -> dict[str, Any]:
+def _options(given: Mapping[str, Any], threshold: float | str | None, k: int) -> dict[str, Any]:
     if unknown := given.keys() - {'threshold', 'k'}:
         raise ValueError(f'no option {sorted(unknown)[0]!r}; there are: threshold=DISTANCE and k=NUMBER')
+    found: dict[str, Any] = {'threshold': threshold, 'k': k}
     try:
-        found = {'threshold': float(given.get('threshold', threshold or 'nan')), 'k': int(given.get('k', k))}
+        if 'threshold' in given and given['threshold'] != NO_THRESHOLD:
+            found['threshold'] = float(given['threshold'])
+        elif 'threshold' in given:
+            found['threshold'] = NO_THRESHOLD
+        found['k'] = int(given.get('k', k))
     except (TypeError, ValueError):
         raise ValueError(f'threshold=DISTANCE and k=NUMBER are numbers, got {dict(given)}') from None
-    if ('threshold' in given and not found['threshold'] > 0) or found['k'] < 1:
-        raise ValueError(f'threshold is a distance above 0, and k at least 1; got {dict(given)}')
-    return {**found, 'threshold': found['threshold'] if 'threshold' in given else threshold}
+    return found

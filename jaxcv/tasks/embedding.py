@@ -39,7 +39,7 @@ def embedding(
     mirror: bool = False,
     subcenters: AtLeast1 = 1,
     sample_classes: AtLeast1 | None = None,
-    evaluate: Mapping[str, Metric] = METRICS,
+    evaluate: Mapping[str, Metric] | Sequence[Metric] = METRICS,
     augment: Sequence[Callable] = (),
     mean: Sequence[Finite] | None = None,
     std: Sequence[Positive] | None = None,
@@ -67,7 +67,7 @@ def embedding(
         subcenters: centres of a class, of which the nearest counts; of losses of centres.
         sample_classes: train on the classes of the batch and a random part of the others, so many in all
             (`losses.sampled_classes`); of losses of centres. None: all.
-        evaluate: metrics of embeddings, by name.
+        evaluate: metrics of embeddings, by name or in a list.
         augment: functions (key, batch) -> batch of `jaxcv.augment`, in order, in training only.
         mean: subtracted from the images in [0, 1], one number a channel; None leaves them as they are.
         std: the divisor after it.
@@ -136,7 +136,8 @@ def embedding(
             found = (found + net.predict(variables, flipped).astype(jnp.float32)) / 2
         return {'embedding': ops.l2_normalize(found) if normalize else found, 'valid': jnp.asarray(batch['valid'])}
 
-    units = [name for metric in evaluate.values() for name, unit in metric.units.items() if unit.better is not None]
+    measured = dict(evaluate) if isinstance(evaluate, Mapping) else {next(iter(x.units)): x for x in evaluate}
+    units = [name for metric in measured.values() for name, unit in metric.units.items() if unit.better is not None]
     init: Callable[[PRNGKeyArray, Batch], Variables] = net.init
     if kind != 'pairs' and num_classes is not None:
         init = functools.partial(_init, net, kind, num_classes, subcenters)
@@ -144,7 +145,7 @@ def embedding(
         init,
         loss_fn,
         predict,
-        dict(evaluate),
+        measured,
         best='map_at_r' if 'map_at_r' in units else next(iter(units), 'loss'),
         presentation=presentation.pairs(),
     )

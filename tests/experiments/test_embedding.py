@@ -30,7 +30,7 @@ def people(root, counts, size):
 
 
 def recordio_files(root):
-    face_sets.write_recordio(root / 'train', [jpeg(112) for _ in range(8)], np.arange(8) // 2)
+    face_sets.write_recordio(root / 'train', [jpeg(112) for _ in range(8)], [i // 2 for i in range(8)])
     images = [jpeg(112) for _ in range(40)]
     (root / 'lfw.bin').write_bytes(pickle.dumps((images, [True, False] * 10)))
     settings = faces_recordio.get_config()
@@ -87,7 +87,7 @@ def test_faces_train_and_are_verified(files, tmp_path, command):
     settings = files(tmp_path)
     settings.data.update({'data_dir': str(tmp_path), 'batch_size': 4, 'eval_batch_size': 8})
     settings.model = {'name': 'linear_classifier', 'num_classes': 6}
-    settings.task.evaluate = {'verification': {'name': 'metrics.verification', 'fars': [0.5]}}
+    settings.task.evaluate = [{'name': 'metrics.verification', 'fars': [0.5]}]
     settings.schedule = {'name': 'constant'}
     settings.training.update({'epochs': '3 steps', 'eval_every': 0, 'log_every': 1})
     assert train_checked(check(settings), tmp_path / 'run') == 0

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from jaxcv import viz
 from jaxcv.presentation import compared as module
@@ -23,8 +24,13 @@ def example(place):
 def drawn(monkeypatch):
     """The pairs and the queries that are drawn, in place of figures."""
     seen = {}
-    monkeypatch.setattr(viz, 'pair_grid', lambda groups, **options: seen.setdefault('pairs', groups))
-    monkeypatch.setattr(viz, 'neighbor_grid', lambda queries, title: seen.setdefault('queries', (queries, title)))
+
+    def see(name, *arguments):
+        seen[name] = arguments
+        return Figure()
+
+    monkeypatch.setattr(viz, 'pair_grid', lambda groups: see('pairs', groups))
+    monkeypatch.setattr(viz, 'neighbor_grid', lambda queries, title: see('queries', queries, title))
     return seen
 
 
@@ -35,7 +41,7 @@ def place(image):
 def test_the_worst_of_labelled_examples(drawn, monkeypatch):
     monkeypatch.setattr(module, '_BLOCK', 8)
     module.compared().draw({'embedding': X, 'label': LABELS}, example, {'label': [f'p{i}' for i in range(10)]})
-    for group, of_one in zip(drawn['pairs'].values(), (True, False), strict=True):
+    for group, of_one in zip(drawn['pairs'][0].values(), (True, False), strict=True):
         found = [(place(pair.first), place(pair.second)) for pair in group]
         assert len({i for pair in found for i in pair}) == 2 * len(found)  # each image once
         kind = [(i, j) for i, j in itertools.combinations(range(35), 2) if (LABELS[i] == LABELS[j]) == of_one]
@@ -65,7 +71,7 @@ def test_the_worst_of_listed_pairs(drawn):
     rows = {'embedding': X, 'pair': pair, 'same': pair % 3 == 0}
     module.compared().draw(rows, example, {})
     assert 'queries' not in drawn
-    for group, of_one in zip(drawn['pairs'].values(), (True, False), strict=True):
+    for group, of_one in zip(drawn['pairs'][0].values(), (True, False), strict=True):
         both = [np.flatnonzero(pair == k) for k in range(18) if (k % 3 == 0) == of_one]
         distances = sorted((FAR[tuple(two)] for two in both if len(two) == 2), reverse=of_one)
         assert [one.caption.split()[0] for one in group] == [f'{d:.2f}' for d in distances[: module.PAIRS]]

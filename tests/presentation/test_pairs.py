@@ -60,7 +60,7 @@ def test_names_by_the_nearest_known_picture():
     assert more.write(pictures[0], answer(9, 0), {}).line == 'Zoe, distance 0.000'
     vote = SHOW.options({'k': '3', 'threshold': '1.5'}, {}).enrolled(known, names, lambda row: pictures[row], {})
     assert vote.write(pictures[0], answer(0, 0.9), {}).row['name'] == 'Bob'
-    closed = SHOW.options({'threshold': 'inf'}, {}).enrolled(known, names, lambda row: pictures[row], {})
+    closed = SHOW.options({'threshold': 'none'}, {}).enrolled(known, names, lambda row: pictures[row], {})
     assert closed.write(pictures[0], answer(90, 0), {}).row['name'] == 'Ann'
     shown = Gallery(tuple(Shown({'image': pictures[0]}, answer(x, 0)) for x in (2.5, 9)))
     titles = [axes.get_title() for axes in naming.draw(shown, {}).axes]
@@ -71,8 +71,8 @@ def test_names_by_the_nearest_known_picture():
     for given, message in (
         ({'score': '1'}, "no option 'score'; there are: threshold=DISTANCE and k=NUMBER"),
         ({'k': 'many'}, 'are numbers, got'),
-        ({'threshold': '0'}, 'a distance above 0'),
-        ({'k': '0'}, 'k at least 1'),
+        ({'threshold': '0'}, r'threshold must be .*\(0, inf\)'),
+        ({'k': '0'}, 'k must be at least 1'),
     ):
         with pytest.raises(ValueError, match=message):
             SHOW.options(given, {})
