@@ -15,6 +15,8 @@ __all__ = ['nearest_rows']
 
 _DIRECT = 64
 """Up to so many features, `Σ (q - x)²` takes no longer than the matrix product; with 784, 5 times as long."""
+_FEW = 16
+"""Up to so many rows, one pass over the differences takes less than a choice by the product."""
 _SPARE = 8
 """Groups beyond k, so that the rounding of the product rarely decides which are the k nearest rows."""
 _NUMBERS = 2**20
@@ -43,7 +45,7 @@ def nearest_rows(
         >>> squared.tolist(), index.tolist()
         ([[1.0, 9.0]], [[2, 1]])
     """
-    search = _by_differences if rows.shape[1] <= _DIRECT else _by_products
+    search = _by_differences if rows.shape[1] <= _DIRECT or len(rows) <= _FEW else _by_products
     if len(queries) <= block_size:
         return search(rows, queries, k, block_size)
     squared, index = lax.map(lambda part: search(rows, part, k, block_size), _blocks(queries, block_size))
@@ -68,6 +70,8 @@ def _by_differences(rows: Array, queries: Array, k: int, block_size: int) -> tup
 
     none = jnp.full((len(queries), k), jnp.inf), jnp.full((len(queries), k), n, jnp.int32)
     whole, rest = divmod(n, size)
+    if whole == 1 and not rest:
+        return join(none, rows, 0)
     best = lax.fori_loop(0, whole, step, none)
     return join(best, rows[whole * size :], whole * size) if rest else best
 
@@ -131,7 +135,10 @@ def _nearest_of(rows: Array, queries: Array, index: Array, k: int, block_size: i
 
     candidates = index.shape[1]
     at_a_time = max(1, min(len(queries), block_size**2 // (candidates * d)))
-    squared = lax.map(exact, (queries, index), batch_size=at_a_time)
+    if at_a_time == len(queries):
+        squared = jax.vmap(exact)((queries, index))
+    else:
+        squared = lax.map(exact, (queries, index), batch_size=at_a_time)
     squared = jnp.where(index < n, squared, jnp.inf)
     if k == 1:
         least = squared.min(axis=1, keepdims=True)

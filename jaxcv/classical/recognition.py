@@ -140,7 +140,7 @@ def identify(
         [0, -1]
     """
     rows, d = gallery.vectors.shape
-    vectors = jnp.asarray(to_rows('queries', queries, columns=d), jnp.float32)
+    vectors = to_rows('queries', queries, columns=d).astype(np.float32)
     if not rows or not len(vectors):
         return Identified(jnp.full(len(vectors), UNKNOWN, jnp.int32), jnp.full(len(vectors), jnp.inf))
     # Embeddings are near the origin: the rows are compared as they are, and nothing of the gallery is computed anew.

@@ -5,6 +5,7 @@ True for genuine pairs and False for impostors. All thresholds between two dista
 but the equal error rate.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -125,6 +126,7 @@ def cross_validated_accuracy(
     number = len(np.unique(folds)) if isinstance(folds, np.ndarray) else folds
     if not 2 <= number <= len(values):
         raise ValueError(f'{len(values)} pairs cannot be parted into {number} folds: at least 2, and a pair for each')
+    parts: Sequence[np.ndarray]
     if isinstance(folds, np.ndarray):
         parts = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
     else:

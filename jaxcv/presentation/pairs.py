@@ -76,7 +76,7 @@ def pairs(*, threshold: Positive | Literal['none'] | None = None, k: AtLeast1 = 
         picture: Callable[[int], np.ndarray],
         values: Mapping[str, Any],
     ) -> Presentation:
-        limit = values.get(THRESHOLD) if threshold is None else None if threshold == NO_THRESHOLD else threshold
+        limit: Any = values.get(THRESHOLD) if threshold is None else None if threshold == NO_THRESHOLD else threshold
         if threshold != NO_THRESHOLD and (limit is None or not limit > 0):  # NaN: it had no pairs of both kinds
             raise ValueError(
                 f'there is no threshold for {UNKNOWN!r}: evaluate first, for its {THRESHOLD}, or give '

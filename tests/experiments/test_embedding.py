@@ -11,8 +11,12 @@ import pytest
 from experiments import evaluate, export, predict, train
 from experiments.embedding import digits_open_set, faces_recordio, folder, lfw
 from experiments.run import batches as opening
+from experiments.run import workdir
+from experiments.run.assemble import assemble
 from experiments.run.check import check
 from experiments.run.training import train as train_checked
+from experiments.run.variables import restore
+from jaxcv import training
 from jaxcv.data import face_pairs, face_sets
 
 RNG = np.random.default_rng(0)
@@ -72,8 +76,8 @@ def test_the_layouts_of_faces(files, tmp_path):
     settings.data.update({'data_dir': str(tmp_path), 'batch_size': 4, 'eval_batch_size': 8})
     train_size, pairs, size, names = LAYOUTS[files]
     checked = check(settings)
-    training, evaluation = opening.open_training(checked), opening.open_evaluation(checked)
-    facts = opening.facts_of(training, evaluation)
+    train_data, evaluation = opening.open_training(checked), opening.open_evaluation(checked)
+    facts = opening.facts_of(train_data, evaluation)
     assert (facts.train_size, evaluation.source.size, dict(facts.names)) == (train_size, pairs, names)
     assert facts.example['image']['shape'] == facts.eval_example['image']['shape'] == [size, size, 3]
     assert facts.eval_example.keys() - {'image', 'valid', 'index'} == {'pair', 'same', 'fold'}
@@ -107,6 +111,13 @@ def test_a_run_from_training_to_names(loss, command, data_dir, tmp_path):
     run = f'--workdir={tmp_path / "run"}'
     trained = command(train, config, run, f'--config.data.data_dir={data_dir}', '--config.training.epochs=5')
     assert trained.code == 0, trained.err
+    checked = workdir.trained(tmp_path / 'run', None)
+    experiment = assemble(checked, workdir.facts_of(tmp_path / 'run', checked))
+    variables, _ = restore(experiment, tmp_path / 'run', 'last', training.make_mesh(), averaged=False)
+    heads = {'centers': (5, 16)} if loss == 'arcface' else {}
+    assert {name: x.shape for name, x in variables['params'].pop('class_head', {}).items()} == heads
+    batch = opening.zeros(experiment.facts.eval_example)
+    assert experiment.task.predict(variables, batch)['embedding'].shape == (1, 16)
     evaluated = command(evaluate, run)
     assert evaluated.code == 0, evaluated.err
     values = json.loads((tmp_path / 'run' / 'evaluation.json').read_text())
