@@ -78,7 +78,9 @@ def test_the_worst_of_listed_pairs(drawn):
         assert group[0].caption.endswith('.jpg')
 
 
-def test_figures():
+def test_figures(monkeypatch):
+    for number in ('PAIRS', 'QUERIES', 'NEIGHBORS'):
+        monkeypatch.setattr(module, number, 2)
     compared = module.compared()
     batch = {'label': LABELS, 'image': np.zeros((35, 6, 5, 3))}
     rows = compared.collect(batch, {'embedding': X})
