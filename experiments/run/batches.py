@@ -86,9 +86,10 @@ def open_evaluation(checked: Checked, facts: Facts | None = None) -> EvaluationD
     if own:
         fields = fields._replace(classes=fields.eval_classes)
     source = open_source(fields, fields.eval_split or fields.train_split, facts)
+    there = _features(source, fields.eval_transforms, checked.registries) if facts else None
+    names = prepared(fields, source, fields.eval_transforms, checked.registries, facts, there=there).names
     batches = eval_batches(fields, source, registries=checked.registries, facts=facts)
     first = next(iter(batches))
-    names = prepared(fields, source, fields.eval_transforms, checked.registries, facts, there=first).names
     if numbered := numbers_of(checked, names, first):  # only now it is known which features the examples have
         batches = eval_batches(fields, source, registries=checked.registries, facts=facts, numbered=numbered)
         first = next(iter(batches))
@@ -323,6 +324,16 @@ def eval_batches(
 def build_transforms(specs: Iterable[Mapping], registries: Mapping[str, ModuleType] | None = None) -> list:
     """The transforms of the host that the specs name."""
     return [config.build(spec, data.transforms, registries=registries or {}) for spec in specs]
+
+
+def _features(
+    source: data.Source, specs: Iterable[Mapping], registries: Mapping[str, ModuleType] | None
+) -> Container[str] | None:
+    """The features of the first example after the transforms; None where it cannot be read."""
+    try:
+        return data.transforms.compose(build_transforms(specs, registries))({**source.read(0), 'seed': 0}).keys()
+    except (OSError, ValueError):  # reported with the batches, by the example's name
+        return None
 
 
 def _specs(example: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,8 @@ _FEW = 16
 """Up to so many rows, one pass over the differences takes less than a choice by the product."""
 _SPARE = 8
 """Groups beyond k, so that the rounding of the product rarely decides which are the k nearest rows."""
+_FIRST = 2
+"""Of these, the groups whose rows are compared first; the others, where that is not certain."""
 _NUMBERS = 2**20
 """Of a block of rows, which so stays in the cache."""
 _GROUP = 32
@@ -113,15 +115,26 @@ def _by_products(rows: Array, queries: Array, k: int, block_size: int) -> tuple[
         best = join(best, padded, whole * size, rest)
     rounded, starts, norm = best
     stride = jnp.where(starts < whole * size, width, rest_width)
-    index = (starts[:, :, None] + stride[:, :, None] * jnp.arange(group, dtype=jnp.int32)).reshape(m, -1)
-    index = jnp.where(index < n, index, n)
-    squared, index = _nearest_of(rows, queries, index, k, block_size)
+
+    def exact(groups: int) -> tuple[Array, Array]:
+        """The nearest of the rows of so many groups."""
+        first, apart = starts[:, :groups, None], stride[:, :groups, None]
+        index = (first + apart * jnp.arange(group, dtype=jnp.int32)).reshape(m, -1)
+        return _nearest_of(rows, queries, jnp.where(index < n, index, n), k, block_size)
+
     if kept == count:
-        return squared, index
-    # No row of another group is nearer than the least distance of the last group less the product's rounding error.
+        return exact(kept)
+    # No row of another group is nearer than that group's least distance, less the product's rounding error.
     error = jnp.finfo(jnp.float32).eps * (8 + 2 * math.sqrt(d)) * (jnp.sum(jnp.square(queries), axis=1) + norm)
-    certain = jnp.all(squared[:, k - 1] + error < rounded[:, -1])
-    return lax.cond(certain, lambda: (squared, index), lambda: _by_differences(rows, queries, k, block_size))
+
+    def all_kept() -> tuple[Array, Array]:
+        found = exact(kept)
+        certain = jnp.all(found[0][:, -1] + error < rounded[:, -1])
+        return lax.cond(certain, lambda: found, lambda: _by_differences(rows, queries, k, block_size))
+
+    few = k + _FIRST
+    found = exact(few)
+    return lax.cond(jnp.all(found[0][:, -1] + error < rounded[:, few]), lambda: found, all_kept)
 
 
 def _nearest_of(rows: Array, queries: Array, index: Array, k: int, block_size: int) -> tuple[Array, Array]:

@@ -48,7 +48,7 @@ def lfw_files(root):
     folds = ['Ann\t1\t2\nAnn\t1\tBob\t1', 'Bob\t1\t2\nAnn\t3\tBob\t2']
     (root / 'pairs.txt').write_text('2\t1\n' + '\n'.join(folds) + '\n')
     settings = lfw.get_config()
-    settings.data.order.update({'identities': 2, 'images': 2})
+    settings.data.order.update({'identities': 2, 'images': 4})
     return settings
 
 
@@ -57,7 +57,7 @@ def folder_files(root):
     people(root / 'test', {'Ann': 3, 'Bob': 3, 'Eve': 1}, 60)
     face_pairs.write_pairs(root / 'test', folds=2, pairs=3)
     settings = folder.get_config()
-    settings.data.order.update({'identities': 2, 'images': 2})
+    settings.data.order.update({'identities': 2, 'images': 4})
     return settings
 
 
@@ -73,7 +73,7 @@ LAYOUTS = {
 def test_the_layouts_of_faces(files, tmp_path):
     """Those who are verified are others than those of training, and have no names."""
     settings = files(tmp_path)
-    settings.data.update({'data_dir': str(tmp_path), 'batch_size': 4, 'eval_batch_size': 8})
+    settings.data.update({'data_dir': str(tmp_path), 'batch_size': 8, 'eval_batch_size': 8})
     train_size, pairs, size, names = LAYOUTS[files]
     checked = check(settings)
     train_data, evaluation = opening.open_training(checked), opening.open_evaluation(checked)
@@ -89,8 +89,8 @@ def test_the_layouts_of_faces(files, tmp_path):
 @pytest.mark.parametrize('files', LAYOUTS, ids=lambda files: files.__name__)
 def test_faces_train_and_are_verified(files, tmp_path, command):
     settings = files(tmp_path)
-    settings.data.update({'data_dir': str(tmp_path), 'batch_size': 4, 'eval_batch_size': 8})
-    settings.model = {'name': 'linear_classifier', 'num_classes': 6}
+    settings.data.update({'data_dir': str(tmp_path), 'batch_size': 8, 'eval_batch_size': 8})
+    settings.model = {'name': 'embedding.dense_embedder', 'hidden': [4], 'features': 6}
     settings.task.evaluate = [{'name': 'metrics.verification', 'fars': [0.5]}]
     settings.schedule = {'name': 'constant'}
     settings.training.update({'epochs': '3 steps', 'eval_every': 0, 'log_every': 1})
