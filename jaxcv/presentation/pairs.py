@@ -57,6 +57,9 @@ def pairs(*, threshold: Positive | Literal['none'] | None = None, k: AtLeast1 = 
         A Presentation. Its answer is `embedding`, which is written for each picture and exported: image -> vector. A
         picture is brought to the size of the evaluation's images, as for `labels`.
 
+    Raises:
+        ValueError: (in `options`) there is no such option; (in `enrolled`) there is no threshold.
+
     Example:
         >>> show = pairs(threshold=0.5)
         >>> ann, ben = ({'embedding': np.array(x, np.float32)} for x in ([0.6, 0.8], [1.0, 0.0]))
