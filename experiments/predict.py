@@ -22,6 +22,10 @@ their order: --left=pairs/left --right=pairs/right, or for two frames --images=1
 is a folder with a folder of each name in it. Disparity is written as NAME_disparity.pfm, flow as NAME_flow.flo, both
 also in colours. Pairs that are larger than a tile are cut into overlapping ones (--show=tile=768,1280).
 
+Of people, --gallery=people is a folder with a folder of pictures for each name: each picture gets the name of the
+nearest of them, or 'unknown' beyond the threshold of the last evaluation (--show=threshold=0.9 for another one,
+--show=k=3 for the vote of several). A new person is a new folder; nothing is trained.
+
 The output folder must be new, empty or of an earlier prediction: nothing of yours is written over.
 """
 
@@ -54,6 +58,9 @@ SCALE = flags.DEFINE_float(
     lower_bound=0.01,
 )
 SHOW = flags.DEFINE_multi_string('show', [], 'An option of what is shown, as NAME=VALUE, such as score=0.5.')
+GALLERY = flags.DEFINE_string(
+    'gallery', None, 'A folder with a folder of known pictures for each name, for answers that are compared.'
+)
 OTHERS = {
     name: flags.DEFINE_multi_string(name, [], f'As --images, for the {name} of examples that have several images.')
     for name in image_names(FEATURES)
@@ -69,17 +76,18 @@ def main() -> int:
     if not any(map(any, words.values())):
         raise config.ConfigError("give --images=photos, a folder, or --images='photos/*.jpg', quoted")
     files = {name: picture_files(given) for name, given in words.items() if any(given)}
-    shown = shown_options(SHOW.value)
+    shown, known = shown_options(SHOW.value), GALLERY.value
     if launch.WEIGHTS.value:
         if launch.WORKDIR.value or launch.CONFIG.value:
             raise config.ConfigError('--weights stands in place of a workdir and its config: give one of them')
         output = Path(OUTPUT.value or 'predicted')
-        return predict_by(published(launch.WEIGHTS.value), files, output, scale=SCALE.value, shown=shown)
+        return predict_by(published(launch.WEIGHTS.value), files, output, scale=SCALE.value, shown=shown, known=known)
     checked = trained(workdir, launch.given_config(), launch.used_modules())
     output = Path(OUTPUT.value) if OUTPUT.value else workdir / 'predicted'
     which = launch.which_checkpoint()
     averaged = launch.AVERAGED.value
-    return predict(checked, workdir, which, files, output, scale=SCALE.value, averaged=averaged, shown=shown)
+    scale = SCALE.value
+    return predict(checked, workdir, which, files, output, scale=scale, averaged=averaged, shown=shown, known=known)
 
 
 def shown_options(given: Sequence[str]) -> dict[str, str | list[str]]:

@@ -168,6 +168,16 @@ class PhotoOptions(NamedTuple):
     """Rows, columns and channels of the images that the model was evaluated on; () if they are not known."""
 
 
+class Compared(NamedTuple):
+    """Figures of answers that are right or wrong only beside others: embeddings, by their distances."""
+
+    collect: Callable[[Batch, Answer], Mapping[str, np.ndarray]]
+    """(batch, its answers), on the host -> {name: [n ...]}, what is kept of it: no images."""
+    draw: Callable[[Mapping[str, np.ndarray], Callable[[int], Example], Names], Mapping[str, Any]]
+    """(what was kept of all valid examples, row -> its example with its name in messages as 'where', names) -> {file
+    name without suffix: matplotlib figure}."""
+
+
 class Presentation(NamedTuple):
     """Presentation of answers to people; one for each kind of answer: labels, masks, boxes, fields, pairs.
 
@@ -203,6 +213,17 @@ class Presentation(NamedTuple):
     themselves."""
     statistics: Callable[[Iterable[Example], Names], Mapping[str, str]] | None = None
     """(decoded examples, names) -> lines about their truths by name: how many of each class, how large. None: none."""
+    compared: Compared | None = None
+    """Figures of a whole evaluation. None: an answer is judged by itself."""
+    enrolled: (
+        Callable[[Sequence[Answer], Sequence[str], Callable[[int], np.ndarray], Mapping[str, Any]], 'Presentation']
+        | None
+    ) = None
+    """(answers for known pictures, the name of each, place -> the picture, values of the last evaluation) -> the
+    presentation that gives pictures the name of the nearest of them. ValueError where something is missing for it.
+    None: answers are not compared."""
+    reserved: tuple[str, ...] = ()
+    """Names that known pictures cannot have."""
 
 
 class Task(NamedTuple):

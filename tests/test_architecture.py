@@ -28,7 +28,7 @@ MAY_IMPORT = {
     **{block: BASE | {'ops'} for block in BLOCKS},
     'models': BASE | BLOCKS | {'ops'},
     'metrics': BASE | {'ops', 'losses'},  # a metric may be the mean of a loss
-    'presentation': BASE | {'ops', 'viz'},
+    'presentation': BASE | {'ops', 'viz', 'classical'},  # embeddings are shown by whom they are nearest to
     'tasks': BASE | BLOCKS | {'ops', 'models', 'presentation'},
     'weights': BASE | BLOCKS | {'ops', 'models'},
     **{apart: BASE | {'config'} for apart in ('data', 'optim', 'training', 'viz')},

@@ -1,6 +1,6 @@
 """The data of a run, opened once: its sources, its batches, and the facts that the rest is built by."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -86,7 +86,8 @@ def open_evaluation(checked: Checked, facts: Facts | None = None) -> EvaluationD
     if own:
         fields = fields._replace(classes=fields.eval_classes)
     source = open_source(fields, fields.eval_split or fields.train_split, facts)
-    names = prepared(fields, source, fields.eval_transforms, checked.registries, facts).names
+    there = _features(source, fields.eval_transforms, checked.registries) if facts else None
+    names = prepared(fields, source, fields.eval_transforms, checked.registries, facts, there=there).names
     batches = eval_batches(fields, source, registries=checked.registries, facts=facts)
     first = next(iter(batches))
     if numbered := numbers_of(checked, names, first):  # only now it is known which features the examples have
@@ -106,7 +107,8 @@ def facts_of(training: TrainingData, evaluation: EvaluationData) -> Facts:
         {feature: list(names) for feature, names in part.names.items() if feature in there}
         for part in (evaluation, training)
     )
-    if found != expected and not evaluation.has_own_classes:
+    compared = {feature: names for feature, names in expected.items() if feature in evaluation.first}
+    if found != compared and not evaluation.has_own_classes:
         raise config.ConfigError(
             'the evaluation split has other classes than the training split: ' + _others(found, expected)
         )
@@ -189,11 +191,13 @@ def prepared(
     facts: Facts | None = None,
     *,
     warn: bool = True,
+    there: Container[str] | None = None,
 ) -> Prepared:
     """The transforms of a split, and the names of the classes that they leave.
 
     Names of `data.class_names` are those of transformed examples. Where `facts` are given, the classes are numbered by
-    their names as in the training of that run, and a difference is reported.
+    their names as in the training of that run, and a difference is reported; of features that are `there`, if those of
+    the examples are given.
 
     Raises:
         ConfigError: there are classes that the run was not trained on.
@@ -215,7 +219,7 @@ def prepared(
                 logging.warning(
                     '%s; they are numbered by their names as in training: %s', difference, shortened(wanted)
                 )
-        if not found and warn:
+        if not found and warn and (there is None or feature in there):
             logging.warning(
                 '%s (%s) names no classes of %s: its numbers are taken for those of the training: %s',
                 *(fields.name, source.where(0), feature, shortened(wanted)),
@@ -320,6 +324,16 @@ def eval_batches(
 def build_transforms(specs: Iterable[Mapping], registries: Mapping[str, ModuleType] | None = None) -> list:
     """The transforms of the host that the specs name."""
     return [config.build(spec, data.transforms, registries=registries or {}) for spec in specs]
+
+
+def _features(
+    source: data.Source, specs: Iterable[Mapping], registries: Mapping[str, ModuleType] | None
+) -> Container[str] | None:
+    """The features of the first example after the transforms; None where it cannot be read."""
+    try:
+        return data.transforms.compose(build_transforms(specs, registries))({**source.read(0), 'seed': 0}).keys()
+    except (OSError, ValueError):  # reported with the batches, by the example's name
+        return None
 
 
 def _specs(example: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:

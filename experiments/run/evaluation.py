@@ -10,11 +10,14 @@ from experiments.run import batches as opening
 from experiments.run import memory, tables, workdir
 from experiments.run.assemble import Experiment, assemble, check_evaluation
 from experiments.run.check import Checked
-from experiments.run.gallery import Worst
+from experiments.run.gallery import INDEX, Kept, Worst
 from experiments.run.variables import described as networks_described
 from experiments.run.variables import evaluated_task, restore
 from jaxcv import config, data, training, viz
-from jaxcv.task import Report
+from jaxcv.features import Example
+from jaxcv.task import Presentation, Report
+
+EVALUATION = 'evaluation.json'
 
 
 def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool | None = None) -> int:
@@ -48,9 +51,16 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
     shown = task.presentation if jax.process_count() == 1 else None  # else no process has all rows of a batch
     eval_step = training.make_eval_step(task, shown.answer) if shown else training.make_eval_step(task)
     worst = Worst(shown) if shown else None
+    kept = Kept(shown.compared) if shown and shown.compared else None
+
+    def see(batch: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        for one in (worst, kept):
+            if one is not None:
+                one.see(batch, answer)
+
     batches = data.prefetch(iter(evaluation.batches), training.put_batch(mesh))
     with memory.named(f'lower data.eval_batch_size ({fields.eval_batch_size})'):
-        values = training.evaluate(jax.jit(eval_step), task, variables, batches, worst.see if worst else None)
+        values = training.evaluate(jax.jit(eval_step), task, variables, batches, see if shown else None)
     if not workdir.is_first_process():
         return 0
     report = task.presentation.report(values, facts.names) if task.presentation else Report()
@@ -60,16 +70,35 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
     }
     _print(experiment, described, values, report)
     scalars = {name: value for name, value in sorted(values.items()) if isinstance(value, float)}
-    workdir.write_json(
-        folder / 'evaluation.json', {'step': step, 'split': fields.eval_split, **scalars, **report.arrays}
-    )
+    workdir.write_json(folder / EVALUATION, {'step': step, 'split': fields.eval_split, **scalars, **report.arrays})
     figures = dict(report.figures)
     if shown and worst and worst.gallery.rows:
         figures['predictions'] = shown.draw(worst.gallery, evaluation.names)
+    if shown and kept:
+        figures |= _compared(checked, evaluation, shown, kept)
     for name, figure in figures.items():
         viz.save(figure, folder / f'{name}.png')
-    print(f'written to {folder}: {", ".join(["evaluation.json", *(f"{name}.png" for name in figures)])}')
+    print(f'written to {folder}: {", ".join([EVALUATION, *(f"{name}.png" for name in figures)])}')
     return 0
+
+
+def _compared(
+    checked: Checked, evaluation: opening.EvaluationData, shown: Presentation, kept: Kept
+) -> Mapping[str, Any]:
+    """The figures of answers that are compared with one another; the images in them are read again."""
+    rows, source = kept.rows, evaluation.source
+    if shown.compared is None or not rows:
+        return {}
+    specs = checked.data.eval_transforms
+    transform = data.transforms.compose(
+        opening.prepared(checked.data, source, specs, checked.registries, warn=False).transforms
+    )
+
+    def example(row: int) -> Example:
+        index = int(rows[INDEX][row])
+        return {**transform({**source.read(index), 'seed': index}), 'where': source.where(index)}
+
+    return shown.compared.draw(rows, example, evaluation.names)
 
 
 def _described(experiment: Experiment, evaluation: opening.EvaluationData) -> str:

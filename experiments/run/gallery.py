@@ -1,4 +1,4 @@
-"""The worst examples of an evaluation, collected batch by batch."""
+"""The worst examples of an evaluation, and all its answers where they are compared, collected batch by batch."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcv.task import Gallery, Judged, Presentation, Shown
+from jaxcv.task import Compared, Gallery, Judged, Presentation, Shown
 
+INDEX = 'index'
 See = Callable[[Mapping[str, Any], Mapping[str, Any]], None]
 """(batch, answer) -> None, for `training.evaluate`."""
 
@@ -33,6 +34,26 @@ class Worst:
             worst_first = sorted([*rows, _copied(shown)], key=lambda one: -_badness(one))
             rows = tuple(worst_first[: self._presentation.most])
         self.gallery = Gallery(rows, before.seen + 1, before.mistakes + judged.mistakes, before.of + judged.of)
+
+
+class Kept:
+    """What `Presentation.compared` keeps of all examples of an evaluation, in their order."""
+
+    def __init__(self, compared: Compared):
+        """Empty."""
+        self._compared = compared
+        self._parts: list[Mapping[str, np.ndarray]] = []
+
+    def see(self, batch: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+        """Keeps the rows of one more batch."""
+        batch, answer = jax.device_get((dict(batch), dict(answer)))
+        rows = {**self._compared.collect(batch, answer), INDEX: batch[INDEX]}
+        self._parts.append({name: value[batch['valid']] for name, value in rows.items()})
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """{name: [n ...]}, with the places of the examples in the data set, 'index'; {} if nothing was seen."""
+        return {name: np.concatenate([part[name] for part in self._parts]) for name in (self._parts or [{}])[0]}
 
 
 def first(presentation: Presentation, batch: Mapping[str, Any], answer: Mapping[str, Any], count: int) -> Gallery:

@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 import cv2
 import jax
 import numpy as np
+from absl import logging
 
 from experiments.run import pictures, workdir
 from experiments.run.assemble import Experiment, assemble
 from experiments.run.batches import build_transforms, zeros
 from experiments.run.check import Checked
+from experiments.run.evaluation import EVALUATION
 from experiments.run.exits import BAD_INPUT
+from experiments.run.known import enrolled, gallery_of
 from experiments.run.variables import evaluated_task, restore
 from experiments.run.video import answer_video
 from jaxcv import config, data, training, viz
@@ -25,7 +28,7 @@ from jaxcv.data.video import is_video
 from jaxcv.features import Example, MisuseError, Names
 from jaxcv.files import read_json
 from jaxcv.moves import image_size
-from jaxcv.task import Gallery, PhotoOptions, Presentation, Shown, Task
+from jaxcv.task import Answer, Gallery, PhotoOptions, Presentation, Shown, Task
 from jaxcv.types import Batch, Variables
 
 LISTED = 'predictions.json'
@@ -42,6 +45,8 @@ class Ready(NamedTuple):
     task: Task
     """Of the variables."""
     load: Callable[[], Variables]
+    evaluated: Mapping[str, Any] = {}
+    """The values of its last evaluation; {} if there was none."""
 
 
 def predict(
@@ -54,6 +59,7 @@ def predict(
     scale: float | None = None,
     averaged: bool | None = None,
     shown: Mapping[str, Any] | None = None,
+    known: str | None = None,
 ) -> int:
     """Answers for each file by a trained workdir: `predict_by` of it.
 
@@ -66,6 +72,7 @@ def predict(
         scale: what a picture's sides are multiplied by, for answers about pixels.
         averaged: whether to predict with the average; None: as the config says.
         shown: options of the presentation by name.
+        known: a folder of known pictures.
 
     Returns:
         The exit code.
@@ -76,10 +83,17 @@ def predict(
     def load() -> Variables:
         trained_on = workdir.trained_on(folder, checked)
         mesh = training.make_mesh()
-        return restore(experiment, folder, which, mesh, averaged=averaged, trained_on=trained_on)[0]
+        variables, step = restore(experiment, folder, which, mesh, averaged=averaged, trained_on=trained_on)
+        if known and evaluated and evaluated.get('step') != step:
+            logging.warning(
+                '%s is of step %s, and the network of step %s: evaluate that one, so that its threshold fits',
+                *(folder / EVALUATION, evaluated.get('step'), step),
+            )
+        return variables
 
-    ready = Ready(experiment, evaluated_task(experiment, averaged=averaged), load)
-    return predict_by(ready, files, output, scale=scale, shown=shown)
+    evaluated = read_json(folder / EVALUATION) if (folder / EVALUATION).is_file() else {}
+    ready = Ready(experiment, evaluated_task(experiment, averaged=averaged), load, evaluated)
+    return predict_by(ready, files, output, scale=scale, shown=shown, known=known)
 
 
 def predict_by(
@@ -89,6 +103,7 @@ def predict_by(
     *,
     scale: float | None = None,
     shown: Mapping[str, Any] | None = None,
+    known: str | None = None,
 ) -> int:
     """Answers for each file, in the picture's own pixels, and writes the answers into the output folder.
 
@@ -99,6 +114,7 @@ def predict_by(
         output: a folder that is new, empty, or of an earlier prediction.
         scale: what a picture's sides are multiplied by, for answers about pixels; None: as in the evaluation.
         shown: options of the presentation by name, such as a least score.
+        known: a folder with a folder of known pictures for each name; each file gets the name of the nearest of them.
 
     Returns:
         The exit code, `BAD_INPUT` if a file could not be read; the others are predicted.
@@ -116,17 +132,25 @@ def predict_by(
     _check_output(output, [path for one in pictured for path in one.values()])
     _check_channels(experiment)
     first = [one[inputs[0]] for one in pictured]
+    of_names = [] if known is None else gallery_of(known, presentation, inputs)
     names_of = dict(zip(first, _names(experiment, presentation, first), strict=True))
     names = experiment.facts.names
-    options, readable = _options(experiment, first, scale), collections.deque[tuple[Picture, Example]]()
+    options = _options(experiment, max(len(first), len(of_names)), scale)
     decode, compiled = _decoder(experiment), _compiled(task.predict, ready.load())
+    answered = functools.partial(_answered, compiled=compiled, decode=decode, options=options)
+    unread = 0
+    if of_names:
+        read = [
+            (picture[inputs[0]], answer)
+            for picture, _, answer in answered([{inputs[0]: path} for _, path in of_names], presentation)
+        ]
+        unread = len(of_names) - len(read)
+        presentation = enrolled(presentation, of_names, read, _picture_reader(decode, inputs[0]), ready.evaluated)
     videos = [path for path in first if len(inputs) == 1 and is_video(path)]
-    photos = _decoded([one for one in pictured if one[inputs[0]] not in videos], decode, options, readable)
-    answers = presentation.photos(compiled, photos, options)
     rows: list[dict[str, Any]] = []
     gallery = Gallery()
-    for answer in answers:
-        picture, images = readable.popleft()  # pictures are decoded ahead, a batch at a time
+    pictured = [one for one in pictured if one[inputs[0]] not in videos]
+    for picture, images, answer in answered(pictured, presentation):
         path = picture[inputs[0]]
         if not rows:  # only now: nothing is left behind where no file can be read
             _make(output)
@@ -144,12 +168,33 @@ def predict_by(
             rows.append(answer_video(path, output, presentation, compiled, options, decode, names))
         except (OSError, ValueError) as error:
             print(f'{pictures.shown(path)} cannot be read: {error}', file=sys.stderr)
+    if unread:
+        print(f'{unread} of {len(of_names)} known pictures could not be read', file=sys.stderr)
     if len(rows) < len(first):
         print(f'{len(first) - len(rows)} of {len(first)} files could not be read', file=sys.stderr)
     if not rows:
         return BAD_INPUT
     _conclude(output, rows, presentation, gallery._replace(seen=len(rows)), names)
-    return BAD_INPUT if len(rows) < len(first) else 0
+    return BAD_INPUT if unread or len(rows) < len(first) else 0
+
+
+def _picture_reader(decode: data.transforms.Transform, feature: str) -> Callable[[Path], np.ndarray]:
+    """(file) -> the decoded picture."""
+    return lambda path: decode({feature: path.read_bytes(), 'seed': 0})[feature]
+
+
+def _answered(
+    pictured: Sequence[Picture],
+    presentation: Presentation,
+    *,
+    compiled: Any,
+    decode: data.transforms.Transform,
+    options: PhotoOptions,
+) -> Iterator[tuple[Picture, Example, Answer]]:
+    """The pictures that can be read, decoded, and the answer for each."""
+    readable = collections.deque[tuple[Picture, Example]]()
+    for answer in presentation.photos(compiled, _decoded(pictured, decode, options, readable), options):
+        yield *readable.popleft(), answer  # pictures are decoded ahead, a batch at a time
 
 
 def _inputs(experiment: Experiment) -> list[str]:
@@ -206,7 +251,7 @@ def _compiled(predict: Any, variables: Variables) -> Any:
     return predicted
 
 
-def _options(experiment: Experiment, files: Sequence[Path], scale: float | None) -> PhotoOptions:
+def _options(experiment: Experiment, count: int, scale: float | None) -> PhotoOptions:
     """How the pictures are brought to the model: by the evaluation's transforms that concern an image alone."""
     facts, specs = experiment.facts, experiment.data.eval_transforms
     inputs = _inputs(experiment)
@@ -214,7 +259,7 @@ def _options(experiment: Experiment, files: Sequence[Path], scale: float | None)
     build = functools.partial(build_transforms, registries=experiment.checked.registries)
     transform = data.transforms.compose(_of_pictures(build(specs), shape, inputs))
     resize = data.transforms.compose(build(spec for spec in specs if spec['name'] in data.transforms.RESIZING))
-    size = min(MOST_AT_A_TIME, experiment.data.eval_batch_size, len(files))
+    size = min(MOST_AT_A_TIME, experiment.data.eval_batch_size, count)
     return PhotoOptions(
         shape, transform, resize if scale is None else _scaling(scale), batch_size=size, evaluated=evaluated
     )

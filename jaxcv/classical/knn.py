@@ -3,28 +3,20 @@
 Cover and Hart, "Nearest Neighbor Pattern Classification", 1967.
 """
 
-import functools
-import math
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Shaped
 
 from jaxcv.arguments import AtLeast1, checked
 from jaxcv.classical.inputs import check_count, to_classes, to_rows
-from jaxcv.ops.distance import by_difference, by_product, nearest_to_mean
+from jaxcv.classical.nearest import nearest_rows
+from jaxcv.ops.distance import nearest_to_mean
 from jaxcv.types import Array, Float, Int
 
 __all__ = ['KNN', 'fit', 'neighbors', 'predict', 'predict_probabilities']
-
-_DIRECT = 64
-"""Up to so many features, `Σ (q - x)²` takes no longer than the matrix product; with 784, 5 times as long."""
-_SPARE = 16
-"""Candidates beyond k, so that the rounding of the product rarely decides which are the k nearest."""
 
 
 class KNN(NamedTuple):
@@ -189,64 +181,6 @@ def _relative(rows: Array | np.ndarray, origin: Array, scale: Array) -> Array:
     return jnp.asarray((rows - origin) / scale, jnp.float32)
 
 
-@functools.partial(jax.jit, static_argnames=('k', 'block_size'))
-def _neighbors(features: Array, queries: Array, *, k: int, block_size: int) -> tuple[Array, Array]:
-    """The squared distances and the indices, `[m, k]` both."""
-    n, d = features.shape
-    blocks = _blocks(features, block_size)
-    indices = _blocks(jnp.arange(n, dtype=jnp.int32), block_size, mode='constant', constant_values=n)
-    largest = jnp.finfo(jnp.float32).max
-
-    def scan(squared_distance: Callable[[Array, Array], Array], queries: Array, k: int) -> tuple[Array, Array]:
-        """Return the k nearest of all training examples, joined block by block."""
-
-        def join(best: tuple[Array, Array], block: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
-            rows, index = block
-            # A distance that overflows is still less than that of the padding.
-            squared = jnp.where(index < n, jnp.minimum(squared_distance(queries, rows), largest), jnp.inf)
-            # The best so far come first and have the smaller indices: of equal values, top_k keeps the first.
-            squared = jnp.concatenate([best[0], squared], axis=1)
-            index = jnp.concatenate([best[1], jnp.broadcast_to(index, (len(queries), len(rows)))], axis=1)
-            negative, place = lax.top_k(-squared, k)
-            return (-negative, jnp.take_along_axis(index, place, axis=1)), None
-
-        none = jnp.full((len(queries), k), jnp.inf), jnp.full((len(queries), k), n, jnp.int32)
-        return lax.scan(join, none, (blocks, indices))[0]
-
-    def direct(queries: Array) -> tuple[Array, Array]:
-        return scan(lambda x, y: by_difference(x[:, None], y), queries, k)
-
-    def preselected(queries: Array) -> tuple[Array, Array]:
-        candidates = min(n, k + _SPARE)
-        rounded, index = scan(by_product, queries, candidates)
-
-        def exact(row: tuple[Array, Array]) -> Array:
-            query, index = row
-            return by_difference(query, features[index])
-
-        size = max(1, min(len(queries), block_size**2 // (candidates * d)))
-        squared = jnp.minimum(lax.map(exact, (queries, index), batch_size=size), largest)
-        squared, index = lax.sort((squared, index), num_keys=2)
-        if candidates == n:
-            return squared[:, :k], index[:, :k]
-        # No other example is nearer than the last candidate's product less its rounding error.
-        norms = jnp.sum(jnp.square(queries), axis=1) + jnp.max(jnp.sum(jnp.square(features), axis=1))
-        error = jnp.finfo(jnp.float32).eps * (8 + 2 * math.sqrt(d)) * norms
-        certain = jnp.all(squared[:, k - 1] + error < rounded[:, -1])
-        return lax.cond(certain, lambda: (squared[:, :k], index[:, :k]), lambda: direct(queries))
-
-    nearest = direct if d <= _DIRECT else preselected
-    squared, index = lax.map(nearest, _blocks(queries, block_size))
-    return squared.reshape(-1, k)[: len(queries)], index.reshape(-1, k)[: len(queries)]
-
-
-def _blocks(rows: Array, block_size: int, **padded: Any) -> Array:
-    """`[n, ...]` to `[blocks, size, ...]`, filled up at the end: with the last row, or as `padded` says."""
-    size = max(1, min(block_size, len(rows)))
-    padding = [(0, -len(rows) % size)] + [(0, 0)] * (rows.ndim - 1)
-    return jnp.pad(rows, padding, **(padded or {'mode': 'edge'})).reshape(-1, size, *rows.shape[1:])
-
-
 def _checked_neighbors(model: KNN, queries: Any, k: Any, block_size: Any) -> tuple[Array, Array]:
     n, d = model.features.shape
     k = check_count('k', k, most=n, of='training examples')
@@ -254,7 +188,9 @@ def _checked_neighbors(model: KNN, queries: Any, k: Any, block_size: Any) -> tup
     rows = to_rows('queries', queries, columns=d)
     if not len(rows):
         return jnp.zeros((0, k)), jnp.zeros((0, k), jnp.int32)
-    squared, index = _neighbors(model.features, _relative(rows, model.origin, model.scale), k=k, block_size=block_size)
+    squared, index = nearest_rows(
+        model.features, _relative(rows, model.origin, model.scale), k=k, block_size=block_size
+    )
     return jnp.sqrt(squared) * model.scale, index
 
 

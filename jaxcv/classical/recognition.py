@@ -11,17 +11,19 @@ of the gallery: the more rows, the nearer is the nearest one to somebody unknown
 measures it.
 """
 
+import functools
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
 from jaxcv.arguments import AtLeast1, Positive, checked
-from jaxcv.classical import knn
 from jaxcv.classical.inputs import to_classes, to_rows
+from jaxcv.classical.nearest import nearest_rows
 from jaxcv.ops.distance import by_difference, l2_normalize
-from jaxcv.types import Bool, Float, Int
+from jaxcv.types import Array, Bool, Float, Int
 
 __all__ = ['class_means', 'enroll', 'identify', 'verify']
 
@@ -138,19 +140,29 @@ def identify(
         [0, -1]
     """
     rows, d = gallery.vectors.shape
-    vectors = jnp.asarray(to_rows('queries', queries, columns=d), jnp.float32)
+    vectors = to_rows('queries', queries, columns=d).astype(np.float32)
     if not rows or not len(vectors):
         return Identified(jnp.full(len(vectors), UNKNOWN, jnp.int32), jnp.full(len(vectors), jnp.inf))
     # Embeddings are near the origin: the rows are compared as they are, and nothing of the gallery is computed anew.
-    model = knn.KNN(gallery.vectors, gallery.identities, jnp.arange(0), jnp.zeros(d), jnp.ones(()))
-    distances, places = knn.neighbors(model, vectors, k=min(k, rows), block_size=block_size)
-    identities = gallery.identities[places]
-    near = jnp.ones_like(distances, bool) if threshold is None else distances < threshold
-    votes = jnp.sum((identities[:, :, None] == identities[:, None, :]) & near[:, None, :], axis=-1)
+    limit = np.float32(np.inf if threshold is None else threshold)
+    return Identified(*_identify(*gallery, vectors, limit, k=min(k, rows), block_size=block_size))
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'block_size'))
+def _identify(
+    rows: Array, identities: Array, queries: Array, limit: Any, *, k: int, block_size: int
+) -> tuple[Array, Array]:
+    """The identities and the distances, `[q]` both."""
+    squared, places = nearest_rows(rows, queries, k=k, block_size=block_size)
+    distances, voting = jnp.sqrt(squared), identities[places]
+    near = distances < limit
+    if k == 1:
+        return jnp.where(near, voting, UNKNOWN)[:, 0], distances[:, 0]
+    votes = jnp.sum((voting[:, :, None] == voting[:, None, :]) & near[:, None, :], axis=-1)
     # The first of the most votes is the nearest row of its identity, since the rows come by their distance.
     best = jnp.argmax(jnp.where(near, votes, 0), axis=1)[:, None]
-    found, distance = (jnp.take_along_axis(x, best, axis=1)[:, 0] for x in (identities, distances))
-    return Identified(jnp.where(near[:, 0], found, UNKNOWN), distance)
+    found, distance = (jnp.take_along_axis(x, best, axis=1)[:, 0] for x in (voting, distances))
+    return jnp.where(near[:, 0], found, UNKNOWN), distance
 
 
 @checked

@@ -1,4 +1,4 @@
-"""Files of face recognition: insightface's RecordIO and `.bin`, and LFW's `pairs.txt`; without MXNet, no code is run.
+"""Files of face recognition: insightface's RecordIO and `.bin`, and LFW's lists; without MXNet, no code is run.
 
 A record is `uint32 0xCED7230A`, `uint32` whose upper 3 bits say whether it is a part of one (0 whole; 1 first, 2
 middle, 3 last part) and whose lower 29 are its length, the payload, and zeros up to a multiple of 4 bytes. The payload
@@ -6,23 +6,35 @@ of an image is `uint32 flag, float32 label, uint64 id, uint64 id2` and, with a f
 place of the one, then the encoded image; all little-endian.
 """
 
+import operator
 import os
 import pickle
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, SupportsIndex
 
 import numpy as np
 
 from jaxcv.data.sources import Source
 
-__all__ = ['EncodedPairs', 'ListedPairs', 'lfw_pairs', 'read_pairs_bin', 'recordio', 'write_recordio']
+__all__ = [
+    'EncodedPairs',
+    'ListedPairs',
+    'lfw_pairs',
+    'lfw_people',
+    'pair_source',
+    'read_pairs_bin',
+    'recordio',
+    'write_recordio',
+]
 
 _MAGIC = struct.pack('<I', 0xCED7230A)
 _HEADER = struct.Struct('<IfQQ')
 _MOST_LABEL = 2**24
 """Labels are float32, exact up to here."""
+_FOLDS = 10
+"""Of the pairs of a `.bin`, which names none: contiguous tenths, as insightface evaluates them."""
 
 
 class EncodedPairs(NamedTuple):
@@ -48,8 +60,10 @@ class ListedPairs(NamedTuple):
 def recordio(split: str, data_dir: str | os.PathLike | None) -> Source:
     """Open `data_dir/<split>.rec` and `.idx`: images with a `label`, the identity, as insightface packs them.
 
+    Where there are none but `data_dir/<split>.bin`, such as `lfw.bin` beside them, its pairs: `pair_source`.
+
     Args:
-        split: The files' name without suffix: 'train'.
+        split: The files' name without suffix: 'train', 'lfw', 'cfp_fp'.
         data_dir: Their folder.
 
     Returns:
@@ -69,7 +83,11 @@ def recordio(split: str, data_dir: str | os.PathLike | None) -> Source:
     """
     if data_dir is None:
         raise ValueError("recordio: data_dir is the folder of <split>.rec and <split>.idx, as '/data/faces_webface'")
-    records, index = (Path(data_dir).expanduser() / f'{split}{suffix}' for suffix in ('.rec', '.idx'))
+    records, index, pairs = (Path(data_dir).expanduser() / f'{split}{suffix}' for suffix in ('.rec', '.idx', '.bin'))
+    if pairs.is_file() and not records.is_file():
+        images, same = read_pairs_bin(pairs)
+        folds = np.arange(len(same)) * _FOLDS // max(1, len(same))
+        return pair_source(lambda place: images[place], lambda place: f'{pairs}[{place}]', same, folds)
     if missing := [str(path) for path in (records, index) if not path.is_file()]:
         raise FileNotFoundError(f'recordio: there is no {" and no ".join(missing)}')
     offsets = _offsets(index)
@@ -88,6 +106,41 @@ def recordio(split: str, data_dir: str | os.PathLike | None) -> Source:
         return {'image': image, 'label': int(labels[0])}
 
     return Source(len(keys), read, lambda place: f'{records}[{keys[place]}]', {})
+
+
+def pair_source(
+    read: Callable[[int], bytes], where: Callable[[int], str], same: np.ndarray, folds: np.ndarray
+) -> Source:
+    """Make a source of the images of listed pairs, as `metrics.verification` takes them: images 2 i and 2 i + 1 of i.
+
+    Args:
+        read: Place of an image -> the encoded image.
+        where: Its name in messages.
+        same: Whether the two are of one person, bool `[p]`.
+        folds: The fold of each pair, int `[p]`.
+
+    Returns:
+        The source: `image`, and of its pair the number `pair`, `same` and `fold`. An image that is in several pairs
+        comes several times.
+
+    Example:
+        >>> pairs = pair_source(lambda place: b'jpeg', lambda place: f'{place}.jpg', np.array([True]), np.array([0]))
+        >>> pairs.size, pairs.read(1)
+        (2, {'image': b'jpeg', 'pair': np.int32(0), 'same': np.True_, 'fold': np.int32(0)})
+    """
+
+    def example(index: SupportsIndex) -> dict[str, Any]:
+        pair = operator.index(index) // 2
+        return {
+            'image': read(operator.index(index)),
+            'pair': np.int32(pair),
+            'same': np.bool_(same[pair]),
+            'fold': np.int32(folds[pair]),
+        }
+
+    if not len(same):
+        raise ValueError('there are no pairs')
+    return Source(2 * len(same), example, where, {})
 
 
 def write_recordio(path: str | os.PathLike, images: Iterable[bytes], labels: Iterable[int]) -> None:
@@ -157,7 +210,8 @@ def lfw_pairs(path: str | os.PathLike, images: str | os.PathLike) -> ListedPairs
 
     Args:
         path: `pairs.txt`: its first line is the number of folds and of pairs of each kind, then for each fold the lines
-            `name i j` of one person and `name i other j` of two.
+            `name i j` of one person and `name i other j` of two. In the place of a number may stand a file's name in
+            the folder of the person, as `jaxcv.data.face_pairs.write_pairs` writes it.
         images: The folder of `name/name_0001.jpg`.
 
     Returns:
@@ -189,15 +243,13 @@ def lfw_pairs(path: str | os.PathLike, images: str | os.PathLike) -> ListedPairs
         )
     files = []
     for number, row in enumerate(rows, 2):
-        if len(row) not in (3, 4) or not all(part.strip().isdigit() for part in (row[1], row[-1])):
-            raise ValueError(f"{path}, line {number}: it should be 'name i j' or 'name i name j', got {row}")
-        people = (row[0], row[0]) if len(row) == 3 else (row[0], row[2])
-        files.append(tuple(_lfw_file(images, name, int(i)) for name, i in zip(people, (row[1], row[-1]), strict=True)))
-    wanted = dict.fromkeys(file for pair in files for file in pair)
-    if missing := [file for file in wanted if not file.is_file()]:
-        raise FileNotFoundError(
-            f'{len(missing):,} of {len(wanted):,} images that {path} names are missing, such as {missing[0]}'
-        )
+        people = (row[0], row[0]) if len(row) == 3 else (row[0], row[2]) if len(row) == 4 else ()
+        if not people or not all(part.strip() for part in row) or (len(row) == 4 and row[0] == row[2]):
+            raise ValueError(
+                f"{path}, line {number}: it should be 'name i j' or 'name i other j' with tabs between, got {row}"
+            )
+        files.append(tuple(_lfw_file(images, name, i) for name, i in zip(people, (row[1], row[-1]), strict=True)))
+    _check_there([file for pair in files for file in pair], path)
     same = np.array([len(row) == 3 for row in rows])
     return ListedPairs([(a, b) for a, b in files], same, np.repeat(np.arange(folds), 2 * pairs))
 
@@ -210,8 +262,63 @@ class _Plain(pickle.Unpickler):
         raise pickle.UnpicklingError(f'it names {module}.{name}, which could run code as it is read')
 
 
-def _lfw_file(images: str | os.PathLike, name: str, number: int) -> Path:
-    return Path(images) / name / f'{name}_{number:04d}.jpg'
+def lfw_people(path: str | os.PathLike, images: str | os.PathLike) -> Source:
+    r"""Open the people of a list of Labeled Faces in the Wild, such as `peopleDevTrain.txt`: images with a `label`.
+
+    Args:
+        path: The list: `name count` on each line; lines of one number, of folds or of people, are left out.
+        images: The folder of `name/name_0001.jpg`.
+
+    Returns:
+        The source, the people numbered by name.
+
+    Raises:
+        FileNotFoundError: Files are missing, counted.
+        ValueError: A line is not as it should be, or there are none.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> (root / 'Ann').mkdir()
+        >>> (root / 'Ann' / 'Ann_0001.jpg').touch()
+        >>> _ = (root / 'people.txt').write_text('1\nAnn\t1\n')
+        >>> lfw_people(root / 'people.txt', root).names
+        {'label': ('Ann',)}
+    """
+    counts: dict[str, int] = {}
+    for number, line in enumerate(Path(path).read_text(encoding='utf-8').splitlines(), 1):
+        name, *count = line.strip().split('\t')
+        if not name or (not count and name.isdigit()):
+            continue
+        if len(count) != 1 or not count[0].isdigit() or name in counts:
+            raise ValueError(f"{path}, line {number}: it should be 'name count', each name once, got {line!r}")
+        counts[name] = int(count[0])
+    names = tuple(sorted(counts))
+    rows = [
+        (_lfw_file(images, name, str(i)), label) for label, name in enumerate(names) for i in range(1, counts[name] + 1)
+    ]
+    if not rows:
+        raise ValueError(f'{path} names no images')
+    _check_there([file for file, _ in rows], path)
+
+    def read(index: SupportsIndex) -> dict[str, Any]:
+        file, label = rows[operator.index(index)]
+        return {'image': file.read_bytes(), 'label': label}
+
+    return Source(len(rows), read, lambda index: str(rows[index][0]), {'label': names})
+
+
+def _lfw_file(images: str | os.PathLike, name: str, number: str) -> Path:
+    own = f'{name}_{int(number):04d}.jpg' if number.strip().isdigit() else number
+    return Path(images) / name / own
+
+
+def _check_there(files: Iterable[Path], path: str | os.PathLike) -> None:
+    wanted = dict.fromkeys(files)
+    if missing := [file for file in wanted if not file.is_file()]:
+        raise FileNotFoundError(
+            f'{len(missing):,} of {len(wanted):,} images that {path} names are missing, such as {missing[0]}'
+        )
 
 
 def _label(label: int) -> int:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 
 from jaxcv.data.coco import folder_coco
+from jaxcv.data.face_pairs import folder_faces
 from jaxcv.data.face_sets import recordio
 from jaxcv.data.folders import folder, folder_masks
 from jaxcv.data.pair_layouts import LAYOUTS
@@ -18,7 +19,10 @@ __all__ = ['source']
 _FOLDERS: dict[str, Callable[..., Source]] = {
     **{
         function.__name__: function
-        for function in (folder, folder_masks, folder_coco, folder_voc, folder_yolo, folder_pairs, recordio)
+        for function in (
+            *(folder, folder_masks, folder_coco, folder_voc, folder_yolo, folder_pairs),
+            *(folder_faces, recordio),
+        )
     },
     **LAYOUTS,
 }
@@ -35,7 +39,8 @@ def source(name: str, *, split: str, data_dir: str | os.PathLike | None = None) 
             boxes of objects, as COCO, Pascal VOC and YOLO store them (`jaxcv.data.coco`, `voc`, `yolo`); 'folder_pairs'
             for pairs of images with flow or disparity (`jaxcv.data.pairs`), and for such pairs in public layouts
             'flying_chairs', 'sintel_clean', 'kitti2015_stereo' and the others of `jaxcv.data.pair_layouts`; 'recordio'
-            for faces in `data_dir/<split>.rec`, as insightface packs them; or a data set of tfds, with its config and
+            for faces in `data_dir/<split>.rec` and pairs in `<split>.bin`, as insightface packs them; 'folder_faces'
+            for folders of people and LFW's lists (`jaxcv.data.face_pairs`); or a data set of tfds, with its config and
             version if need be ('cifar10', 'imagenet2012:5.1.0'). 'digits', 'faces', 'digit_scenes', 'moving_photos' and
             'shifted_photos' are bundled and prepared on their first use. Others are prepared by `python -m
             jaxcv.data.prepare NAME`.

@@ -1,7 +1,8 @@
 """Metrics of embeddings: retrieval, verification and open-set identification, on the host over all examples at once.
 
-They read `predictions = {'embedding': [n d], 'valid': [n]}` and `batch = {'label': int [n]}`, the identities. Distances
-are Euclidean in float64; a query is never its own neighbour, also where two embeddings coincide. Thresholds are exact:
+They read `predictions = {'embedding': [n d], 'valid': [n]}` and `batch = {'label': int [n]}`, the identities; or for
+verification `pair`, `same` and `fold` of a list of pairs, such as LFW's (`jaxcv.data.face_pairs`). Distances are
+Euclidean in float64; a query is never its own neighbour, also where two embeddings coincide. Thresholds are exact:
 all those between two scores are tried, by sorting.
 """
 
@@ -12,12 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcv.arguments import AtLeast0, AtLeast1, AtLeast2, Range, checked
-from jaxcv.metrics.scores import cross_validated_accuracy, equal_error_rate, true_accept_rate, true_identification_rate
+from jaxcv.metrics.scores import (
+    best_threshold,
+    cross_validated_accuracy,
+    equal_error_rate,
+    true_accept_rate,
+    true_identification_rate,
+)
 from jaxcv.task import SHARE, Metric, Unit
 from jaxcv.types import Batch
 
 _QUERIES = 512
 """Queries that are compared with all examples at a time."""
+PAIR = 'pair'
+"""The feature that numbers the pair of an example: two examples have each number."""
 RATE = Annotated[float, Range(0, 1, '()')]
 ERROR = SHARE._replace(better='min')
 
@@ -60,22 +69,24 @@ def verification(
 ) -> Metric:
     """Verification: whether two examples are of one identity, by a threshold on their distance.
 
-    It takes all pairs of the examples, or a random part of those of different identities.
+    It takes all pairs of the examples, or a random part of those of different identities. Where the examples are of a
+    list of pairs (`pair`, `same`, `fold`), it takes these with their folds.
 
     Args:
         fars: false accept rates of the values `tar_at_0.01`, ...
         folds: parts of the pairs: the accuracy is that of each part, with the threshold that is best on the others, as
-            LFW has it. Both kinds of pairs count alike, whatever their numbers.
-        most: pairs of each kind.
+            LFW has it. Both kinds of pairs count alike, whatever their numbers. A list of pairs has its own.
+        most: pairs of each kind, where there is no list.
         seed: of the choice of pairs and of the folds.
 
     Returns:
         A Metric of `verification_accuracy` and its standard error over the folds `verification_error`,
-        `equal_error_rate`, and `tar_at_{far}`; NaN without pairs of both kinds.
+        `verification_threshold`, the distance of the highest accuracy on all pairs, `equal_error_rate`, and
+        `tar_at_{far}`; NaN without pairs of both kinds.
 
     Raises:
         ValueError: (in compute) there are fewer than 1 / far pairs of different identities: the rate cannot be measured
-            on them. It needs about 100 / far to be accurate.
+            on them. It needs about 100 / far to be accurate. Or a listed pair lacks an image.
 
     Example:
         >>> rows = {'embedding': np.array([[0.0], [0.1], [1.0], [1.2]]), 'label': np.array([0, 0, 1, 1])}
@@ -86,21 +97,36 @@ def verification(
     """
 
     def compute(rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-        distances, same = pair_distances(rows['embedding'], rows['label'], most=most, seed=seed)
+        parts: int | np.ndarray = folds
+        if PAIR in rows:
+            first, second, parts = listed_pairs(rows)
+            same = np.asarray(rows['same'], bool)[first]
+            distances = np.linalg.norm(rows['embedding'][first].astype(float) - rows['embedding'][second], axis=1)
+        else:
+            distances, same = pair_distances(rows['embedding'], rows['label'], most=most, seed=seed)
+            order = np.random.default_rng(seed).permutation(len(same))
+            distances, same = distances[order], same[order]
         if same.all() or not same.any():
             return dict.fromkeys(units, float('nan'))
-        order = np.random.default_rng(seed).permutation(len(same))
-        accuracy, error = cross_validated_accuracy(distances[order], same[order], folds=folds, balanced=True)
+        accuracy, error = cross_validated_accuracy(distances, same, folds=parts, balanced=True)
+        threshold = best_threshold(distances, same, balanced=True)
         rates = [true_accept_rate(distances, same, far=far) for far in fars]
-        return dict(zip(units, (accuracy, error, equal_error_rate(distances, same), *rates), strict=True))
+        return dict(zip(units, (accuracy, error, threshold, equal_error_rate(distances, same), *rates), strict=True))
+
+    def measure(predictions: Any, batch: Batch) -> dict[str, Any]:
+        if PAIR not in batch:
+            return _rows(predictions, batch)
+        listed = {name: jnp.asarray(batch[name]) for name in (PAIR, 'same', 'fold')}
+        return {'embedding': predictions['embedding'], **listed}
 
     units = {
         'verification_accuracy': SHARE,
         'verification_error': SHARE._replace(better=None),
+        'verification_threshold': Unit('', None),
         'equal_error_rate': ERROR,
         **{f'tar_at_{far:g}': SHARE for far in fars},
     }
-    return Metric(_rows, compute, units, where='host')
+    return Metric(measure, compute, units, where='host')
 
 
 @checked
@@ -189,6 +215,33 @@ def pair_distances(
         distances.append(_distances(x, block, x)[later])
         same.append(equal[later])
     return np.concatenate(distances), np.concatenate(same)
+
+
+def listed_pairs(rows: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of the two examples of each pair of a list, and its fold.
+
+    Args:
+        rows: `pair` int `[n]`, the number of the pair of each example, and `fold` int `[n]`.
+
+    Returns:
+        Places of the first examples, of the second ones, and the folds; int `[pairs]`.
+
+    Raises:
+        ValueError: a pair has not two examples: to leave it out would shift the folds.
+
+    Example:
+        >>> first, second, folds = listed_pairs({'pair': np.array([0, 1, 1, 0]), 'fold': np.array([0, 1, 1, 0])})
+        >>> first.tolist(), second.tolist(), folds.tolist()
+        ([0, 1], [3, 2], [0, 1])
+    """
+    numbers, counts = np.unique(rows[PAIR], return_counts=True)
+    if len(wrong := numbers[counts != 2]):
+        raise ValueError(
+            f'{len(wrong):,} of {len(numbers):,} listed pairs have not two images, such as pair {wrong[0]}: mend the '
+            'files that cannot be read, since without them the folds would be others'
+        )
+    first, second = np.argsort(rows[PAIR], kind='stable').reshape(-1, 2).T
+    return first, second, np.asarray(rows['fold'])[first]
 
 
 def _rows(predictions: Any, batch: Batch) -> dict[str, Any]:

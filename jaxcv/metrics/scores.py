@@ -5,6 +5,7 @@ True for genuine pairs and False for impostors. All thresholds between two dista
 but the equal error rate.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -100,14 +101,14 @@ def true_accept_rate(distances: np.ndarray, same: np.ndarray, *, far: float) -> 
 
 
 def cross_validated_accuracy(
-    distances: np.ndarray, same: np.ndarray, *, folds: int = 10, balanced: bool = False
+    distances: np.ndarray, same: np.ndarray, *, folds: int | np.ndarray = 10, balanced: bool = False
 ) -> tuple[float, float]:
     """Accuracy of verification as LFW has it: of each fold, with the threshold that is best on the others.
 
     Args:
         distances: `[n]`.
         same: bool `[n]`.
-        folds: contiguous parts, as in LFW's `pairs.txt`, as equal as can be.
+        folds: contiguous parts, as in LFW's `pairs.txt`, as equal as can be; or the fold of each pair, `[n]`.
         balanced: whether both kinds of pairs count alike (the mean of both kinds' accuracies), whatever their numbers.
 
     Returns:
@@ -115,17 +116,23 @@ def cross_validated_accuracy(
         several best thresholds it takes the smallest.
 
     Raises:
-        ValueError: there are fewer than 2 folds, or more than pairs.
+        ValueError: there are fewer than 2 folds, more than pairs, or the other folds of one lack a kind of pair.
 
     Example:
         >>> cross_validated_accuracy(np.array([0.1, 0.9, 0.2, 0.8]), np.array([True, False, True, False]), folds=2)
         (1.0, 0.0)
     """
     values, same = np.asarray(distances, np.float64), np.asarray(same, bool)
-    if not 2 <= folds <= len(values):
-        raise ValueError(f'{len(values)} pairs cannot be parted into {folds} folds: at least 2, and a pair for each')
+    number = len(np.unique(folds)) if isinstance(folds, np.ndarray) else folds
+    if not 2 <= number <= len(values):
+        raise ValueError(f'{len(values)} pairs cannot be parted into {number} folds: at least 2, and a pair for each')
+    parts: Sequence[np.ndarray]
+    if isinstance(folds, np.ndarray):
+        parts = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
+    else:
+        parts = np.array_split(np.arange(len(values)), folds)
     accuracies = []
-    for fold in np.array_split(np.arange(len(values)), folds):
+    for fold in parts:
         rest = np.ones(len(values), bool)
         rest[fold] = False
         accepted = values[fold] < best_threshold(values[rest], same[rest], balanced=balanced)
@@ -134,7 +141,7 @@ def cross_validated_accuracy(
             accuracies.append(np.mean([right[same[fold] == kind].mean() for kind in np.unique(same[fold])]))
         else:
             accuracies.append(right.mean())
-    return float(np.mean(accuracies)), float(np.std(accuracies, ddof=1) / np.sqrt(folds))
+    return float(np.mean(accuracies)), float(np.std(accuracies, ddof=1) / np.sqrt(number))
 
 
 def best_threshold(distances: np.ndarray, same: np.ndarray, *, balanced: bool = False) -> float:

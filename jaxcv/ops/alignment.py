@@ -91,14 +91,22 @@ def align_faces(
         size: rows and columns of a face.
 
     Returns:
-        The faces, `[n, size, size, c]`.
+        The faces, `[n, size, size, c]`; where there are no landmarks (all in one place, or not finite), zeros.
+
+    Raises:
+        ValueError: landmarks are in another order, or (y, x): no turned face has them like that. Not under `jit`.
 
     Example:
         >>> faces = align_faces(jnp.ones((1, 112, 112, 1)), arcface_template()[None])
         >>> faces.shape, round(float(faces.mean()), 3)
         ((1, 112, 112, 1), 1.0)
     """
-    matrices = similarity_transform(landmarks, jnp.broadcast_to(arcface_template(size=size), landmarks.shape))
+    if not isinstance(landmarks, jax.core.Tracer):
+        _check_order(np.asarray(landmarks))
+    template = arcface_template(size=size)
+    found = jnp.isfinite(landmarks).all(axis=(1, 2)) & (jnp.ptp(landmarks, axis=1).max(axis=-1) > 0)
+    landmarks = jnp.where(found[:, None, None], landmarks, template)
+    matrices = similarity_transform(landmarks, jnp.broadcast_to(template, landmarks.shape))
     rows, columns = jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing='ij')
     places = jnp.stack([columns, rows], axis=-1).astype(jnp.float32)
 
@@ -116,4 +124,19 @@ def align_faces(
             total += jnp.where(inside, weight, 0)[..., None].astype(image.dtype) * pixels
         return total
 
-    return jax.vmap(one)(images, matrices)
+    return jnp.where(found[:, None, None, None], jax.vmap(one)(images, matrices), 0)
+
+
+def _check_order(landmarks: np.ndarray) -> None:
+    """Raise a ValueError for a mirrored face: on the right of the way from the left eye to the right one is the mouth.
+
+    A face that is turned, even upside down, has it there; one with its eyes exchanged, or (y, x), has not.
+    """
+    across, down = landmarks[:, 1] - landmarks[:, 0], landmarks[:, 3:].mean(axis=1) - landmarks[:, :2].mean(axis=1)
+    mirrored = np.flatnonzero(across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0] < 0)
+    if len(mirrored):
+        raise ValueError(
+            f'the landmarks of {len(mirrored)} of {len(landmarks)} faces, such as face {mirrored[0]}, are those of a '
+            'mirrored face: the order is the eye on the left of the image (not of the person), the eye on the right, '
+            'the nose, the left and the right corner of the mouth, each (x, y)'
+        )

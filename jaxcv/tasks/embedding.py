@@ -36,9 +36,10 @@ def embedding(
     loss: Callable = losses.triplet,
     num_classes: AtLeast2 | None = None,
     normalize: bool = True,
+    mirror: bool = False,
     subcenters: AtLeast1 = 1,
     sample_classes: AtLeast1 | None = None,
-    evaluate: Mapping[str, Metric] = METRICS,
+    evaluate: Mapping[str, Metric] | Sequence[Metric] = METRICS,
     augment: Sequence[Callable] = (),
     mean: Sequence[Finite] | None = None,
     std: Sequence[Positive] | None = None,
@@ -62,10 +63,11 @@ def embedding(
         loss: see above, with its options.
         num_classes: identities in training; only losses of classes need it.
         normalize: scale the embeddings to the length 1, in predictions and for losses of pairs and triplets.
+        mirror: in predictions, add the embedding of the mirror image before scaling, as insightface's `accuracy-flip`.
         subcenters: centres of a class, of which the nearest counts; of losses of centres.
         sample_classes: train on the classes of the batch and a random part of the others, so many in all
             (`losses.sampled_classes`); of losses of centres. None: all.
-        evaluate: metrics of embeddings, by name.
+        evaluate: metrics of embeddings, by name or in a list.
         augment: functions (key, batch) -> batch of `jaxcv.augment`, in order, in training only.
         mean: subtracted from the images in [0, 1], one number a channel; None leaves them as they are.
         std: the divisor after it.
@@ -129,9 +131,13 @@ def embedding(
 
     def predict(variables: Variables, batch: Batch) -> Mapping[str, Any]:
         found = net.predict(variables, batch).astype(jnp.float32)
+        if mirror:
+            flipped = {**batch, 'image': jnp.asarray(batch['image'])[:, :, ::-1]}
+            found = (found + net.predict(variables, flipped).astype(jnp.float32)) / 2
         return {'embedding': ops.l2_normalize(found) if normalize else found, 'valid': jnp.asarray(batch['valid'])}
 
-    units = [name for metric in evaluate.values() for name, unit in metric.units.items() if unit.better is not None]
+    measured = dict(evaluate) if isinstance(evaluate, Mapping) else {next(iter(x.units)): x for x in evaluate}
+    units = [name for metric in measured.values() for name, unit in metric.units.items() if unit.better is not None]
     init: Callable[[PRNGKeyArray, Batch], Variables] = net.init
     if kind != 'pairs' and num_classes is not None:
         init = functools.partial(_init, net, kind, num_classes, subcenters)
@@ -139,7 +145,7 @@ def embedding(
         init,
         loss_fn,
         predict,
-        dict(evaluate),
+        measured,
         best='map_at_r' if 'map_at_r' in units else next(iter(units), 'loss'),
         presentation=presentation.pairs(),
     )

@@ -8,11 +8,15 @@ from jaxcv.viz.figures import class_name, rendered, save
 from jaxcv.viz.grids import image_grid, prediction_grid
 from jaxcv.viz.haar import haar_grid
 from jaxcv.viz.masks import mask_colors, mask_grid, overlay
+from jaxcv.viz.pairs import Neighbor, Pair, Query, neighbor_grid, pair_grid
 from jaxcv.viz.schedules import schedules
 from jaxcv.viz.search import search_results
 
 __all__ = [
+    'Neighbor',
     'Objects',
+    'Pair',
+    'Query',
     'box_colors',
     'box_grid',
     'class_name',
@@ -30,7 +34,9 @@ __all__ = [
     'loss_curves',
     'mask_colors',
     'mask_grid',
+    'neighbor_grid',
     'overlay',
+    'pair_grid',
     'precision_recall',
     'prediction_grid',
     'rendered',

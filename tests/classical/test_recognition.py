@@ -1,9 +1,12 @@
 """Recognition by a gallery against NumPy's full table of distances."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
+from jaxcv.classical import nearest
 from jaxcv.classical import recognition as rec
 
 RNG = np.random.default_rng(0)
@@ -32,6 +35,48 @@ def test_identification(k, threshold):
     np.testing.assert_allclose(found.distances, [distance for _, distance in rows], rtol=1e-5)
     assert threshold != 1.5 or rec.UNKNOWN in found.identities
     assert found.distances[-2:].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(('k', 'queries'), [(1, 3), (5, 100)])
+def test_the_nearest_of_many_rows(k, queries):
+    """By the least distances of groups of rows, of which the last block has fewer; equal rows come by their places."""
+    rng = np.random.default_rng(k)
+    rows = rng.normal(size=(5003, 70)).astype(np.float32)
+    rows[[4990, 5002]] = rows[[7, 7]]
+    asked = rng.normal(size=(queries, 70)).astype(np.float32)
+    asked[:2] = rows[[7, 5001]] + np.float32(0.01) * asked[:2]
+    assert nearest._sizes((5003, queries, 70), k, 64)[1] > 1
+    squared, places = nearest.nearest_rows(jnp.asarray(rows), jnp.asarray(asked), k=k, block_size=64)
+    expected = cdist(asked, rows, 'sqeuclidean')
+    expected[:, [4990, 5002]] = expected[:, [7]]
+    order = np.argsort(expected, axis=1, kind='stable')[:, :k]
+    np.testing.assert_array_equal(places, order)
+    np.testing.assert_allclose(squared, np.take_along_axis(expected, order, 1), rtol=1e-4)
+
+
+def test_rows_that_a_product_cannot_tell_apart_are_all_compared():
+    rng = np.random.default_rng(0)
+    rows = 100 + rng.integers(0, 9, (2000, 70)).astype(np.float32) / 2**13
+    _, places = nearest.nearest_rows(jnp.asarray(rows), jnp.asarray(rows[:9]), k=2, block_size=64)
+    np.testing.assert_array_equal(places[:, 0], np.arange(9))
+    expected = np.argsort(cdist(rows[:9], rows), axis=1, kind='stable')[:, :2]
+    np.testing.assert_array_equal(places, expected)
+
+
+def test_memory_does_not_grow_with_the_gallery():
+    """A million rows are neither copied nor compared at once."""
+    planned = [
+        jax.jit(lambda g, q: rec.identify(g, q, threshold=1.0))
+        .lower(
+            rec.Gallery(jax.ShapeDtypeStruct((n, 128), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)),
+            jax.ShapeDtypeStruct((100, 128), jnp.float32),
+        )
+        .compile()
+        .memory_analysis()
+        .temp_size_in_bytes
+        for n in (100_003, 1_000_003)
+    ]
+    assert planned[1] < 1.1 * planned[0] < 32e6
 
 
 def test_class_means_and_empty_galleries():

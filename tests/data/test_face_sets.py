@@ -61,6 +61,15 @@ def test_records_round_trip(tmp_path):
         face_sets.write_recordio(tmp_path / 'val', [b'x'], [2**24 + 1])
 
 
+def test_the_pairs_of_a_bin_beside_the_records_are_a_split(tmp_path):
+    content = ([bytes([i]) for i in range(40)], [True, False] * 10)
+    (tmp_path / 'cfp_fp.bin').write_bytes(pickle.dumps(content))
+    source = data.source('recordio', split='cfp_fp', data_dir=tmp_path)
+    assert source.size == 40
+    assert source.read(7) == {'image': b'\x07', 'pair': 3, 'same': False, 'fold': 1}
+    assert source.where(7) == f'{tmp_path}/cfp_fp.bin[7]'
+
+
 def test_damaged_records(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'no .*train.rec and no .*train.idx'):
         face_sets.recordio('train', tmp_path)
@@ -126,6 +135,7 @@ def test_the_pairs_of_lfw_keep_their_folds(tmp_path):
     for text, message in (
         (f'3\t1\n{fold}', '3 folds of 1 pairs of each kind are 6 lines, got 2'),
         ('ten\n', 'the first line should be'),
+        ('1\t1\nAnn\t1\t3\nAnn\t2\tAnn\t3\n', r"line 3: it should be 'name i j'"),
         ('1\t1\nAnn\t1\t3\nAnn\t2\n', r"line 3: it should be 'name i j'"),
     ):
         listed.write_text(text)

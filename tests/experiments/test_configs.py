@@ -41,6 +41,10 @@ CONFIGS = {
     'detection/digit_regions:faster_rcnn_fpn': (10, 1_000, (96, 96, 3), 3_000, 4_003_349),
     'embedding/digits_open_set': (5, 592, (8, 8, 1), 888, 304_416),
     'embedding/digits_open_set:arcface': (5, 592, (8, 8, 1), 888, 304_416 + 5 * 64),
+    # the published networks, and a class matrix of 512 numbers for each identity
+    'embedding/faces_recordio': (93_431, 5_179_510, (112, 112, 3), 101_162, 43_590_848 + 93_431 * 512),
+    'embedding/lfw': (10_575, 490_623, (160, 160, 3), 200_000, 7_456_304),
+    'embedding/folder': (20, 400, (112, 112, 3), 625, 11_176_512 + 512 * 128 + 128),
     # the papers' counts
     'stereo/flying_chairs:flownet_s': (0, 22_232, (384, 512, 3), 600_000, 38_676_514),
     'stereo/flying_chairs': (0, 22_232, (384, 512, 3), 600_000, 39_175_298),
@@ -143,7 +147,10 @@ def _after(state, count):
     return state._replace(step=jnp.asarray(count), opt_state=jax.tree.map(counted, state.opt_state))
 
 
-@pytest.mark.parametrize('name', CONFIGS)
+SLOW = {'embedding/faces_recordio', 'embedding/lfw'}
+
+
+@pytest.mark.parametrize('name', [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CONFIGS])
 def test_a_config_fits(name):
     classes, size, shape, steps, parameters = CONFIGS[name]
     settings = load(name)

@@ -56,6 +56,28 @@ def test_verification_takes_every_pair_once():
         metrics.verification(fars=(0.001,)).compute(ROWS)
 
 
+def test_verification_of_listed_pairs_has_their_folds():
+    pair = np.repeat(np.arange(12), 2)
+    rows = {'embedding': X[:24], 'pair': pair, 'same': pair % 2 == 0, 'fold': pair // 4}
+    batch = {**rows, 'label': LABELS[:24]}
+    metric = metrics.verification(fars=(0.5,))
+    measured = metric.measure({'embedding': jnp.asarray(X[:24])}, batch)
+    assert sorted(measured) == ['embedding', 'fold', 'pair', 'same']
+    distances, same = np.linalg.norm(X[:24:2] - X[1:24:2], axis=1), rows['same'][::2]
+    accuracies = []
+    for fold in range(3):
+        rest = rows['fold'][::2] != fold
+        threshold = scores.best_threshold(distances[rest], same[rest])
+        accuracies.append(((distances < threshold) == same)[~rest].mean())
+    for order in (np.arange(24), RNG.permutation(24)):
+        found = metric.compute({name: x[order] for name, x in rows.items()})
+        assert found['verification_accuracy'] == pytest.approx(np.mean(accuracies))
+        assert found['verification_error'] == pytest.approx(np.std(accuracies, ddof=1) / 3**0.5)
+        assert found['verification_threshold'] == pytest.approx(scores.best_threshold(distances, same))
+    with pytest.raises(ValueError, match='1 of 12 listed pairs have not two images, such as pair 11'):
+        metric.compute({name: x[:-1] for name, x in rows.items()})
+
+
 def test_identification_enrols_some_identities_and_not_others():
     metric = metrics.identification(fars=(0.1, 0.5), images=2)
     found = metric.compute(ROWS)

@@ -50,3 +50,14 @@ def test_templates_of_other_sizes():
     np.testing.assert_allclose(ops.arcface_template(size=96), 0.75 * (template + np.array([8, 0])), rtol=1e-6)
     with pytest.raises(ValueError, match='size must be'):
         ops.align_faces(jnp.zeros((1, 8, 8, 1)), jnp.zeros((1, 5, 2)), size=0)
+
+
+def test_landmarks_in_another_order_and_images_without_a_face():
+    image, turned = jnp.ones((3, 9, 9, 1)), jnp.asarray(LANDMARKS) @ jnp.array([[-0.6, 0.8], [-0.8, -0.6]])
+    there = jnp.stack([turned, jnp.zeros((5, 2)), jnp.full((5, 2), jnp.nan)])
+    for align in (ops.align_faces, jax.jit(ops.align_faces)):
+        assert not align(image, there)[1:].any()  # as many faces as images, whatever was found
+    of_person, rows_first = there.at[0].set(turned[jnp.array([1, 0, 2, 4, 3])]), there.at[0].set(turned[:, ::-1])
+    for wrong in (of_person, rows_first):
+        with pytest.raises(ValueError, match=r'of 1 of 3 faces, such as face 0, .* the eye on the left of the image'):
+            ops.align_faces(image, wrong)

@@ -1,6 +1,7 @@
 """Embeddings as people see them: a table of distances, a vector for each picture."""
 
 import numpy as np
+import pytest
 
 from jaxcv import presentation, viz
 from jaxcv.task import Gallery, PhotoOptions, Shown
@@ -38,3 +39,40 @@ def test_every_picture_gets_its_vector():
     assert written.row == {'embedding': [0.2, 0.2]}
     assert written.line == 'a vector of 2 numbers, length 0.283'
     assert SHOW.judge({'label': 1}, answers[0]).mistakes == 0
+
+
+def test_names_by_the_nearest_known_picture():
+    def answer(*vector):
+        return {'embedding': np.array(vector, np.float32)}
+
+    pictures = [np.full((4, 4, 3), 50 * i, np.uint8) for i in range(4)]
+    known = [answer(0, 0), answer(3, 0), answer(0, 1), answer(0.2, 1)]
+    names = ['Bob', 'Ann', 'Eve', 'Bob']
+    values = {'verification_threshold': 2.0}
+    naming = SHOW.enrolled(known, names, lambda row: pictures[row], values)
+    written = naming.write(pictures[0], answer(2.5, 0), {})
+    assert written.line == 'Ann, distance 0.500'
+    assert written.row == {'name': 'Ann', 'distance': 0.5, 'nearest': 'Ann', 'embedding': [2.5, 0.0]}
+    assert naming.write(pictures[0], answer(9, 0), {}).row['name'] == 'unknown'
+    assert naming.write(pictures[0], answer(0, 0.9), {}).row['name'] == 'Eve'
+    # A new person is one more row; the vote of three has another result; nobody is unknown at a distance of inf.
+    more = SHOW.enrolled([*known, answer(9, 0)], [*names, 'Zoe'], lambda row: pictures[0], values)
+    assert more.write(pictures[0], answer(9, 0), {}).line == 'Zoe, distance 0.000'
+    vote = SHOW.options({'k': '3', 'threshold': '1.5'}, {}).enrolled(known, names, lambda row: pictures[row], {})
+    assert vote.write(pictures[0], answer(0, 0.9), {}).row['name'] == 'Bob'
+    closed = SHOW.options({'threshold': 'none'}, {}).enrolled(known, names, lambda row: pictures[row], {})
+    assert closed.write(pictures[0], answer(90, 0), {}).row['name'] == 'Ann'
+    shown = Gallery(tuple(Shown({'image': pictures[0]}, answer(x, 0)) for x in (2.5, 9)))
+    titles = [axes.get_title() for axes in naming.draw(shown, {}).axes]
+    assert titles == ['Ann', '0.50 Ann', 'unknown', '6.00 Ann']
+    for nothing in ({}, {'verification_threshold': float('nan')}):
+        with pytest.raises(ValueError, match="no threshold for 'unknown': evaluate first"):
+            SHOW.enrolled(known, names, lambda row: pictures[row], nothing)
+    for given, message in (
+        ({'score': '1'}, "no option 'score'; there are: threshold=DISTANCE and k=NUMBER"),
+        ({'k': 'many'}, 'are numbers, got'),
+        ({'threshold': '0'}, r'threshold must be .*\(0, inf\)'),
+        ({'k': '0'}, r'k must be in \[1, inf\)'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            SHOW.options(given, {})

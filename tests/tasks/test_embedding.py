@@ -65,6 +65,9 @@ def test_pairs_and_triplets(batch):
     predicted = task.predict(variables, batch)
     np.testing.assert_allclose(predicted['embedding'], x, atol=1e-5)
     plain = tasks.embedding(MODEL, normalize=False).predict(variables, batch)['embedding']
+    mirrored = tasks.embedding(MODEL, normalize=False, mirror=True).predict(variables, batch)['embedding']
+    flipped = embeddings(variables, {**batch, 'image': batch['image'][:, :, ::-1]})
+    np.testing.assert_allclose(mirrored, (flipped + embeddings(variables, batch)) / 2, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(plain, embeddings(variables, batch), rtol=1e-4, atol=1e-5)
 
 
@@ -100,6 +103,17 @@ def test_centers_are_kept_apart_and_thrown_away(batch, options):
     np.testing.assert_array_equal(
         task.predict(without, batch)['embedding'], task.predict(variables, batch)['embedding']
     )
+
+
+def test_class_weights_and_losses_are_float32_whatever_the_network_computes_in(batch):
+    """A class matrix in half precision overflows after some thousand steps."""
+    model = models.linear_classifier(num_classes=D, dtype=jnp.bfloat16)
+    for loss in (losses.margin_softmax, losses.softmax_cross_entropy):
+        task = tasks.embedding(model, loss=loss, num_classes=CLASSES)
+        variables = task.init(jax.random.key(0), batch)
+        output, gradient = value_and_gradient(task, variables, batch)
+        assert {x.dtype for x in jax.tree.leaves((variables['params'], output, gradient))} == {jnp.dtype('float32')}
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves((output, gradient)))
 
 
 def test_softmax_features(batch):

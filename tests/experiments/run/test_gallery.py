@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from experiments.run.gallery import Worst, first
+from experiments.run.gallery import Kept, Worst, first
 from jaxcv import presentation
-from jaxcv.task import Judged
+from jaxcv.task import Compared, Judged
 
 
 def shown(most):
@@ -43,3 +43,13 @@ def test_kept_examples_do_not_keep_their_batch():
 def test_the_first_valid_examples():
     gallery = first(shown(2), {'valid': np.array([False, True, True, True])}, {'error': np.arange(4.0)}, 2)
     assert [row.judged.badness for row in gallery.rows] == [1.0, 2.0]
+
+
+def test_what_is_kept_of_all_examples():
+    """The rows of valid examples, with their places in the data set; nothing of an empty evaluation."""
+    kept = Kept(Compared(lambda batch, answer: {'sum': batch['label'] + answer['error']}, lambda *arguments: {}))
+    assert kept.rows == {}
+    for start, valid in ((0, [True, True]), (2, [True, False])):
+        places = np.arange(start, start + 2)
+        kept.see({'label': places, 'index': places, 'valid': np.array(valid)}, {'error': 10 * places})
+    assert {name: x.tolist() for name, x in kept.rows.items()} == {'sum': [0, 11, 22], 'index': [0, 1, 2]}

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 
 import cv2
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.classification import digits
+from experiments.embedding import digits_open_set
 from experiments.run import prediction, workdir
 from experiments.run.batches import zeros
 from experiments.run.exits import BAD_INPUT
@@ -104,6 +106,77 @@ def test_a_picture_is_decoded_as_those_of_the_evaluation(predict, code, tmp_path
     cv2.imwrite(str(tmp_path / '12_bits.png'), np.linspace(0, 4080, 64).reshape(8, 8).astype(np.uint16))
     assert predict(tmp_path / '12_bits.png') == code
     assert ("'bits': 12" in capsys.readouterr().err) == (code == BAD_INPUT)
+
+
+def gallery_of(folder, people):
+    for name, shades in people.items():
+        (folder / name).mkdir(parents=True)
+        for shade in shades:
+            cv2.imwrite(str(folder / name / f'{shade}.png'), np.full((8, 8), shade, np.uint8))
+    return str(folder)
+
+
+@pytest.fixture
+def recognize(tmp_path):
+    """recognize(folder of people, *files, evaluated) -> exit code: the vector of a picture is its brightness."""
+    settings = digits_open_set.get_config()
+    example = {'image': np.zeros((8, 8, 1), np.uint8), 'label': np.int32(0)}
+    one = assembled(settings, example, names={'label': list('01234')})
+    task = one.task._replace(
+        init=lambda key, batch: {'params': {}},
+        predict=lambda variables, batch: {'embedding': batch['image'].mean((1, 2)) / 255, 'valid': batch['valid']},
+    )
+    ready = prediction.Ready(one._replace(task=task), task, lambda: {'params': {}})
+
+    def run(known, *files, evaluated=None, shown=None):
+        made = ready._replace(evaluated=evaluated or {})
+        return prediction.predict_by(made, files, tmp_path / 'predicted', known=known, shown=shown)
+
+    return run
+
+
+def test_pictures_get_the_names_of_a_folder_of_people(recognize, tmp_path, capsys):
+    people = gallery_of(tmp_path / 'people', {'Ann': [10, 20], 'Bob': [100]})
+    (tmp_path / 'people' / 'Bob' / 'broken.jpg').write_bytes(b'no image')
+    photos = gallery_of(tmp_path / 'photos', {'all': [24, 98, 200]})
+    files = sorted((tmp_path / 'photos' / 'all').iterdir(), key=lambda path: int(path.stem))
+    assert recognize(people, *files, evaluated={'verification_threshold': 0.1}) == BAD_INPUT
+    said = capsys.readouterr()
+    assert 'broken.jpg cannot be read' in said.err
+    assert '1 of 4 known pictures could not be read' in said.err
+    assert [line.rpartition('png  ')[2] for line in said.out.splitlines()[:3]] == [
+        'Ann, distance 0.016',
+        'Bob, distance 0.008',
+        'unknown, the nearest is Bob at 0.392',
+    ]
+    rows = json.loads((tmp_path / 'predicted' / 'predictions.json').read_text())
+    assert [row['name'] for row in rows] == ['Ann', 'Bob', 'unknown']
+    assert (tmp_path / 'predicted' / 'predictions.png').exists()
+    (tmp_path / 'people' / 'Bob' / 'broken.jpg').unlink()
+    gallery_of(tmp_path / 'people', {'Zoe': [205]})  # a new person is a new folder
+    assert recognize(people, *files, shown={'threshold': '0.1'}) == 0
+    assert 'Zoe, distance 0.020' in capsys.readouterr().out
+    for folder, options, message in (
+        (people, {}, "--gallery: there is no threshold for 'unknown': evaluate first"),
+        (photos + '/all', {}, 'should hold a folder of pictures for each name, and has none'),
+        (photos + '/none', {}, 'there is no such folder'),
+        (gallery_of(tmp_path / 'more', {'unknown': [1], 'Eve': []}), {}, 'the folder Eve has no pictures'),
+        (str(tmp_path / 'more'), {}, 'nobody can be named unknown: rename that folder'),
+        (people, {'shown': {'score': '1'}}, "--show: no option 'score'; there are: threshold=DISTANCE"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            recognize(folder, *files, **options)
+    (tmp_path / 'people' / 'Zoe' / '205.png').write_bytes(b'no image')
+    with pytest.raises(ConfigError, match='no picture can be read of Zoe'):
+        recognize(people, *files)
+
+
+def test_classes_are_not_compared(tmp_path):
+    given = functools.partial(prediction.gallery_of, str(tmp_path))
+    with pytest.raises(ConfigError, match='--gallery: the answers of this run are not compared'):
+        given(presentation.labels(), ['image'])
+    with pytest.raises(ConfigError, match='--gallery: the answers of this run are not compared'):
+        given(presentation.pairs(), ['left', 'right'])
 
 
 @pytest.fixture

@@ -1,0 +1,177 @@
+"""The rows of a table that are nearest to each query: exact, in blocks of bounded memory."""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxcv.ops.distance import by_difference, by_product
+from jaxcv.types import Array, Float, Int
+
+__all__ = ['nearest_rows']
+
+_DIRECT = 64
+"""Up to so many features, `Σ (q - x)²` takes no longer than the matrix product; with 784, 5 times as long."""
+_FEW = 16
+"""Up to so many rows, one pass over the differences takes less than a choice by the product."""
+_SPARE = 8
+"""Groups beyond k, so that the rounding of the product rarely decides which are the k nearest rows."""
+_FIRST = 2
+"""Of these, the groups whose rows are compared first; the others, where that is not certain."""
+_NUMBERS = 2**20
+"""Of a block of rows, which so stays in the cache."""
+_GROUP = 32
+"""Rows of a group, of which a matrix product gives the least distance only."""
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'block_size'))
+def nearest_rows(
+    rows: Float[Array, 'n d'], queries: Float[Array, 'm d'], *, k: int, block_size: int
+) -> tuple[Float[Array, 'm k'], Int[Array, 'm k']]:
+    """Find the k rows nearest to each query, nearest first; ties go to the smaller index.
+
+    Args:
+        rows: `[n, d]`, float32, finite.
+        queries: `[m, d]`, float32, finite.
+        k: from 1 to n.
+        block_size: memory is bounded by a multiple of `block_size²`.
+
+    Returns:
+        Squared distances `[m, k]`, summed up from the differences, and int32 indices `[m, k]`.
+
+    Example:
+        >>> squared, index = nearest_rows(jnp.array([[0.0], [1.0], [5.0]]), jnp.array([[4.0]]), k=2, block_size=8)
+        >>> squared.tolist(), index.tolist()
+        ([[1.0, 9.0]], [[2, 1]])
+    """
+    search = _by_differences if rows.shape[1] <= _DIRECT or len(rows) <= _FEW else _by_products
+    if len(queries) <= block_size:
+        return search(rows, queries, k, block_size)
+    squared, index = lax.map(lambda part: search(rows, part, k, block_size), _blocks(queries, block_size))
+    return squared.reshape(-1, k)[: len(queries)], index.reshape(-1, k)[: len(queries)]
+
+
+def _by_differences(rows: Array, queries: Array, k: int, block_size: int) -> tuple[Array, Array]:
+    n, largest = len(rows), jnp.finfo(jnp.float32).max
+    size = min(block_size, n)
+
+    def join(best: tuple[Array, Array], part: Array, first: Array | int) -> tuple[Array, Array]:
+        # A distance that overflows is still less than that of none.
+        squared = jnp.minimum(by_difference(queries[:, None], part), largest)
+        index = jnp.broadcast_to(first + jnp.arange(len(part), dtype=jnp.int32), squared.shape)
+        # The best so far come first and have the smaller indices: of equal values, top_k keeps the first.
+        squared, index = (jnp.concatenate(pair, axis=1) for pair in ((best[0], squared), (best[1], index)))
+        negative, place = lax.top_k(-squared, k)
+        return -negative, jnp.take_along_axis(index, place, axis=1)
+
+    def step(i: Array, best: tuple[Array, Array]) -> tuple[Array, Array]:
+        return join(best, lax.dynamic_slice_in_dim(rows, i * size, size), i.astype(jnp.int32) * size)
+
+    none = jnp.full((len(queries), k), jnp.inf), jnp.full((len(queries), k), n, jnp.int32)
+    whole, rest = divmod(n, size)
+    if whole == 1 and not rest:
+        return join(none, rows, 0)
+    best = lax.fori_loop(0, whole, step, none)
+    return join(best, rows[whole * size :], whole * size) if rest else best
+
+
+def _by_products(rows: Array, queries: Array, k: int, block_size: int) -> tuple[Array, Array]:
+    """A matrix product gives the least distance of each group of rows; those of the nearest groups are exact.
+
+    A group is of every so many rows of a block, so that the minimum is one of vectors. What is kept of a block is one
+    number for each group; a row that is nearer than another group's least distance is in a group that was kept.
+    """
+    (n, d), m = rows.shape, len(queries)
+    size, group = _sizes((n, m, d), k, block_size)
+    width = size // group
+    whole, rest = divmod(n, size)
+    rest_width = -(-rest // group)
+    count = whole * width + rest_width  # of groups
+    kept = min(count, k + _SPARE)
+
+    def join(best: Sequence[Array], part: Array, first: Array | int, real: int | None = None) -> tuple[Array, ...]:
+        """The groups with the least distances, of the best so far and of a block's."""
+        rounded = by_product(queries, part)
+        if real is not None:
+            rounded = jnp.where(jnp.arange(len(part)) < real, rounded, jnp.inf)
+        wide = len(part) // group
+        least = rounded.reshape(m, group, wide).min(axis=1)
+        values = jnp.concatenate([best[0], least], axis=1)
+        starts = jnp.broadcast_to(first + jnp.arange(wide, dtype=jnp.int32), (m, wide))
+        negative, place = lax.top_k(-values, kept)
+        starts = jnp.take_along_axis(jnp.concatenate([best[1], starts], axis=1), place, axis=1)
+        return -negative, starts, jnp.maximum(best[2], jnp.max(jnp.sum(jnp.square(part), axis=1)))
+
+    def step(i: Array, best: tuple[Array, ...]) -> tuple[Array, ...]:
+        return join(best, lax.dynamic_slice_in_dim(rows, i * size, size), i.astype(jnp.int32) * size)
+
+    best: tuple[Array, ...] = (jnp.full((m, kept), jnp.inf), jnp.full((m, kept), n, jnp.int32), jnp.zeros(()))
+    best = lax.fori_loop(0, whole, step, best)
+    if rest:
+        padded = jnp.pad(rows[whole * size :], [(0, rest_width * group - rest), (0, 0)])
+        best = join(best, padded, whole * size, rest)
+    rounded, starts, norm = best
+    stride = jnp.where(starts < whole * size, width, rest_width)
+
+    def exact(groups: int) -> tuple[Array, Array]:
+        """The nearest of the rows of so many groups."""
+        first, apart = starts[:, :groups, None], stride[:, :groups, None]
+        index = (first + apart * jnp.arange(group, dtype=jnp.int32)).reshape(m, -1)
+        return _nearest_of(rows, queries, jnp.where(index < n, index, n), k, block_size)
+
+    if kept == count:
+        return exact(kept)
+    # No row of another group is nearer than that group's least distance, less the product's rounding error.
+    error = jnp.finfo(jnp.float32).eps * (8 + 2 * math.sqrt(d)) * (jnp.sum(jnp.square(queries), axis=1) + norm)
+
+    def all_kept() -> tuple[Array, Array]:
+        found = exact(kept)
+        certain = jnp.all(found[0][:, -1] + error < rounded[:, -1])
+        return lax.cond(certain, lambda: found, lambda: _by_differences(rows, queries, k, block_size))
+
+    few = k + _FIRST
+    found = exact(few)
+    return lax.cond(jnp.all(found[0][:, -1] + error < rounded[:, few]), lambda: found, all_kept)
+
+
+def _nearest_of(rows: Array, queries: Array, index: Array, k: int, block_size: int) -> tuple[Array, Array]:
+    """The nearest of the rows with these indices, of which n is none, `[m, c]` -> `[m, k]`."""
+    n, d = rows.shape
+    largest = jnp.finfo(jnp.float32).max
+
+    def exact(part: tuple[Array, Array]) -> Array:
+        query, places = part
+        return jnp.minimum(by_difference(query, rows[jnp.minimum(places, n - 1)]), largest)
+
+    candidates = index.shape[1]
+    at_a_time = max(1, min(len(queries), block_size**2 // (candidates * d)))
+    if at_a_time == len(queries):
+        squared = jax.vmap(exact)((queries, index))
+    else:
+        squared = lax.map(exact, (queries, index), batch_size=at_a_time)
+    squared = jnp.where(index < n, squared, jnp.inf)
+    if k == 1:
+        least = squared.min(axis=1, keepdims=True)
+        return least, jnp.where(squared == least, index, n).min(axis=1, keepdims=True)
+    squared, index = lax.sort((squared, index), num_keys=2)
+    return squared[:, :k], index[:, :k]
+
+
+def _sizes(shape: tuple[int, int, int], k: int, block_size: int) -> tuple[int, int]:
+    """Rows of a block, a multiple of those of a group, and of a group: few queries get larger blocks."""
+    n, m, d = shape
+    group = 1
+    while 2 * group <= _GROUP and 128 * group * (k + _SPARE) <= n:
+        group *= 2
+    more = min(block_size**2 // (4 * max(1, m)), _NUMBERS // d)
+    size = min(n, max(block_size, more))
+    return max(group, size // group * group), group
+
+
+def _blocks(rows: Array, size: int) -> Array:
+    """`[n, ...]` to `[blocks, size, ...]`, filled up with the last row."""
+    padding = [(0, -len(rows) % size)] + [(0, 0)] * (rows.ndim - 1)
+    return jnp.pad(rows, padding, mode='edge').reshape(-1, size, *rows.shape[1:])
