@@ -133,7 +133,7 @@ def fit_region_svms(
     return RegionSVMs((factor * weights).astype(np.float32), biases.astype(np.float32))
 
 
-def margins(machines: RegionSVMs, features: Float[Array, '*n f']) -> Float[Array, '*n c']:
+def margins(machines: RegionSVMs, features: Float[Array | np.ndarray, '*n f']) -> Float[Array | np.ndarray, '*n c']:
     """Return the margin of each class, by which regions are ranked within it.
 
     Args:
@@ -208,7 +208,7 @@ def fit_box_ridges(
     return BoxRidges((factor * weights).astype(np.float32), biases.astype(np.float32))
 
 
-def box_codes(ridges: BoxRidges, pooled: Float[Array, 'r p']) -> Float[Array, 'r c 4']:
+def box_codes(ridges: BoxRidges, pooled: Float[Array | np.ndarray, 'r p']) -> Float[Array | np.ndarray, 'r c 4']:
     """Return the codes of the box of each class, for the coder that they were fitted with.
 
     Args:
