@@ -84,6 +84,9 @@ def fit_region_svms(
     Returns:
         RegionSVMs. A class without objects has the margin -1 everywhere.
 
+    Raises:
+        ValueError: there are no images.
+
     Example:
         >>> rng = np.random.default_rng(0)
         >>> box = np.array([[0.0, 0.0, 8.0, 8.0]])
@@ -140,6 +143,9 @@ def margins(machines: RegionSVMs, features: Float[Array | np.ndarray, '*n f']) -
         machines: of `fit_region_svms`.
         features: of NumPy or JAX.
 
+    Returns:
+        `[..., c]`.
+
     Example:
         >>> print(margins(RegionSVMs(np.array([[2.0, 0.0]]), np.array([-1.0, 0.5])), np.array([[1.0]])))
         [[1.  0.5]]
@@ -172,6 +178,9 @@ def fit_box_ridges(
 
     Returns:
         BoxRidges. A class without such regions leaves boxes where they are.
+
+    Raises:
+        ValueError: there are no images.
 
     Example:
         >>> from jaxcv.ops import box_coder
@@ -214,6 +223,9 @@ def box_codes(ridges: BoxRidges, pooled: Float[Array | np.ndarray, 'r p']) -> Fl
     Args:
         ridges: of `fit_box_ridges`.
         pooled: of NumPy or JAX.
+
+    Returns:
+        `[r, c, 4]`.
 
     Example:
         >>> box_codes(BoxRidges(np.zeros((3, 5, 4)), np.zeros((3, 4))), np.ones((2, 5))).shape
