@@ -64,7 +64,7 @@ def compile_ahead(step: Any, state: PyTree, batch: PyTree) -> tuple[Callable, Co
     def compiled(state: PyTree, batch: PyTree) -> Any:
         shapes = _shapes(batch)
         if shapes not in programs:
-            logging.info('the step is compiled for batches of other shapes, the %d. time', len(programs) + 1)
+            logging.warning('a batch has shapes of its own: the step is compiled for it, program %d', len(programs) + 1)
             programs[shapes] = step.lower(state, batch).compile()
         return programs[shapes](state, batch)
 

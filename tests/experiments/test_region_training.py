@@ -90,10 +90,11 @@ def test_a_killed_detector_ends_as_one_that_was_not(tmp_path, monkeypatch):
     assert process.wait() == -signal.SIGKILL, (tmp_path / 'broken.log').read_text()[-2000:]
     assert kill_and_resume.steps(broken)[-1] < kill_and_resume.steps(whole)[-1]
     assert start('broken').wait() == 0, (tmp_path / 'broken.log').read_text()[-2000:]
+    assert 'program 3' not in (tmp_path / 'whole.log').read_text()
     last = kill_and_resume.steps(whole)[-1]
     expected, found = (kill_and_resume.arrays(folder, last) for folder in (whole, broken))
     assert expected.keys() == found.keys()
     assert all(expected[name].tobytes() == found[name].tobytes() for name in expected)
     assert kill_and_resume.records(whole) == kill_and_resume.records(broken)
-    assert '2. time' in (tmp_path / 'whole.log').read_text()
+    assert 'compiled for it, program 2' in (tmp_path / 'whole.log').read_text()
     assert 'eval/mask_ap' in kill_and_resume.records(whole)[-1]
