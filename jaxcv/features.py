@@ -99,6 +99,11 @@ class MisuseError(ValueError):
         self.feature = feature
 
 
+SEEDS = frozenset({'seed', 'batch_seed'})
+"""Entries of an example on the host that are no features: the transforms draw from them. All examples of a batch have
+the same `batch_seed`."""
+
+
 def lookup(example: Mapping[str, Any], name: str) -> Any:
     """The feature of that name.
 
@@ -111,7 +116,7 @@ def lookup(example: Mapping[str, Any], name: str) -> Any:
         jaxcv.features.MisuseError: there is no feature 'image', but photo; if it has another name, 'rename' it first
     """
     if name not in example:
-        there = ', '.join(sorted(example.keys() - {'seed'})) or 'none at all'
+        there = ', '.join(sorted(example.keys() - SEEDS)) or 'none at all'
         message = f"there is no feature {name!r}, but {there}; if it has another name, 'rename' it first"
         raise MisuseError(message, name)
     return example[name]

@@ -13,6 +13,7 @@ one of them has to be refused, and a lock that a killed run leaves behind must n
 """
 
 import argparse
+import contextlib
 import json
 import random
 import signal
@@ -58,9 +59,8 @@ def command(workdir: Path, epochs: float, *more: str) -> list[str]:
 
 def start(arguments: list[str], log: Path | None = None) -> subprocess.Popen:
     """Start a command, with its messages in a file."""
-    return subprocess.Popen(
-        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=log.open('w') if log else subprocess.DEVNULL
-    )
+    with log.open('w') if log else contextlib.nullcontext(subprocess.DEVNULL) as messages:
+        return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=messages)
 
 
 def arrays(workdir: Path, step: int) -> dict[str, np.ndarray]:

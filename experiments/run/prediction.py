@@ -269,7 +269,7 @@ def _of_pictures(
     transforms: Sequence[data.transforms.Transform], shape: Sequence[int], inputs: Sequence[str] = ('image',)
 ) -> list:
     """The transforms that images alone are enough for, found on some of zeros: a photo has no truth to transform."""
-    example: Example = {**{name: np.zeros(shape, np.uint8) for name in inputs}, 'seed': 0}
+    example: Example = {**{name: np.zeros(shape, np.uint8) for name in inputs}, 'seed': 0, 'batch_seed': 0}
     kept = []
     for transform in transforms:
         try:
@@ -312,7 +312,9 @@ def _decoded(
     """The pictures that can be read; `readable` gets them too."""
     for picture in files:
         try:
-            example = decode({**{name: path.read_bytes() for name, path in picture.items()}, 'seed': 0})
+            example = decode(
+                {**{name: path.read_bytes() for name, path in picture.items()}, 'seed': 0, 'batch_seed': 0}
+            )
             image_size(example)
             options.transform(example)  # what it raises belongs to this file, not to its batch
         except Exception as error:  # a library's for a damaged file, or that of a user's transform

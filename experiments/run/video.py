@@ -47,7 +47,7 @@ def answer_video(
 
     def examples() -> Iterator[Example]:
         for frame in videos.frames(video):
-            example = decode({'image': frame, 'seed': 0})
+            example = decode({'image': frame, 'seed': 0, 'batch_seed': 0})
             waiting.append(example['image'])
             yield example
 

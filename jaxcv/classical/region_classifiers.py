@@ -84,6 +84,9 @@ def fit_region_svms(
     Returns:
         RegionSVMs. A class without objects has the margin -1 everywhere.
 
+    Raises:
+        ValueError: there are no images.
+
     Example:
         >>> rng = np.random.default_rng(0)
         >>> box = np.array([[0.0, 0.0, 8.0, 8.0]])
@@ -133,12 +136,15 @@ def fit_region_svms(
     return RegionSVMs((factor * weights).astype(np.float32), biases.astype(np.float32))
 
 
-def margins(machines: RegionSVMs, features: Float[Array, '*n f']) -> Float[Array, '*n c']:
+def margins(machines: RegionSVMs, features: Float[Array | np.ndarray, '*n f']) -> Float[Array | np.ndarray, '*n c']:
     """Return the margin of each class, by which regions are ranked within it.
 
     Args:
         machines: of `fit_region_svms`.
         features: of NumPy or JAX.
+
+    Returns:
+        `[..., c]`.
 
     Example:
         >>> print(margins(RegionSVMs(np.array([[2.0, 0.0]]), np.array([-1.0, 0.5])), np.array([[1.0]])))
@@ -172,6 +178,9 @@ def fit_box_ridges(
 
     Returns:
         BoxRidges. A class without such regions leaves boxes where they are.
+
+    Raises:
+        ValueError: there are no images.
 
     Example:
         >>> from jaxcv.ops import box_coder
@@ -208,12 +217,15 @@ def fit_box_ridges(
     return BoxRidges((factor * weights).astype(np.float32), biases.astype(np.float32))
 
 
-def box_codes(ridges: BoxRidges, pooled: Float[Array, 'r p']) -> Float[Array, 'r c 4']:
+def box_codes(ridges: BoxRidges, pooled: Float[Array | np.ndarray, 'r p']) -> Float[Array | np.ndarray, 'r c 4']:
     """Return the codes of the box of each class, for the coder that they were fitted with.
 
     Args:
         ridges: of `fit_box_ridges`.
         pooled: of NumPy or JAX.
+
+    Returns:
+        `[r, c, 4]`.
 
     Example:
         >>> box_codes(BoxRidges(np.zeros((3, 5, 4)), np.zeros((3, 4))), np.ones((2, 5))).shape

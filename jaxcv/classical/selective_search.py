@@ -209,6 +209,9 @@ def overlaps(regions: Float[np.ndarray, 'p 4'], boxes: Float[np.ndarray, 'g 4'])
         regions: xyxy `[p, 4]`.
         boxes: xyxy `[g, 4]`.
 
+    Returns:
+        `[p, g]`, in [0, 1].
+
     Example:
         >>> overlaps(np.array([[0.0, 0.0, 10.0, 6.0]]), np.array([[0.0, 0.0, 10.0, 10.0]]))
         array([[0.6]])

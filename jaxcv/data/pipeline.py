@@ -95,11 +95,12 @@ def train_batches(
 
     def batch(step: int) -> _Counted:
         rows, skipped = Rows(local, source.where), 0
+        read_of_batch = functools.partial(read, batch_seed=mix(mix(seed, 0), step))
         for place in range(local):
             position = step * batch_size + process_index * local + place
             epoch, turn = divmod(position, epochs.size)
             index = int(epochs.indices(epoch)[turn])
-            example, broken = _next_readable(read, index, mix(seed, position), source.size, on_broken)
+            example, broken = _next_readable(read_of_batch, index, mix(seed, position), source.size, on_broken)
             rows.put(place, example)
             skipped += broken
         return _Counted(rows.arrays, skipped)
@@ -311,15 +312,15 @@ def _check_not_empty(source: Source) -> None:
         raise ValueError(f'the data set has {source.size} examples: it needs at least one')
 
 
-def _named_errors(read: Callable[[int, int], Example], source: Source) -> Callable[[int, int], Example]:
+def _named_errors(read: Callable[..., Example], source: Source) -> Callable[..., Example]:
     """`read` whose every error is a ValueError that names the example.
 
     A StopIteration of a user's function would otherwise end the data without a word, and a SystemExit the thread.
     """
 
-    def named(index: int, seed: int) -> Example:
+    def named(index: int, seed: int, **seeds: int) -> Example:
         try:
-            return read(index, seed)
+            return read(index, seed, **seeds)
         except ValueError:
             raise
         except (Exception, SystemExit) as error:

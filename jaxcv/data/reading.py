@@ -13,7 +13,7 @@ from jaxcv.data.pixels import mask_pixels
 from jaxcv.data.sources import Source, place
 from jaxcv.data.transforms import Transform, compose, names_after
 from jaxcv.data.transforms.features import check_boxes
-from jaxcv.features import FEATURES, Example, Feature, FeatureError, MisuseError, Names
+from jaxcv.features import FEATURES, SEEDS, Example, Feature, FeatureError, MisuseError, Names
 
 __all__ = ['BrokenExampleError', 'checked', 'reader']
 
@@ -29,9 +29,7 @@ class BrokenExampleError(ValueError):
     """An example that could not be read or transformed; with `on_broken='skip'` it is replaced or left out."""
 
 
-def reader(
-    source: Source, transforms: Sequence[Transform], names: Names | None = None
-) -> Callable[[int, int], Example]:
+def reader(source: Source, transforms: Sequence[Transform], names: Names | None = None) -> Callable[..., Example]:
     """A function that reads and checks one example.
 
     Args:
@@ -40,10 +38,10 @@ def reader(
         names: Names of the classes of transformed examples; by default the source's, as the transforms change them.
 
     Returns:
-        (index, seed) -> the numeric features, `valid` (True) and `index`. It raises BrokenExampleError where an example
-        cannot be read or transformed, and ValueError where `checked` does or the transforms do not fit the examples: an
-        error of the data or the config, not of one file. Messages begin with the example's name, or with the file of
-        the feature that is wrong. Classes of pixels that are all ignored are a warning, logged once.
+        (index, seed, batch_seed=0) -> the numeric features, `valid` (True) and `index`. It raises BrokenExampleError
+        where an example cannot be read or transformed, and ValueError where `checked` does or the transforms do not fit
+        the examples: an error of the data or the config, not of one file. Messages begin with the example's name, or
+        with the file of the feature that is wrong. Classes of pixels that are all ignored are a warning, logged once.
 
     Example:
         >>> data = Source(2, lambda index: {'image': np.zeros((2, 2, 3), np.uint8), 'label': index}, str, {})
@@ -54,10 +52,10 @@ def reader(
     transform, times = compose(transforms), itertools.count()
     names = names_after(source.names, transforms) if names is None else names
 
-    def read(index: int, seed: int) -> Example:
+    def read(index: int, seed: int, batch_seed: int = 0) -> Example:
         raw = _raw(source, index)
         try:
-            example = transform({**raw, 'seed': seed})
+            example = transform({**raw, 'seed': seed, 'batch_seed': batch_seed})
         except MisuseError as error:
             raise ValueError(f'{source.where(index)}: {error}') from error
         except (OSError, ValueError, cv2.error) as error:
@@ -112,7 +110,7 @@ def checked(example: Example, names: Names) -> dict[str, np.ndarray]:
     """The numeric features of an example, those of `jaxcv.features.FEATURES` with the type that the table gives them.
 
     Args:
-        example: A transformed example. `seed` and features that are neither numbers nor in the table are dropped;
+        example: A transformed example. The seeds and features that are neither numbers nor in the table are dropped;
             numbers that are not in the table are kept as they are.
         names: Names of the classes by feature; a feature that is not among them may have any class.
 
@@ -132,7 +130,7 @@ def checked(example: Example, names: Names) -> dict[str, np.ndarray]:
     sizes: dict[str, int] = {}
     alike = True
     for name, value in example.items():
-        if name == 'seed':
+        if name in SEEDS:
             continue
         if (row := FEATURES.get(name)) is not None:
             features[name] = array = _converted(name, value, row)

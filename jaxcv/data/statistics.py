@@ -59,7 +59,7 @@ def statistics(source: Source, transforms: Sequence[Transform] = (), *, image: s
 
     def one(index: int) -> _Counts | str:
         try:
-            example = transform({**source.read(index), 'seed': 0})
+            example = transform({**source.read(index), 'seed': 0, 'batch_seed': 0})
             channels = _channels(example[image]) if image in example else None
             for decoder in {row.decoder for name, row in FEATURES.items() if isinstance(example.get(name), bytes)}:
                 example = getattr(available, decoder)()(example)

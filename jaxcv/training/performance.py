@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+from absl import logging
 
 from jaxcv.types import PyTree
 
@@ -45,18 +46,33 @@ def compile_ahead(step: Any, state: PyTree, batch: PyTree) -> tuple[Callable, Co
         batch: its second.
 
     Returns:
-        The executable, and its Cost.
+        The compiled step, and its Cost. It is compiled once more for each other shape that a batch has, as where the
+        images of each batch have one canvas of several; a line of the log says so.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> executable, cost = compile_ahead(jax.jit(lambda x, y: x @ y), jnp.ones((4, 8)), jnp.ones((8, 2)))
-        >>> cost.flops
-        128.0
+        >>> compiled, cost = compile_ahead(jax.jit(lambda x, y: x @ y), jnp.ones((4, 8)), jnp.ones((8, 2)))
+        >>> cost.flops, compiled(jnp.ones((4, 8)), jnp.ones((8, 3))).shape
+        (128.0, (4, 3))
     """
     began = time.perf_counter()
-    compiled = step.lower(state, batch).compile()
-    analysis = compiled.cost_analysis() or {}
-    return compiled, Cost(time.perf_counter() - began, analysis.get('flops'))
+    first = step.lower(state, batch).compile()
+    analysis = first.cost_analysis() or {}
+    cost = Cost(time.perf_counter() - began, analysis.get('flops'))
+    programs = {_shapes(batch): first}
+
+    def compiled(state: PyTree, batch: PyTree) -> Any:
+        shapes = _shapes(batch)
+        if shapes not in programs:
+            logging.warning('a batch has shapes of its own: the step is compiled for it, program %d', len(programs) + 1)
+            programs[shapes] = step.lower(state, batch).compile()
+        return programs[shapes](state, batch)
+
+    return compiled, cost
+
+
+def _shapes(batch: PyTree) -> tuple[tuple[int, ...], ...]:
+    return tuple(x.shape for x in jax.tree.leaves(batch))
 
 
 def peak_flops(device: jax.Device) -> float | None:

@@ -8,6 +8,7 @@ from absl import logging
 from jaxcv.types import Variables
 from jaxcv.weights import convert, parts
 from jaxcv.weights.layouts import LAYOUTS, layout
+from jaxcv.weights.layouts.table import named_as_now
 
 HEADS = re.compile(r'\(for params/(\S+/)?(head|score|fc8|aux\w*)/')
 """In a message, an array of a layer whose shape depends on the number of classes."""
@@ -49,6 +50,8 @@ def fit(
         {'params': {'head': {'bias': array([1., 1.], dtype=float32)}}}
     """
     found = layout(model_name, source)
+    if found.earlier:
+        state_dict = {named_as_now(name, found): x for name, x in state_dict.items()}
     expected = convert.expected_names(wanted, found)
     own, line = _without_prefix(state_dict, expected, averaged)
     try:

@@ -70,10 +70,10 @@ class Detector(NamedTuple):
     """COCO's category id of class 0; class k has the id `first_id + k`; of 1 to 90, COCO uses 80."""
     average_precision: float | None
     """COCO's AP on val2017, in per cent, as the source publishes it; None: it does not."""
-    loss: str
-    """The function of `jaxcv.losses` that it is trained with."""
+    loss: str | None
+    """The function of `jaxcv.losses` that it is trained with; None: the task's own, `tasks.region_detection`'s."""
     selection: Mapping[str, Any]
-    """Arguments of `tasks.detection`."""
+    """Arguments of `tasks.detection`, or of `tasks.region_detection` where there is no loss."""
     options: Mapping[str, Any] = {}
     """Arguments of the model that these weights need."""
     last_id: int = 90
@@ -207,6 +207,7 @@ _RETINANET = {'least_score': 0.05, 'candidates': 1000, 'of': 'map', 'threshold':
 _SSD = {'least_score': 0.01, 'candidates': 400, 'of': 'class', 'threshold': 0.45, 'most': 200}
 _EFFICIENTDET = {'least_score': 0.0, 'candidates': 5000, 'of': 'image', 'threshold': 0.5, 'most': 100}
 _SSDLITE = {'least_score': 0.05, 'candidates': 1000, 'of': 'image', 'threshold': 0.6, 'most': 100}
+_REGIONS = {'proposal_candidates': 1000, 'proposals': 1000, 'least_score': 0.05, 'threshold': 0.5, 'most': 100}
 _SIDES = Preprocessing(None, 800, 'bilinear', IMAGENET, longest=1333)
 # torchvision runs its released weights with frozen norms without an epsilon.
 _RELEASED = {'frozen_norms': True, 'norm_epsilon': 0.0}
@@ -219,6 +220,14 @@ _TORCHVISION_DETECTION: tuple[tuple[str, Preprocessing, Detector, str], ...] = (
      'retinanet_resnet50_fpn_v2_coco-5905b1c5.pth'),
     ('ssd300_vgg16.coco_v1', Preprocessing(None, 300, 'bilinear', CAFFE, fit='stretched'),
      Detector(1, 25.1, 'ssd', _SSD), 'ssd300_vgg16_coco-b556d3b4.pth'),
+    ('fasterrcnn_resnet50_fpn.coco_v1', _SIDES, Detector(1, 37.0, None, _REGIONS, _RELEASED),
+     'fasterrcnn_resnet50_fpn_coco-258fb6c6.pth'),
+    ('fasterrcnn_resnet50_fpn_v2.coco_v1', _SIDES, Detector(1, 46.7, None, _REGIONS),
+     'fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth'),
+    ('maskrcnn_resnet50_fpn.coco_v1', _SIDES, Detector(1, 37.9, None, _REGIONS, _RELEASED),
+     'maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth'),
+    ('maskrcnn_resnet50_fpn_v2.coco_v1', _SIDES, Detector(1, 47.4, None, _REGIONS),
+     'maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth'),
 )
 
 # name, side, AP, normalization, file; effdet's own evaluation

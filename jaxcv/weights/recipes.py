@@ -143,8 +143,8 @@ def _detection(row: Published, model: str, normalization: Mapping[str, Any]) -> 
     return Recipe(
         row,
         {'name': f'detection.{model}', **detector.options},
-        {'name': 'detection', **normalization, **detector.selection},
-        {'name': detector.loss},
+        {'name': 'detection' if detector.loss else 'region_detection', **normalization, **detector.selection},
+        {'name': detector.loss} if detector.loss else {},
         [{'name': 'decode'}, *fitting],
         (side, side, 3),
         {'box_labels': tuple(of_coco.get(number, f'unused {number}') for number in ids)},

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from jaxcv.data import orders, train_batches
+from jaxcv.data import orders, train_batches, transforms
 from jaxcv.data.pipeline import TrainBatches
 from tests.data.numbers import draw, numbers, same
 
@@ -130,12 +130,30 @@ def test_a_batch_has_one_group():
 
 
 def test_groups_may_have_sizes_of_their_own():
-    """Portraits and landscapes: batches of two shapes, through the whole pipeline."""
+    """Portraits and landscapes of two scales, through the whole pipeline: batches of four shapes, resumed exactly."""
+    wide = LABELS % 2
 
-    data = numbers(SIZE)._replace(read=lambda index: {'image': np.zeros((2 + LABELS[index], 2, 3), np.uint8)})
-    batches = train_batches(data, batch_size=4, transforms=[], seed=0, order=ORDERS['grouped'])
-    shapes = [next(batches)['image'].shape for _ in range(20)]
-    assert set(shapes) == {(4, 2 + group, 2, 3) for group in range(4)}
+    def read(index):
+        return {'image': np.full((6 + 2 * (1 - wide[index]), 6 + 2 * wide[index], 3), index, np.uint8)}
+
+    def batches():
+        resize = transforms.resize_sides(short=(6, 9), long=16, canvas=4, draw='batch')
+        order = orders.grouped(wide, batch_size=4)
+        return train_batches(
+            numbers(SIZE)._replace(read=read), batch_size=4, transforms=[resize], seed=0, order=order, threads=1
+        )
+
+    whole, first = batches(), batches()
+    found = [next(whole) for _ in range(20)]
+    assert {batch['image'].shape for batch in found} == {
+        (4, *sides, 3) for sides in ((8, 16), (16, 8), (12, 16), (16, 12))
+    }
+    for _ in range(7):
+        next(first)
+    again = batches()
+    again.set_state(first.get_state())
+    for batch in found[7:]:
+        np.testing.assert_equal(next(again), batch)
 
 
 def test_batches_of_identities():

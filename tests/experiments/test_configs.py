@@ -31,10 +31,11 @@ CONFIGS = {
     'classification/faces_lite0': (2, 100, (64, 64, 3), 120, 3_373_570),
     'classification/folder': (2, 500, (224, 224, 3), 234, 11_177_538),
     # torchvision has 33,807,549 parameters for 81 outputs, with frozen norms; each is 9 anchors x (9 x 256 + 1)
-    'detection/coco': (80, 118_287, (1344, 1344, 3), 192_216, 33_807_549 - 20_745),
+    'detection/coco': (80, 118_287, (800, 1344, 3), 192_216, 33_807_549 - 20_745),
     'detection/coco:ssd300_vgg16': (80, 118_287, (300, 300, 3), 443_576, 34_305_206),
-    # torchvision has 41,755,286 for 91 outputs, with frozen norms; each is a score and a box of 1,025 numbers
-    'detection/coco:faster_rcnn': (80, 118_287, (1344, 1344, 3), 192_216, 41_755_286 - 10 * 5 * 1_025),
+    # torchvision has 44,401,393 for 91 outputs, with frozen norms; each is a score and a box of 1,025 numbers, and a
+    # mask of 257
+    'detection/coco:mask_rcnn': (80, 118_287, (800, 1344, 3), 192_216, 44_401_393 - 10 * (5 * 1_025 + 257)),
     'detection/voc': (20, 5_011, (300, 300, 3), 37_582, 26_285_486),
     'detection/folder': (2, 500, (640, 640, 3), 1_562, 34_068_119 - 89 * 20_745),
     'detection/digit_scenes': (10, 1_000, (96, 96, 3), 1_500, 3_277_524),
@@ -125,6 +126,11 @@ def test_every_config_is_listed_here():
     of_format = [folder.get_config(format).to_dict() for format in folder.FORMATS]
     assert [settings['data'].pop('name') for settings in of_format] == ['folder_coco', 'folder_voc', 'folder_yolo']
     assert of_format[0] == of_format[1] == of_format[2]
+    scaled = coco.get_config('faster_rcnn,multi_scale').data.train_transforms[2]
+    assert (scaled.draw, len(scaled.short)) == ('batch', 6)
+    assert coco.get_config('faster_rcnn').data.train_transforms[2].short == 800
+    with pytest.raises(ValueError, match="no 'multi_scale' of ssd300_vgg16"):
+        coco.get_config('ssd300_vgg16,multi_scale')
     for config, wrong in (
         (coco, "no network 'ssd'; there are: retinanet, "),
         (folder, "no format 'ssd'; there are: coco, "),

@@ -142,8 +142,13 @@ def test_a_signal_saves_and_ends(setup, tmp_path, number):
     store.close()
 
 
-def test_flops_of_a_matrix_product_are_known():
-    _, cost = performance.compile_ahead(jax.jit(jnp.matmul), jnp.ones((16, 32)), jnp.ones((32, 8)))
+def test_flops_of_a_matrix_product_are_known_and_other_shapes_are_compiled_once():
+    traced = []
+    product = jax.jit(lambda x, y: traced.append(y.shape) or x @ y)
+    compiled, cost = performance.compile_ahead(product, jnp.ones((16, 32)), jnp.ones((32, 8)))
+    for columns in (8, 4, 8, 4):
+        assert compiled(jnp.ones((16, 32)), jnp.ones((32, columns))).shape == (16, columns)
+    assert traced == [(32, 8), (32, 4)]
     assert cost.flops == 2 * 16 * 32 * 8
     assert cost.compile_seconds > 0
     assert performance.peak_flops(jax.devices('cpu')[0]) is None

@@ -52,11 +52,15 @@ def test_every_hash_but_those_of_hugging_face_is_known():
 
 def test_detectors_have_the_published_average_precision_and_classes():
     detectors = {name: row.detector for name, row in PUBLISHED.items() if row.detector}
-    assert len(detectors) == 20
+    assert len(detectors) == 24
     of_torchvision = {
         'retinanet_resnet50_fpn.coco_v1': 36.4,
         'retinanet_resnet50_fpn_v2.coco_v1': 41.5,
         'ssd300_vgg16.coco_v1': 25.1,
+        'fasterrcnn_resnet50_fpn.coco_v1': 37.0,
+        'fasterrcnn_resnet50_fpn_v2.coco_v1': 46.7,
+        'maskrcnn_resnet50_fpn.coco_v1': 37.9,
+        'maskrcnn_resnet50_fpn_v2.coco_v1': 47.4,
     }
     assert {name: detectors[name].average_precision for name in of_torchvision} == of_torchvision
     assert detectors['tf_efficientdet_d7x.coco'].average_precision == 54.3

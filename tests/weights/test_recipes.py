@@ -9,6 +9,7 @@ from jaxcv.weights.published import find
 
 def test_every_set_of_weights_has_a_recipe_for_its_model():
     tasks = {'detection': models.detection, 'segmentation': models.segmentation, 'classification': models}
+    tasks['region_detection'] = models.detection
     for row in (*PUBLISHED.values(), *PACKAGED.values()):
         made = recipe(row)
         model = made.model['name'].rpartition('.')[2]
@@ -17,6 +18,7 @@ def test_every_set_of_weights_has_a_recipe_for_its_model():
         assert len(made.task['mean']) == len(made.task['std']) == 3
         assert made.transforms[0] == {'name': 'decode'}
     counts = {'resnet50': 1000, 'fcn_resnet50': 21, 'retinanet_resnet50_fpn': 91, 'ssd300_vgg16': 90}
+    counts['maskrcnn_resnet50_fpn_v2'] = 90
     assert {name: recipe(find(name)).num_classes for name in counts} == counts
 
 
@@ -37,6 +39,9 @@ def test_the_ways_of_detectors():
     assert made.shape == (1344, 1344, 3)  # the least multiple of 32 that holds 1,333
     assert [spec['name'] for spec in made.transforms] == ['decode', 'resize_sides', 'pad_to']
     assert made.model['norm_epsilon'] == 0
+    of_regions = recipe(find('fasterrcnn_resnet50_fpn'))
+    assert (of_regions.task['name'], of_regions.loss, of_regions.model['norm_epsilon']) == ('region_detection', {}, 0)
+    assert 'norm_epsilon' not in recipe(find('fasterrcnn_resnet50_fpn_v2')).model
     assert recipe(find('efficientdet_d1')).transforms[1]['size'] == 640
     assert recipe(find('googlenet')).task['mean'] == [0.5, 0.5, 0.5]
 

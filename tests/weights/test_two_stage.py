@@ -1,13 +1,14 @@
 """Faster and Mask R-CNN against torchvision's (tools/two_stage_detectors): stages, proposals, heads, losses, masks."""
 
 import json
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcv import losses, models, ops
+from jaxcv import losses, models, ops, weights
 from jaxcv.weights.convert import COUNTER, correspondence, their_shape, to_state_dict, to_variables
 from jaxcv.weights.layouts import layout
 from jaxcv.weights.layouts.detection import TORCHVISION_REGIONS, TORCHVISION_REGIONS_V2
@@ -66,6 +67,30 @@ def test_parameters_and_names(name):
     assert count == COUNTS[name]
     ours = {pair.theirs: their_shape(pair) for pair in correspondence(wanted, layout(name, 'torchvision'))}
     assert ours == {key: tuple(shape) for key, shape in named.items() if not key.endswith(COUNTER)}
+
+
+FROZEN = {'fasterrcnn_resnet50_fpn': 41_755_286, 'maskrcnn_resnet50_fpn': 44_401_393}
+"""As torchvision's table has them."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', FROZEN)
+def test_released_weights_load_under_the_names_of_their_files(name):
+    """Without the counters of batch norms that train, and with the names of torchvision before 0.13."""
+    with np.load(FIXTURES / 'two_stage_names.npz') as file:
+        named = json.loads(str(file[name]))
+    state = {key: seeded(key, tuple(shape)) for key, shape in named.items() if not key.endswith(COUNTER)}
+    variables = weights.from_state_dict(name, state, frozen_norms=True, norm_epsilon=0.0)
+    assert sum(x.size for x in jax.tree.leaves(variables['params'])) == FROZEN[name]
+    pattern = re.compile(r'((?:inner|layer)_blocks\.\d)\.0(?=\.)|(rpn\.head\.conv)\.0\.0|mask_head\.(\d)\.0')
+
+    def earlier(found):
+        return f'mask_head.mask_fcn{int(found[3]) + 1}' if found[3] else found[1] or found[2]
+
+    old = {pattern.sub(earlier, key): x for key, x in state.items()}
+    assert len(old.keys() - state.keys()) == {'f': 18, 'm': 26}[name[0]]
+    again = weights.from_state_dict(name, old, frozen_norms=True, norm_epsilon=0.0)
+    jax.tree.map(np.testing.assert_array_equal, variables, again)
 
 
 @pytest.mark.slow

@@ -5,7 +5,8 @@ then uint8 `[h w c]`, RGB, and the other features of the data set. A transform t
 features that follow them by the same map (`jaxcv.moves`): masks, boxes, the other view of a pair, disparity and flow.
 
 A transform changes nothing in place: it returns a new dict. A random one draws from `seed` and returns the example
-with the next seed, so the same example always gives the same result. Only changes of an image's shape belong here; the
+with the next seed, so the same example always gives the same result. A draw that a whole batch shares, such as that of
+its canvas, comes from `batch_seed`. Only changes of an image's shape belong here; the
 rest runs on the device inside the step (`jaxcv.augment`, where an operation of the same name has the same options).
 
 OpenCV does the work and releases Python's lock meanwhile: threads are enough to use every core.

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from jaxcv.arguments import checked
+from jaxcv.arguments import AtLeast1, checked
 from jaxcv.data.seeds import uniform
 from jaxcv.data.transforms.moving import FAST, Fill, check_fill, cropped, padded, resized
 from jaxcv.data.transforms.transform import Transform
@@ -58,42 +58,67 @@ def letterbox(
 
 
 @checked
-def resize_sides(*, short: int | Sequence[int], long: int, rounding: Literal['down', 'nearest'] = 'down') -> Transform:
+def resize_sides(
+    *,
+    short: int | Sequence[int],
+    long: int,
+    rounding: Literal['down', 'nearest'] = 'down',
+    draw: Literal['example', 'batch'] = 'example',
+    canvas: AtLeast1 | None = None,
+    fill: Fill = 0.0,
+) -> Transform:
     """Resize so that the short side has a length and the long one at most another, the proportions kept.
 
     Both sides are multiplied by the smaller of `short` / short side and `long` / long side: the rule of torchvision's
-    and detectron2's detectors, with 800 and 1333. `pad_to` follows, to a canvas that holds the largest.
+    and detectron2's detectors, with 800 and 1333. With `canvas` the result is one of two canvases, upright or wide, and
+    the order 'grouped' fills each batch with one of them: of an image of 3:2 a tenth is padding, on a square canvas
+    four tenths. Without, `pad_to` follows, to a canvas that holds the largest.
 
     Args:
-        short: Length of the short side, in pixels; of several, one is drawn for each example (multi-scale training).
+        short: Length of the short side, in pixels; of several, one is drawn (multi-scale training).
         long: Greatest length of the long side.
         rounding: 'down' as torchvision, 'nearest' as detectron2.
+        draw: 'example': each example draws a length; a canvas holds the largest. 'batch': all examples of a batch have
+            the same, and a canvas of its own; a step is compiled for each of them.
+        canvas: Pad below and to the right, to the short and the long length, each rounded up to a multiple of this;
+            wide where the image was wider than high. None: no padding.
+        fill: Colour of the padding, in [0, 1]: gray, or a number for each channel.
 
     Returns:
         The transform: `image` becomes uint8 `[h w c]`.
 
     Example:
         >>> import numpy as np
-        >>> resize = resize_sides(short=800, long=1333)
-        >>> [resize({'image': np.zeros((*shape, 1), np.uint8)})['image'].shape[:2] for shape in ((480, 640), (90, 300))]
-        [(800, 1066), (399, 1333)]
+        >>> photos = [{'image': np.zeros((*shape, 1), np.uint8)} for shape in ((480, 640), (640, 480), (90, 300))]
+        >>> [resize_sides(short=800, long=1333)(photo)['image'].shape[:2] for photo in photos]
+        [(800, 1066), (1066, 800), (399, 1333)]
+        >>> [resize_sides(short=800, long=1333, canvas=32)(photo)['image'].shape[:2] for photo in photos]
+        [(800, 1344), (1344, 800), (800, 1344)]
     """
     lengths = [short] if isinstance(short, int) else list(short)
     if not lengths or min(lengths) < 1 or long < max(lengths):
         raise ValueError(f'resize_sides: 1 <= short <= long is wanted, got short {short} and long {long}')
+    check_fill(fill)
 
     def apply(example: Example) -> Example:
         drawn: Example = {}
-        length = lengths[0]
+        length, largest = lengths[0], max(lengths)
         if len(lengths) > 1:
-            draw, seed = uniform(lookup(example, 'seed'))
-            length, drawn = lengths[int(draw * len(lengths))], {'seed': seed}
+            name = 'seed' if draw == 'example' else 'batch_seed'
+            share, seed = uniform(lookup(example, name))
+            length, drawn = lengths[int(share * len(lengths))], {name: seed}
+            largest = length if draw == 'batch' else largest
         shape = image_size(example)
         # As a fraction: a float would round a side that is whole down to one pixel less.
         over, under = (length, min(shape)) if length * max(shape) <= long * min(shape) else (long, max(shape))
         half = under if rounding == 'nearest' else 0
         height, width = (max(1, (2 * side * over + half) // (2 * under)) for side in shape)
-        return {**resized(example, height, width), **drawn}
+        done = {**resized(example, height, width), **drawn}
+        if canvas is None:
+            return done
+        sides = [canvas * -(-side // canvas) for side in (largest, long)]
+        rows, columns = sides if shape[1] > shape[0] else sides[::-1]  # as `orientations` has it
+        return padded(done, (0, rows - height), (0, columns - width), fill=fill)
 
     return apply
 

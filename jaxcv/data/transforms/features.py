@@ -9,7 +9,7 @@ from absl import logging
 
 from jaxcv.arguments import AtLeast1, Range, checked
 from jaxcv.data.transforms.transform import Renaming, Transform
-from jaxcv.features import FEATURES, IGNORED, Example, FeatureError, MisuseError, Names, lookup
+from jaxcv.features import FEATURES, IGNORED, SEEDS, Example, FeatureError, MisuseError, Names, lookup
 
 __all__ = ['check_boxes', 'keep', 'pad_boxes', 'relabel', 'rename']
 
@@ -102,7 +102,7 @@ def keep(*, names: Sequence[str]) -> Transform:
     """Drop all features but these, such as those of a changing shape, which a batch cannot hold.
 
     Args:
-        names: Features to keep. `seed` stays as well, for the transforms that follow.
+        names: Features to keep. The seeds stay as well, for the transforms that follow.
 
     Returns:
         The transform.
@@ -111,7 +111,7 @@ def keep(*, names: Sequence[str]) -> Transform:
         >>> keep(names=['image'])({'image': 1, 'objects': 2, 'seed': 3})
         {'image': 1, 'seed': 3}
     """
-    wanted = {*names, 'seed'}
+    wanted = {*names, *SEEDS}
     return lambda example: {name: value for name, value in example.items() if name in wanted}
 
 

@@ -193,7 +193,8 @@ def resnet(
         'stage4' at strides 2, 4, 8, 16, 32 (or less, by output_stride).
 
     Raises:
-        ValueError: a probability is not in [0, 1), or the output stride is none of 8, 16, 32.
+        ValueError: a probability is not in [0, 1), the output stride is none of 8, 16, 32, or the epsilon is 0 with
+            batch norms that train.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -205,6 +206,8 @@ def resnet(
 
     He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
     """
+    if norm_epsilon == 0 and not frozen_norms:
+        raise ValueError('norm_epsilon is 0 only with frozen_norms: a batch may have channels without variance')
     return ResNet(
         **blocks._asdict(),
         num_classes=num_classes,

@@ -13,7 +13,7 @@ import numpy as np
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxcv.arguments import AtLeast0, AtLeast1, Below1, Positive, checked
+from jaxcv.arguments import AtLeast0, AtLeast1, Below1, NonNegative, Positive, checked
 from jaxcv.models.backbones.resnet import resnet50
 from jaxcv.models.detection.dense import split_by_map
 from jaxcv.models.detection.region_heads import (
@@ -162,23 +162,39 @@ def region_pool(*, pooling: Pooling, strides: Sequence[float], size: int, sample
     return pool
 
 
-def fasterrcnn_resnet50_fpn(*, num_classes: int = 90, dtype: DTypeLike = jnp.float32) -> TwoStageDetector:
-    """Make torchvision's Faster R-CNN on ResNet-50: 41,808,406 parameters (41,755,286 without its batch norms').
+@checked
+def fasterrcnn_resnet50_fpn(
+    *,
+    num_classes: AtLeast1 = 90,
+    frozen_norms: bool = False,
+    norm_epsilon: NonNegative = 1e-5,
+    dtype: DTypeLike = jnp.float32,
+) -> TwoStageDetector:
+    """Make torchvision's Faster R-CNN on ResNet-50: 41,808,406 parameters, 41,755,286 with frozen batch norms.
 
     Args:
         num_classes: classes of objects; the published weights have 90, COCO's category ids 1 to 90, and the background.
+        frozen_norms: hold the backbone's batch norms, as torchvision does wherever the backbone is pretrained.
+        norm_epsilon: of the batch norms: 1e-5 to train from ImageNet's weights, 0 with frozen norms for torchvision's
+            weights of COCO.
         dtype: compute type; parameters, statistics and predictions stay float32.
 
     Returns:
-        A module, as `faster_rcnn`. torchvision trains it with frozen batch norms.
+        A module, as `faster_rcnn`. torchvision also keeps the backbone's 'stem' and 'stage1' as they are:
+        `finetune.rates={'backbone/stem': 0, 'backbone/stage1': 0}`.
+
+    Raises:
+        ValueError: an epsilon of 0 with batch norms that train.
 
     Example:
         >>> import jax
-        >>> shapes = jax.eval_shape(fasterrcnn_resnet50_fpn().init, jax.random.key(0), jnp.ones((1, 64, 64, 3)))
+        >>> model, images = fasterrcnn_resnet50_fpn(frozen_norms=True), jnp.ones((1, 64, 64, 3))
+        >>> shapes = jax.eval_shape(model.init, jax.random.key(0), images)
         >>> sum(x.size for x in jax.tree.leaves(shapes['params']))
-        41808406
+        41755286
     """
-    return faster_rcnn(backbone=resnet50(dtype=dtype), num_classes=num_classes, dtype=dtype)
+    backbone = resnet50(frozen_norms=frozen_norms, norm_epsilon=norm_epsilon, dtype=dtype)
+    return faster_rcnn(backbone=backbone, num_classes=num_classes, dtype=dtype)
 
 
 def fasterrcnn_resnet50_fpn_v2(*, num_classes: int = 90, dtype: DTypeLike = jnp.float32) -> TwoStageDetector:
@@ -198,21 +214,34 @@ def fasterrcnn_resnet50_fpn_v2(*, num_classes: int = 90, dtype: DTypeLike = jnp.
     return _second(num_classes, 'none', dtype)
 
 
-def maskrcnn_resnet50_fpn(*, num_classes: int = 90, dtype: DTypeLike = jnp.float32) -> TwoStageDetector:
-    """Make torchvision's Mask R-CNN on ResNet-50: 44,454,513 parameters (44,401,393 without its batch norms').
+@checked
+def maskrcnn_resnet50_fpn(
+    *,
+    num_classes: AtLeast1 = 90,
+    frozen_norms: bool = False,
+    norm_epsilon: NonNegative = 1e-5,
+    dtype: DTypeLike = jnp.float32,
+) -> TwoStageDetector:
+    """Make torchvision's Mask R-CNN on ResNet-50: 44,454,513 parameters, 44,401,393 with frozen batch norms.
 
     Args:
-        num_classes: as in `fasterrcnn_resnet50_fpn`.
+        num_classes: as in `fasterrcnn_resnet50_fpn`, as all that follow.
+        frozen_norms: hold the backbone's batch norms.
+        norm_epsilon: of the batch norms; 0 for torchvision's weights of COCO.
         dtype: compute type; parameters, statistics and predictions stay float32.
 
     Returns:
         A module, as `faster_rcnn`; `Found.masks` are `[n d 28 28]`.
 
+    Raises:
+        ValueError: an epsilon of 0 with batch norms that train.
+
     Example:
         >>> maskrcnn_resnet50_fpn().mask_head.num_classes
         91
     """
-    return faster_rcnn(backbone=resnet50(dtype=dtype), num_classes=num_classes, masks='plain', dtype=dtype)
+    backbone = resnet50(frozen_norms=frozen_norms, norm_epsilon=norm_epsilon, dtype=dtype)
+    return faster_rcnn(backbone=backbone, num_classes=num_classes, masks='plain', dtype=dtype)
 
 
 def maskrcnn_resnet50_fpn_v2(*, num_classes: int = 90, dtype: DTypeLike = jnp.float32) -> TwoStageDetector:

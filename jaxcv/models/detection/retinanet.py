@@ -150,8 +150,6 @@ def retinanet_resnet50_fpn(
         >>> sum(x.size for x in jax.tree.leaves(shapes['params']))
         34014999
     """
-    if norm_epsilon == 0 and not frozen_norms:
-        raise ValueError('norm_epsilon is 0 only with frozen_norms: a batch may have channels without variance')
     backbone = resnet50(frozen_norms=frozen_norms, norm_epsilon=norm_epsilon, dtype=dtype)
     return retinanet(backbone=backbone, num_classes=num_classes, dtype=dtype)
 

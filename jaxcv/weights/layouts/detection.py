@@ -24,7 +24,20 @@ def _towers(conv: str, norm: str) -> Table:
     )
 
 
-TORCHVISION_RETINANET = Layout((*_BODY, *_FPN, *_towers('0', ''), *_HEADS))
+# The files of torchvision's first detectors are older than its release 0.13, which renamed these.
+_EARLIER_FPN: Table = tuple(
+    (f'backbone.fpn.{blocks}.{{i}}', f'backbone.fpn.{blocks}.{{i}}.0') for blocks in ('inner_blocks', 'layer_blocks')
+)
+_EARLIER_TOWERS: Table = tuple(
+    (f'head.{head}.conv.{2 * i}', f'head.{head}.conv.{i}.0')
+    for head in ('classification_head', 'regression_head')
+    for i in range(4)
+)
+_EARLIER_REGIONS: Table = (
+    ('rpn.head.conv', 'rpn.head.conv.0.0'),
+    ('roi_heads.mask_head.mask_fcn{i}', 'roi_heads.mask_head.{i-1}.0'),
+)
+TORCHVISION_RETINANET = Layout((*_BODY, *_FPN, *_towers('0', ''), *_HEADS), earlier=(*_EARLIER_FPN, *_EARLIER_TOWERS))
 TORCHVISION_RETINANET_V2 = Layout((*_BODY, *_FPN, *_towers('0', '1'), *_HEADS))
 
 
@@ -62,6 +75,7 @@ TORCHVISION_REGIONS = Layout(
         *_MASK_PREDICTOR,
     ),
     flattened=_FLATTENED,
+    earlier=(*_EARLIER_FPN, *_EARLIER_REGIONS),
 )
 TORCHVISION_REGIONS_V2 = Layout(
     (

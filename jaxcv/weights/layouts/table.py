@@ -30,6 +30,8 @@ class Layout(NamedTuple):
     a model is built without."""
     arrays: Table = ()
     """Our arrays whose names of theirs are not a layer and its leaf, such as ('rescale/scale', 'scale_weight')."""
+    earlier: Table = ()
+    """Their modules as files of earlier versions name them, and as the table does."""
 
 
 def their_name(layer: str, table: Table) -> str | None:
@@ -51,6 +53,22 @@ def their_name(layer: str, table: Table) -> str | None:
         if match := re.fullmatch(pattern, layer):
             return _filled(theirs, {name: int(value) for name, value in match.groupdict().items()})
     return None
+
+
+def named_as_now(name: str, layout: Layout) -> str:
+    """Return the name of one of their arrays in the present version of theirs.
+
+    Args:
+        name: as a file has it, such as 'rpn.head.conv.weight'.
+        layout: of the network.
+
+    Example:
+        >>> named_as_now('rpn.head.conv.weight', Layout((), earlier=[('rpn.head.conv', 'rpn.head.conv.0.0')]))
+        'rpn.head.conv.0.0.weight'
+    """
+    module, _, leaf = name.rpartition('.')
+    now = their_name(module, layout.earlier)
+    return name if now is None else f'{now}.{leaf}'
 
 
 def _filled(template: str, numbers: Mapping[str, int]) -> str:

@@ -72,6 +72,24 @@ def test_resize_sides_draws_one_of_several_lengths():
         resize({'image': np.zeros((4, 4, 1), np.uint8)})
 
 
+def test_canvases_are_upright_or_wide_as_the_image_was():
+    resize = transforms.resize_sides(short=(30, 45), long=75, canvas=16, fill=1.0, draw='batch')
+    shapes = {}
+    for h, w in ((60, 80), (80, 60), (1000, 1001), (60, 60), (20, 400)):  # 1000 x 1001 becomes a square
+        photo = {'image': np.zeros((h, w, 1), np.uint8), 'boxes': np.array([[0, 0, w, h]]), 'seed': 1}
+        shapes[h, w] = [resize({**photo, 'batch_seed': seed})['image'].shape[:2] for seed in range(9)]
+    assert set(shapes[60, 80]) == {(32, 80), (48, 80)}
+    assert shapes[60, 80] == shapes[1000, 1001] == shapes[20, 400]
+    assert shapes[80, 60] == shapes[60, 60] == [(w, h) for h, w in shapes[60, 80]]  # one draw for all of a batch
+    wide = {'image': np.zeros((20, 80, 1), np.uint8), 'boxes': np.array([[0, 0, 80, 20]])}
+    done = transforms.resize_sides(short=30, long=75, canvas=16, fill=1.0)(wide)
+    assert done['boxes'].tolist() == [[0, 0, 75, 18]]
+    assert (done['image'][:18, :75] == 0).all()
+    assert (done['image'] == 255).sum() == 32 * 80 - 75 * 18
+    each = transforms.resize_sides(short=(30, 45), long=75, canvas=16)
+    assert {each({**wide, 'seed': seed})['image'].shape for seed in range(9)} == {(48, 80, 1)}
+
+
 def test_scale_jitter_fills_up_or_cuts():
     jitter = transforms.random_scale_jitter(size=(48, 64), scale=(0.1, 2.0), fill=0.5)
     areas, seen = [], set()

@@ -9,6 +9,7 @@ import skimage.data
 
 from experiments import predict
 from experiments.run.assemble import state_factory
+from experiments.run.batches import zeros
 from experiments.run.published import published
 from jaxcv.config import ConfigError
 
@@ -21,6 +22,17 @@ def test_the_network_of_a_package():
     assert sum(x.size for x in jax.tree.leaves(shapes.params)) == 3_045_126
     found = ready.load()
     assert jax.tree.map(lambda x: x.shape, found['params']) == jax.tree.map(lambda x: x.shape, shapes.params)
+
+
+@pytest.mark.slow
+def test_detectors_by_regions_are_ready(tmp_path):
+    (tmp_path / 'model.pth').touch()
+    ready = published(f'maskrcnn_resnet50_fpn:{tmp_path / "model.pth"}')
+    batch = zeros(ready.experiment.facts.example)
+    variables = jax.eval_shape(ready.task.init, jax.random.key(0), batch)
+    assert sum(x.size for x in jax.tree.leaves(variables['params'])) == 44_401_393
+    found = jax.eval_shape(ready.task.predict, variables, batch)
+    assert found['masks'].shape == (1, 100, 28, 28)
 
 
 def test_weights_that_are_not_there_are_told(command, tmp_path):
