@@ -55,9 +55,8 @@ def network(
         images = ops.to_float(jnp.asarray(images))
         if mean is None and std is None:
             return images
-        channels = images.shape[-1]
-        shift, divisor = (mean if mean is not None else [0.0] * channels), (std if std is not None else [1.0] * channels)
-        return ops.normalize(images, mean=shift, std=divisor)
+        nothing, unit = ([number] * images.shape[-1] for number in (0.0, 1.0))
+        return ops.normalize(images, mean=nothing if mean is None else mean, std=unit if std is None else std)
 
     def stacked(batch: Batch) -> Images:
         images = [normalized(batch[name]) for name in inputs]
