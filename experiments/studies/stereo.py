@@ -74,6 +74,8 @@ SETS: Mapping[str, Literal['flow', 'disparity']] = {
     'moving_photos': 'flow',
 }
 DISPARITIES = {'shifted_photos': 32, 'motorcycle': 64}
+BLOCK = 15
+"""Of StereoBM, the side in pixels."""
 COLUMNS = {
     'epe': 'EPE',
     'epe_visible': 'EPE visible',
@@ -259,8 +261,10 @@ def constant(name: str) -> Method:
 
 
 def block_matching(left: np.ndarray, right: np.ndarray, *, disparities: int) -> np.ndarray:
-    """OpenCV's StereoBM with blocks of 15 pixels."""
-    return _matched(cv2.StereoBM.create(disparities, 15), left, right, disparities)
+    """OpenCV's StereoBM with blocks of 15 pixels; of views that are no larger its answers would be random."""
+    if min(left.shape[:2]) <= BLOCK:
+        raise ValueError(f'StereoBM compares blocks of {BLOCK} pixels: views must be larger, got {left.shape[:2]}')
+    return _matched(cv2.StereoBM.create(disparities, BLOCK), left, right, disparities)
 
 
 def semi_global(left: np.ndarray, right: np.ndarray, *, disparities: int) -> np.ndarray:
