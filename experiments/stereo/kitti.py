@@ -4,9 +4,9 @@
         --config.finetune.start_from=runs/gcnet
 
 `data_dir` holds `training/image_2/`, `image_3/` and `disp_occ_0/`, and `start_from` is the run of `stereo/scene_flow`,
-or a file of the public PyTorch version's weights, of `--config.model.form=public`. 50,000 updates of one crop of
-256 x 512 pixels; pixels without a measured disparity are in no mean. `--config.data.name=kitti2012_stereo` takes the
-older set. Of the paper's test pixels, 2.87 % are wrong by more than 3 pixels and 5 %.
+or a file of the public PyTorch version's weights (`--config.model.form=public --config.finetune.source=gcnet_pytorch`).
+50,000 updates of one crop of 256 x 512 pixels; pixels without a measured disparity are in no mean. The older set is
+`--config.data.name=kitti2012_stereo`. Of the paper's test pixels, 2.87 % are wrong by more than 3 pixels and 5 %.
 
 NOT RUN HERE (neither the data nor the day of a GPU).
 

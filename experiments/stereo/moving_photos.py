@@ -5,8 +5,8 @@
     python -m experiments.predict --workdir=runs/flownet_c --images=frame1.png --next_image=frame2.png
 
 After the colon stands one of the NETWORKS, which have a quarter of the paper's channels;
-`experiments.studies.stereo` trains both, and its docstring has the results. FlowNetC correlates displacements of up to
-32 pixels, all of them instead of every second one.
+`experiments.studies.stereo` trains both and measures them beside OpenCV's methods. FlowNetC correlates displacements of
+up to 32 pixels, all of them instead of every second one.
 """
 
 from typing import Any

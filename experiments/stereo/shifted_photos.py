@@ -5,7 +5,7 @@
     python -m experiments.predict --workdir=runs/gcnet --left=left.png --right=right.png
 
 After the colon stands one of the NETWORKS, which have fewer channels than the papers'; `experiments.studies.stereo`
-trains all of them, and its docstring has the results. Crops are reduced to 0.8 or enlarged by up to 2, and their
+trains all of them and measures them beside OpenCV's methods. Crops are reduced to 0.8 or enlarged by up to 2, and their
 disparities with them, so that the networks meet up to 50 pixels.
 """
 

@@ -39,8 +39,8 @@ def network(
         checked: output -> output; raises a ValueError if its shape does not fit the task.
         augment: functions (key, batch) -> batch of `jaxcv.augment`, in order, in training only; their batch's `image`
             is float in [0, 1].
-        mean: subtracted from the images in [0, 1], one number a channel; None leaves them as they are.
-        std: the divisor after it.
+        mean: subtracted from the images in [0, 1], one number a channel; None subtracts nothing.
+        std: the divisor after it; None divides by nothing, with a mean or without.
         method: of the model, in training, by its name; or (batch, key) -> a function (module, images, train=...) of its
             methods, for a pass that needs the truth or draws. Its outputs may be a tuple.
         arguments: batch -> further arguments of the model where it is initialized and where it predicts.
@@ -53,7 +53,10 @@ def network(
 
     def normalized(images: Any) -> Images:
         images = ops.to_float(jnp.asarray(images))
-        return images if mean is None or std is None else ops.normalize(images, mean=mean, std=std)
+        if mean is None and std is None:
+            return images
+        nothing, unit = ([number] * images.shape[-1] for number in (0.0, 1.0))
+        return ops.normalize(images, mean=nothing if mean is None else mean, std=unit if std is None else std)
 
     def stacked(batch: Batch) -> Images:
         images = [normalized(batch[name]) for name in inputs]

@@ -1,4 +1,4 @@
-"""A segmenter that starts from a trained backbone."""
+"""A segmenter that starts from a trained backbone, and networks of stereo pairs."""
 
 import cv2
 import jax
@@ -12,6 +12,7 @@ from experiments.run.search.space import apply
 from experiments.run.start_from import given_variables
 from experiments.run.training import train
 from experiments.segmentation import folder
+from experiments.stereo import kitti
 from jaxcv import config, models, paths, training, weights
 from tests.experiments.facts import assembled
 
@@ -24,15 +25,20 @@ def classifier(tmp_path_factory):
     """The workdir of a tiny classifier of 7 classes that nobody has trained, and its variables."""
     workdir = tmp_path_factory.mktemp('classifier')
     model = models.cifar_resnet(depth=8, width=4, num_classes=7)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
+    return workdir, saved(workdir, model, (1, 16, 16, 3), 'top1', folder.get_config())
+
+
+def saved(workdir, model, shape, best, settings):
+    """Random variables of a network, which are the checkpoint of a workdir now."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(shape))
     rng = np.random.default_rng(2)
     variables = jax.tree.map(lambda x: jnp.asarray(rng.uniform(0.5, 1.5, x.shape), x.dtype), shapes)
-    store = training.checkpoints(workdir / 'checkpoints', best_metric='top1')
+    store = training.checkpoints(workdir / 'checkpoints', best_metric=best)
     step, rest = jnp.ones((), jnp.int32), {'batch_stats': variables['batch_stats']}
     store.save(1, training.TrainState(step, variables['params'], rest, {}, jax.random.key(0), step > 0))
     store.close()
-    config.save(folder.get_config(), workdir / 'config.json')
-    return workdir, variables
+    config.save(settings, workdir / 'config.json')
+    return variables
 
 
 @pytest.fixture(scope='module')
@@ -93,6 +99,26 @@ def test_a_file_of_weights_becomes_a_dilated_backbone(tmp_path):
     model = {'name': 'segmentation.deeplabv3', 'backbone': {'name': 'resnet18', 'output_stride': 8}}
     start = small(model, start_from=str(tmp_path / 'resnet18.safetensors'))
     assert_backbone(given_variables(run(start)), published)
+
+
+def of_pairs(model, **finetune):
+    settings = kitti.get_config()
+    settings.model = model
+    settings.finetune.update(finetune)
+    views = dict.fromkeys(('left', 'right'), np.zeros((16, 16, 3), np.uint8))
+    truth = {'disparity': np.zeros((16, 16), np.float32), 'disparity_visible': np.ones((16, 16), bool)}
+    return assembled(settings, {**views, **truth}, names={})
+
+
+def test_a_network_of_pairs_starts_from_a_run_or_its_part_from_one_of_single_images(classifier, tmp_path):
+    gcnet = {'disparities': 32, 'width': 2, 'blocks': 1}
+    trained = saved(tmp_path, models.stereo.gcnet(**gcnet), (1, 32, 32, 6), 'epe', kitti.get_config())
+    given = given_variables(of_pairs({'name': 'stereo.gcnet', **gcnet}, start_from=str(tmp_path)))
+    jax.tree.map(np.testing.assert_array_equal, given, trained)
+    # The network inside is that of one view, whatever the whole one makes of both.
+    workdir, trained = classifier
+    part = {'start_from': str(workdir), 'into': 'backbone', 'new': ['head']}
+    assert_backbone(given_variables(of_pairs({**FCN, 'num_classes': 2}, **part)), trained)
 
 
 def test_a_whole_segmenter_starts_from_a_file_of_weights(tmp_path):

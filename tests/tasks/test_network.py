@@ -1,4 +1,4 @@
-"""Parameters as the model alone would make them, and a module of NNX that draws dropout as it is made."""
+"""Parameters as the model alone would make them, a module that draws dropout as it is made, and normalized images."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import pytest
 from flax import linen as nn
 
 from jaxcv import models, tasks
-from jaxcv.tasks.network import log_probabilities
+from jaxcv.tasks.network import log_probabilities, network
 
 
 class Dropped(nn.Module):
@@ -36,6 +36,25 @@ def test_a_module_that_draws_dropout_at_its_start():
     task = tasks.classification(Dropped(), num_classes=3)
     variables = task.init(jax.random.key(0), {'image': jnp.zeros((1, 2, 2, 1))})
     assert variables['params']['kernel'].shape == (4, 3)
+
+
+class Same(nn.Module):
+    """The images as the network gets them."""
+
+    def __call__(self, images, *, train=False):
+        return images
+
+
+@pytest.mark.parametrize(
+    ('mean', 'std', 'expected'),
+    [(None, None, 0.5), ((0.2,), None, 0.3), (None, (0.25,), 2.0), ((0.2,), (0.25,), 1.2)],
+)
+def test_a_mean_or_a_divisor_alone_normalizes_too(mean, std, expected):
+    batch = {'left': jnp.full((1, 2, 2, 1), 0.5), 'right': jnp.full((1, 2, 2, 1), 0.5)}
+    net = network(Same(), checked=lambda x: x, mean=mean, std=std, inputs=('left', 'right'))
+    found = (net.predict({}, batch), net.train({}, {}, batch, jax.random.key(0))[0])
+    for images in found:
+        np.testing.assert_allclose(images, np.full((1, 2, 2, 2), expected), rtol=1e-6)
 
 
 def test_log_probabilities_of_nothing_are_finite():

@@ -86,14 +86,18 @@ class DispNet(nn.Module):
     def _decode(self, x: Array, skips: dict[str, Array]) -> dict[str, Array]:
         """Return the disparity of each level, from the coarsest features and those of the encoder."""
 
-        def conv(name: str, features: int, x: Array) -> Array:
-            return Conv(features, use_bias=True, dtype=self.dtype, name=name)(x)
+        def conv(name: str, features: int, x: Array, init: nn.initializers.Initializer) -> Array:
+            return Conv(features, use_bias=True, kernel_init=init, dtype=self.dtype, name=name)(x)
+
+        def predict(level: int, x: Array) -> Array:
+            # Of the inputs' variance: by its one output, Conv's own rule, a disparity would begin at 20 pixels.
+            return conv(f'pr{level}', 1, x, nn.initializers.lecun_normal())
 
         def upsample(name: str, features: int, x: Array) -> Array:
             layer = functools.partial(ConvTranspose, features, kernel_size=4, padding=1, use_bias=True)
             return layer(dtype=self.dtype, name=name)(x)
 
-        found = {6: conv('pr6', 1, x)}
+        found = {6: predict(6, x)}
         for level, channels in WIDTHS.items():
             features, coarse = self._width(channels), found[level + 1]
             up = nn.leaky_relu(upsample(f'upconv{level}', features, x), self.slope)
@@ -101,9 +105,10 @@ class DispNet(nn.Module):
                 coarse = upsample(f'up_pr{level + 1}', 1, coarse)
             else:
                 coarse = resize_bilinear(coarse, size=up.shape[1:3])
-            x = conv(f'iconv{level}', features, jnp.concatenate([up, coarse, skips[SKIPS[level]]], axis=-1))
+            x = jnp.concatenate([up, coarse, skips[SKIPS[level]]], axis=-1)
+            x = conv(f'iconv{level}', features, x, nn.initializers.he_normal())
             x = nn.leaky_relu(x, self.slope) if self.iconv_activation else x
-            found[level] = conv(f'pr{level}', 1, x)
+            found[level] = predict(level, x)
         return {f'disparity{level}': self.scale * field.astype(jnp.float32) for level, field in found.items()}
 
     def levels(self, pairs: Images, *, train: bool = False) -> dict[int, Float[Array, 'n i j']]:

@@ -89,7 +89,9 @@ class FlowNet(nn.Module):
         predicts, upsamples = self.biases != 'encoder', self.biases == 'all'
 
         def predict(level: int, x: Array) -> Array:
-            return Conv(2, use_bias=predicts, dtype=self.dtype, name=f'predict_flow{level}')(x)
+            # Of the inputs' variance: by the two outputs, Conv's own rule, flows would begin at 100 pixels.
+            layer = functools.partial(Conv, 2, use_bias=predicts, kernel_init=nn.initializers.lecun_normal())
+            return layer(dtype=self.dtype, name=f'predict_flow{level}')(x)
 
         def upsample(name: str, x: Array, features: int, *, bias: bool) -> Array:
             layer = functools.partial(ConvTranspose, features, kernel_size=4, padding=1, use_bias=bias)

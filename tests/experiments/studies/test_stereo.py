@@ -56,6 +56,18 @@ def test_classical_methods_find_a_shift(views):
     assert stereo.classical('moving_photos')['zero']()(left, right).shape == (*left.shape[:2], 2)
 
 
+def test_views_narrower_than_the_disparities_have_one_answer(views):
+    narrow = [view[:, :16] for view in views]
+    for name in ('StereoBM', 'StereoSGBM'):
+        method = stereo.classical('motorcycle')[name]()  # of 64 disparities
+        first, *others = (method(*narrow) for _ in range(4))
+        assert np.isfinite(first).any()
+        for other in others:
+            np.testing.assert_array_equal(first, other)
+    with pytest.raises(ValueError, match=r'blocks of 15 pixels: views must be larger, got \(128, 8\)'):
+        stereo.classical('motorcycle')['StereoBM']()(*(view[:, :8] for view in views))
+
+
 def test_nearer_pixels_hide_those_behind_them():
     disparity = np.full((1, 12), 1.0)
     disparity[0, 6:9] = 4.0  # columns 6 to 8 are at 2 to 4 in the right view, where 3 to 5 would be

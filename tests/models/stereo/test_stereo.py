@@ -75,6 +75,27 @@ def test_declared_stages(name):
     assert {stage: (128 // x.shape[-3], x.shape[-1]) for stage, x in found.items()} == models.stages(model)
 
 
+@pytest.mark.parametrize(('name', 'kernels'), [('flownet_s', 5), ('dispnet', 11)])
+def test_first_predictions_have_the_scale_of_the_features(name, kernels):
+    """Kernels of one or two outputs are drawn by their inputs: by their outputs, flows would begin at 100 pixels."""
+    model = getattr(stereo, name)(width=0.25)
+    drawn = {layer: kernel for layer, kernel in first_kernels(model).items() if layer.startswith(('pr', 'iconv'))}
+    assert len(drawn) == kernels
+    for layer, kernel in drawn.items():
+        gain = 2.0 if layer.startswith('iconv') else 1.0  # a leaky ReLU comes after it
+        variance = kernel[..., 0].size * np.square(kernel).mean()  # of the output, for inputs of mean square 1
+        assert variance == pytest.approx(gain, rel=0.25), layer
+
+
+def first_kernels(model):
+    @jax.jit
+    def drawn(key):  # nothing but the draws is computed
+        return {name: leaves['kernel'] for name, leaves in model.init(key, jnp.ones((1, 64, 64, 6)))['params'].items()
+                if 'kernel' in leaves}  # fmt: skip
+
+    return jax.tree.map(np.asarray, drawn(KEY))
+
+
 def test_levels_are_in_pixels_of_the_images():
     """A prediction of one unit is 20 pixels at every level of FlowNet, and in the answer."""
     model = stereo.flownet_s(width=0.02)
