@@ -17,6 +17,7 @@ from jaxcv.classical import (
     random_forest,
     recognition,
     selective_search,
+    shape_predictor,
     trees,
 )
 
@@ -37,5 +38,6 @@ __all__ = [
     'random_forest',
     'recognition',
     'selective_search',
+    'shape_predictor',
     'trees',
 ]
