@@ -1,0 +1,1 @@
+from jaxcv.faces.mtcnn import Detected as Detected
