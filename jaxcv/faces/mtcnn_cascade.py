@@ -6,8 +6,9 @@
 3. `onet` judges them in 48 x 48 pixels and gives landmarks; of two boxes that share more than 0.7 of the smaller one
    the better one is kept.
 
-All of it is one compiled program for each size of images, with fixed shapes. Levels and windows are averages over
-rectangles of pixels, from one integral image, which is exact.
+Shapes are fixed, so that all of it is one program under `jit`, for each size of images. Called as it is, most of it is
+compiled once for all sizes. Levels and windows are averages over rectangles of pixels, from one integral image, which is
+exact.
 
 Zhang et al. 2016, Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks. Constants, the
 order of the steps and the pixel conventions are those of facenet-pytorch.
@@ -32,6 +33,8 @@ from jaxcv.types import Array, Bool, Float, Int, UInt8, Variables
 CELL = 12
 """Rows and columns of the windows of `pnet`."""
 STRIDE = 2
+FEW_SIZES = 2048
+"""The windows of all levels are padded to a multiple of this."""
 WITHIN_LEVEL, AMONG_BOXES, OF_SMALLER = 0.5, 0.7, 0.7
 """Overlaps beyond which the box with the lower score is dropped."""
 
@@ -62,6 +65,8 @@ class Most(NamedTuple):
 
     level: int = 512
     """Windows of a level of the pyramid, before suppression."""
+    all: int = 1024
+    """Windows of all levels, after suppression within each."""
     windows: int = 512
     """Boxes that `rnet` judges."""
     boxes: int = 128
@@ -88,8 +93,8 @@ def mtcnn(
         most: boxes that are kept after each step.
 
     Returns:
-        The detector, a pure function: uint8 images `[n, h, w, 3]`, RGB -> Detected. Under `jax.jit` it is compiled once
-        for each size of images; it has no gradient. An image with a side shorter than `min_size` has no faces.
+        The detector, a pure function: uint8 images `[n, h, w, 3]`, RGB -> Detected. It has no gradient. An image with
+        a side shorter than `min_size` has no faces.
 
     Raises:
         ValueError: an option is out of range; the detector: the images are no uint8 arrays of that shape.
@@ -97,7 +102,7 @@ def mtcnn(
     Example:
         >>> shapes = {'pnet': (1, 12, 12, 3), 'rnet': (1, 24, 24, 3), 'onet': (1, 48, 48, 3)}
         >>> nets = {name: getattr(networks, name)().init(jax.random.key(0), jnp.ones(s)) for name, s in shapes.items()}
-        >>> detect = mtcnn(Networks(**nets), thresholds=(1, 1, 1), most=Most(8, 8, 4, 2))
+        >>> detect = mtcnn(Networks(**nets), thresholds=(1, 1, 1), most=Most(8, 8, 8, 4, 2))
         >>> detect(jnp.zeros((1, 24, 32, 3), jnp.uint8)).valid.tolist()
         [[False, False]]
     """
@@ -113,28 +118,22 @@ def mtcnn(
 def _detect(
     variables: Networks, min_size: int, thresholds: tuple[float, float, float], factor: float, most: Most, image: Array
 ) -> Detected:
-    height, width = image.shape[:2]
-    scales = _scales(height, width, min_size, factor)
-    if not scales:
+    """Find the faces of an image. Only the first step and the cutting out are compiled anew for another size."""
+    if min(image.shape[:2]) < min_size:
         none = jnp.zeros(most.faces)
         return Detected(none[:, None].repeat(4, 1), none, jnp.zeros((most.faces, 5, 2)), none > 0)
-    integral = jnp.moveaxis(integral_image(jnp.moveaxis(image, -1, 0)), 0, -1)
-    boxes, scores, valid = _proposed(variables.pnet, integral, scales, thresholds[0], most)
+    integral = _integral(image)
+    windows = _judged_windows(variables.pnet, integral, min_size=min_size, factor=factor, most=most.level)
+    boxes, valid = _proposals(*windows, thresholds[0], most=most)
+    crops, real = _crops(integral, boxes, size=24)
+    boxes, valid = _refined(variables.rnet, crops, boxes, valid & real, thresholds[1], most=most.boxes)
+    crops, real = _crops(integral, boxes, size=48)
+    return _faces(variables.onet, crops, boxes, valid & real, thresholds[2], most=most.faces)
 
-    found = _judge('rnet', 24, variables.rnet, integral, boxes)
-    valid = valid & (found.probabilities > thresholds[1]) & _has_pixels(boxes, height, width)
-    kept = nms(boxes, found.probabilities, valid=valid, threshold=AMONG_BOXES, max_out=most.boxes)
-    boxes, offsets, valid = boxes[kept.indices], found.offsets[kept.indices], kept.valid
-    boxes = _square(_moved(boxes, offsets, 1.0))
 
-    found = _judge('onet', 48, variables.onet, integral, boxes)
-    valid = valid & (found.probabilities > thresholds[2]) & _has_pixels(boxes, height, width)
-    sizes = boxes[:, 2:] - boxes[:, :2] + 1
-    places = found.landmarks.reshape(-1, 2, 5).swapaxes(1, 2) * sizes[:, None] + boxes[:, None, :2] - 1
-    boxes = _moved(boxes, found.offsets, 1.0)
-    order, valid = _without_shared(boxes, found.probabilities, valid, most.faces)
-    masked = jnp.where(valid, found.probabilities[order], 0)
-    return Detected(boxes[order], masked, places[order], valid)
+@jax.jit
+def _integral(image: Array) -> Array:
+    return jnp.moveaxis(integral_image(jnp.moveaxis(image, -1, 0)), 0, -1)
 
 
 def _scales(height: int, width: int, min_size: int, factor: float) -> list[float]:
@@ -147,31 +146,72 @@ def _scales(height: int, width: int, min_size: int, factor: float) -> list[float
     return scales
 
 
-def _proposed(
-    variables: Variables, integral: Array, scales: list[float], threshold: float, most: Most
-) -> tuple[Array, Array, Array]:
-    """The square boxes that `rnet` judges, with scores and which are real."""
+@functools.partial(jax.jit, static_argnames=('min_size', 'factor', 'most'))
+def _judged_windows(
+    variables: Variables, integral: Array, *, min_size: int, factor: float, most: int
+) -> tuple[Array, Array, Array, Array]:
+    """The best windows of all levels: boxes, probabilities, offsets, and numbers of the levels."""
     height, width = integral.shape[0] - 1, integral.shape[1] - 1
     parts = []
-    for scale in scales:
+    for number, scale in enumerate(_scales(height, width, min_size, factor)):
         level = _level(integral, int(height * scale + 1), int(width * scale + 1))
         with plain():
             found = networks.pnet().apply(variables, level[None])
         probabilities = found.probabilities[0]
-        count = min(most.level, probabilities.size)
-        scores, places = jax.lax.top_k(probabilities.ravel(), count)
+        scores, places = jax.lax.top_k(probabilities.ravel(), min(most, probabilities.size))
         row, column = jnp.divmod(places, probabilities.shape[1])
         corner = STRIDE * jnp.stack([column, row], axis=-1)
         # In float32, as theirs: the rounding decides where a quotient is nearly whole.
         low, high = (jnp.floor((corner + end).astype(jnp.float32) / np.float32(scale)) for end in (1, CELL))
-        boxes = jnp.concatenate([low, high], axis=-1)
-        kept = nms(boxes, scores, valid=scores >= threshold, threshold=WITHIN_LEVEL, max_out=count)
         offsets = found.offsets[0].reshape(-1, 4)[places]
-        parts.append([boxes[kept.indices], scores[kept.indices], offsets[kept.indices], kept.valid])
-    boxes, scores, offsets, valid = (jnp.concatenate(part) for part in zip(*parts, strict=True))
-    kept = nms(boxes, scores, valid=valid, threshold=AMONG_BOXES, max_out=most.windows)
-    boxes, offsets = boxes[kept.indices], offsets[kept.indices]
-    return _square(_moved(boxes, offsets, 0.0)), scores[kept.indices], kept.valid
+        parts.append([jnp.concatenate([low, high], axis=-1), scores, offsets, jnp.full(len(scores), number)])
+    boxes, scores, offsets, levels = (jnp.concatenate(part) for part in zip(*parts, strict=True))
+    # Of a few sizes only, so that images of many sizes share what is compiled next.
+    more = (0, -len(scores) % FEW_SIZES)
+    return (
+        jnp.pad(boxes, (more, (0, 0))),
+        jnp.pad(scores, more, constant_values=-1.0),
+        jnp.pad(offsets, (more, (0, 0))),
+        jnp.pad(levels, more),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=('most',))
+def _proposals(
+    boxes: Array, scores: Array, offsets: Array, levels: Array, threshold: float, *, most: Most
+) -> tuple[Array, Array]:
+    """The square boxes that `rnet` judges, and which are real."""
+    valid = scores >= jnp.maximum(threshold, 0)
+    alone = nms(boxes, scores, valid=valid, groups=levels, threshold=WITHIN_LEVEL, max_out=most.all)
+    boxes, scores, offsets = (part[alone.indices] for part in (boxes, scores, offsets))
+    kept = nms(boxes, scores, valid=alone.valid, threshold=AMONG_BOXES, max_out=most.windows)
+    return _square(_moved(boxes[kept.indices], offsets[kept.indices], 0.0)), kept.valid
+
+
+@functools.partial(jax.jit, static_argnames=('most',))
+def _refined(
+    variables: Variables, crops: Array, boxes: Array, valid: Array, threshold: float, *, most: int
+) -> tuple[Array, Array]:
+    """The square boxes that `onet` judges, and which are real."""
+    with plain():
+        found = networks.rnet().apply(variables, crops)
+    valid &= found.probabilities > threshold
+    kept = nms(boxes, found.probabilities, valid=valid, threshold=AMONG_BOXES, max_out=most)
+    return _square(_moved(boxes[kept.indices], found.offsets[kept.indices], 1.0)), kept.valid
+
+
+@functools.partial(jax.jit, static_argnames=('most',))
+def _faces(
+    variables: Variables, crops: Array, boxes: Array, valid: Array, threshold: float, *, most: int
+) -> Detected:
+    with plain():
+        found = networks.onet().apply(variables, crops)
+    valid &= found.probabilities > threshold
+    sizes = boxes[:, 2:] - boxes[:, :2] + 1
+    landmarks = found.landmarks.reshape(-1, 2, 5).swapaxes(1, 2) * sizes[:, None] + boxes[:, None, :2] - 1
+    boxes = _moved(boxes, found.offsets, 1.0)
+    order, valid = _without_shared(boxes, found.probabilities, valid, most)
+    return Detected(boxes[order], jnp.where(valid, found.probabilities[order], 0), landmarks[order], valid)
 
 
 def _level(integral: Array, rows: int, columns: int) -> Array:
@@ -191,14 +231,12 @@ def _normalized(sums: Int[Array, '*n'], counts: Array | np.ndarray) -> Float[Arr
     return (sums.astype(jnp.float32) / counts - 127.5) / 128
 
 
-def _judge(name: str, size: int, variables: Variables, integral: Array, boxes: Array) -> networks.Faces:
-    """Apply a network to the pixels of boxes."""
-    with plain():
-        return getattr(networks, name)().apply(variables, _crops(integral, boxes, size))
+@functools.partial(jax.jit, static_argnames=('size',))
+def _crops(integral: Array, boxes: Array, *, size: int) -> tuple[Float[Array, 'm s s 3'], Bool[Array, ' m']]:
+    """The pixels of boxes in another size, as (x - 127.5) / 128, and whether there are any within the image.
 
-
-def _crops(integral: Array, boxes: Array, size: int) -> Float[Array, 'm s s 3']:
-    """The pixels of boxes in another size, as (x - 127.5) / 128; what is outside of the image does not count."""
+    Pixels outside of the image do not count.
+    """
     left, top, right, bottom = _pixels(boxes, integral.shape[0] - 1, integral.shape[1] - 1)
 
     def edges(low: Array, high: Array) -> tuple[Array, Array]:
@@ -211,7 +249,8 @@ def _crops(integral: Array, boxes: Array, size: int) -> Float[Array, 'm s s 3']:
         return integral[y[:, :, None], x[:, None, :]]
 
     sums = corners(y2, x2) - corners(y1, x2) - corners(y2, x1) + corners(y1, x1)
-    return _normalized(sums, ((y2 - y1)[:, :, None] * (x2 - x1)[:, None, :])[..., None])
+    counts = (y2 - y1)[:, :, None] * (x2 - x1)[:, None, :]
+    return _normalized(sums, counts[..., None]), (right > left) & (bottom > top)
 
 
 def _pixels(boxes: Array, height: int, width: int) -> tuple[Array, Array, Array, Array]:
@@ -219,11 +258,6 @@ def _pixels(boxes: Array, height: int, width: int) -> tuple[Array, Array, Array,
     whole = jnp.trunc(jnp.clip(boxes, -(2.0**20), 2.0**20)).astype(jnp.int32)
     left, top = (jnp.maximum(whole[:, i], 1) - 1 for i in (0, 1))
     return left, top, jnp.minimum(whole[:, 2], width), jnp.minimum(whole[:, 3], height)
-
-
-def _has_pixels(boxes: Array, height: int, width: int) -> Bool[Array, ' m']:
-    left, top, right, bottom = _pixels(boxes, height, width)
-    return (right > left) & (bottom > top)
 
 
 def _moved(boxes: Array, offsets: Array, more: float) -> Array:
