@@ -58,7 +58,7 @@ def predict(
     Example:
         >>> corners = jnp.array([[0.0, 0.0], [1.0, 1.0]])
         >>> none = jnp.zeros((1, 1, 1), jnp.int32)
-        >>> still = ShapePredictor(corners, none[0], jnp.zeros((1, 1, 2)), none, none, none * 1.0, jnp.zeros((1, 1, 2, 4)))
+        >>> still = ShapePredictor(corners, none[0], jnp.zeros((1, 1, 2)), none, none, none, jnp.zeros((1, 1, 2, 4)))
         >>> print(predict(still, jnp.zeros((50, 50), jnp.uint8), jnp.array([[10.0, 20.0, 31.0, 41.0]]))[0])
         [[10. 20.]
          [30. 40.]]

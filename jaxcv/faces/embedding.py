@@ -35,15 +35,9 @@ def face_embedder(variables: Variables, predictor: ShapePredictor) -> Callable[[
         faces that are powers of 2, and for each size of images.
 
     Example:
-        >>> from jaxcv import models
-        >>> variables = jax.eval_shape(models.embedding.dlib_embedder().init, jax.random.key(0), jnp.ones((1, 150, 150, 3)))
-        >>> variables = jax.tree.map(lambda x: jnp.zeros(x.shape), variables)
-        >>> mean_shape = jnp.array([[0.8, 0.3], [0.6, 0.3], [0.2, 0.3], [0.4, 0.3], [0.5, 0.6]])
-        >>> none = jnp.zeros((1, 1, 1), jnp.int32)
-        >>> still = ShapePredictor(mean_shape, none[0], jnp.zeros((1, 1, 2)), none, none, none, jnp.zeros((1, 1, 2, 10)))
-        >>> embed = face_embedder(variables, still)
-        >>> embed(np.zeros((64, 64, 3), np.uint8), np.full((1, 5, 2), [[20, 30], [40, 30], [0, 0], [0, 0], [0, 0]])).shape
-        (1, 128)
+        >>> embed = face_embedder({}, ShapePredictor(*(None,) * 7))  # with weights: faces.load_embedder()
+        >>> embed(np.zeros((64, 64, 3), np.uint8), np.zeros((0, 5, 2))).shape
+        (0, 128)
 
     King 2017, High Quality Face Recognition with Deep Metric Learning (http://blog.dlib.net/2017/02).
     """
@@ -85,7 +79,7 @@ def eye_boxes(initial: Float[Array, '5 2'], eyes: Float[Array, 'n 2 2']) -> Floa
 
     Example:
         >>> mean_shape = jnp.array([[0.8, 0.3], [0.6, 0.3], [0.2, 0.3], [0.4, 0.3], [0.5, 0.6]])
-        >>> print(eye_boxes(mean_shape, jnp.array([[[30.0, 40.0], [70.0, 40.0]]]))[0])
+        >>> print(eye_boxes(mean_shape, jnp.array([[[30.0, 40.0], [70.0, 40.0]]]))[0].round())
         [  0.  10. 101. 111.]
     """
     right, left = initial[:2].mean(axis=0), initial[2:4].mean(axis=0)

@@ -39,10 +39,8 @@ def haar(*, min_size: AtLeast1 = 40, min_neighbors: AtLeast0 = 5) -> Callable[[U
         ValueError: an option is out of range; the detector: the images are no uint8 arrays of that shape.
 
     Example:
-        >>> import skimage.data
-        >>> found = haar(min_size=70)(skimage.data.astronaut()[None, 40:200, 130:310])
-        >>> found.valid.tolist(), found.landmarks[0, 0, :2].round(-1).tolist()
-        ([[True]], [[70.0, 60.0], [120.0, 60.0]])
+        >>> haar()(np.zeros((2, 16, 16, 3), np.uint8)).valid.tolist()
+        [[False], [False]]
     """
     of_faces, of_eyes = (
         cascade_xml.load(f'{cv2.data.haarcascades}haarcascade_{name}.xml') for name in ('frontalface_alt', 'eye')

@@ -60,7 +60,7 @@ def load_detector(
         FileNotFoundError: 'mtcnn' is asked for, and its package is not installed.
 
     Example:
-        >>> load_detector(min_size=20)(np.zeros((1, 16, 16, 3), np.uint8)).valid.any().item()
+        >>> load_detector(kind='haar')(np.zeros((1, 16, 16, 3), np.uint8)).valid.any().item()
         False
     """
     if kind == 'haar':

@@ -7,8 +7,8 @@
    the better one is kept.
 
 Shapes are fixed, so that all of it is one program under `jit`, for each size of images. Called as it is, most of it is
-compiled once for all sizes. Levels and windows are averages over rectangles of pixels, from one integral image, which is
-exact.
+compiled once for all sizes. Levels and windows are averages over rectangles of pixels, from one integral image, which
+is exact.
 
 Zhang et al. 2016, Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks. Constants, the
 order of the steps and the pixel conventions are those of facenet-pytorch.
@@ -16,7 +16,7 @@ order of the steps and the pixel conventions are those of facenet-pytorch.
 
 import functools
 from collections.abc import Callable
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -42,14 +42,14 @@ WITHIN_LEVEL, AMONG_BOXES, OF_SMALLER = 0.5, 0.7, 0.7
 class Detected(NamedTuple):
     """Faces in images, the best of each image first. `valid` marks those that are real."""
 
-    boxes: Float[Array, 'n k 4']
+    boxes: Float[Any, 'n k 4']
     """xyxy in pixels; they may reach beyond the image."""
-    scores: Float[Array, 'n k']
+    scores: Float[Any, 'n k']
     """Probabilities; 0 for padding."""
-    landmarks: Float[Array, 'n k 5 2']
+    landmarks: Float[Any, 'n k 5 2']
     """(x, y) in pixels, of the eye on the left of the image, the one on the right, the nose, and the left and the right
     corner of the mouth."""
-    valid: Bool[Array, 'n k']
+    valid: Bool[Any, 'n k']
 
 
 class Networks(NamedTuple):
@@ -80,9 +80,9 @@ def mtcnn(
     *,
     min_size: AtLeast1 = 20,
     thresholds: tuple[Share, Share, Share] = (0.6, 0.7, 0.7),
-    factor: Annotated[float, Range(0, 1, "()")] = 0.709,
+    factor: Annotated[float, Range(0, 1, '()')] = 0.709,
     most: Most = Most(),  # noqa: B008
-) -> Callable[[UInt8[Array, 'n h w 3']], Detected]:
+) -> Callable[[UInt8[Any, 'n h w 3']], Detected]:
     """Make a detector of faces.
 
     Args:
@@ -100,28 +100,27 @@ def mtcnn(
         ValueError: an option is out of range; the detector: the images are no uint8 arrays of that shape.
 
     Example:
-        >>> shapes = {'pnet': (1, 12, 12, 3), 'rnet': (1, 24, 24, 3), 'onet': (1, 48, 48, 3)}
-        >>> nets = {name: getattr(networks, name)().init(jax.random.key(0), jnp.ones(s)) for name, s in shapes.items()}
-        >>> detect = mtcnn(Networks(**nets), thresholds=(1, 1, 1), most=Most(8, 8, 8, 4, 2))
-        >>> detect(jnp.zeros((1, 24, 32, 3), jnp.uint8)).valid.tolist()
-        [[False, False]]
+        >>> detect = mtcnn(Networks({}, {}, {}), min_size=40)  # with weights: mtcnn(faces.load_mtcnn(), min_size=40)
+        >>> detect(jnp.zeros((2, 24, 32, 3), jnp.uint8)).boxes.shape
+        (2, 64, 4)
     """
 
-    def detect(images: UInt8[Array, 'n h w 3']) -> Detected:
+    def detect(images: UInt8[Any, 'n h w 3']) -> Detected:
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != jnp.uint8:
             raise ValueError(f'the detector takes uint8 images [n, h, w, 3], got {images.dtype} {images.shape}')
-        return jax.vmap(functools.partial(_detect, variables, min_size, thresholds, factor, most))(images)
+        detect_one = functools.partial(_detect, variables, min_size, thresholds, factor, most)
+        return Detected(*jax.vmap(detect_one)(jnp.asarray(images)))
 
     return detect
 
 
 def _detect(
     variables: Networks, min_size: int, thresholds: tuple[float, float, float], factor: float, most: Most, image: Array
-) -> Detected:
+) -> tuple[Array, ...]:
     """Find the faces of an image. Only the first step and the cutting out are compiled anew for another size."""
     if min(image.shape[:2]) < min_size:
         none = jnp.zeros(most.faces)
-        return Detected(none[:, None].repeat(4, 1), none, jnp.zeros((most.faces, 5, 2)), none > 0)
+        return none[:, None].repeat(4, 1), none, jnp.zeros((most.faces, 5, 2)), none > 0
     integral = _integral(image)
     windows = _judged_windows(variables.pnet, integral, min_size=min_size, factor=factor, most=most.level)
     boxes, valid = _proposals(*windows, thresholds[0], most=most)
@@ -201,9 +200,7 @@ def _refined(
 
 
 @functools.partial(jax.jit, static_argnames=('most',))
-def _faces(
-    variables: Variables, crops: Array, boxes: Array, valid: Array, threshold: float, *, most: int
-) -> Detected:
+def _faces(variables: Variables, crops: Array, boxes: Array, valid: Array, threshold: float, *, most: int) -> Detected:
     with plain():
         found = networks.onet().apply(variables, crops)
     valid &= found.probabilities > threshold
@@ -211,7 +208,7 @@ def _faces(
     landmarks = found.landmarks.reshape(-1, 2, 5).swapaxes(1, 2) * sizes[:, None] + boxes[:, None, :2] - 1
     boxes = _moved(boxes, found.offsets, 1.0)
     order, valid = _without_shared(boxes, found.probabilities, valid, most)
-    return Detected(boxes[order], jnp.where(valid, found.probabilities[order], 0), landmarks[order], valid)
+    return boxes[order], jnp.where(valid, found.probabilities[order], 0), landmarks[order], valid
 
 
 def _level(integral: Array, rows: int, columns: int) -> Array:

@@ -135,7 +135,7 @@ def dlib_template(*, size: AtLeast1 = 150, padding: NonNegative = 0.25) -> Float
 
     Example:
         >>> print(dlib_template()[4].round(2))
-        [ 74.01 87.78]
+        [74.01 87.78]
     """
     return jnp.asarray(size * (padding + DLIB_TEMPLATE) / (1 + 2 * padding), jnp.float32)
 
