@@ -11,7 +11,7 @@ from jaxcv.classical import shape_predictor
 from jaxcv.classical.shape_predictor import ShapePredictor
 from jaxcv.models.embedding import dlib_embedder
 from jaxcv.ops.alignment import dlib_faces, similarity_transform
-from jaxcv.types import Array, Float, UInt8, Variables
+from jaxcv.types import Array, Float, Variables
 
 THRESHOLD = 0.6
 """The Euclidean distance from which on dlib's vectors are of two people."""
@@ -54,7 +54,7 @@ def face_embedder(variables: Variables, predictor: ShapePredictor) -> Callable[[
     def apply(variables: Variables, faces: Array) -> Array:
         return network.apply(variables, (faces - jnp.array(MEAN)) / STD)
 
-    def embed(image: UInt8[Any, 'h w 3'], landmarks: Float[Any, 'n k 2']) -> Float[np.ndarray, 'n 128']:
+    def embed(image: Any, landmarks: Any) -> Float[np.ndarray, 'n 128']:
         image, eyes = np.asarray(image), np.asarray(landmarks, np.float32)[:, :2]
         if image.ndim != 3 or image.shape[-1] != 3 or image.dtype != np.uint8:
             raise ValueError(f'the embedder takes a uint8 image [h, w, 3], got {image.dtype} {image.shape}')

@@ -59,7 +59,7 @@ def haar(*, min_size: AtLeast1 = 40, min_neighbors: AtLeast0 = 5) -> Callable[[U
             pair = np.stack([side[0] for side in sides])
         return np.array([x1, y1]) + pair * (np.array([x2 - x1, y2 - y1]) / SIDE)
 
-    def detect(images: UInt8[Any, 'n h w 3']) -> Detected:
+    def detect(images: Any) -> Detected:
         images = np.asarray(images)
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
             raise ValueError(f'the detector takes uint8 images [n, h, w, 3], got {images.dtype} {images.shape}')

@@ -105,7 +105,7 @@ def mtcnn(
         (2, 64, 4)
     """
 
-    def detect(images: UInt8[Any, 'n h w 3']) -> Detected:
+    def detect(images: Any) -> Detected:
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != jnp.uint8:
             raise ValueError(f'the detector takes uint8 images [n, h, w, 3], got {images.dtype} {images.shape}')
         detect_one = functools.partial(_detect, variables, min_size, thresholds, factor, most)
