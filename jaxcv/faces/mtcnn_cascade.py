@@ -177,7 +177,7 @@ def _judged_windows(
 
 @functools.partial(jax.jit, static_argnames=('most',))
 def _proposals(
-    boxes: Array, scores: Array, offsets: Array, levels: Array, threshold: float, *, most: Most
+    boxes: Array, scores: Array, offsets: Array, levels: Array, threshold: float | Array, *, most: Most
 ) -> tuple[Array, Array]:
     """The square boxes that `rnet` judges, and which are real."""
     valid = scores >= jnp.maximum(threshold, 0)
@@ -189,7 +189,7 @@ def _proposals(
 
 @functools.partial(jax.jit, static_argnames=('most',))
 def _refined(
-    variables: Variables, crops: Array, boxes: Array, valid: Array, threshold: float, *, most: int
+    variables: Variables, crops: Array, boxes: Array, valid: Array, threshold: float | Array, *, most: int
 ) -> tuple[Array, Array]:
     """The square boxes that `onet` judges, and which are real."""
     with plain():
@@ -200,7 +200,9 @@ def _refined(
 
 
 @functools.partial(jax.jit, static_argnames=('most',))
-def _faces(variables: Variables, crops: Array, boxes: Array, valid: Array, threshold: float, *, most: int) -> Detected:
+def _faces(
+    variables: Variables, crops: Array, boxes: Array, valid: Array, threshold: float | Array, *, most: int
+) -> Detected:
     with plain():
         found = networks.onet().apply(variables, crops)
     valid &= found.probabilities > threshold

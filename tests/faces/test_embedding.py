@@ -49,7 +49,7 @@ def test_images_that_are_refused(image):
 @pytest.mark.slow
 def test_vectors_are_those_of_dlib(answers):
     path = weights.packaged(DLIB, file=NETWORK)
-    variables = weights.load('dlib_embedder', path, source='dlib')
+    variables = jax.tree.map(jnp.asarray, weights.load('dlib_embedder', path, source='dlib'))
     network = models.embedding.dlib_embedder()
     apply = jax.jit(lambda face: network.apply(variables, (face[None] - jnp.array(MEAN)) / STD)[0])
     found = apply(jnp.asarray(answers['dlib/face'], jnp.float32))

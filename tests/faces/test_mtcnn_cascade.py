@@ -85,4 +85,5 @@ def test_cascades_of_haar_like_features_find_the_face_and_its_eyes(answers):
     found = faces.haar(min_size=60, min_neighbors=8)(skimage.data.astronaut()[None])
     best = int(found.scores[0].argmax())
     eyes = answers['mtcnn/astronaut/landmarks'][0]
-    np.testing.assert_allclose(found.landmarks[0, best], eyes, atol=12)
+    np.testing.assert_allclose(found.landmarks[0, best], eyes, atol=25)
+    np.testing.assert_allclose(found.landmarks[0, best, :2], eyes[:2], atol=6)
