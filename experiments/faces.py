@@ -108,8 +108,9 @@ def finder() -> Callable[[np.ndarray], Found]:
     Raises:
         ConfigError: a package of weights is not installed; the message has the command that installs it.
     """
+    kind: Any = DETECTOR.value
     try:
-        detect = faces.load_detector(kind=DETECTOR.value, min_size=MIN_SIZE.value)
+        detect = faces.load_detector(kind=kind, min_size=MIN_SIZE.value)
         embed = faces.load_embedder()
     except FileNotFoundError as error:
         raise config.ConfigError(str(error)) from None

@@ -52,7 +52,8 @@ def face_embedder(variables: Variables, predictor: ShapePredictor) -> Callable[[
 
     @jax.jit
     def apply(variables: Variables, faces: Array) -> Array:
-        return network.apply(variables, (faces - jnp.array(MEAN)) / STD)
+        vectors: Any = network.apply(variables, (faces - jnp.array(MEAN)) / STD)
+        return vectors
 
     def embed(image: Any, landmarks: Any) -> Float[np.ndarray, 'n 128']:
         image, eyes = np.asarray(image), np.asarray(landmarks, np.float32)[:, :2]

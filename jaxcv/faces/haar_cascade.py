@@ -1,6 +1,7 @@
 """Faces and eyes by OpenCV's cascades of Haar-like features, where MTCNN's weights are not installed."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,6 +13,8 @@ from jaxcv.faces.mtcnn_cascade import Detected
 from jaxcv.ops.alignment import ARCFACE_TEMPLATE
 from jaxcv.types import UInt8
 
+CASCADES = Path(cv2.__file__).parent / 'data'
+"""The files that come with OpenCV."""
 SIDE = 120
 """Faces are resized to this before their eyes are searched."""
 UPPER = 72
@@ -42,9 +45,7 @@ def haar(*, min_size: AtLeast1 = 40, min_neighbors: AtLeast0 = 5) -> Callable[[U
         >>> haar()(np.zeros((2, 16, 16, 3), np.uint8)).valid.tolist()
         [[False], [False]]
     """
-    of_faces, of_eyes = (
-        cascade_xml.load(f'{cv2.data.haarcascades}haarcascade_{name}.xml') for name in ('frontalface_alt', 'eye')
-    )
+    of_faces, of_eyes = (cascade_xml.load(CASCADES / f'haarcascade_{name}.xml') for name in ('frontalface_alt', 'eye'))
     find = cascade_detector.detector(of_faces, min_neighbors=min_neighbors, min_size=min_size)
     find_eyes = cascade_detector.detector(of_eyes, min_size=SIDE // 6, max_size=SIDE // 2)
 

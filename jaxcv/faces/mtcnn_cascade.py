@@ -145,6 +145,12 @@ def _scales(height: int, width: int, min_size: int, factor: float) -> list[float
     return scales
 
 
+def _judge(network: networks.MTCNNStage, variables: Variables, images: Array) -> networks.Faces:
+    with plain():
+        found: Any = network.apply(variables, images)
+    return found
+
+
 @functools.partial(jax.jit, static_argnames=('min_size', 'factor', 'most'))
 def _judged_windows(
     variables: Variables, integral: Array, *, min_size: int, factor: float, most: int
@@ -154,8 +160,7 @@ def _judged_windows(
     parts = []
     for number, scale in enumerate(_scales(height, width, min_size, factor)):
         level = _level(integral, int(height * scale + 1), int(width * scale + 1))
-        with plain():
-            found = networks.pnet().apply(variables, level[None])
+        found = _judge(networks.pnet(), variables, level[None])
         probabilities = found.probabilities[0]
         scores, places = jax.lax.top_k(probabilities.ravel(), min(most, probabilities.size))
         row, column = jnp.divmod(places, probabilities.shape[1])
@@ -192,8 +197,7 @@ def _refined(
     variables: Variables, crops: Array, boxes: Array, valid: Array, threshold: float | Array, *, most: int
 ) -> tuple[Array, Array]:
     """The square boxes that `onet` judges, and which are real."""
-    with plain():
-        found = networks.rnet().apply(variables, crops)
+    found = _judge(networks.rnet(), variables, crops)
     valid &= found.probabilities > threshold
     kept = nms(boxes, found.probabilities, valid=valid, threshold=AMONG_BOXES, max_out=most)
     return _square(_moved(boxes[kept.indices], found.offsets[kept.indices], 1.0)), kept.valid
@@ -202,9 +206,8 @@ def _refined(
 @functools.partial(jax.jit, static_argnames=('most',))
 def _faces(
     variables: Variables, crops: Array, boxes: Array, valid: Array, threshold: float | Array, *, most: int
-) -> Detected:
-    with plain():
-        found = networks.onet().apply(variables, crops)
+) -> tuple[Array, ...]:
+    found = _judge(networks.onet(), variables, crops)
     valid &= found.probabilities > threshold
     sizes = boxes[:, 2:] - boxes[:, :2] + 1
     landmarks = found.landmarks.reshape(-1, 2, 5).swapaxes(1, 2) * sizes[:, None] + boxes[:, None, :2] - 1
