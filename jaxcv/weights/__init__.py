@@ -7,6 +7,7 @@ run; a file that does not fit the model array by array is an error. `save` write
 """
 
 from jaxcv.weights.coco import coco_classes
+from jaxcv.weights.dlib_files import read_shape_predictor
 from jaxcv.weights.files import packaged, read_state_dict
 from jaxcv.weights.imagenet import imagenet_classes
 from jaxcv.weights.loading import from_state_dict, load, save, to_state_dict
@@ -25,6 +26,7 @@ __all__ = [
     'located',
     'packaged',
     'preprocessing',
+    'read_shape_predictor',
     'read_state_dict',
     'recipe',
     'save',

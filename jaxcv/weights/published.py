@@ -328,7 +328,7 @@ def find(name: str) -> Published:
     return of_model[0]
 
 
-ONE_SIZE = {'ssd300_vgg16': 300, 'ssdlite300_mobilenet_v2': 300}
+ONE_SIZE = {'ssd300_vgg16': 300, 'ssdlite300_mobilenet_v2': 300, 'rnet': 24, 'onet': 48}
 """The side of the images of networks that take no other, in pixels."""
 
 

@@ -13,6 +13,7 @@ SAYS = {
     '03': 'coffee: espresso',
     '04': 'mean IoU',
     '05': '512 x 512 pixels: person 1',
+    '06': 'Eileen Collins: 1 face',
     '07': 'soft argmin',
     '08': 'false positives',
 }

@@ -13,6 +13,7 @@ from jaxcv.models.embedding.facenet import facenet_nn1, facenet_nn2
 from jaxcv.models.embedding.inception_resnet import inception_resnet_v1
 from jaxcv.models.embedding.iresnet import iresnet18, iresnet34, iresnet50, iresnet100, mobilefacenet
 from jaxcv.models.embedding.mtcnn import Faces as Faces
+from jaxcv.models.embedding.mtcnn import MTCNNStage as MTCNNStage
 from jaxcv.models.embedding.mtcnn import onet, pnet, rnet
 
 __all__ = [

@@ -15,6 +15,7 @@ from jaxcv.weights.layouts.detection import (
 from jaxcv.weights.layouts.efficientdet import EFFDET
 from jaxcv.weights.layouts.efficientnet import EFFICIENTNET_LITE0, TIMM_EFFICIENTNET, TORCHVISION_EFFICIENTNET
 from jaxcv.weights.layouts.embedding import (
+    DLIB,
     FACENET_INCEPTION_RESNET,
     FACENET_ONET,
     FACENET_PNET,
@@ -118,6 +119,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
     'iresnet50': {'insightface': INSIGHTFACE_IRESNET},
     'iresnet100': {'insightface': INSIGHTFACE_IRESNET},
     'mobilefacenet': {'insightface': INSIGHTFACE_MOBILEFACENET},
+    'dlib_embedder': {'dlib': DLIB},
     'inception_resnet_v1': {'facenet_pytorch': FACENET_INCEPTION_RESNET},
     'pnet': {'facenet_pytorch': FACENET_PNET},
     'rnet': {'facenet_pytorch': FACENET_RNET},
@@ -135,7 +137,7 @@ UNPUBLISHED = (
     *('centernet', 'centernet_resnet18', 'centernet_resnet34', 'centernet_resnet50', 'centernet_resnet101'),
     *('efficientdet', 'fast_rcnn', 'faster_rcnn', 'faster_rcnn_vgg16', 'mmdet_centernet_resnet18', 'rcnn'),
     *('retinanet', 'ssd'),
-    *('deepface', 'dense_embedder', 'dlib_embedder', 'embedder', 'facenet_nn1', 'facenet_nn2'),
+    *('deepface', 'dense_embedder', 'embedder', 'facenet_nn1', 'facenet_nn2'),
     *('dispnet', 'dispnet_c'),
 )
 """The models without published weights that fit them."""

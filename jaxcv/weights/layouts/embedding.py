@@ -1,4 +1,8 @@
-"""The layouts of insightface's iresnets and MobileFaceNet, and of facenet-pytorch's Inception-ResNet v1 and MTCNN."""
+"""The layouts of embedding networks and MTCNN.
+
+They are those of insightface's iresnets and MobileFaceNet, facenet-pytorch's Inception-ResNet v1 and MTCNN, and dlib's
+face recognition network.
+"""
 
 from jaxcv.weights.layouts.table import DENSE, Layout
 
@@ -81,3 +85,20 @@ def mtcnn_layout(*, dense: int, heads: dict[str, str]) -> Layout:
 FACENET_PNET = mtcnn_layout(dense=0, heads={'face': 'conv4_1', 'offsets': 'conv4_2'})
 FACENET_RNET = mtcnn_layout(dense=4, heads={'face': 'dense5_1', 'offsets': 'dense5_2'})
 FACENET_ONET = mtcnn_layout(dense=5, heads={'face': 'dense6_1', 'offsets': 'dense6_2', 'landmarks': 'dense6_3'})
+
+_DLIB_BLOCKS = (3, 4, 3, 3, 1)
+"""Blocks of each stage."""
+_DLIB_LAYERS = [('conv', 'affine')] + [
+    (f'stage{s + 1}_block{b + 1}/conv{c}', f'stage{s + 1}_block{b + 1}/affine{c}')
+    for s, blocks in enumerate(_DLIB_BLOCKS)
+    for b in range(blocks)
+    for c in (1, 2)
+]
+DLIB = Layout(
+    (
+        *((conv, f'con{i}') for i, (conv, _) in enumerate(_DLIB_LAYERS)),
+        *((affine, f'affine{i}') for i, (_, affine) in enumerate(_DLIB_LAYERS)),
+        ('head', 'fc0'),
+    )
+)
+"""dlib's layers have no names: `weights.dlib_files` counts them."""
