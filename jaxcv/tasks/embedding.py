@@ -12,7 +12,7 @@ from jaxcv import losses, metrics, ops, presentation
 from jaxcv.arguments import AtLeast1, AtLeast2, Finite, Positive, checked
 from jaxcv.task import LossOutput, Metric, Task
 from jaxcv.tasks.network import Network, network, require
-from jaxcv.types import Array, Batch, Float, PRNGKeyArray, PyTree, Variables
+from jaxcv.types import Array, Batch, Bool, Float, Int, PRNGKeyArray, PyTree, Variables
 
 HEAD = 'class_head'
 """The layer of a loss of classes: in training only, beside the network's own layers."""
@@ -125,7 +125,7 @@ def embedding(
         else:
             scores = jnp.matmul(embeddings, head['kernel'], precision=jax.lax.Precision.HIGHEST) + head['bias']
             values = loss(scores, labels)
-        correct = valid & (jnp.argmax(scores, -1) == labels)
+        correct = valid & _is_first(scores, labels)
         logs = {'top1': correct.sum(dtype=jnp.float32)}
         return LossOutput(jnp.where(valid, values, 0).sum(), valid.sum(dtype=jnp.float32), state, logs)
 
@@ -178,6 +178,13 @@ def _cosines(embeddings: Array, centers: Array) -> Float[Array, 'n classes']:
     classes, *_, d = centers.shape
     found = ops.cosine_similarity(embeddings, centers.reshape(-1, d))
     return found.reshape(len(embeddings), classes, -1).max(axis=-1)
+
+
+def _is_first(scores: Float[Array, 'n classes'], labels: Int[Array, ' n']) -> Bool[Array, ' n']:
+    """Whether `argmax(scores) == labels`, without its matrix of indices, which is not sharded as the scores are."""
+    own = jnp.max(scores, axis=-1, where=jax.nn.one_hot(labels, scores.shape[1], dtype=bool), initial=-jnp.inf)[:, None]
+    later = jnp.arange(scores.shape[1]) >= labels[:, None]
+    return jnp.all((scores < own) | ((scores == own) & later), axis=-1)
 
 
 def _kind(loss: Callable) -> Kind:
