@@ -111,3 +111,18 @@ def test_peaks():
     np.testing.assert_array_equal(found.box_labels, [0, 1, 1, 0, 0])
     np.testing.assert_allclose(found.scores, [0.9, 0.7, 0.6, 0, 0])
     np.testing.assert_allclose(found.boxes[:3], [[6, 2, 14, 10], [10, 2, 18, 10], [26, 18, 32, 24]])
+
+
+def test_targets_as_predictions_are_the_boxes():
+    boxes = np.array([[4, 8, 28, 22], [12, 40, 34, 60], [30, 5, 43, 38], [41, 37, 53, 68]], np.float32)
+    labels = np.array([2, 1, 0, 0])
+    given = jnp.asarray(boxes), jnp.asarray(labels), jnp.ones(4, bool)
+    targets = ops.center_targets(*given, size=(20, 18), stride=4.0, num_classes=3)
+    sizes, offsets = (np.zeros((20, 18, 2), np.float32) for _ in range(2))
+    for (row, column), side, shift in zip(targets.cells, targets.sizes, targets.offsets, strict=True):
+        sizes[row, column], offsets[row, column] = side, shift
+    found = ops.select_centers(targets.heatmap, *map(jnp.asarray, (sizes, offsets)), size=(80, 72), most=4)
+    order = np.argsort(found.boxes[:, 0])
+    np.testing.assert_allclose(found.boxes[order], boxes, atol=1e-4)
+    np.testing.assert_array_equal(found.box_labels[order], labels)
+    np.testing.assert_array_equal(found.scores, 1)

@@ -19,6 +19,9 @@ from jaxcv.types import Array, Float, Images
 Map = Float[Array, 'n _ _ _']
 PRIOR_BIAS = -2.19
 """Bias of the heat map's scores at the start: a probability of 0.1."""
+PYTORCH_INIT = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
+"""PyTorch's default for the weights of a convolution."""
+SMALL_INIT = nn.initializers.normal(0.001)
 
 
 class PointOutput(NamedTuple):
@@ -41,33 +44,37 @@ class Upsampling(nn.Module):
     @nn.compact
     def __call__(self, x: Map, *, train: bool) -> Map:
         """Upsample x by 2 for each step."""
-        small = nn.initializers.normal(0.001)
         for i, features in enumerate(self.features, start=1):
             if self.convs:
                 x = ConvNorm(features, dtype=self.dtype, name=f'conv{i}')(x, train=train)
-            layer = ConvTranspose(
-                features, kernel_size=4, strides=2, padding=1, dtype=self.dtype, kernel_init=small, name=f'deconv{i}'
-            )
+            options: dict[str, Any] = {'kernel_size': 4, 'strides': 2, 'padding': 1, 'dtype': self.dtype}
+            layer = ConvTranspose(features, **options, kernel_init=SMALL_INIT, name=f'deconv{i}')
             x = nn.relu(BatchNorm(dtype=self.dtype, name=f'bn{i}')(layer(x), train=train))
         return x
 
 
 class PointHead(nn.Module):
-    """A 3x3 convolution with ReLU and a 1x1 convolution."""
+    """A 3x3 convolution with ReLU and a 1x1 convolution.
+
+    The 3x3 convolution starts with PyTorch's default, as in the released code. With weights near 0 in both layers, its
+    filters would grow from nothing along the few directions of the first gradients, and remain copies of a few.
+    """
 
     outputs: int
     features: int
+    kernel_init: nn.initializers.Initializer
+    """Of the 1x1 convolution."""
     bias: float = 0.0
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Map) -> Map:
         """Predict at each cell."""
-        small = nn.initializers.normal(0.001)
-        options: dict[str, Any] = {'use_bias': True, 'dtype': self.dtype, 'kernel_init': small}
-        x = nn.relu(Conv(self.features, **options, name='hidden')(x))
+        options: dict[str, Any] = {'use_bias': True, 'dtype': self.dtype}
+        x = nn.relu(Conv(self.features, **options, kernel_init=PYTORCH_INIT, name='hidden')(x))
         constant = nn.initializers.constant(self.bias)
-        return Conv(self.outputs, 1, **options, bias_init=constant, name='predict')(x).astype(jnp.float32)
+        predict = Conv(self.outputs, 1, **options, kernel_init=self.kernel_init, bias_init=constant, name='predict')
+        return predict(x).astype(jnp.float32)
 
 
 class CenterNet(nn.Module):
@@ -83,9 +90,8 @@ class CenterNet(nn.Module):
     def setup(self):
         """Make the upsampling and the heads."""
         self.neck = Upsampling(self.up_features, self.convs, self.dtype)
-        self.heatmap = PointHead(self.num_classes, self.head_features, PRIOR_BIAS, self.dtype)
-        self.size = PointHead(2, self.head_features, dtype=self.dtype)
-        self.offset = PointHead(2, self.head_features, dtype=self.dtype)
+        self.heatmap = PointHead(self.num_classes, self.head_features, PYTORCH_INIT, PRIOR_BIAS, self.dtype)
+        self.size, self.offset = (PointHead(2, self.head_features, SMALL_INIT, dtype=self.dtype) for _ in range(2))
 
     @property
     def stages(self) -> dict[str, Stage]:
