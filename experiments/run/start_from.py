@@ -2,6 +2,7 @@
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +46,7 @@ def given_variables(experiment: Experiment) -> Variables:
         return given
     # A backbone does without some of the layers of the whole network, such as its head.
     *outer, inner = finetune.into.split('/')
-    found: Variables = {}
+    found: dict[str, Any] = {}
     for kind, layers in ours.items():
         own = functools.reduce(lambda x, name: x.get(name, {}), [*outer, inner], layers)
         if own:

@@ -215,8 +215,8 @@ def run(
     points: dict[int, tuple[float, float]] = {}
 
     def watch(step: int, state: training.TrainState) -> None:
-        both = (map_at_r(embedded(embed, state.variables, batches)) for batches in (unseen, seen))
-        points[step] = tuple(both)
+        of_unseen, of_seen = (map_at_r(embedded(embed, state.variables, batches)) for batches in (unseen, seen))
+        points[step] = of_unseen, of_seen
 
     state = train(network(), images().batches(seed), seed, watch, trained=trained)
     values = measured(embedded(embed, state.variables, unseen))
@@ -313,7 +313,9 @@ def picture(points: Mapping[str, Mapping[str, Any]]) -> Figure:
         for digit in range(10):
             own = digits == digit
             marker = 'o' if (own & seen).any() else 'x'
-            axes.scatter(*xy[own].T, s=11, marker=marker, color=f'C{digit}', linewidths=0.8, label=str(digit))
+            axes.scatter(
+                xy[own, 0], xy[own, 1], s=11, marker=marker, color=f'C{digit}', linewidths=0.8, label=str(digit)
+            )
         axes.set_title(NAMES[name], loc='left')
         axes.set_aspect('equal', adjustable='datalim')
         axes.tick_params(labelsize=8)

@@ -152,7 +152,8 @@ def compute(own: Path) -> dict[str, Any]:
         machines = passes.fit_machines(examples, classes=classes)
         found = passes.machine_predictor(settings, detector, variables, machines)
         values['machines'] = measured(found, batches, classes)
-    np.savez(own / 'objects.npz', **shown_objects(predict(batches[0]), batches[0]))
+    shown: dict[str, Any] = {**shown_objects(predict(batches[0]), batches[0])}
+    np.savez(own / 'objects.npz', **shown)
     parameters = sum(x.size for x in jax.tree.leaves(variables['params']))
     device = jax.devices()[0].device_kind
     return {**values, 'parts': parts._asdict(), 'parameters': parameters, 'device': device}

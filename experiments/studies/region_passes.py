@@ -165,7 +165,7 @@ def machine_predictor(
     @functools.partial(jax.jit, static_argnames='size')
     def found(features: Array, pooled: Array, boxes: Array, valid: Array, size: tuple[int, int]) -> Any:
         margins = region_classifiers.margins(machines.classes, features)
-        codes = region_classifiers.box_codes(machines.boxes, pooled)
+        codes = jnp.asarray(region_classifiers.box_codes(machines.boxes, pooled))
         select = functools.partial(
             ops.select_scored_regions,
             coder=ops.box_coder(),
@@ -175,7 +175,7 @@ def machine_predictor(
             threshold=0.3,
             most=settings.task.most,
         )
-        scores = jax.nn.sigmoid(margins)  # in the order of the margins
+        scores = jax.nn.sigmoid(jnp.asarray(margins))  # in the order of the margins
         return jax.vmap(select)(scores.reshape(*valid.shape, -1), codes.reshape(*valid.shape, -1, 4), boxes, valid)
 
     def predict(batch: Batch) -> Mapping[str, Any]:

@@ -386,7 +386,7 @@ def table(found: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]) -> s
     for name, methods in found.items():
         rows = [[name, *COLUMNS.values(), 'EPE of the seeds']]
         for method, runs in methods.items():
-            means = {value: np.mean([run[value] for run in runs]) for value in COLUMNS}
+            means = {value: float(np.mean([run[value] for run in runs])) for value in COLUMNS}
             cells = [_cell(value, mean) for value, mean in means.items()]
             each = ', '.join(f'{run["epe"]:.2f}' for run in runs) if len(runs) > 1 else '-'
             rows.append([method, *cells, each])
