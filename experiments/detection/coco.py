@@ -129,9 +129,10 @@ def get_config(argument: str = 'retinanet') -> ConfigDict:
     )
     config.data.order = {'name': recipe['order']}
     if scales:
-        for spec in config.data.train_transforms:
-            if spec['name'] == 'resize_sides':
-                spec.update({'short': SHORT_SIDES, 'draw': 'batch'})
+        config.data.train_transforms = [
+            {**spec, 'short': SHORT_SIDES, 'draw': 'batch'} if spec['name'] == 'resize_sides' else spec
+            for spec in config.data.train_transforms
+        ]
     config.model = recipe['model']
     config.augment = recipe['augment']
     config.loss = recipe['loss']
