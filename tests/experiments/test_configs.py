@@ -123,8 +123,8 @@ def test_every_config_is_listed_here():
     assert [settings['data'].pop('name') for settings in of_format] == ['folder_coco', 'folder_voc', 'folder_yolo']
     assert of_format[0] == of_format[1] == of_format[2]
     scaled = coco.get_config('faster_rcnn,multi_scale').data.train_transforms[2]
-    assert (scaled.draw, len(scaled.short)) == ('batch', 6)
-    assert coco.get_config('faster_rcnn').data.train_transforms[2].short == 800
+    assert (scaled['draw'], len(scaled['short'])) == ('batch', 6)
+    assert coco.get_config('faster_rcnn').data.train_transforms[2]['short'] == 800
     with pytest.raises(ValueError, match="no 'multi_scale' of ssd300_vgg16"):
         coco.get_config('ssd300_vgg16,multi_scale')
     for config, wrong in (
