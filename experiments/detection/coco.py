@@ -115,12 +115,14 @@ def get_config(argument: str = 'retinanet') -> ConfigDict:
     if scales and (scales != MULTI_SCALE or recipe['order'] != 'grouped'):
         raise ValueError(f"no {scales!r} of {network}: there is '{MULTI_SCALE}' of those on canvases of two shapes")
     last = {'name': 'pad_boxes', 'max_boxes': MAX_BOXES}
+    drawn = {'short': SHORT_SIDES, 'draw': 'batch'} if scales else {}
+    transforms = [{**spec, **drawn} if spec['name'] == 'resize_sides' else spec for spec in recipe['train_transforms']]
     config.data.update(
         {
             'name': 'folder_coco',
             'train_split': 'train2017',
             'eval_split': 'val2017',
-            'train_transforms': [{'name': 'decode'}, *recipe['train_transforms'], last],
+            'train_transforms': [{'name': 'decode'}, *transforms, last],
             'eval_transforms': [{'name': 'decode'}, *recipe['eval_transforms'], last],
             'batch_size': recipe['batch_size'],
             'eval_batch_size': recipe.get('eval_batch_size', 16),
@@ -128,11 +130,6 @@ def get_config(argument: str = 'retinanet') -> ConfigDict:
         }
     )
     config.data.order = {'name': recipe['order']}
-    if scales:
-        config.data.train_transforms = [
-            {**spec, 'short': SHORT_SIDES, 'draw': 'batch'} if spec['name'] == 'resize_sides' else spec
-            for spec in config.data.train_transforms
-        ]
     config.model = recipe['model']
     config.augment = recipe['augment']
     config.loss = recipe['loss']
