@@ -1,4 +1,4 @@
-"""First values of CenterNet's heads, and that its filters stay different ones in training."""
+"""First values of CenterNet, and that its filters stay different ones in training."""
 
 import functools
 
@@ -15,10 +15,19 @@ CLASSES, CHANNELS, SIDE = 6, 32, 6
 
 @pytest.fixture(scope='module')
 def detector():
-    """A network, and the parameters of its heads."""
-    model = models.detection.centernet(backbone=models.resnet18(), num_classes=CLASSES)
-    heads = functools.partial(model.init, method=lambda net, x: (net.heatmap(x), net.size(x), net.offset(x)))
-    return model, jax.jit(heads)(jax.random.key(0), jnp.zeros((1, 1, 1, CHANNELS)))['params']
+    """A network, and its parameters without the backbone's."""
+    model = models.detection.centernet(backbone=models.resnet18(), num_classes=CLASSES, up_features=(CHANNELS,))
+
+    def parts(net, x):
+        return [head(net.neck(x, train=False)) for head in (net.heatmap, net.size, net.offset)]
+
+    init = jax.jit(functools.partial(model.init, method=parts))
+    return model, init(jax.random.key(0), jnp.zeros((1, 1, 1, 2 * CHANNELS)))['params']
+
+
+def test_upsampling_starts_with_kernels_that_an_update_does_not_replace(detector):
+    kernel = detector[1]['neck']['deconv1']['kernel']
+    assert kernel.std() == pytest.approx((4 * 2 * CHANNELS) ** -0.5, rel=0.05)
 
 
 def test_heads_start_as_in_the_released_code(detector):
@@ -48,7 +57,7 @@ def test_filters_of_the_heat_map_stay_different(detector):
 
     def loss(head):
         logits = model.apply({'params': {'heatmap': head}}, x, method=lambda net, x: net.heatmap(x))
-        return losses.center_heatmap_loss(logits, jnp.asarray(heatmap)).sum() / 16
+        return jax.vmap(losses.center_heatmap_loss)(logits, jnp.asarray(heatmap)).sum() / 16
 
     def update(carry, _):
         head, state = carry
