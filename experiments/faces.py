@@ -40,7 +40,7 @@ from jaxcv.data import transforms
 
 PEOPLE = flags.DEFINE_string('people', None, 'A folder with a folder of photos for each person, which has their name.')
 DETECTOR = flags.DEFINE_enum('detector', None, ['mtcnn', 'haar'], 'What finds faces; by default MTCNN, if installed.')
-MIN_SIZE = flags.DEFINE_integer('min_size', 40, 'The least side of a face in pixels.', lower_bound=12)
+MIN_SIZE = flags.DEFINE_integer('min_face', 40, 'The least side of a face in pixels.', lower_bound=12)
 THRESHOLD = flags.DEFINE_float(
     'threshold', faces.THRESHOLD, 'The distance from which on two faces are of different people.', lower_bound=0.01
 )
@@ -170,7 +170,7 @@ def enrolled(
             vectors.append(found.vectors[np.argmax(sides.prod(axis=1))])
             numbers.append(number)
         if len(vectors) == count:
-            raise config.ConfigError(f'--people: there is no face in the photos of {name!r}; or try a lower --min_size')
+            raise config.ConfigError(f'--people: there is no face in the photos of {name!r}; or try a lower --min_face')
     print(f'{len(names)} known: {", ".join(names[:MOST])}{", ..." if len(names) > MOST else ""}')
     return names, recognition.enroll(np.stack(vectors), np.array(numbers))
 

@@ -102,13 +102,11 @@ def facts_of(training: TrainingData, evaluation: EvaluationData) -> Facts:
     Raises:
         ConfigError: the two splits have different classes.
     """
-    there = {*training.example, *evaluation.first}
     found, expected = (
-        {feature: list(names) for feature, names in part.names.items() if feature in there}
+        {feature: list(names) for feature, names in part.names.items() if feature in evaluation.first}
         for part in (evaluation, training)
     )
-    compared = {feature: names for feature, names in expected.items() if feature in evaluation.first}
-    if found != compared and not evaluation.has_own_classes:
+    if found != expected and not evaluation.has_own_classes:
         raise config.ConfigError(
             'the evaluation split has other classes than the training split: ' + _others(found, expected)
         )

@@ -5,6 +5,8 @@ embedding and the centre of a class. ArcFace is (1, 0.5, 0), CosFace (1, 0, 0.35
 
 Cosines are float32 whatever the compute type. With a class matrix that is sharded over its classes, XLA computes the
 same loss class-parallel: of embeddings and labels that are sharded over the batch it gathers both, never the logits.
+`training.sharding = 'fsdp'` shards it so, with the optimizer's velocities, if there are more classes than numbers in an
+embedding and the devices divide their number; otherwise it is sharded along the embedding, or not at all.
 """
 
 from typing import Literal, NamedTuple

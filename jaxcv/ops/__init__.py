@@ -24,6 +24,7 @@ from jaxcv.ops.cost_volume_conv import cost_volume_conv
 from jaxcv.ops.detections import Detections as Detections
 from jaxcv.ops.detections import merge_detections, select_detections
 from jaxcv.ops.distance import (
+    chi_square_distance,
     cosine_similarity,
     exact_squared_distance,
     l2_normalize,
@@ -82,6 +83,7 @@ __all__ = [
     'census',
     'center_crop',
     'center_targets',
+    'chi_square_distance',
     'clip_boxes',
     'conv2d',
     'conv3d',

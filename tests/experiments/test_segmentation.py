@@ -302,10 +302,9 @@ def test_photos_are_seen_as_large_as_evaluated():
     def shape(transforms, scale=None):
         settings = apply(digit_scenes.get_config('unet'), {'data.eval_transforms': transforms})
         experiment = assembled(settings, example, names={'mask': CLASSES})
-        options = prediction._options(experiment, [tmp], scale)
+        options = prediction._options(experiment, 1, scale)
         return options.resize({'image': np.zeros((24, 60, 3), np.uint8)})['image'].shape
 
-    tmp = 'photo.jpg'
     assert shape(sides) == (12, 30, 3)  # not cut
     assert shape(sides[:1]) == (24, 60, 3)
     assert shape(sides, 1.5) == (36, 90, 3)

@@ -40,3 +40,16 @@ def test_integers_and_half_precision_are_computed_in_float32():
     for dtype in (jnp.int32, jnp.float16):
         out = ops.pairwise_squared_distance(jnp.asarray(x, dtype), jnp.asarray(x, dtype))
         np.testing.assert_array_equal(out, [[0, 250000], [250000, 0]])
+
+
+def test_chi_square_of_two_histograms_weighted_and_with_empty_bins():
+    x, y, weights = RNG.random((5, 8)), RNG.random((5, 8)), RNG.random(8)
+    x[:, :2] = y[:, :2] = 0
+    expected = (weights * (x - y) ** 2 / np.where(x + y > 0, x + y, 1)).sum(axis=1)
+    a, b = jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)
+    np.testing.assert_allclose(ops.chi_square_distance(a, b, weights=jnp.asarray(weights)), expected, rtol=1e-5)
+    terms = ops.chi_square_distance(a[..., None], b[..., None])
+    np.testing.assert_allclose(terms @ weights, expected, rtol=1e-5)
+    gradient = jax.grad(lambda a: ops.chi_square_distance(a, b).sum())(a)
+    assert np.isfinite(gradient).all()
+    assert not gradient[:, :2].any()

@@ -10,11 +10,11 @@ from experiments.run.search import space
 from experiments.studies import open_set
 from jaxcv.files import read_json
 
-ROWS = ('pixels', 'untrained', 'arcface')
+ROWS = ('pixels', 'lda', 'untrained', 'arcface')
 
 
 def test_every_loss_is_a_config_that_fits():
-    assert set(open_set.NAMES) == {open_set.PIXELS, open_set.UNTRAINED, *LOSSES}
+    assert set(open_set.NAMES) == {open_set.PIXELS, open_set.LINEAR, open_set.UNTRAINED, *LOSSES}
     for name in LOSSES:
         check(get_config(name))
         check(space.apply(get_config(name), open_set.IN_THE_PLANE))
@@ -32,6 +32,8 @@ def test_the_table_and_the_figure(data_dir, tmp_path, capsys):
     assert written in capsys.readouterr().out
     lines = [[cell.strip() for cell in line.strip('|').split('|')] for line in written.splitlines()]
     assert [line[0] for line in lines[2:]] == [open_set.NAMES[name] for name in ROWS]
+    pixels, linear = (read_json(tmp_path / name / '0.json') for name in ('pixels', 'lda'))
+    assert linear['map_at_r'] < pixels['map_at_r'] < pixels['seen_map_at_r'] < linear['seen_map_at_r']
     values = read_json(tmp_path / 'arcface' / '1.json')
     assert set(open_set.COLUMNS) <= set(values)
     assert 0.2 < values['map_at_r'] == values['curve'][-1][0] <= 1
