@@ -202,7 +202,8 @@ def _plan(shape: tuple[int, ...], span: _Range) -> _Plan:
     n, height, width, channels = shape
     down, right = (high - low + 1 for low, high in (span.rows, span.columns))
     values = STEP_VALUES if jax.default_backend() == 'cpu' else ACCELERATED_VALUES
-    most = max(1, values // max(1, n * width * channels))
+    images = n if isinstance(n, int) else 1  # an exported function is of any number of them
+    most = max(1, values // max(1, images * width * channels))
     displacements = _divisor(down, most)
     rows = _divisor(height, most) if down == 1 else 1
     return _Plan(rows, displacements, down // displacements, displacements * right)

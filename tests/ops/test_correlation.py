@@ -97,6 +97,17 @@ def test_memory_is_a_small_part_of_the_output():
     assert there + memory.temp_size_in_bytes < 1.2 * there
 
 
+def test_of_an_unknown_number_of_images():
+    """As networks are exported."""
+    (n,) = jax.export.symbolic_shape('n')
+    x, z = maps((3, 4, 6, 2))
+    like = jax.ShapeDtypeStruct((n, *x.shape[1:]), jnp.float32)
+    for function in (correlation, correlation_1d):
+        compiled = jax.jit(functools.partial(function, max_displacement=2))
+        call = jax.export.export(compiled)(like, like).call
+        np.testing.assert_allclose(call(x, z), compiled(x, z), atol=1e-6)
+
+
 def test_no_images_and_half_precision():
     empty = jnp.zeros((0, 4, 4, 2))
     assert correlation(empty, empty, max_displacement=2).shape == (0, 4, 4, 25)
