@@ -20,7 +20,6 @@ line of JSON; a job that fails or is late loses only itself.
 
 import argparse
 import contextlib
-import json
 import multiprocessing
 import os
 import statistics
@@ -33,6 +32,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.accelerator_jobs import JOBS, Job
+from jaxcv.files import to_json
 
 OWN, PEER = 'jaxcv', 'torch'
 
@@ -75,7 +75,7 @@ def main() -> int:
     with arguments.out.open('w') as out:
         for result in results([JOBS[name] for name in arguments.jobs], end, arguments):
             done += not result.get('error')
-            out.write(json.dumps(result) + '\n')
+            out.write(to_json(result) + '\n')
             out.flush()
             print(rows(result), flush=True)
     print(f'{done} of {len(arguments.jobs)} jobs in {arguments.limit_s - (end - time.monotonic()):.0f} s', flush=True)

@@ -102,9 +102,11 @@ def facts_of(training: TrainingData, evaluation: EvaluationData) -> Facts:
     Raises:
         ConfigError: the two splits have different classes.
     """
+    there = {*training.example, *evaluation.first}
+    names = {feature: list(trained) for feature, trained in training.names.items() if feature in there}
     found, expected = (
-        {feature: list(names) for feature, names in part.names.items() if feature in evaluation.first}
-        for part in (evaluation, training)
+        {feature: list(named) for feature, named in part.items() if feature in evaluation.first}
+        for part in (evaluation.names, names)
     )
     if found != expected and not evaluation.has_own_classes:
         raise config.ConfigError(
@@ -114,9 +116,9 @@ def facts_of(training: TrainingData, evaluation: EvaluationData) -> Facts:
     ids = {
         feature: list(numbers)
         for feature, numbers in training.source.class_ids.items()
-        if expected.get(feature) == list(training.source.names.get(feature, ()))  # no transform changed them
+        if names.get(feature) == list(training.source.names.get(feature, ()))  # no transform changed them
     }
-    return Facts(expected, training.source.size, _specs(training.example), _specs(first), ids)
+    return Facts(names, training.source.size, _specs(training.example), _specs(first), ids)
 
 
 def as_evaluated(facts: Facts, evaluation: EvaluationData) -> Facts:

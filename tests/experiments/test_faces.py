@@ -83,7 +83,7 @@ def test_photos_that_cannot_be_used(command, photos):
         (['--people=people'], 'people/cy: the folder has no images'),
         (['--images=none/*.jpg'], 'there is no folder none'),
         (['--threshold=0'], 'threshold'),
-        (['--min_size=0'], 'min_size'),
+        (['--min_face=0'], 'min_face'),
         (['--detector=hog'], 'detector'),
     ],
 )
