@@ -198,7 +198,7 @@ class _Plan(NamedTuple):
     """Of the output."""
 
 
-def _plan(shape: tuple[int, ...], span: _Range) -> _Plan:
+def _plan(shape: tuple[Any, ...], span: _Range) -> _Plan:
     n, height, width, channels = shape
     down, right = (high - low + 1 for low, high in (span.rows, span.columns))
     values = STEP_VALUES if jax.default_backend() == 'cpu' else ACCELERATED_VALUES
