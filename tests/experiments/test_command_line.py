@@ -86,8 +86,8 @@ def test_a_config_is_found_by_its_name(command, tmp_path, monkeypatch):
     ended = command(train, '--config=folder', f'--workdir={tmp_path}')
     assert ended.code == BAD_INPUT
     assert (
-        'there are classification/folder and detection/folder and embedding/folder and segmentation/folder; give one of '
-        'these names' in ended.err
+        'there are classification/folder and detection/folder and embedding/folder and segmentation/folder; give one '
+        'of these names' in ended.err
     )
     ended = command(train, '--config=digit', f'--workdir={tmp_path}')
     assert ended.code == BAD_INPUT
