@@ -1,4 +1,4 @@
-"""Detectors on the same scenes of digits, in one table and one figure: NOT RUN.
+"""Detectors on the same scenes of digits, in one table and two figures.
 
     python -m experiments.studies.detectors --workdir=runs/detectors [--detectors=retinanet,ssd --detector_epochs=10]
 
@@ -7,6 +7,10 @@ a path aggregation network, with a BiFPN and with no neck, and the same heads; w
 of all anchors and with hard negative mining; SSD; EfficientDet; CenterNet. The table has the mean over the seeds, and
 the average precision of each; the figures the average precision over the epochs, and the first test scenes with the
 boxes of each network. The same command resumes: runs that are done are not run again.
+
+Run so far: seven networks, one seed (`--detector_seeds=0`), on `easy`; their table is in the README. All curves stand:
+AP rose by 1.0 (FPN), 0.7 (PANet), 0.3 (BiFPN), 0.4 (no neck), 0.5 (cross-entropy), 0.2 (hard negatives) and 0.5 (SSD)
+over the last two of twelve epochs. Not run to the end: EfficientDet, CenterNet, the second seed.
 """
 
 import functools
