@@ -212,8 +212,8 @@ def compiled(settings: ConfigDict, images: Callable[[], Images]) -> Network:
 def of_vectors(images: Callable[[], Images], *, linear: bool) -> dict[str, float]:
     """The values of the images themselves, as vectors of length 1, or of their linear discriminants.
 
-    Those are the directions (one fewer than the classes) with the largest variance between the classes of the training
-    images relative to that within them, by scikit-learn.
+    The discriminants are the directions, one fewer than the classes, with the largest variance between the classes of
+    the training images relative to that within them, by scikit-learn.
     """
 
     def flat(batches: Sequence[Batch]) -> dict[str, np.ndarray]:
@@ -225,16 +225,16 @@ def of_vectors(images: Callable[[], Images], *, linear: bool) -> dict[str, float
         x = transform(found['embedding'])
         return {**found, 'embedding': x / np.linalg.norm(x, axis=1, keepdims=True)}
 
-    transform: Callable[[np.ndarray], np.ndarray] = np.asarray
-    if linear:
-        given = flat(images().batches(0))
-        x, first = np.unique(given['embedding'], axis=0, return_index=True)
-        fitted = LinearDiscriminantAnalysis(solver='eigen', shrinkage='auto').fit(x, given['label'][first])
-
-        def transform(values: np.ndarray) -> np.ndarray:
-            return fitted.transform(values - x.mean(axis=0))
-
+    transform = discriminants(flat(images().batches(0))) if linear else np.asarray
     return {**measured(embed(images().unseen)), 'seen_map_at_r': map_at_r(embed(images().seen))}
+
+
+def discriminants(given: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """Fits scikit-learn's on the different rows: the function from vectors to their discriminants."""
+    x, first = np.unique(given['embedding'], axis=0, return_index=True)
+    center = x.mean(axis=0)
+    fitted = LinearDiscriminantAnalysis(solver='eigen', shrinkage='auto').fit(x, given['label'][first])
+    return lambda values: np.asarray(fitted.transform(values - center))
 
 
 def run(
@@ -245,8 +245,10 @@ def run(
     points: dict[int, tuple[float, float]] = {}
 
     def watch(step: int, state: training.TrainState) -> None:
-        both = (map_at_r(embedded(embed, state.variables, batches)) for batches in (unseen, seen))
-        points[step] = tuple(both)
+        points[step] = (
+            map_at_r(embedded(embed, state.variables, unseen)),
+            map_at_r(embedded(embed, state.variables, seen)),
+        )
 
     state = train(network(), images().batches(seed), seed, watch, trained=trained)
     values = measured(embedded(embed, state.variables, unseen))
@@ -359,7 +361,9 @@ def picture(points: Mapping[str, Mapping[str, Any]]) -> Figure:
         for digit in range(10):
             own = digits == digit
             marker = 'o' if (own & seen).any() else 'x'
-            axes.scatter(*xy[own].T, s=11, marker=marker, color=f'C{digit}', linewidths=0.8, label=str(digit))
+            axes.scatter(
+                xy[own, 0], xy[own, 1], s=11, marker=marker, color=f'C{digit}', linewidths=0.8, label=str(digit)
+            )
         axes.set_title(NAMES[name], loc='left')
         axes.set_aspect('equal', adjustable='datalim')
         axes.tick_params(labelsize=8)
