@@ -32,8 +32,8 @@ After every loss new digits are worse separated than by the untrained network. F
   (scikit-learn's NCA) of 4, 16 and 64 numbers has 37.1, 50.4 and 53.8: below pixels too, but far less.
 * With more identities, and so more images, less is lost. Judged by 7 to 9 (pixels: 60.7), softmax features trained on 0
   to 2, 0 to 4 and 0 to 6 have 31.6, 36.3 and 41.8 (two runs each, 15 epochs), linear discriminants 22.8, 39.5 and 46.1.
-  Of the same 592 images, with their quarter turns as 20 classes, linear discriminants have 55.0 on 5 to 9. (Those of this
-  paragraph are not centred before the cosine; in the table they are: 26.0 instead of 23.4.)
+  Of the same 592 images, with their quarter turns as 20 classes, linear discriminants have 55.0 on 5 to 9. (These
+  discriminants are not centred before the cosine; in the table they are: 26.0 instead of 23.4.)
 
 So the task is the likely cause, not a fault of one loss, and which loss is the best for new identities it cannot show:
 the papers' networks see thousands of them. Batch-hard mining loses the least of the new digits and learns the least of
