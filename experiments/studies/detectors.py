@@ -14,7 +14,6 @@ over the last two of twelve epochs. Not run to the end: EfficientDet, CenterNet,
 """
 
 import functools
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -40,7 +39,6 @@ from jaxcv.names import nearest
 from jaxcv.task import Predictions
 from jaxcv.types import Batch
 from jaxcv.viz import Objects
-from jaxcv.viz.figures import headline, style
 
 NAMES = {
     'retinanet': 'RetinaNet, FPN',
@@ -94,10 +92,10 @@ def study(
         results[name].append(studies.result(own / 'result.json', functools.partial(compute, own)))
         jax.clear_caches()
         print(f'{label(name)}, seed {seed}: AP {100 * results[name][-1]["ap"]:.2f} %', flush=True)
-    curves = {name: [curve(folder / name / str(seed)) for seed in seeds] for name in methods}
+    curves = {label(name): [studies.precision_curve(folder / name / str(seed)) for seed in seeds] for name in methods}
     found = {name: np.load(folder / name / str(seeds[0]) / 'boxes.npz') for name in methods}
     scenes_shown = eval_scenes(next(iter(runs.values())).settings)[0]
-    pictures = {'detectors': learning(curves), 'boxes': picture(scenes_shown, found)}
+    pictures = {'detectors': studies.precision_curves(curves), 'boxes': picture(scenes_shown, found)}
     return studies.conclude(folder, table(results), pictures)
 
 
@@ -157,13 +155,6 @@ def measured(predict: Callable[[Batch], Predictions], batches: Sequence[Batch], 
     return {name: float(found[name]) for name in VALUES}
 
 
-def curve(own: Path) -> list[tuple[float, float]]:
-    """(epoch, average precision) of each evaluation of a run."""
-    rows = [json.loads(line) for line in (own / 'metrics.jsonl').read_text().splitlines()]
-    epochs = {row['step']: row['epoch'] for row in rows if 'epoch' in row}
-    return [(epochs.get(row['step'], row['step']), row['eval/ap']) for row in rows if 'eval/ap' in row]
-
-
 def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Markdown: the mean over the seeds, the range of the average precision, the size and speed of each."""
     rows = [['', *VALUES.values(), 'AP of the seeds, %', 'parameters', 'images a second']]
@@ -173,22 +164,6 @@ def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         speed = max(run['images_per_second'] for run in runs)
         rows.append([label(name), *means, each, f'{runs[0]["parameters"]:,}', f'{speed:.0f}'])
     return tables.markdown(rows)
-
-
-def learning(curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]]) -> Figure:
-    """The average precision over the epochs, a line for each run."""
-    figure = Figure(figsize=(7, 4.6), layout='constrained')
-    axes = figure.subplots()
-    colors = viz.box_colors(len(curves)) / 255
-    for color, (name, runs) in zip(colors, curves.items(), strict=False):
-        for i, run in enumerate(runs):
-            epochs, values = np.array(run).reshape(-1, 2).T
-            axes.plot(epochs, 100 * values, color=color, linewidth=1.2, label=label(name) if i == 0 else None)
-    axes.set(xlabel='epoch', ylabel='AP, %')
-    axes.legend(frameon=False, fontsize=8)
-    style(axes)
-    headline(figure, 'Average precision on the test scenes, a line for each seed')
-    return figure
 
 
 def picture(first: Batch, found: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:

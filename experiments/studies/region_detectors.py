@@ -10,7 +10,6 @@ again. `--region_networks` and `--region_seeds` choose some of them, so that sev
 """
 
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,6 @@ from jaxcv.names import nearest
 from jaxcv.task import Predictions
 from jaxcv.types import Batch
 from jaxcv.viz import Objects
-from jaxcv.viz.figures import headline, style
 
 NAMES = {
     'rcnn': 'R-CNN, softmax',
@@ -98,9 +96,10 @@ def study(folder: Path, settings: Mapping[tuple[str, int], ConfigDict]) -> int:
     shown: dict[str, Mapping[str, np.ndarray]] = {}
     for name, seed in runs:
         own = folder / name / str(seed)
-        curves.setdefault(name, []).append(curve(own))
+        curves.setdefault(NAMES[name], []).append(studies.precision_curve(own))
         shown.setdefault(name, dict(np.load(own / 'objects.npz')))
-    return studies.conclude(folder, table(results), {'region_detectors': learning(curves), 'objects': picture(shown)})
+    pictures = {'region_detectors': studies.precision_curves(curves), 'objects': picture(shown)}
+    return studies.conclude(folder, table(results), pictures)
 
 
 def run_settings(name: str, seed: int, scenes: str, epochs: float | None, cache: str | None) -> ConfigDict:
@@ -193,13 +192,6 @@ def shown_objects(predictions: Predictions, batch: Batch) -> dict[str, np.ndarra
     return {'images': images, **found, **truth}
 
 
-def curve(own: Path) -> list[tuple[float, float]]:
-    """(epoch, average precision) of each evaluation of a run."""
-    rows = [json.loads(line) for line in (own / 'metrics.jsonl').read_text().splitlines()]
-    epochs = {row['step']: row['epoch'] for row in rows if 'epoch' in row}
-    return [(epochs.get(row['step'], row['step']), row['eval/ap']) for row in rows if 'eval/ap' in row]
-
-
 def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Markdown: the mean over the seeds, the average precision of each, the time of each part, the size."""
     times = [f'{part}, ms' for part in passes.Parts._fields]
@@ -216,21 +208,6 @@ def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     devices = sorted({run['device'] for runs in results.values() for run in runs})
     note = 'ms an image, of a batch on the device; selective search is on one core of the host.'
     return f'{tables.markdown(rows)}\n\nMeasured on {", ".join(devices)}: {note}'
-
-
-def learning(curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]]) -> Figure:
-    """The average precision over the epochs, a line for each run."""
-    figure = Figure(figsize=(7, 4.6), layout='constrained')
-    axes = figure.subplots()
-    for color, (name, runs) in zip(viz.box_colors(len(curves)) / 255, curves.items(), strict=False):
-        for i, run in enumerate(runs):
-            epochs, values = np.array(run).reshape(-1, 2).T
-            axes.plot(epochs, 100 * values, color=color, linewidth=1.2, label=NAMES[name] if i == 0 else None)
-    axes.set(xlabel='epoch', ylabel='AP, %')
-    axes.legend(frameon=False, fontsize=8)
-    style(axes)
-    headline(figure, 'Average precision on the test scenes, a line for each seed')
-    return figure
 
 
 def picture(shown: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:

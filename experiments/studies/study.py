@@ -20,6 +20,7 @@ from experiments.run.fields import Facts
 from jaxcv import data, viz
 from jaxcv.files import read_json, write_json
 from jaxcv.types import Batch
+from jaxcv.viz.figures import headline, style
 from jaxcv.viz.search import label
 
 
@@ -67,6 +68,28 @@ def progress(workdir: Path, value: str) -> tuple[list[int], list[float]]:
     rows = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
     points = {row['step']: row[f'eval/{value}'] for row in rows if f'eval/{value}' in row}
     return list(points), list(points.values())
+
+
+def precision_curve(workdir: Path) -> list[tuple[float, float]]:
+    """(epoch, average precision) of each evaluation of a detector's run."""
+    rows = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+    epochs = {row['step']: row['epoch'] for row in rows if 'epoch' in row}
+    return [(epochs.get(row['step'], row['step']), row['eval/ap']) for row in rows if 'eval/ap' in row]
+
+
+def precision_curves(curves: Mapping[str, Sequence[Sequence[tuple[float, float]]]]) -> Figure:
+    """The average precision of detectors over the epochs, by their names; a line for each run."""
+    figure = Figure(figsize=(7, 4.6), layout='constrained')
+    axes = figure.subplots()
+    for color, (name, runs) in zip(viz.box_colors(len(curves)) / 255, curves.items(), strict=False):
+        for i, run in enumerate(runs):
+            epochs, values = np.array(run).reshape(-1, 2).T
+            axes.plot(epochs, 100 * values, color=color, linewidth=1.2, label=name if i == 0 else None)
+    axes.set(xlabel='epoch', ylabel='AP, %')
+    axes.legend(frameon=False, fontsize=8)
+    style(axes)
+    headline(figure, 'Average precision on the test scenes, a line for each seed')
+    return figure
 
 
 def conclude(workdir: Path, table: str, figures: Mapping[str, Figure]) -> int:
