@@ -81,7 +81,7 @@ def mtcnn(
     min_size: AtLeast1 = 20,
     thresholds: tuple[Share, Share, Share] = (0.6, 0.7, 0.7),
     factor: Annotated[float, Range(0, 1, '()')] = 0.709,
-    most: Most = Most(),  # noqa: B008
+    most: Most = Most(),  # noqa: B008 (it cannot be changed)
 ) -> Callable[[UInt8[Any, 'n h w 3']], Detected]:
     """Make a detector of faces.
 

@@ -1,20 +1,15 @@
 """ArcFace with its classes over the devices, by `training.sharding = 'fsdp'` alone: values, checkpoints, memory."""
 
-import os
 import re
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 from jaxcv import training
+from tests.processes import run_two
 from tests.tasks import class_parallel
 
-ROOT = Path(__file__).parents[2]
 CLASSES = 1024
 pytestmark = pytest.mark.slow
 
@@ -59,25 +54,8 @@ def test_eight_devices_equal_one_and_their_checkpoint_is_read_on_any_number(unsh
 
 
 def test_two_processes_equal_one_device(unsharded, tmp_path):
-    with socket.socket() as free:
-        free.bind(('localhost', 0))
-        address = f'localhost:{free.getsockname()[1]}'
-    environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '4', 'PYTHONPATH': str(ROOT)}
-    environment.pop('XLA_FLAGS', None)
     output = tmp_path / 'state.npz'
-    running = [
-        subprocess.Popen(
-            [sys.executable, '-m', 'tests.tasks.class_parallel', address, str(index), str(output), str(CLASSES)],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for index in range(2)
-    ]
-    said = [process.communicate(timeout=300)[0] for process in running]
-    assert [process.returncode for process in running] == [0, 0], '\n'.join(said)
+    run_two('tests.tasks.class_parallel', output, CLASSES)
     compare(dict(np.load(output)), unsharded)
 
 

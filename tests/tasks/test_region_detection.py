@@ -95,7 +95,10 @@ def test_padded_images_and_boxes_do_not_count(compiled):
 def test_what_is_missing_is_named():
     made, one = task(), batch((1, 1))
     variables = jax.eval_shape(made.init, jax.random.key(0), one)
-    loss = lambda batch: jax.eval_shape(made.loss, variables['params'], {}, batch, jax.random.key(0))  # noqa: E731
+
+    def loss(batch):
+        return jax.eval_shape(made.loss, variables['params'], {}, batch, jax.random.key(0))
+
     with pytest.raises(ValueError, match=r"'instance_masks'.*outline_masks"):
         loss({name: x for name, x in one.items() if name != 'instance_masks'})
     with pytest.raises(ValueError, match="'boxes'"):

@@ -1,19 +1,13 @@
 """However a step is spread over devices and processes, the same global batches give the same parameters."""
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
 
 from jaxcv import training
+from tests.processes import run_two
 from tests.training import problem
 
-ROOT = Path(__file__).parents[2]
 TOLERANCE = 5e-6  # float32 rounding, over 20 steps; parameters are up to 1
 
 
@@ -40,25 +34,8 @@ def test_eight_devices_equal_one(one_device, mode, sharding):
 
 @pytest.mark.slow
 def test_two_processes_of_four_devices_equal_one(one_device, tmp_path):
-    with socket.socket() as free:
-        free.bind(('localhost', 0))
-        address = f'localhost:{free.getsockname()[1]}'
-    environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '4', 'PYTHONPATH': str(ROOT)}
-    environment.pop('XLA_FLAGS', None)
     output = tmp_path / 'state.npz'
-    running = [
-        subprocess.Popen(
-            [sys.executable, '-m', 'tests.training.one_process', address, str(index), str(output)],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for index in range(2)
-    ]
-    said = [process.communicate(timeout=300)[0] for process in running]
-    assert [process.returncode for process in running] == [0, 0], '\n'.join(said)
+    run_two('tests.training.one_process', output)
     compare(dict(np.load(output)), one_device)
 
 

@@ -32,7 +32,10 @@ class Halved(nn.Module):
 def found(model, **arguments):
     """(shapes of the parameters, shapes of the objects)."""
     images = jnp.ones((1, 64, 64, 3))
-    init = lambda key: model.init_with_output(key, images, **arguments)  # noqa: E731
+
+    def init(key):
+        return model.init_with_output(key, images, **arguments)
+
     output, variables = jax.eval_shape(init, jax.random.key(0))
     return variables['params'], output
 
