@@ -9,12 +9,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def run_two(module, *arguments):
-    """Runs `python -m module ADDRESS INDEX *arguments` twice, with four devices each, until both have ended well."""
+def run_two(module, *arguments, devices=4):
+    """Runs `python -m module ADDRESS INDEX *arguments` twice, each with devices, until both have ended well."""
     with socket.socket() as free:
         free.bind(('localhost', 0))
         address = f'localhost:{free.getsockname()[1]}'
-    environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '4', 'PYTHONPATH': str(ROOT)}
+    environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': str(devices), 'PYTHONPATH': str(ROOT)}
     environment.pop('XLA_FLAGS', None)
     running = [
         subprocess.Popen(

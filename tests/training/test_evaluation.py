@@ -1,11 +1,6 @@
 """Metrics that add up on the device and metrics that collect on the host, wherever the examples are."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +11,8 @@ from sklearn.metrics import average_precision_score
 from jaxcv import models, tasks, training
 from jaxcv.losses import zero_one
 from jaxcv.metrics import mean_loss
+from tests.processes import run_two
 from tests.training import average_precision, problem
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope='module')
@@ -46,24 +40,7 @@ def test_eight_devices_equal_one(one_device):
 
 
 def test_two_processes_equal_one(one_device, tmp_path):
-    with socket.socket() as free:
-        free.bind(('localhost', 0))
-        address = f'localhost:{free.getsockname()[1]}'
-    environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '2', 'PYTHONPATH': str(ROOT)}
-    environment.pop('XLA_FLAGS', None)
-    running = [
-        subprocess.Popen(
-            [sys.executable, '-m', 'tests.training.average_precision', address, str(index), str(tmp_path / 'values')],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for index in range(2)
-    ]
-    said = [process.communicate(timeout=300)[0] for process in running]
-    assert [process.returncode for process in running] == [0, 0], '\n'.join(said)
+    run_two('tests.training.average_precision', tmp_path / 'values', devices=2)
     for index in range(2):
         assert json.loads((tmp_path / f'values.{index}').read_text()) == one_device
 
