@@ -6,7 +6,8 @@ All networks of `experiments/detection/digit_scenes.py`, from each of the seeds:
 a path aggregation network, with a BiFPN and with no neck, and the same heads; with the focal loss, with cross-entropy
 of all anchors and with hard negative mining; SSD; EfficientDet; CenterNet. The table has the mean over the seeds, and
 the average precision of each; the figures the average precision over the epochs, and the first test scenes with the
-boxes of each network. The same command resumes: runs that are done are not run again.
+boxes of each network. The same command resumes: runs that are done are not run again. Images a second are measured
+by the process that makes the table, and kept in `speed.json`; remove it to measure them again.
 
 Run so far: seven networks, one seed (`--detector_seeds=0`), on `easy`; their table is in the README. All curves stand:
 AP rose by 1.0 (FPN), 0.7 (PANet), 0.3 (BiFPN), 0.4 (no neck), 0.5 (cross-entropy), 0.2 (hard negatives) and 0.5 (SSD)
@@ -92,6 +93,11 @@ def study(
         results[name].append(studies.result(own / 'result.json', functools.partial(compute, own)))
         jax.clear_caches()
         print(f'{label(name)}, seed {seed}: AP {100 * results[name][-1]["ap"]:.2f} %', flush=True)
+    for name in methods:
+        settings = runs[name, seeds[0]].settings
+        found_speed = studies.result(folder / name / 'speed.json', functools.partial(speed, settings))
+        results[name] = [{**one, **found_speed} for one in results[name]]
+        jax.clear_caches()
     curves = {label(name): [studies.precision_curve(folder / name / str(seed)) for seed in seeds] for name in methods}
     found = {name: np.load(folder / name / str(seeds[0]) / 'boxes.npz') for name in methods}
     scenes_shown = eval_scenes(next(iter(runs.values())).settings)[0]
@@ -129,19 +135,31 @@ def compute(own: Path) -> dict[str, Any]:
     variables, _ = restore(experiment, own, 'last', training.make_mesh(), averaged=False)
     predict: Callable[[Batch], Predictions] = functools.partial(jax.jit(experiment.task.predict), variables)
     batches = eval_scenes(checked.settings)
-    classes = len(facts.names['box_labels'])
-    values, seconds, first = measured(predict, batches, classes), [], batches[0]
-    images = {name: first[name] for name in ('image', 'valid')}  # without the truth no loss is computed
-    jax.block_until_ready(predict(images))
-    for _ in range(REPETITIONS):
-        began = time.perf_counter()
-        jax.block_until_ready(predict(images))
-        seconds.append(time.perf_counter() - began)
-    shown = jax.device_get(predict(first))
+    shown = jax.device_get(predict(batches[0]))
     arrays = {name: shown[name][:SHOWN] for name in ('boxes', 'box_labels', 'scores', 'box_valid')}
     np.savez(own / 'boxes.npz', **arrays)
     parameters = sum(x.size for x in jax.tree.leaves(variables['params']))
-    return {**values, 'images_per_second': len(first['image']) / min(seconds), 'parameters': parameters}
+    return {**measured(predict, batches, len(facts.names['box_labels'])), 'parameters': parameters}
+
+
+def speed(settings: ConfigDict) -> dict[str, Any]:
+    """The images a second of a network, in the fastest of some repetitions, and the device.
+
+    It has its first weights, and every score counts: so boxes are suppressed among the most candidates that there can
+    be, and the time is that of the network, not of one training.
+    """
+    settings = settings.copy_and_resolve_references()
+    settings.task.least_score = 0.0
+    experiment, variables = studies.untrained(settings)
+    predict = functools.partial(jax.jit(experiment.task.predict), variables)
+    first, seconds = eval_scenes(settings)[0], []
+    images = {name: first[name] for name in ('image', 'valid')}  # without the truth no loss is computed
+    for _ in range(1 + REPETITIONS):
+        began = time.perf_counter()
+        jax.block_until_ready(predict(images))
+        seconds.append(time.perf_counter() - began)
+    device = jax.devices()[0].device_kind
+    return {'images_per_second': len(first['image']) / min(seconds[1:]), 'device': device}
 
 
 def measured(predict: Callable[[Batch], Predictions], batches: Sequence[Batch], classes: int) -> dict[str, float]:
@@ -161,9 +179,10 @@ def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     for name, runs in results.items():
         means = [f'{100 * np.mean([run[value] for run in runs]):.1f}' for value in VALUES]
         each = ', '.join(f'{100 * run["ap"]:.1f}' for run in runs)
-        speed = max(run['images_per_second'] for run in runs)
-        rows.append([label(name), *means, each, f'{runs[0]["parameters"]:,}', f'{speed:.0f}'])
-    return tables.markdown(rows)
+        rate = runs[0]['images_per_second']
+        rows.append([label(name), *means, each, f'{runs[0]["parameters"]:,}', f'{rate:.0f}'])
+    devices = sorted({runs[0]['device'] for runs in results.values()})
+    return f'{tables.markdown(rows)}\n\nImages a second: {", ".join(devices)}, batches of the evaluation.'
 
 
 def picture(first: Batch, found: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:

@@ -6,7 +6,8 @@ All networks of `experiments/detection/digit_regions.py`, from each of the seeds
 machines and the ridge regressions of its paper, on the features of the same network. The table has the mean over the
 seeds, and the seconds an image of proposals, features and heads; the figures the average precision over the epochs, and
 the first test scenes with the boxes and masks of each network. The same command resumes: runs that are done are not run
-again. `--region_networks` and `--region_seeds` choose some of them, so that several processes can share a workdir.
+again. `--region_networks` and `--region_seeds` choose some of them, so that several processes can share a workdir. The
+seconds are measured where the table is made, and kept in `speed.json`; remove it to measure them again.
 """
 
 import functools
@@ -89,6 +90,8 @@ def study(folder: Path, settings: Mapping[tuple[str, int], ConfigDict]) -> int:
         if not (own / 'result.json').exists() and (code := train(checked, own)):
             return code
         found = studies.result(own / 'result.json', functools.partial(compute, own))
+        jax.clear_caches()
+        found |= studies.result(folder / name / 'speed.json', functools.partial(speed, checked.settings))
         results.setdefault(name, []).append(found)
         jax.clear_caches()
         print(f'{NAMES[name]}, seed {seed}: AP {100 * found["ap"]:.2f} %', flush=True)
@@ -145,7 +148,6 @@ def compute(own: Path) -> dict[str, Any]:
     batches = scenes_of(settings)
     values: dict[str, Any] = measured(predict, batches, classes)
     detector = passes.detector_of(settings, classes)
-    parts = passes.timed(settings, detector, variables, batches[0])
     if isinstance(detector.box_head, CropHead):
         examples = passes.region_examples(settings, detector, variables, scenes_of(settings, training_split=True))
         machines = passes.fit_machines(examples, classes=classes)
@@ -154,8 +156,20 @@ def compute(own: Path) -> dict[str, Any]:
     shown: dict[str, Any] = {**shown_objects(predict(batches[0]), batches[0])}
     np.savez(own / 'objects.npz', **shown)
     parameters = sum(x.size for x in jax.tree.leaves(variables['params']))
-    device = jax.devices()[0].device_kind
-    return {**values, 'parts': parts._asdict(), 'parameters': parameters, 'device': device}
+    return {**values, 'parameters': parameters}
+
+
+def speed(settings: ConfigDict) -> dict[str, Any]:
+    """The seconds an image of each part, and the device.
+
+    The network has its first weights, and every score counts: so the time is that of the network, not of one training.
+    """
+    settings = settings.copy_and_resolve_references()
+    settings.task.least_score = 0.0
+    experiment, variables = studies.untrained(settings)
+    detector = passes.detector_of(settings, len(experiment.facts.names['box_labels']))
+    parts = passes.timed(settings, detector, variables, scenes_of(settings)[0])
+    return {'parts': parts._asdict(), 'device': jax.devices()[0].device_kind}
 
 
 def measured(predict: Callable[[Batch], Predictions], batches: Sequence[Batch], classes: int) -> dict[str, float]:

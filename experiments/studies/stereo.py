@@ -38,7 +38,6 @@ predictions that were drawn 4 to 20 times as large as they are now, had these er
 """
 
 import functools
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -93,7 +92,6 @@ COLUMNS = {
     'bad_1_visible': 'bad 1 visible, %',
     'outliers': 'D1/Fl, %',
     'density': 'density, %',
-    'seconds_a_pair': 'ms a pair',
 }
 
 NETWORKS = flags.DEFINE_list('stereo_networks', list(NAMES), 'The networks to train.')
@@ -334,11 +332,8 @@ def network(experiment: Any, place: Path, field: str) -> Method:
 def measured(make: Callable[[], Method], pairs: Pairs, own: Path) -> dict[str, float]:
     """The errors of a method over a set, in pixels and shares; writes the fields of the figure."""
     own.mkdir(parents=True, exist_ok=True)
-    method, fields, seconds = make(), [], []
-    for first, second in zip(pairs.first, pairs.second, strict=True):
-        began = time.perf_counter()
-        fields.append(method(first, second))
-        seconds.append(time.perf_counter() - began)
+    method = make()
+    fields = [method(first, second) for first, second in zip(pairs.first, pairs.second, strict=True)]
     np.savez(own / 'fields.npz', *(field.astype(np.float16) for field in fields[:SHOWN]))
     values, truth, visible, whole = (
         _flat(part) for part in (fields, pairs.truth, pairs.visible, [filled(field) for field in fields])
@@ -358,7 +353,6 @@ def measured(make: Callable[[], Method], pairs: Pairs, own: Path) -> dict[str, f
         'bad_1_visible': float(bad[seen].mean()),
         'outliers': float(outlier[known].mean()),
         'density': float(answered[known].mean()),
-        'seconds_a_pair': float(np.median(seconds)),
     }
 
 
@@ -395,8 +389,6 @@ def table(found: Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]) -> s
 
 
 def _cell(value: str, mean: float) -> str:
-    if value == 'seconds_a_pair':
-        return f'{1000 * mean:.0f}'
     return f'{100 * mean:.1f}' if COLUMNS[value].endswith('%') else f'{mean:.2f}'
 
 

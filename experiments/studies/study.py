@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from experiments.run import batches as opening
+from experiments.run.assemble import Experiment, assemble, state_factory
 from experiments.run.check import check
 from experiments.run.fields import Facts
 from jaxcv import data, viz
 from jaxcv.files import read_json, write_json
-from jaxcv.types import Batch
+from jaxcv.types import Batch, Variables
 from jaxcv.viz.figures import headline, style
 from jaxcv.viz.search import label
 
@@ -38,6 +39,13 @@ def open_data(settings: ConfigDict) -> Opened:
     checked = check(settings)
     train, test = opening.open_training(checked), opening.open_evaluation(checked)
     return Opened(opening.facts_of(train, test), train.source, list(test.batches))
+
+
+def untrained(settings: ConfigDict) -> tuple[Experiment, Variables]:
+    """The experiment of a config, and the first variables of its network: to time it where no checkpoint is."""
+    checked = check(settings)
+    experiment = assemble(checked, opening.facts_of(opening.open_training(checked), opening.open_evaluation(checked)))
+    return experiment, state_factory(experiment)().variables
 
 
 def result(path: Path, compute: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:

@@ -72,7 +72,8 @@ def test_the_table_and_its_resumption(data_dir, tmp_path, command, monkeypatch):
     assert written in ended.out
     result = json.loads((tmp_path / 'rcnn' / '0' / 'result.json').read_text())
     assert result['machines']['ap'] >= 0
-    assert result['parts'].keys() == {'proposals', 'features', 'heads'}
+    timed = json.loads((tmp_path / 'rcnn' / 'speed.json').read_text())
+    assert timed['parts'].keys() == {'proposals', 'features', 'heads'}
     found = np.load(tmp_path / 'mask_rcnn' / '0' / 'objects.npz')
     assert found['masks'].shape == (4, 20, 96, 96)
     last = json.loads((tmp_path / 'mask_rcnn' / '0' / 'metrics.jsonl').read_text().splitlines()[-1])
