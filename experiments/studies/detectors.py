@@ -93,7 +93,7 @@ def study(
         jax.clear_caches()
         print(f'{label(name)}, seed {seed}: AP {100 * results[name][-1]["ap"]:.2f} %', flush=True)
     curves = {label(name): [studies.precision_curve(folder / name / str(seed)) for seed in seeds] for name in methods}
-    found = {name: np.load(folder / name / str(seeds[0]) / 'boxes.npz') for name in methods}
+    found = {name: studies.arrays(folder / name / str(seeds[0]) / 'boxes.npz') for name in methods}
     scenes_shown = eval_scenes(next(iter(runs.values())).settings)[0]
     pictures = {'detectors': studies.precision_curves(curves), 'boxes': picture(scenes_shown, found)}
     return studies.conclude(folder, table(results), pictures)
