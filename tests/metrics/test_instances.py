@@ -4,6 +4,7 @@ import contextlib
 import io
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from pycocotools import mask as run_lengths
@@ -12,9 +13,11 @@ from pycocotools.cocoeval import COCOeval
 
 from jaxcv import metrics, ops
 from jaxcv.data import transforms
+from jaxcv.data.digit_scenes.scenes import backgrounds, digits, scene
 from jaxcv.metrics import instances
 
 SIZE, CLASSES, FOUND, TRUE = (40, 56), 2, 6, 4
+REACHED = {1: {False: 67.5, True: 91.2}, 4: {False: 87.9, True: 89.6}}
 
 
 def made(seed, images=6):
@@ -126,3 +129,34 @@ def test_masks_are_compared_at_the_images_own_pixels():
         metric.measure(found, {name: given[name] for name in names if name != 'original_size'})
     with pytest.raises(ValueError, match=r'pack_masks: the image has \(40, 56\) pixels, more than \(40, 40\)'):
         transforms.pack_masks(size=40)({'instance_masks': batch['instance_masks'][0]})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('enlarged', [1, 4])
+def test_the_most_that_masks_of_28_cells_can_reach(enlarged):
+    """Perfect targets in the true boxes, of the first test scenes of digits; the docstring of mask_targets has it."""
+    images, objects, size = 24, 8, 96 * enlarged
+    drawn = [scene([2, i], backgrounds('test'), *digits('test')) for i in range(images)]
+    batch = {
+        'box_labels': np.zeros((images, objects), int),
+        'box_valid': np.zeros((images, objects), bool),
+        'instance_masks': np.zeros((images, objects, size, size), np.uint8),
+        'original_masks': np.zeros((images, objects, 96, 12), np.uint8),
+        'original_size': np.full((images, 2), 96, np.int32),
+        'original_frame': np.tile(np.float32([[enlarged] * 2, [0, 0]]), (images, 1, 1)),
+    }
+    boxes = np.zeros((images, objects, 4), np.float32)
+    for i, one in enumerate(drawn):
+        count = len(one.boxes)
+        batch['box_labels'][i, :count], batch['box_valid'][i, :count] = one.box_labels, True
+        batch['original_masks'][i, :count] = np.packbits(one.instance_masks, axis=-1)
+        batch['instance_masks'][i, :count] = one.instance_masks.repeat(enlarged, 1).repeat(enlarged, 2)
+        boxes[i, :count] = enlarged * one.boxes
+    metric, places = metrics.coco_masks(num_classes=10), jnp.tile(jnp.arange(objects), (images, 1))
+    found = {'boxes': boxes, 'scores': np.ones(boxes.shape[:2]), **{k: batch[k] for k in ('box_labels', 'box_valid')}}
+    reached = {}
+    for aligned in (False, True):
+        masks = ops.mask_targets(jnp.asarray(batch['instance_masks']), jnp.asarray(boxes), places, aligned=aligned)
+        rows = metric.measure({**found, 'masks': masks}, batch)
+        reached[aligned] = metric.compute({name: np.asarray(x) for name, x in rows.items()})['mask_ap']
+    assert {name: 100 * value for name, value in reached.items()} == pytest.approx(REACHED[enlarged], abs=0.1)
