@@ -10,8 +10,8 @@ with the pass that it needs). The sides of the regions are 3 % to 100 % of the i
 A step is the whole of it: the network, proposals and their suppression, both samplings, the losses, their gradients,
 and SGD with momentum. Networks start from random values, all layers are trained, and batch norms take the batch's
 statistics. Every image has the same number of boxes, of 90 classes; masks are ellipses in the boxes. Both libraries
-sample as many anchors and regions, of as many proposals. Lines before the figures tell how long jaxcv's programs take to
-compile, and what their buffers take at once, arguments included, by XLA's own account.
+sample as many anchors and regions, of as many proposals. Lines before the figures tell how long jaxcv's programs take
+to compile, and what their buffers take at once, arguments included, by XLA's own account.
 
 On a CPU: float32, 2 threads each. The libraries run in processes by turns, as in `benchmarks.train_step`, which
 explains the ratio. PyTorch runs in both memory formats, and its faster one counts; `GB` is the peak of each process,
