@@ -10,8 +10,8 @@ with the pass that it needs). The sides of the regions are 3 % to 100 % of the i
 A step is the whole of it: the network, proposals and their suppression, both samplings, the losses, their gradients,
 and SGD with momentum. Networks start from random values, all layers are trained, and batch norms take the batch's
 statistics. Every image has the same number of boxes, of 90 classes; masks are ellipses in the boxes. Both libraries
-sample as many anchors and regions, of as many proposals. A line before the figures tells the time that jaxcv's first
-calls take, which compile.
+sample as many anchors and regions, of as many proposals. Lines before the figures tell how long jaxcv's programs take
+to compile, and what their buffers take at once, arguments included, by XLA's own account.
 
 On a CPU: float32, 2 threads each. The libraries run in processes by turns, as in `benchmarks.train_step`, which
 explains the ratio. PyTorch runs in both memory formats, and its faster one counts; `GB` is the peak of each process,
@@ -97,12 +97,17 @@ def jaxcv_passes(name: str, arguments: Any) -> tuple[Any, dict]:
 
     size = arguments.batch or (16 if jax.default_backend() == 'gpu' else 2)
     make = jaxcv_operation if name in OPERATIONS else jaxcv_step
-    runs = make(name, arguments, size)
+    return size, make(name, arguments, size)
+
+
+def compiled(which: str, function: Any, *given: Any) -> Any:
+    """Return a jitted function compiled for these arguments, and print what that takes."""
     start = time.perf_counter()
-    for run in runs.values():
-        run()
-    print(f'{name}: first calls in {time.perf_counter() - start:.1f} s', flush=True)
-    return size, runs
+    made = function.lower(*given).compile()
+    seconds, sizes = time.perf_counter() - start, made.memory_analysis()
+    taken = sizes.argument_size_in_bytes + sizes.output_size_in_bytes - sizes.alias_size_in_bytes
+    print(f'{which}: compiled in {seconds:.1f} s; {(taken + sizes.temp_size_in_bytes) / 1e9:.2f} GB', flush=True)
+    return made
 
 
 def jaxcv_operation(name: str, arguments: Any, size: int) -> dict:
@@ -117,9 +122,10 @@ def jaxcv_operation(name: str, arguments: Any, size: int) -> dict:
         'pyramid_roi_align': lambda maps: ops.pyramid_roi_align(maps, boxes, strides=STRIDES),
         'roi_pool': lambda maps: ops.roi_pool(maps[0], boxes, stride=ONE_STRIDE),
     }[name]
-    forward = jax.jit(pooled)
-    gradient = jax.jit(lambda maps, weight: jax.vjp(pooled, maps)[1](weight))
     weight = jnp.ones(jax.eval_shape(pooled, maps).shape)
+    forward = compiled(f'{name}, forward', jax.jit(pooled), maps)
+    backward = jax.jit(lambda maps, weight: jax.vjp(pooled, maps)[1](weight))
+    gradient = compiled(f'{name}, gradient', backward, maps, weight)
     return {
         'forward': lambda: jax.block_until_ready(forward(maps)),
         'gradient': lambda: jax.block_until_ready(gradient(maps, weight)),
@@ -142,7 +148,7 @@ def jaxcv_step(name: str, arguments: Any, size: int) -> dict:
         given['instance_masks'] = ellipses(boxes, arguments.size)
     batch = training.put_batch(mesh)(given)
     state = training.create_state(lambda: training.init_state(jax.random.key(0), task, optimizer, batch), mesh)
-    step = training.compile_step(training.make_train_step(task, optimizer), mesh)
+    step = compiled(name, training.compile_step(training.make_train_step(task, optimizer), mesh), state, batch)
 
     def run() -> None:
         nonlocal state

@@ -25,10 +25,11 @@ class Feature(NamedTuple):
     """The axes without the batch's, in jaxtyping's words: 'h w c'; 'h' and 'w' are the image's rows and columns."""
     dtype: str
     """The type in a batch on the host."""
-    moved: Literal['', 'resampled', 'nearest', 'corners', 'area', 'disparity', 'flow'] = ''
+    moved: Literal['', 'resampled', 'nearest', 'corners', 'area', 'frame', 'disparity', 'flow'] = ''
     """How it follows the image's pixels: interpolated ('resampled'); by the nearest pixel ('nearest'); as corners of
-    boxes ('corners'); divided by the product of both scales ('area'); by the nearest pixel, with its values multiplied
-    by the scale of the columns ('disparity') or `(dx, dy)` by those of both axes ('flow'); not at all ('')."""
+    boxes ('corners'); divided by the product of both scales ('area'); as the map that led here, which is continued
+    ('frame'); by the nearest pixel, with its values multiplied by the scale of the columns ('disparity') or `(dx, dy)`
+    by those of both axes ('flow'); not at all ('')."""
     outside: Any = 0
     """The value of pixels that come in from outside of the image."""
     valid: str = ''
@@ -63,6 +64,11 @@ FEATURES: dict[str, Feature] = {
     'proposals': Feature('p 4', 'float32', 'corners', valid='proposal_valid'),
     'proposal_valid': Feature('p', 'bool'),
     'instance_masks': Feature('k h w', 'uint8', 'nearest', valid='box_valid'),
+    # Masks in the pixels of the original image, eight columns in a byte, for metrics; its rows and columns; and the map
+    # from its pixels to those of this one, scale and shift, (down, across). `transforms.pack_masks` makes all three.
+    'original_masks': Feature('k y b', 'uint8', valid='box_valid'),
+    'original_size': Feature('2', 'int32'),
+    'original_frame': Feature('2 2', 'float32', 'frame'),
     'disparity': Feature('h w', 'float32', 'disparity', valid='disparity_valid'),
     'disparity_valid': Feature('h w', 'bool', 'nearest'),
     # Whether the other image shows the pixel too: it is not covered there, nor outside. KITTI's 'noc'.

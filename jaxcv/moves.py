@@ -48,9 +48,9 @@ def move_example(
     """Move all features of one example that follow the image's pixels; the others pass through.
 
     Boxes are moved and clipped by `move_boxes`. Disparity is multiplied by the columns' scale, flow `(dx, dy)` by the
-    scales of both axes, and `pixel_area` divided by their product. The feature that says which of them are valid
-    (`box_valid`, `disparity_valid`, ...), and the `pixel_area` of boxes, are added where they are missing, whether or
-    not anything has left the image: so all examples keep the same features.
+    scales of both axes, `pixel_area` divided by their product, and `original_frame` continued. The feature that says
+    which of them are valid (`box_valid`, `disparity_valid`, ...), and the `pixel_area` of boxes, are added where they
+    are missing, whether or not anything has left the image: so all examples keep the same features.
 
     Args:
         example: named features, NumPy's arrays or JAX's, without a batch's axis.
@@ -80,6 +80,9 @@ def move_example(
             continue
         if kind == 'area':
             moved[name] = (example[name] / abs(down * across)).astype('float32')
+            continue
+        if kind == 'frame':
+            moved[name] = _continued(example[name], move)
             continue
         moved[name] = pixels(name, example[name])
         if kind in ('disparity', 'flow'):
@@ -248,6 +251,13 @@ def _implied(example: Mapping[str, Any]) -> dict[str, Any]:
             ones = example[name].__array_namespace__().ones((), dtype='float32')
             added |= {row: ones for row, feature in FEATURES.items() if feature.moved == 'area' and row not in example}
     return added
+
+
+def _continued(frame: Any, move: Move) -> Any:
+    """The scale and the shift of a map that is followed by another, `[2 2]`."""
+    arrays = frame.__array_namespace__()
+    scale, shift = (arrays.asarray(pair, dtype=frame.dtype) for pair in (move.scale, move.shift))
+    return arrays.stack([frame[0] * scale, frame[1] * scale + shift])
 
 
 def _times(values: Any, factors: tuple[Any, ...]) -> Any:

@@ -12,7 +12,7 @@ def test_a_row_fits_the_others(name):
     feature = FEATURES[name]
     np.dtype(feature.dtype)
     axes = feature.axes.split()
-    if feature.moved not in ('', 'corners', 'area'):
+    if feature.moved not in ('', 'corners', 'area', 'frame'):
         place = axes.index('h')
         assert axes[place + 1] == 'w'
         assert axes[:place] in ([], ['k'])

@@ -118,11 +118,12 @@ def test_boxes_are_those_of_the_moved_instance_masks(name):
 
 
 @pytest.mark.parametrize('name', ALL)
-def test_the_area_of_a_pixel_is_that_of_the_first_image(name):
+def test_the_area_and_the_place_of_a_pixel_are_those_of_the_first_image(name):
     """A box that stays whole has as many pixels of the original as before, whatever has moved it, and how often."""
     whole = 0
     for seed in range(6):
-        example = {'image': scene(seed)['image'], 'boxes': np.float32([[18, 11, 25, 20], [0, 0, W, H]])}
+        boxes, start = np.float32([[18, 11, 25, 20], [0, 0, W, H]]), np.float32([[1, 1], [0, 0]])
+        example = {'image': scene(seed)['image'], 'boxes': boxes, 'original_frame': start}
         once = ALL[name](example, seed)
         twice = ALL['host resize']({key: value for key, value in once.items() if key != 'seed'}, seed)
         for moved, before in ((once, 1), (twice, 1), (ALL[name]({**example, 'pixel_area': np.float32(4)}, seed), 4)):
@@ -132,6 +133,9 @@ def test_the_area_of_a_pixel_is_that_of_the_first_image(name):
             x1, y1, x2, y2 = moved['boxes'][0]
             if moved['box_valid'][0] and min(x1, y1) > 0 and x2 < width and y2 < height:
                 assert moved['pixel_area'] * area(moved['boxes'][0]) == pytest.approx(63 * before, rel=1e-4)
+                (down, across), (below, right) = moved['original_frame']
+                corners = boxes[0].reshape(2, 2) * [across, down] + [right, below]
+                np.testing.assert_allclose(np.sort(corners, axis=0).ravel(), moved['boxes'][0], atol=1e-3)
                 whole += 1
     assert whole > 0
 

@@ -14,9 +14,9 @@
 * `faster_rcnn`, torchvision's `fasterrcnn_resnet50_fpn`, reaches 37.0 %: as `retinanet`, but with SGD of 0.02.
 * `mask_rcnn`, torchvision's `maskrcnn_resnet50_fpn`, reaches 37.9 % and an AP of masks of 34.6 %: as `faster_rcnn`.
 
-Photos are padded to 800 x 1344 or 1344 x 800, and a batch has one of both: the step is compiled twice. The evaluation
-keeps the order of the photos, on 1344 x 1344. With ',multi_scale' after the network, each batch draws its short side
-from six lengths, 640 to 800, and the step is compiled for twelve canvases; torchvision publishes no AP for that.
+Photos are padded to 800 x 1344 or 1344 x 800, and a batch has one of both, in the evaluation too: each step is compiled
+twice. Masks are evaluated at the photos' own pixels. With ',multi_scale' after the network, each batch draws its short
+side from six lengths, 640 to 800, and the step is compiled for twelve canvases; torchvision publishes no AP for that.
 
 At the start all photos are read once, for their orientations. Masks are whole, uint8 on the canvas: 100 objects take
 108 MB an image, 215 MB on each of 8 devices; with 4 threads the host holds at most six batches, 10 GB. Cut to their
@@ -37,7 +37,7 @@ from experiments.base import base
 
 IMAGENET = {'mean': [0.485, 0.456, 0.406], 'std': [0.229, 0.224, 0.225]}
 CAFFE = {'mean': [123 / 255, 117 / 255, 104 / 255], 'std': [1 / 255] * 3}
-CANVAS = 1344  # the least multiple of 32 that holds 1,333
+SIDES = {'name': 'resize_sides', 'short': 800, 'long': 1333, 'canvas': 32, 'fill': IMAGENET['mean']}
 MULTI_SCALE, SHORT_SIDES = 'multi_scale', [640, 672, 704, 736, 768, 800]
 MAX_BOXES = 100  # the fullest image of the training split has 93
 
@@ -53,14 +53,9 @@ RETINANET: dict[str, Any] = {
     'into': 'backbone',
     'rates': {'backbone/stem': 0.0, 'backbone/stage1': 0.0},
     'order': 'grouped',
-    'train_transforms': [
-        {'name': 'random_flip'},
-        {'name': 'resize_sides', 'short': 800, 'long': 1333, 'canvas': 32, 'fill': IMAGENET['mean']},
-    ],
-    'eval_transforms': [
-        {'name': 'resize_sides', 'short': 800, 'long': 1333},
-        {'name': 'pad_to', 'size': CANVAS},
-    ],
+    'eval_order': 'grouped',
+    'train_transforms': [{'name': 'random_flip'}, SIDES],
+    'eval_transforms': [SIDES],
     'augment': [],
     'loss': {'name': 'retinanet'},
     'task': {'least_score': 0.05, 'candidates': 1000, 'of': 'map', 'threshold': 0.5, 'most': 300, **IMAGENET},
@@ -77,6 +72,7 @@ FASTER_RCNN: dict[str, Any] = {
     'learning_rate': 0.02,
 }
 OUTLINES = {'name': 'outline_masks'}
+OWN_PIXELS = {'name': 'pack_masks', 'size': 640}  # photos have at most 640 x 640
 NETWORKS: dict[str, dict[str, Any]] = {
     'retinanet': RETINANET,
     'faster_rcnn': FASTER_RCNN,
@@ -84,7 +80,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
         **FASTER_RCNN,
         'model': {**FASTER_RCNN['model'], 'masks': 'plain'},
         'train_transforms': [OUTLINES, *RETINANET['train_transforms']],
-        'eval_transforms': [OUTLINES, *RETINANET['eval_transforms']],
+        'eval_transforms': [OUTLINES, OWN_PIXELS, *RETINANET['eval_transforms']],
         'eval_batch_size': 4,
         'threads': 4,
     },
@@ -130,6 +126,7 @@ def get_config(argument: str = 'retinanet') -> ConfigDict:
         }
     )
     config.data.order = {'name': recipe['order']}
+    config.data.eval_order = recipe.get('eval_order', 'in_order')
     config.model = recipe['model']
     config.augment = recipe['augment']
     config.loss = recipe['loss']

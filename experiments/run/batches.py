@@ -1,5 +1,6 @@
 """The data of a run, opened once: its sources, its batches, and the facts that the rest is built by."""
 
+import functools
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -88,10 +89,13 @@ def open_evaluation(checked: Checked, facts: Facts | None = None) -> EvaluationD
     source = open_source(fields, fields.eval_split or fields.train_split, facts)
     there = _features(source, fields.eval_transforms, checked.registries) if facts else None
     names = prepared(fields, source, fields.eval_transforms, checked.registries, facts, there=there).names
-    batches = eval_batches(fields, source, registries=checked.registries, facts=facts)
+    opened = functools.partial(
+        eval_batches, fields, source, registries=checked.registries, facts=facts, groups=groups_of(fields, source)
+    )
+    batches = opened()
     first = next(iter(batches))
     if numbered := numbers_of(checked, names, first):  # only now it is known which features the examples have
-        batches = eval_batches(fields, source, registries=checked.registries, facts=facts, numbered=numbered)
+        batches = opened(numbered=numbered)
         first = next(iter(batches))
     return EvaluationData(source, batches, first, names, own)
 
@@ -291,6 +295,11 @@ def order_of(
         raise config.ConfigError(f'data.order: {error}') from None
 
 
+def groups_of(fields: Data, source: data.Source) -> np.ndarray | None:
+    """The groups that share the batches of an evaluation, by `data.eval_order`; None: there is one."""
+    return data.orientations(source) if fields.eval_order == 'grouped' else None
+
+
 def eval_batches(
     fields: Data,
     source: data.Source,
@@ -298,6 +307,7 @@ def eval_batches(
     registries: Mapping[str, ModuleType] | None = None,
     facts: Facts | None = None,
     numbered: Names | None = None,
+    groups: np.ndarray | None = None,
 ) -> Iterable[Mapping[str, np.ndarray]]:
     """This process's part of the evaluation batches, on the host; each pass has every example once.
 
@@ -307,12 +317,14 @@ def eval_batches(
         registries: see `Checked`.
         facts: of the trained run, if there is one, see `prepared`.
         numbered: further names of classes that labels are checked against, see `numbers_of`.
+        groups: see `groups_of`.
     """
     transforms, names = prepared(fields, source, fields.eval_transforms, registries, facts, warn=False)
     return data.eval_batches(
         source,
         batch_size=-(-min(fields.eval_batch_size, source.size) // jax.device_count()) * jax.device_count(),
         transforms=transforms,
+        groups=groups,
         names={**names, **(numbered or {})},
         process_index=jax.process_index(),
         process_count=jax.process_count(),

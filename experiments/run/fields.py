@@ -81,6 +81,14 @@ class Data(NamedTuple):
             provided=ORDERED_BY,
         ),
     ] = {'name': 'shuffled'}
+    eval_order: Annotated[
+        Literal['in_order', 'grouped'],
+        About(
+            "of the evaluation's examples: in_order, grouped (batches of upright and of wide images, whose shapes may "
+            'differ)',
+            may_change=True,
+        ),
+    ] = 'in_order'
     seed: Annotated[int | None, About("of the order of the examples; None: the run's", within=Range(0, MOST_SEED))] = (
         None
     )

@@ -14,7 +14,7 @@ See = Callable[[Mapping[str, Any], Mapping[str, Any]], None]
 
 
 class Worst:
-    """The examples whose answers are the worst, of all that were seen; of equally bad ones the first stay."""
+    """The examples whose answers are the worst, of all that were seen; of equals the first in the data set."""
 
     def __init__(self, presentation: Presentation):
         """Empty."""
@@ -30,8 +30,8 @@ class Worst:
 
     def _add(self, shown: Shown) -> None:
         before, rows, judged = self.gallery, self.gallery.rows, shown.judged or Judged(0.0, 0, 0)
-        if len(rows) < self._presentation.most or _badness(shown) > _badness(rows[-1]):
-            worst_first = sorted([*rows, _copied(shown)], key=lambda one: -_badness(one))
+        if len(rows) < self._presentation.most or _rank(shown) < _rank(rows[-1]):
+            worst_first = sorted([*rows, _copied(shown)], key=_rank)
             rows = tuple(worst_first[: self._presentation.most])
         self.gallery = Gallery(rows, before.seen + 1, before.mistakes + judged.mistakes, before.of + judged.of)
 
@@ -75,6 +75,6 @@ def _copied(shown: Shown) -> Shown:
     return Shown(example, answer, shown.judged)
 
 
-def _badness(shown: Shown) -> float:
+def _rank(shown: Shown) -> tuple[float, int]:
     badness = shown.judged.badness if shown.judged else 0.0
-    return np.inf if np.isnan(badness) else badness
+    return -np.inf if np.isnan(badness) else -badness, int(shown.example.get(INDEX, 0))

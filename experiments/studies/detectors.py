@@ -99,7 +99,7 @@ def study(
         results[name] = [{**one, **found_speed} for one in results[name]]
         jax.clear_caches()
     curves = {label(name): [studies.precision_curve(folder / name / str(seed)) for seed in seeds] for name in methods}
-    found = {name: np.load(folder / name / str(seeds[0]) / 'boxes.npz') for name in methods}
+    found = {name: studies.arrays(folder / name / str(seeds[0]) / 'boxes.npz') for name in methods}
     scenes_shown = eval_scenes(next(iter(runs.values())).settings)[0]
     pictures = {'detectors': studies.precision_curves(curves), 'boxes': picture(scenes_shown, found)}
     return studies.conclude(folder, table(results), pictures)

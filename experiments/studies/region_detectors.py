@@ -100,7 +100,7 @@ def study(folder: Path, settings: Mapping[tuple[str, int], ConfigDict]) -> int:
     for name, seed in runs:
         own = folder / name / str(seed)
         curves.setdefault(NAMES[name], []).append(studies.precision_curve(own))
-        shown.setdefault(name, dict(np.load(own / 'objects.npz')))
+        shown.setdefault(name, studies.arrays(own / 'objects.npz'))
     pictures = {'region_detectors': studies.precision_curves(curves), 'objects': picture(shown)}
     return studies.conclude(folder, table(results), pictures)
 

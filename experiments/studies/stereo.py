@@ -181,7 +181,7 @@ def study(
         shown = {method: folder / one / method for method in found}
         shown |= {run.name: run.measured / one for run in reversed(runs) if run.name in results[one]}
         results[one] = found | results[one]
-        fields = {method: list(np.load(place / 'fields.npz').values()) for method, place in shown.items()}
+        fields = {method: list(studies.arrays(place / 'fields.npz').values()) for method, place in shown.items()}
         figures[one] = picture(one, read_once(one), fields)
     for field in ('disparity', 'flow'):
         if trained := [key for key, each in settings.items() if kind_of(each) == field]:

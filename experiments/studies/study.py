@@ -71,6 +71,12 @@ def result(path: Path, compute: Callable[[], Mapping[str, Any]]) -> dict[str, An
     return read_json(path)
 
 
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file, by name."""
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
 def progress(workdir: Path, value: str) -> tuple[list[int], list[float]]:
     """The steps of a run's evaluations, and the value that each measured, such as `mean_iou`."""
     rows = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]

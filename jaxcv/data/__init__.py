@@ -10,7 +10,7 @@ from jaxcv.data.opening import source
 from jaxcv.data.pipeline import eval_batches, train_batches
 from jaxcv.data.prefetch import prefetch
 from jaxcv.data.sources import Source, describe, feature_values, only_classes, subset
-from jaxcv.data.statistics import Statistics, report, statistics
+from jaxcv.data.statistics import Statistics, orientations, report, statistics
 
 __all__ = [
     'Source',
@@ -20,6 +20,7 @@ __all__ = [
     'feature_values',
     'only_classes',
     'orders',
+    'orientations',
     'prefetch',
     'report',
     'source',

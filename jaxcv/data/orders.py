@@ -81,7 +81,7 @@ def class_balanced(labels: ArrayLike) -> Order:
 
     Paper: Kang et al., "Decoupling representation and classifier for long-tailed recognition", ICLR 2020, section 3.
     """
-    classes = _members(labels)
+    classes = members_of(labels)
     share, rest = divmod(sum(map(len, classes)), len(classes))
 
     def order(seed: int, epoch: int) -> np.ndarray:
@@ -120,7 +120,7 @@ def grouped(groups: ArrayLike, *, batch_size: int) -> Order:
         >>> groups[grouped(groups, batch_size=2)(0, 0)].reshape(-1, 2).tolist()
         [[1, 1], [1, 1], [0, 0]]
     """
-    members_of = _members(groups)
+    batches_of = members_of(groups)
     if batch_size < 1:
         raise ValueError(f'grouped: batch_size must be at least 1, got {batch_size}')
 
@@ -128,7 +128,7 @@ def grouped(groups: ArrayLike, *, batch_size: int) -> Order:
         rng = _generator(seed, epoch)
         batches = [
             _first(rng.permutation(members), -(-len(members) // batch_size) * batch_size).reshape(-1, batch_size)
-            for members in members_of
+            for members in batches_of
         ]
         return rng.permutation(np.concatenate(batches)).ravel()
 
@@ -174,7 +174,7 @@ def identities(
 
     Paper: Hermans, Beyer and Leibe, "In defense of the triplet loss for person re-identification", 2017, section 2.
     """
-    images_of = _with_enough(_members(labels), images, fewer)
+    images_of = _with_enough(members_of(labels), images, fewer)
     if not 1 <= identities <= len(images_of) or images < 1:
         raise ValueError(
             f'identities: batches of {identities} identities with {images} images cannot be made of '
@@ -252,8 +252,13 @@ def _generator(seed: int, epoch: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([seed, epoch]))
 
 
-def _members(labels: ArrayLike) -> list[np.ndarray]:
-    """The indices of each distinct label, those of the least label first."""
+def members_of(labels: ArrayLike) -> list[np.ndarray]:
+    """The indices of each distinct label, those of the least label first.
+
+    Example:
+        >>> [members.tolist() for members in members_of([1, 0, 1])]
+        [[1], [0, 2]]
+    """
     array = np.asarray(labels)
     if array.ndim != 1 or not array.size or array.dtype.kind not in 'iu':
         raise ValueError(f'an order by labels needs one integer for each example, got {array.dtype} {array.shape}')

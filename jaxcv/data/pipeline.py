@@ -9,11 +9,12 @@ from typing import Any, Literal, NamedTuple
 import cv2
 import numpy as np
 from absl import logging
+from numpy.typing import ArrayLike
 
 from jaxcv.arguments import AtLeast0, AtLeast1, checked
 from jaxcv.data import fingerprint
 from jaxcv.data.collate import HostBatch, Rows
-from jaxcv.data.orders import Order, shuffled
+from jaxcv.data.orders import Order, members_of, shuffled
 from jaxcv.data.reading import BrokenExampleError, reader
 from jaxcv.data.seeds import mix
 from jaxcv.data.sources import Source
@@ -180,6 +181,7 @@ def eval_batches(
     *,
     batch_size: AtLeast1,
     transforms: Sequence[Transform],
+    groups: ArrayLike | None = None,
     names: Names | None = None,
     process_index: AtLeast0 = 0,
     process_count: AtLeast1 = 1,
@@ -192,10 +194,15 @@ def eval_batches(
     The last rows of the last batch are padding: zeros, `valid` False and `index` -1. With `on_broken='skip'` an
     example that cannot be read is zeros and `valid` False too, but keeps its `index`.
 
+    With `groups`, a batch has examples of one group, whose images may have a shape of their own: those of the least
+    group first, each group in order and padded to whole batches. A compiled step is compiled once for each shape.
+
     Args:
         source: The data set.
         batch_size: Examples in a global batch; each process gets `batch_size / process_count` of them.
-        transforms: Closures `example -> example`, applied in order, that leave all images with the same shape.
+        transforms: Closures `example -> example`, applied in order, that leave all images of a batch with the same
+            shape.
+        groups: The group of each example, integers `[size]`: `jaxcv.data.orientations(source)`. None: there is one.
         names: Names of the classes of transformed examples; by default the source's, as the transforms change them.
         process_index: This process.
         process_count: Number of processes.
@@ -209,7 +216,7 @@ def eval_batches(
         same on every process, and `skipped` counts the broken examples of the latest pass.
 
     Raises:
-        ValueError: As for `train_batches`; a batch may be larger than the data.
+        ValueError: As for `train_batches`; a batch may be larger than the data. `groups` are not as they have to be.
 
     Example:
         >>> names = {'label': ('a', 'b', 'c')}
@@ -221,12 +228,14 @@ def eval_batches(
     local = _local_size(batch_size, process_index, process_count)
     _check_not_empty(source)
     read = _named_errors(reader(source, transforms, names), source)
-    length = -(-source.size // batch_size)
+    starts = [
+        (members, first) for members in _groups(groups, source.size) for first in range(0, len(members), batch_size)
+    ]
 
     def batch(step: int) -> _Counted:
-        first = step * batch_size + process_index * local
-        indices = np.arange(first, first + local)
-        indices[indices >= source.size] = -1
+        members, first = starts[step]
+        own = members[first + process_index * local :][:local]
+        indices = np.concatenate([own, np.full(local - len(own), -1)])
         rows, skipped = Rows(local, source.where), 0
         for place in np.flatnonzero(indices >= 0).tolist():
             index = int(indices[place])
@@ -237,11 +246,20 @@ def eval_batches(
                 rows.put(place, example)
         arrays = rows.arrays
         if not arrays:  # nothing could be read, or all is padding: zeros with the shapes of the other batches
-            example, _ = _next_readable(read, 0, 0, source.size, on_broken)
+            example, _ = _next_readable(lambda i, seed: read(int(members[i]), seed), 0, 0, len(members), on_broken)
             arrays = {name: np.zeros((local, *value.shape), value.dtype) for name, value in example.items()}
         return _Counted({**arrays, 'index': indices.astype(np.int32)}, skipped)
 
-    return EvalBatches(_in_threads(batch, length, threads, buffer), length)
+    return EvalBatches(_in_threads(batch, len(starts), threads, buffer), len(starts))
+
+
+def _groups(groups: ArrayLike | None, size: int) -> list[np.ndarray]:
+    """The indices of each group's examples, those of the least group first."""
+    if groups is None:
+        return [np.arange(size)]
+    if np.shape(groups) != (size,):
+        raise ValueError(f'groups: one integer for each of {size} examples, got {np.shape(groups)}')
+    return members_of(groups)
 
 
 class EvalBatches(Iterable[HostBatch]):

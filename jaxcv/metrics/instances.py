@@ -19,6 +19,8 @@ _NAMES = (
     *('ap', 'ap50', 'ap75', 'ap_small', 'ap_medium', 'ap_large'),
     *('ar1', 'ar10', 'ar100', 'ar_small', 'ar_medium', 'ar_large'),
 )
+ORIGINAL = ('original_masks', 'original_size', 'original_frame')
+"""Features of the transform 'pack_masks'."""
 Rows = Mapping[str, np.ndarray]
 
 
@@ -27,7 +29,9 @@ def coco_masks(*, num_classes: AtLeast1, threshold: Share = 0.5) -> Metric:
     """COCO's evaluation of instance masks: `metrics.coco_boxes` with the IoU of pixels in place of that of boxes.
 
     Masks are pasted into the image one by one on the device, and their pixels are counted there, so that only counts
-    come to the host: the masks of an evaluation would not fit into memory.
+    come to the host: the masks of an evaluation would not fit into memory. With `original_masks`, which the transform
+    'pack_masks' makes, the image is the original one, and the values are pycocotools' for masks pasted into the files'
+    own pixels; without, it is the batch's.
 
     Args:
         num_classes: classes of objects.
@@ -39,7 +43,7 @@ def coco_masks(*, num_classes: AtLeast1, threshold: Share = 0.5) -> Metric:
         `mask_ar_large`, and `class_mask_ap` [classes]. Without truths of a class or size a value is NaN.
 
     Raises:
-        ValueError: (in `measure`) the batch has no `instance_masks`.
+        ValueError: (in `measure`) the batch has neither `instance_masks` nor `original_masks`.
 
     Example:
         >>> metric = coco_masks(num_classes=1)
@@ -50,23 +54,25 @@ def coco_masks(*, num_classes: AtLeast1, threshold: Share = 0.5) -> Metric:
         >>> f'{metric.compute({name: np.asarray(rows) for name, rows in found.items()})["mask_ap"]:.3f}'
         '1.000'
 
-    Lin et al. 2014, Microsoft COCO (https://arxiv.org/abs/1405.0312). The trap: IoU is of the batch's pixels; images
-    that were made smaller have coarser masks than the files.
+    Lin et al. 2014, Microsoft COCO (https://arxiv.org/abs/1405.0312). The trap: without `original_masks`, images that
+    were made smaller have coarser masks than the files.
     """
 
     def measure(predictions: Predictions, batch: Batch) -> dict[str, Array]:
-        if 'instance_masks' not in batch:
-            raise ValueError(f'masks are compared with the instance_masks of each image, but there are {sorted(batch)}')
-        truth = jnp.asarray(batch['instance_masks'])
-        shared, areas = jax.vmap(functools.partial(_counts, threshold=threshold))(
-            predictions['masks'], predictions['boxes'], truth
-        )
+        names = ORIGINAL if 'original_masks' in batch else ('instance_masks',)
+        if missing := [name for name in names if name not in batch]:
+            raise ValueError(
+                f'masks are compared with the instance_masks of each image, or with its {", ".join(ORIGINAL)}, but '
+                f'there is no {missing[0]}, only {sorted(batch)}'
+            )
+        count = functools.partial(_original_counts if names is ORIGINAL else _counts, threshold=threshold)
+        truth = [jnp.asarray(batch[name]) for name in names]
+        shared, areas, true_areas = jax.vmap(count)(predictions['masks'], predictions['boxes'], *truth)
         rows = {name: predictions[name] for name in ('scores', 'box_labels', 'box_valid')}
         rows |= {f'true_{name}': jnp.asarray(batch[name]) for name in ('box_labels', 'box_valid')}
-        for name in ('box_crowd', 'box_difficult', 'box_areas', 'pixel_area'):
-            if name in batch:
-                rows[name] = jnp.asarray(batch[name])
-        return {**rows, 'shared': shared, 'areas': areas, 'true_areas': truth.sum(axis=(2, 3), dtype=jnp.int32)}
+        others = ('box_crowd', 'box_difficult', 'box_areas', *(() if names is ORIGINAL else ('pixel_area',)))
+        rows |= {name: jnp.asarray(batch[name]) for name in others if name in batch}
+        return {**rows, 'shared': shared, 'areas': areas, 'true_areas': true_areas}
 
     def compute(rows: Rows) -> Mapping[str, Any]:
         result = evaluate_coco(_records(rows), num_classes=num_classes)
@@ -80,8 +86,8 @@ def coco_masks(*, num_classes: AtLeast1, threshold: Share = 0.5) -> Metric:
     return Metric(measure, compute, {**units, 'class_mask_ap': SHARE._replace(axes=('class',))}, where='host')
 
 
-def _counts(masks: Array, boxes: Array, truth: Array, threshold: float) -> tuple[Array, Array]:
-    """Return the pixels that each detection shares with each truth, `[d g]`, and those that it has, `[d]`."""
+def _counts(masks: Array, boxes: Array, truth: Array, *, threshold: float) -> tuple[Array, Array, Array]:
+    """Return the pixels that each detection shares with each truth, `[d g]`, those that it has, `[d]`, and theirs."""
     size = (truth.shape[1], truth.shape[2])
     pixels = truth.reshape(len(truth), -1).astype(jnp.float32)
 
@@ -90,7 +96,31 @@ def _counts(masks: Array, boxes: Array, truth: Array, threshold: float) -> tuple
         pasted = paste_masks(mask[None], box[None], size=size, threshold=threshold).reshape(-1).astype(jnp.float32)
         return (pixels @ pasted).astype(jnp.int32), pasted.sum().astype(jnp.int32)
 
-    return jax.lax.map(one, (masks, boxes))
+    return *jax.lax.map(one, (masks, boxes)), truth.sum(axis=(1, 2), dtype=jnp.int32)
+
+
+def _original_counts(
+    masks: Array, boxes: Array, truth: Array, size: Array, frame: Array, *, threshold: float
+) -> tuple[Array, Array, Array]:
+    """Return `_counts` in the original image, whose masks are packed: `[g height width/8]`."""
+    rows, columns = canvas = (truth.shape[1], 8 * truth.shape[2])
+    inside = (jnp.arange(rows) < size[0])[:, None] & (jnp.arange(columns) < size[1])
+    (down, across), shift = frame[0], frame[1]
+    corners = (boxes.reshape(-1, 2, 2) - shift[::-1]) / frame[0, ::-1]
+    corners = jnp.clip(jnp.sort(corners, axis=1), 0, size[::-1])  # a mirror exchanges them
+    masks = jnp.where(down < 0, masks[:, ::-1], masks)
+    masks = jnp.where(across < 0, masks[:, :, ::-1], masks)
+
+    def ones(bits: Array) -> Array:
+        return jax.lax.population_count(bits).sum(axis=(-2, -1), dtype=jnp.int32)
+
+    def one(pair: tuple[Array, Array]) -> tuple[Array, Array]:
+        mask, box = pair
+        pasted = paste_masks(mask[None], box[None], size=canvas, threshold=threshold)[0]
+        packed = jnp.packbits((pasted > 0) & inside, axis=1)
+        return ones(truth & packed), ones(packed)
+
+    return *jax.lax.map(one, (masks, corners.reshape(-1, 4))), ones(truth)
 
 
 def _records(rows: Rows) -> Iterator[ImageRecord]:

@@ -22,6 +22,7 @@ def mask_targets(
     size: AtLeast1 = 28,
     crops_of: Float[Array, 'n g 4'] | None = None,
     valid: Bool[Array, 'n r'] | None = None,
+    aligned: bool = False,
 ) -> Float[Array, 'n r size size']:
     """Crop the mask of an object to each region: the share of each cell that the object covers.
 
@@ -37,6 +38,9 @@ def mask_targets(
         crops_of: the masks are not of the image, but of these boxes, each stretched to h x w pixels, `[n, g, 4]`. The
             border of an object that is larger than h x w is then less exact.
         valid: False for padding `[n, r]`, whose targets are 0; None: all are real.
+        aligned: pixels are squares, and targets lie exactly in their boxes, as those of Detectron 2. Otherwise they lie
+            half a pixel to the right of and below them, as torchvision's do. Take what `roi_align` of the mask head's
+            features has.
 
     Returns:
         float32 `[n, r, size, size]` in [0, 1], without a gradient.
@@ -47,15 +51,18 @@ def mask_targets(
         [[0.88 0.  ]
          [0.88 0.  ]]
 
-    He et al. 2017, Mask R-CNN (https://arxiv.org/abs/1703.06870). The trap: as the regions of `roi_align` by default,
-    they lie half a pixel to the right of and below their boxes, so that the mask head's features fit them.
+    He et al. 2017, Mask R-CNN (https://arxiv.org/abs/1703.06870). The trap: pasting does not undo the half pixel, which
+    small objects cannot spare. Perfect targets of 28 x 28 in the true boxes of 24 test scenes of `digit_scenes` have a
+    mask AP of 67.5 %, and of 91.2 % if they are `aligned`: the rest is lost to the cells, and to corners that pasting
+    cuts to whole pixels. No training goes beyond that. Of scenes enlarged four times it is 87.9 % and 89.6 %
+    (`pytest tests/metrics/test_instances.py -k reach`).
     """
-    return _targets(masks, boxes, indices, crops_of, valid, size)
+    return _targets(masks, boxes, indices, crops_of, valid, size, aligned)
 
 
-@functools.partial(jax.jit, static_argnums=5)
+@functools.partial(jax.jit, static_argnums=(5, 6))
 def _targets(
-    masks: Array, boxes: Array, indices: Array, crops_of: Array | None, valid: Array | None, size: int
+    masks: Array, boxes: Array, indices: Array, crops_of: Array | None, valid: Array | None, size: int, aligned: bool
 ) -> Array:
     n, objects, height, width = masks.shape
     if crops_of is not None:
@@ -67,7 +74,7 @@ def _targets(
     whole = Atlas(masks.reshape(n * objects, height, width, 1), ((0, 0),), ((height, width),))
     places = (jnp.arange(n, dtype=jnp.int32)[:, None] * objects + indices).reshape(-1)
     levels = jnp.zeros_like(places)
-    plan = make_plan(whole, places, boxes.reshape(-1, 4), levels, valid, (1.0,), (size, size), 0, False)
+    plan = make_plan(whole, places, boxes.reshape(-1, 4), levels, valid, (1.0,), (size, size), 0, aligned)
     return by_windows(whole.pixels, plan, dtype=jnp.float32).reshape(n, -1, size, size)
 
 

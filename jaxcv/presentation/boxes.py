@@ -391,19 +391,33 @@ class Frame(NamedTuple):
 def _photos(
     predict: Callable[[Batch], Predictions], examples: Iterable[Example], options: PhotoOptions
 ) -> Iterator[Answer]:
-    """Predict pictures; boxes are carried through the transforms with each, so that answers come back."""
+    """Predict pictures; boxes are carried through the transforms with each, so that answers come back.
+
+    Upright and wide pictures may have shapes of their own: those of one shape share a batch.
+    """
     prepared = (_prepared(example, options) for example in examples)
     while rows := list(itertools.islice(prepared, options.batch_size)):
-        missing = options.batch_size - len(rows)
-        batch = {
-            name: np.stack([*(given[name] for given, _ in rows), *[np.zeros_like(value)] * missing])
-            for name, value in rows[0][0].items()
-        }
-        batch['valid'] = np.arange(options.batch_size) < len(rows)
-        answers = jax.device_get(_answer(predict(batch)))
+        shapes = [given['image'].shape for given, _ in rows]
+        answers: dict[int, Answer] = {}
+        for shape in dict.fromkeys(shapes):
+            places = [i for i, one in enumerate(shapes) if one == shape]
+            found = _predicted(predict, [rows[i][0] for i in places], options.batch_size)
+            answers |= {place: {name: x[i] for name, x in found.items()} for i, place in enumerate(places)}
         for i, (_, frame) in enumerate(rows):
-            answer = {name: array[i] for name, array in answers.items()}
-            yield {**answer, 'boxes': _back(answer['boxes'], frame)}
+            yield {**answers[i], 'boxes': _back(answers[i]['boxes'], frame)}
+
+
+def _predicted(
+    predict: Callable[[Batch], Predictions], rows: Sequence[Mapping[str, np.ndarray]], size: int
+) -> Mapping[str, np.ndarray]:
+    """Return the answers for examples of one shape, in a batch that is padded with zeros."""
+    missing = size - len(rows)
+    batch = {
+        name: np.stack([*(given[name] for given in rows), *[np.zeros_like(value)] * missing])
+        for name, value in rows[0].items()
+    }
+    batch['valid'] = np.arange(size) < len(rows)
+    return jax.device_get(_answer(predict(batch)))
 
 
 def _prepared(example: Example, options: PhotoOptions) -> tuple[dict[str, np.ndarray], Frame]:

@@ -216,6 +216,7 @@ def mask_terms(
     """
     logits = module.masks(maps, drawn.boxes, drawn.positive, train=train)
     masks = jnp.asarray(batch['instance_masks'])
-    targets = mask_targets(masks, drawn.boxes, drawn.indices, size=logits.shape[2], valid=drawn.positive)
+    options = {'size': logits.shape[2], 'valid': drawn.positive, 'aligned': module.aligned}
+    targets = mask_targets(masks, drawn.boxes, drawn.indices, **options)
     labels = jax.vmap(region_labels)(drawn.indices, drawn.positive, truth.box_labels)
     return jax.vmap(mask_loss)(logits, targets, labels, drawn.positive)

@@ -2,7 +2,7 @@
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -50,7 +50,9 @@ def evaluate(
     """Evaluate a task: the values of its metrics over all batches.
 
     The contributions to metrics on the device are merged there. Those to metrics on the host are gathered over all
-    processes after each batch, without the rows whose `valid` is False, and joined at the end.
+    processes after each batch, without the rows whose `valid` is False, and joined at the end, in the order of `index`
+    where the batches have it: so the values do not depend on which examples share a batch. Batches may have several
+    shapes; the step is compiled once for each.
 
     Args:
         step: from `make_eval_step`, under `jax.jit`, on one device or a mesh.
@@ -82,13 +84,16 @@ def evaluate(
 
     sums: dict[str, PyTree] | None = None
     collected: dict[str, list[PyTree]] = {name: [] for name in on_host}
+    places: list[np.ndarray] = []
     for batch in batches:
         contributions, answers = step(variables, batch)
         new = {name: contributions[name] for name, _ in on_device}
         sums = new if sums is None else _merge(on_device, sums, new)
         if on_host:
-            rows = _gather({'valid': batch['valid'], **{name: contributions[name] for name in on_host}})
-            valid = rows.pop('valid').astype(bool)
+            known = {name: batch[name] for name in ('valid', 'index') if name in batch}
+            known, rows = _gather((known, {name: contributions[name] for name in on_host}))
+            valid = known['valid'].astype(bool)
+            places += [known['index'][valid]] if 'index' in known else []
             for name, leaves in rows.items():
                 collected[name].append(jax.tree.map(lambda leaf, valid=valid: leaf[valid], leaves))
         if see is not None:
@@ -96,9 +101,10 @@ def evaluate(
     if sums is None:
         raise ValueError('there are no batches to evaluate')
 
+    joined = functools.partial(_joined, np.concatenate(places) if places else None)
     states = {
         **jax.device_get(sums),
-        **{name: jax.tree.map(lambda *parts: np.concatenate(parts), *parts) for name, parts in collected.items()},
+        **{name: jax.tree.map(lambda *parts: joined(parts), *parts) for name, parts in collected.items()},
     }
     values = [metric.compute(states[name]) for name, metric in task.metrics.items()]
     return {name: _on_host(value) for computed in values for name, value in computed.items()}
@@ -114,6 +120,14 @@ def _gather(rows: PyTree) -> PyTree:
     if jax.process_count() > 1:
         rows = multihost_utils.process_allgather(rows, tiled=True)
     return jax.tree.map(np.asarray, jax.device_get(rows))
+
+
+def _joined(places: np.ndarray | None, parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the rows of all batches, in the order of the examples' places in the data set."""
+    rows = np.concatenate(parts)
+    if places is None or (places[1:] >= places[:-1]).all():
+        return rows
+    return rows[np.argsort(places, kind='stable')]
 
 
 def _on_host(value: Any) -> float | np.ndarray:

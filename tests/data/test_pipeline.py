@@ -98,6 +98,38 @@ def test_evaluation_sees_each_example_once(process_count, size):
     assert shares[0].skipped == 0
 
 
+@pytest.mark.parametrize('process_count', [1, 2])
+def test_a_batch_of_the_evaluation_has_one_group(process_count):
+    """Each example once, each group in order and in a shape of its own; what is padding has that shape as well."""
+    groups = np.array([1, 0, 1, 1, 0, 1, 1])
+
+    def sized(example):
+        return {**example, 'image': np.zeros((2, 2 + groups[example['image'][0, 0, 0]], 3), np.uint8)}
+
+    data = numbers(7, broken={4, 5, 6})
+    shares = [
+        eval_batches(
+            data,
+            batch_size=4,
+            transforms=[sized],
+            groups=groups,
+            on_broken='skip',
+            process_index=k,
+            process_count=process_count,
+        )
+        for k in range(process_count)
+    ]
+    seen = [
+        (np.concatenate([part['index'] for part in parts]).tolist(), {part['image'].shape[2] for part in parts})
+        for parts in zip(*shares, strict=True)
+    ]
+    assert seen == [([1, 4, -1, -1], {2}), ([0, 2, 3, 5], {3}), ([6, -1, -1, -1], {3})]
+    assert [len(share) for share in shares] == [3] * process_count
+    assert sum(share.skipped for share in shares) == 3
+    with pytest.raises(ValueError, match=r'groups: one integer for each of 7 examples, got \(2,\)'):
+        eval_batches(data, batch_size=4, transforms=[], groups=[0, 1])
+
+
 @pytest.fixture
 def photos(tmp_path):
     """Ten images of which two cannot be read."""

@@ -9,7 +9,7 @@ from jaxcv.data.reading import BrokenExampleError, checked, reader
 from jaxcv.data.sources import place
 from jaxcv.features import FEATURES, MisuseError
 
-LENGTHS = {'h': 5, 'w': 4, 'c': 3, 'k': 2, 'p': 6}
+LENGTHS = {'h': 5, 'w': 4, 'c': 3, 'k': 2, 'p': 6, 'y': 7, 'b': 1}
 EXAMPLE = {
     name: np.zeros([LENGTHS.get(axis) or int(axis) for axis in row.axes.split()], row.dtype)
     for name, row in FEATURES.items()

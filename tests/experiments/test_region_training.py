@@ -37,7 +37,7 @@ def get_config():
     config.data.update({{'batch_size': 2, 'eval_batch_size': 2}})
     for specs in (config.data.train_transforms, config.data.eval_transforms):
         for spec in specs:
-            own = {{'resize_sides': {{'long': 96}}, 'pad_to': {{'size': 96}}, 'pad_boxes': {{'max_boxes': 4}}}}
+            own = {{'resize_sides': {{'long': 96}}, 'pack_masks': {{'size': 56}}, 'pad_boxes': {{'max_boxes': 4}}}}
             spec.update(own.get(spec['name'], {{}}))
             if spec['name'] == 'resize_sides':
                 spec['short'] = 48

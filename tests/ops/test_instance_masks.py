@@ -9,7 +9,8 @@ from jaxcv import ops
 from tests.ops import roi_references as references
 
 
-def test_targets_are_the_aligned_mask_of_their_object():
+@pytest.mark.parametrize('aligned', [False, True])
+def test_targets_are_the_aligned_mask_of_their_object(aligned):
     rng = np.random.default_rng(0)
     masks = np.zeros((2, 3, 20, 24), np.uint8)
     for i in range(2):
@@ -19,11 +20,11 @@ def test_targets_are_the_aligned_mask_of_their_object():
     low = rng.uniform(-1, 12, (2, 5, 2))
     boxes = np.concatenate([low, low + rng.uniform(1, 10, (2, 5, 2))], -1).astype(np.float32)
     indices = rng.integers(0, 3, (2, 5))
-    found = jax.jit(lambda *x: ops.mask_targets(*x, size=4))(masks, boxes, indices)
+    found = jax.jit(lambda *x: ops.mask_targets(*x, size=4, aligned=aligned))(masks, boxes, indices)
     for i in range(2):
         for r in range(5):
             mask = masks[i, indices[i, r], :, :, None].astype(np.float64)
-            options = {'stride': 1, 'size': (4, 4), 'samples': 0, 'aligned': False}
+            options = {'stride': 1, 'size': (4, 4), 'samples': 0, 'aligned': aligned}
             expected, _ = references.roi_align(mask, boxes[i, r : r + 1], np.zeros((1, 4, 4, 1)), **options)
             np.testing.assert_allclose(found[i, r], expected[0, ..., 0], atol=1e-5)
 

@@ -70,6 +70,23 @@ def test_answers_come_back_to_the_photos_own_pixels(way):
     np.testing.assert_allclose(answers[2]['boxes'][0], box, atol=1.01 * pixel)
 
 
+def test_photos_of_one_shape_share_a_batch():
+    """Upright and wide ones by turns, each on its canvas; the answers keep the order of the photos."""
+    shapes = []
+
+    def predict(batch):
+        shapes.append((batch['image'].shape[1:3], batch['valid'].sum()))
+        x1, one = batch['image'][:, 0, 0, 0].astype(np.float32), np.ones((len(batch['image']), 1))
+        boxes = np.stack([x1, 0 * x1, x1 + 2, 0 * x1 + 2], axis=-1)[:, None]
+        return {'boxes': boxes, 'scores': one, 'box_labels': one.astype(int), 'box_valid': one.astype(bool)}
+
+    transform = transforms.resize_sides(short=30, long=40, canvas=8)
+    photos = [{'image': np.full((30, 40, 3) if i % 2 else (40, 30, 3), i, np.uint8)} for i in range(5)]
+    answers = list(SHOW.photos(predict, photos, PhotoOptions((40, 40, 3), transform, transform, batch_size=3)))
+    assert shapes == [((40, 32), 2), ((32, 40), 1), ((32, 40), 1), ((40, 32), 1)]
+    np.testing.assert_allclose([answer['boxes'][0, 0] for answer in answers], range(5), atol=1e-3)
+
+
 def test_answers_are_clipped_to_the_photo():
     def predict(batch):
         boxes = np.tile(np.float32([[[-9, -9, 99, 99]]]), (1, 1, 1))

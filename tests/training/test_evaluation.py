@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from jaxcv import models, tasks, training
+from jaxcv import data, models, tasks, training
+from jaxcv.data import transforms
 from jaxcv.losses import zero_one
-from jaxcv.metrics import mean_loss
+from jaxcv.metrics import coco_boxes, mean_loss
+from jaxcv.task import Task
 from tests.processes import run_two
 from tests.training import average_precision, problem
 
@@ -82,6 +84,37 @@ def test_one_prediction_serves_metrics_and_pictures(classifier):
     for batch, answer in seen:
         assert answer.keys() == {'label', 'probabilities'}
         np.testing.assert_array_equal(answer['label'], task.predict(variables, batch)['label'])
+
+
+def test_two_canvases_have_the_values_of_one():
+    """Upright and wide images in batches of their own, a program for each shape; ties go by the place in the data."""
+    rng = np.random.default_rng(0)
+    wide = rng.uniform(size=11) < 0.5
+    boxes = rng.uniform(1, 12, (11, 3, 4)).astype(np.float32)
+    boxes[..., 2:] += boxes[..., :2]
+    labels = rng.integers(0, 2, (11, 3))
+
+    def read(i):
+        image = np.zeros((30, 40, 3) if wide[i] else (40, 30, 3), np.uint8)
+        return {'image': image, 'boxes': boxes[i], 'box_labels': labels[i], 'box_valid': np.ones(3, bool)}
+
+    def predict(variables, batch):
+        found = {'boxes': batch['boxes'] + 4 * jnp.sin(batch['index'].astype(float))[:, None, None]}
+        return {**found, 'scores': jnp.full(batch['box_labels'].shape, 0.5), **batch_of(batch)}
+
+    def batch_of(batch):
+        return {name: batch[name] for name in ('box_labels', 'box_valid', 'valid')}
+
+    source = data.Source(11, read, str, {})
+    detector = Task(lambda key, batch: {}, lambda *args: None, predict, {'coco': coco_boxes(num_classes=2)})
+    put, found = training.put_batch(training.make_mesh(jax.devices()[:1])), []
+    for transform, groups in ((transforms.pad_to(size=40), None), (lambda x: x, data.orientations(source))):
+        step = jax.jit(training.make_eval_step(detector))
+        batches = data.eval_batches(source, batch_size=4, transforms=[transform], groups=groups)
+        found.append(training.evaluate(step, detector, {}, map(put, batches)))
+        assert step._cache_size() == (1 if groups is None else 2)
+    np.testing.assert_equal(*found)
+    assert 0 < found[0]['ap'] < 1
 
 
 def test_what_cannot_be_evaluated(classifier):

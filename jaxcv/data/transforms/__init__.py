@@ -31,20 +31,20 @@ from jaxcv.data.transforms.geometry import (
     resize,
     resize_short_side,
 )
-from jaxcv.data.transforms.objects import convert_boxes, outline_masks, tfds_objects
+from jaxcv.data.transforms.objects import convert_boxes, outline_masks, pack_masks, tfds_objects
 from jaxcv.data.transforms.proposals import propose_regions
 from jaxcv.data.transforms.transform import Transform as Transform
 from jaxcv.data.transforms.transform import compose
 from jaxcv.data.transforms.transform import names_after as names_after
 
 __all__ = ['center_crop', 'compose', 'convert_boxes', 'decode', 'decode_mask', 'keep', 'letterbox', 'outline_masks',
-           'pad_boxes', 'pad_to', 'propose_regions', 'random_crop', 'random_flip', 'random_iou_crop',
+           'pack_masks', 'pad_boxes', 'pad_to', 'propose_regions', 'random_crop', 'random_flip', 'random_iou_crop',
            'random_resized_crop', 'random_scale_crop', 'random_scale_jitter', 'random_zoom_out', 'relabel', 'rename',
            'resize', 'resize_short_side', 'resize_sides', 'tfds_objects']  # fmt: skip
 
 OF_OTHER_FEATURES = (
     *('decode_mask', 'relabel', 'rename', 'keep', 'pad_boxes'),
-    *('convert_boxes', 'tfds_objects', 'outline_masks'),
+    *('convert_boxes', 'tfds_objects', 'outline_masks', 'pack_masks'),
 )
 """Transforms of other features than the image: left out for a picture that has nothing else."""
 

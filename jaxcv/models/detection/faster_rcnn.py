@@ -86,7 +86,8 @@ def faster_rcnn(
         proposals: it proposes regions itself. Without, regions come from elsewhere, as in Fast R-CNN.
         proposal_depth: 3x3 convolutions of the proposal head.
         proposal_scores: numbers that score an anchor, 1 or the paper's 2.
-        pooling: 'align', 'aligned' or 'max' (Fast and Faster R-CNN).
+        pooling: 'align', 'aligned' or 'max' (Fast and Faster R-CNN). Masks lie in their boxes, but with 'align' half a
+            pixel to the right and below, as torchvision's do: see `ops.mask_targets`.
         pool_size: bins of a region along each axis.
         samples: of a bin along each axis, as in `ops.roi_align`; RoIPool has none.
         cells: the side of a region in pixels of its map, at least, as in `ops.region_levels`.
@@ -116,7 +117,8 @@ def faster_rcnn(
         >>> found.boxes.shape, found.masks.shape
         ((1, 100, 4), (1, 100, 28, 28))
 
-    The trap: the default anchors start at 32 pixels; smaller objects need smaller `sizes` and `cells`.
+    The trap: the default anchors start at 32 pixels; smaller objects need smaller `sizes` and `cells`, and where the
+    image itself is small, masks need the pooling 'aligned'.
     """
     pyramid = neck.startswith('fpn')
     maps = len(strides) + (pyramid and coarser)
@@ -146,6 +148,7 @@ def faster_rcnn(
         anchors if proposals else None,
         box_coder(),
         box_coder(weights=(10.0, 10.0, 5.0, 5.0)),
+        aligned=pooling != 'align',
     )
 
 

@@ -62,6 +62,7 @@ class TwoStageDetector(nn.Module):
         anchors: of the proposal head's maps.
         coder: of the proposals, relative to the anchors.
         region_coder: of the boxes, relative to the regions.
+        aligned: the masks lie exactly in their boxes: the `aligned` of `ops.mask_targets` that they are trained by.
     """
 
     backbone: nn.Module
@@ -76,6 +77,7 @@ class TwoStageDetector(nn.Module):
     anchors: Anchors | None
     coder: BoxCoder
     region_coder: BoxCoder
+    aligned: bool = False
 
     @property
     def stages(self) -> dict[str, Stage]:

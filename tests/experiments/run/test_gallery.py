@@ -33,6 +33,13 @@ def test_an_error_that_is_no_number_is_the_worst():
     assert np.isnan(worst.gallery.rows[0].judged.badness)
 
 
+def test_of_equally_bad_examples_the_first_in_the_data_set_are_kept():
+    worst = Worst(shown(2))
+    for index in ([4, 1], [3, 0]):
+        worst.see({'valid': np.ones(2, bool), 'index': np.array(index)}, {'error': np.ones(2)})
+    assert [row.example['index'] for row in worst.gallery.rows] == [0, 1]
+
+
 def test_kept_examples_do_not_keep_their_batch():
     batch = {'image': np.zeros((4, 100, 100, 3), np.uint8), 'valid': np.ones(4, bool)}
     worst = Worst(shown(2))

@@ -3,11 +3,10 @@
 import json
 
 import cv2
-import numpy as np
 import pytest
 
 from experiments.detection.digit_scenes import NETWORKS
-from experiments.studies import detectors
+from experiments.studies import detectors, study
 
 
 def test_every_network_has_a_name():
@@ -73,7 +72,7 @@ def test_the_table_and_its_resumption(data_dir, tmp_path, command, monkeypatch):
         own = tmp_path / 'retinanet' / seed
         last = json.loads((own / 'metrics.jsonl').read_text().splitlines()[-1])
         assert json.loads((own / 'result.json').read_text())['ap'] == pytest.approx(last['eval/ap'], abs=1e-6)
-        assert np.load(own / 'boxes.npz')['boxes'].shape == (4, 20, 4)
+        assert study.arrays(own / 'boxes.npz')['boxes'].shape == (4, 20, 4)
     for name in ('detectors', 'boxes'):
         assert cv2.imread(str(tmp_path / f'{name}.png')).shape[1] > 400
 

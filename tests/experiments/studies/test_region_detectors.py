@@ -3,11 +3,10 @@
 import json
 
 import cv2
-import numpy as np
 import pytest
 
 from experiments.detection.digit_regions import NETWORKS
-from experiments.studies import region_detectors
+from experiments.studies import region_detectors, study
 
 TINY = {'name': 'cifar_resnet', 'depth': 8, 'width': 4}
 
@@ -74,7 +73,7 @@ def test_the_table_and_its_resumption(data_dir, tmp_path, command, monkeypatch):
     assert result['machines']['ap'] >= 0
     timed = json.loads((tmp_path / 'rcnn' / 'speed.json').read_text())
     assert timed['parts'].keys() == {'proposals', 'features', 'heads'}
-    found = np.load(tmp_path / 'mask_rcnn' / '0' / 'objects.npz')
+    found = study.arrays(tmp_path / 'mask_rcnn' / '0' / 'objects.npz')
     assert found['masks'].shape == (4, 20, 96, 96)
     last = json.loads((tmp_path / 'mask_rcnn' / '0' / 'metrics.jsonl').read_text().splitlines()[-1])
     result = json.loads((tmp_path / 'mask_rcnn' / '0' / 'result.json').read_text())
