@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=5, help='how often the libraries take turns')
     parser.add_argument('--models', nargs='+', default=MODELS, choices=MODELS)
     parser.add_argument('--quick', action='store_true', help='one short round of small images, to see that it runs')
+    turns.add_out(parser)
     arguments = parser.parse_args()
 
     turns.settle(arguments)
@@ -53,6 +54,7 @@ def main() -> None:
             if found.peer is not None:
                 columns[1:3] = [f'{batch / found.peer:.2f}', f'{found.ratio:.2f}']
                 columns[4] = turns.peak(workers[found.faster])
+            turns.record(arguments.out, found.row(f'{model}, step', memory=turns.peaks(workers, found)))
         print(f'{model:<24}{size:>7}' + ''.join(f'{column:>13}' for column in columns), flush=True)
 
 

@@ -40,6 +40,7 @@ def main(arguments: argparse.Namespace) -> None:
                     pair = {name: started[name] for name in (turns.OWN, peer)}
                     found = turns.compared(pair, 'identify', rounds=arguments.rounds)
                     cells.append(found)
+                    turns.record(arguments.out, found.row(f'gallery of {rows:,}', memory=turns.peaks(started, found)))
         (ours, *_), times = cells, [(1e3 * (cell.peer or 0), cell.ratio or 0) for cell in cells]
         shown = ''.join(f'{time:>{width}.3f}{ratio:8.2f}' for (time, ratio), width in zip(times, (12, 13), strict=True))
         print(f'{rows:>10,}{1e3 * ours.own:12.3f}{shown}{memory:12.1f}', flush=True)
@@ -126,4 +127,5 @@ if __name__ == '__main__':
     parser.add_argument('--columns', type=int, default=128)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--quick', action='store_true', help='one short round')
+    turns.add_out(parser)
     main(parser.parse_args())

@@ -36,6 +36,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import turns
 from jaxcv import ops
 
 THREADS = 2
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument('--boxes', type=int, nargs='+', default=(100, 1000, 10_000), help='numbers of boxes')
     parser.add_argument('--rounds', type=int, default=15, help='how often the libraries take turns')
     parser.add_argument('--quick', action='store_true', help='one round, to see that it runs')
+    turns.add_out(parser)
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.rounds = 1
@@ -66,9 +68,9 @@ def main() -> None:
     for count in arguments.boxes:
         for name, side in (('nms, sparse', 1000.0), ('nms, dense', 200.0)):
             boxes, scores = random_boxes(count, side)
-            measure(name, count, *suppressions(boxes, scores, torch if has_nms else None), arguments.rounds)
+            measure(name, count, *suppressions(boxes, scores, torch if has_nms else None), arguments)
     for count in arguments.boxes:
-        measure('post-process', count, *post_processings(count, torch, has_nms), arguments.rounds)
+        measure('post-process', count, *post_processings(count, torch, has_nms), arguments)
 
 
 def load_torch() -> tuple[Any, bool]:
@@ -86,7 +88,7 @@ def load_torch() -> tuple[Any, bool]:
     return torch, has_nms
 
 
-def measure(name: str, count: int, runs: dict[str, Run], kept: dict[str, set], rounds: int) -> None:
+def measure(name: str, count: int, runs: dict[str, Run], kept: dict[str, set], arguments: Any) -> None:
     """Print a row."""
     ours = kept['jaxcv']
     apart = {peer: len(ours ^ found) for peer, found in kept.items()}
@@ -94,7 +96,7 @@ def measure(name: str, count: int, runs: dict[str, Run], kept: dict[str, set], r
         raise AssertionError(f'{name} of {count}: the kept boxes differ from ours by {apart}')
     counts = {peer: repeats(run) for peer, run in runs.items()}
     seconds: dict[str, list[float]] = {peer: [] for peer in runs}
-    for _ in range(rounds):
+    for _ in range(arguments.rounds):
         for peer, run in runs.items():
             start = time.perf_counter()
             for _ in range(counts[peer]):
@@ -103,8 +105,11 @@ def measure(name: str, count: int, runs: dict[str, Run], kept: dict[str, set], r
     own = seconds.pop('jaxcv')
     line = f'{name:<20}{count:>8,}{len(ours):>7,}{1e3 * statistics.median(own):>10.3f}'
     for peer, times in seconds.items():
-        ratio = statistics.median(b / a for a, b in zip(own, times, strict=True))
-        line += f'   {peer}: {1e3 * statistics.median(times):.3f}, {ratio:.2f}'
+        ratio, spread = turns.ratios(own, times)
+        theirs = statistics.median(times)
+        line += f'   {peer}: {1e3 * theirs:.3f}, {ratio:.2f}'
+        case = f'{name}, {count:,} boxes'
+        turns.record(arguments.out, turns.Row(case, statistics.median(own), peer, theirs, ratio, spread))
     print(line, flush=True)
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from sklearn import datasets
 from sklearn.ensemble import RandomForestClassifier
 
+from benchmarks import turns
 from jaxcv.classical import random_forest
 
 
@@ -50,7 +51,8 @@ ROWS = {'digits': digits, 'pixels': pixels, 'full': lambda: pixels(examples=20_0
 
 def main(options: argparse.Namespace) -> None:
     """Print the table."""
-    print(f'{jax.devices()[0].device_kind}, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}')
+    rounds = 1 if options.quick else options.rounds
+    print(f'{jax.devices()[0].device_kind}, {rounds} rounds, load {os.getloadavg()[0]:.1f}')
     print(f'{"":<8}{"first call, s":>14}{"fit, s":>22}{"predict, ms":>22}{"ratio":>17}{"accuracy, %":>18}')
     print(f'{"":<22}{"jaxcv  scikit-learn":>22}{"jaxcv  scikit-learn":>22}{"fit  predict":>17}{"jaxcv  sklearn":>18}')
     for row in options.rows.split(','):
@@ -58,7 +60,7 @@ def main(options: argparse.Namespace) -> None:
         x, y, q = jnp.asarray(features), jnp.asarray(labels), jnp.asarray(queries)
         times: list[tuple[float, ...]] = []
         accuracy, reference_accuracy = [], []
-        for seed in range(options.rounds + 1):  # the first one compiles
+        for seed in range(rounds + 1):  # the first one compiles
             began = time.perf_counter()
             key, depth = jax.random.key(seed), kind['max_depth']
             forest = random_forest.fit(key, x, y, None, num_trees=kind['trees'], max_depth=depth)
@@ -87,6 +89,10 @@ def main(options: argparse.Namespace) -> None:
         )
         fit_ratio = statistics.median(theirs / ours for ours, theirs, _, _ in times)
         predict_ratio = statistics.median(theirs / ours for _, _, ours, theirs in times)
+        for which, ours, theirs in (('fit', 0, 1), ('predict', 2, 3)):
+            own, peer = ([each[place] for each in times] for place in (ours, theirs))
+            found = statistics.median(own), 'scikit-learn', statistics.median(peer), *turns.ratios(own, peer)
+            turns.record(options.out, turns.Row(f'forest {row}, {which}', *found, compile=compiled))
         print(
             f'{row:<8}{compiled:14.1f}{fit:12.2f}{fit_reference:10.2f}'
             f'{1e3 * predict:12.1f}{1e3 * predict_reference:10.1f}'
@@ -99,4 +105,6 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--rows', default='digits,pixels,full')
+    parser.add_argument('--quick', action='store_true', help='one round')
+    turns.add_out(parser)
     main(parser.parse_args())

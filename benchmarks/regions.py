@@ -48,6 +48,7 @@ def main() -> None:
         '--models', nargs='+', default=(*OPERATIONS, *NETWORKS), choices=(*OPERATIONS, *NETWORKS), metavar='NAME'
     )
     parser.add_argument('--quick', action='store_true', help='one short round of small images, to see that it runs')
+    turns.add_out(parser)
     arguments = parser.parse_args()
 
     turns.settle(arguments)
@@ -67,6 +68,7 @@ def main() -> None:
                     columns[2:4] = [f'{1000 * found.peer:.1f}', f'{found.ratio:.2f}']
                     columns[5] = turns.peak(workers[found.faster])
                 print(f'{name:<24}{batch:>6}' + ''.join(f'{column:>10}' for column in columns), flush=True)
+                turns.record(arguments.out, found.row(f'{name}, {which}', memory=turns.peaks(workers, found)))
 
 
 def random_regions(name: str, arguments: Any, batch: int) -> tuple[list[Any], Any]:

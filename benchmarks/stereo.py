@@ -19,6 +19,8 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
+from benchmarks import turns
+
 THREADS = 2
 PARTS = ('correlation', 'convolutions', 'steps')
 MODELS = ('flownet_s', 'flownet_c', 'dispnet_c', 'gcnet')
@@ -30,7 +32,11 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=5, help='how often the forms take turns')
     parser.add_argument('--models', nargs='+', default=MODELS, choices=MODELS)
     parser.add_argument('--size', type=int, nargs=2, default=(128, 192), help='height and width of the train steps')
+    parser.add_argument('--quick', action='store_true', help='one round, to see that it runs')
+    turns.add_out(parser)
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rounds, arguments.size = 1, (64, 64)
     os.environ['OMP_WAIT_POLICY'] = 'passive'  # or PyTorch's threads spin while jaxcv is measured
     if hasattr(os, 'sched_setaffinity'):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
@@ -50,6 +56,11 @@ def medians(forms: Mapping[str, Callable], rounds: int) -> dict[str, float]:
             run()
             times[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def record(arguments: argparse.Namespace, case: str, found: Mapping[str, float], peer: str) -> None:
+    own, theirs = found['jaxcv'], found[peer]
+    turns.record(arguments.out, turns.Row(case, own, peer, theirs, theirs / own))
 
 
 def correlations(arguments) -> None:
@@ -86,8 +97,10 @@ def correlations(arguments) -> None:
             compiled = jax.jit(function).lower(first, second).compile()
             memory[form] = compiled.memory_analysis().temp_size_in_bytes / 2**20
             forms[form] = lambda run=compiled: jax.block_until_ready(run(first, second))
-        for form, seconds in medians(forms, arguments.rounds).items():
+        found = medians(forms, arguments.rounds)
+        for form, seconds in found.items():
             print(f'{name:<12}{form:<12}{seconds:>13.3f}{memory[form]:>16.0f}', flush=True)
+        record(arguments, f'correlation, {name}', found, 'looped')
 
 
 CONVOLUTIONS = {
@@ -135,6 +148,7 @@ def convolutions(arguments) -> None:
             columns = ''.join(f'{1e3 * seconds:>8.1f}' for seconds in found.values())
             what = 'gradient' if backward else 'forward'
             print(f'{name:<32}{what:<10}{columns}{found["torch"] / found["jaxcv"]:>7.2f}', flush=True)
+            record(arguments, f'{name}, {what}', found, 'torch')
 
 
 def convolution_forms(function: str, shape, kernel_shape, options: Mapping, *, backward: bool) -> dict[str, Callable]:
@@ -185,6 +199,7 @@ def steps(arguments) -> None:
         )
         columns = ''.join(f'{seconds:>8.2f}' for seconds in found.values())
         print(f'{name:<24}{columns}{found["torch"] / found["jaxcv"]:>7.2f}', flush=True)
+        record(arguments, f'{name}, step', found, 'torch')
 
 
 def images_of(name: str, size: tuple[int, int]):

@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=7, help='how often the libraries take turns')
     parser.add_argument('--models', nargs='+', default=MODELS, choices=CHOICES)
     parser.add_argument('--quick', action='store_true', help='one short round, to see that it runs')
+    turns.add_out(parser)
     arguments = parser.parse_args()
 
     turns.settle(arguments)
@@ -58,6 +59,7 @@ def main() -> None:
                 if found.peer is not None:
                     line += f'{batch / found.peer:>12.1f}{found.ratio:>7.2f}'
                 print(line, flush=True)
+                turns.record(arguments.out, found.row(f'{model}, {which}', memory=turns.peaks(workers, found)))
 
 
 def jaxcv_passes(name, arguments):

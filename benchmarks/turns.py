@@ -11,9 +11,11 @@ import os
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from jaxcv.files import to_json
 
 THREADS = 2
 OWN = 'jaxcv'
@@ -27,6 +29,24 @@ class Worker(NamedTuple):
     process: multiprocessing.process.BaseProcess
 
 
+class Row(NamedTuple):
+    """A measured case beside one peer; None: not measured."""
+
+    case: str
+    own: float
+    """Seconds of ours, the median over the rounds."""
+    peer: str
+    theirs: float | None
+    ratio: float | None
+    """The peer's time over ours in the same round, the median over the rounds: above 1, ours is faster."""
+    spread: tuple[float, float] | None = None
+    """The least and the greatest ratio of the rounds."""
+    memory: tuple[str, str] | None = None
+    """Peak of each process in GB, as `peak` tells it."""
+    compile: float | None = None
+    """Seconds that ours compiles."""
+
+
 class Compared(NamedTuple):
     """The times of a pass."""
 
@@ -38,6 +58,30 @@ class Compared(NamedTuple):
     """The peer's time over ours in the same round, the median over the rounds: above 1, ours is faster."""
     faster: str
     """The name of that peer; ''."""
+    spread: tuple[float, float] | None = None
+    """The least and the greatest ratio of the rounds."""
+
+    def row(self, case: str, **others: Any) -> Row:
+        """The row of the table of all benchmarks."""
+        return Row(case, self.own, self.faster, self.peer, self.ratio, self.spread, **others)
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of `record`."""
+    parser.add_argument('--out', type=Path, help='a file that each row is added to, a line of JSON')
+
+
+def record(out: Path | None, row: Row) -> None:
+    """Add a row to a file, as `benchmarks.all` reads it."""
+    if out is not None:
+        with out.open('a') as file:
+            file.write(to_json(row._asdict()) + '\n')
+
+
+def ratios(own: Sequence[float], theirs: Sequence[float]) -> tuple[float, tuple[float, float]]:
+    """The median ratio of the rounds, and the least and the greatest."""
+    each = [b / a for a, b in zip(own, theirs, strict=True)]
+    return statistics.median(each), (min(each), max(each))
 
 
 def settle(arguments: argparse.Namespace) -> None:
@@ -75,8 +119,8 @@ def compared(started: Mapping[str, Worker], which: str, *, rounds: int) -> Compa
     if not seconds:
         return Compared(statistics.median(ours), None, None, '')
     faster = min(seconds, key=lambda name: statistics.median(seconds[name]))
-    ratio = statistics.median(b / a for a, b in zip(ours, seconds[faster], strict=True))
-    return Compared(statistics.median(ours), statistics.median(seconds[faster]), ratio, faster)
+    ratio, spread = ratios(ours, seconds[faster])
+    return Compared(statistics.median(ours), statistics.median(seconds[faster]), ratio, faster, spread)
 
 
 def peak(worker: Worker) -> str:
@@ -86,6 +130,11 @@ def peak(worker: Worker) -> str:
     except OSError:
         found = None
     return f'{int(found[1]) / 1e6:.2f}' if found else '-'
+
+
+def peaks(started: Mapping[str, Worker], found: Compared) -> tuple[str, str]:
+    """Return the peaks of our process and of the faster peer's."""
+    return peak(started[OWN]), peak(started[found.faster]) if found.faster else '-'
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ import jax
 import numpy as np
 import skimage.data
 
+from benchmarks import turns
 from jaxcv.classical import cascade_detector, cascade_xml
 
 
@@ -34,6 +35,8 @@ def timed(function: Callable[[], object]) -> tuple[float, object]:
 
 def main(options: argparse.Namespace) -> None:
     """Print the table."""
+    if options.quick:
+        options.rounds, options.size = 1, 192
     cv2.setNumThreads(options.threads)
     frame = cv2.resize(skimage.data.astronaut(), (options.size, options.size), interpolation=cv2.INTER_AREA)
     turned = np.ascontiguousarray(frame[..., ::-1])
@@ -54,7 +57,9 @@ def main(options: argparse.Namespace) -> None:
             expected = {(x, y, x + w, y + h) for x, y, w, h in np.reshape(boxes, (-1, 4)).tolist()}
             equal &= expected == set(map(tuple, found.boxes.tolist()))
         own, other = (1000 * statistics.median(column) for column in zip(*times, strict=True))
-        ratio = statistics.median(other / own for own, other in times)
+        ratio, spread = turns.ratios(*zip(*times, strict=True))
+        found = turns.Row(f'cascade {name}', own / 1000, 'OpenCV', other / 1000, ratio, spread, compile=first)
+        turns.record(options.out, found)
         print(f'{name:<24}{first:>14.1f}{own:>12.0f}{other:>12.0f}{ratio:>8.2f}{len(expected):>8}{equal!s:>8}')
 
 
@@ -64,4 +69,6 @@ if __name__ == '__main__':
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--size', type=int, default=512)
     parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--quick', action='store_true', help='one round of a small frame')
+    turns.add_out(parser)
     main(parser.parse_args())
