@@ -54,25 +54,35 @@ def public(package: Any) -> dict[str, Callable[..., Any]]:
     return functions
 
 
-def suggestion(name: str, own: Mapping[str, Any], functions: Mapping[str, Any]) -> str:
-    """Suggest names near to an unknown one, those of the package itself first, or how a module of one's own joins.
+def suggestion(name: str, package: Any, registries: Registries) -> str:
+    """Suggest names near to an unknown one, those of the package itself first, or how a function of one's own joins.
 
     Args:
         name: the unknown name.
-        own: the functions of the package.
-        functions: these and those of the registries.
+        package: where it is looked up.
+        registries: as in `named`.
 
     Returns:
         The end of a message.
 
     Example:
-        >>> suggestion('momentun', {'momentum': max}, {'momentum': max})
-        'did you mean momentum?'
-        >>> suggestion('mine.nets.tiny', {'momentum': max}, {'momentum': max})
+        >>> from jaxcv import models
+        >>> suggestion('resnet81', models, {}), suggestion('jaxcv.models.resnet18', models, {})
+        ('did you mean resnet18 or resnet152 or resnet101?', 'did you mean resnet18?')
+        >>> suggestion('mine.nets.tiny', models, {})
         "and no module 'mine.nets'; a module of your own joins by --use=mine.nets"
     """
+    own, functions = public(package), named(package, registries)
+    for prefix in (f'{package.__name__}.', f'{package.__name__.partition(".")[0]}.'):
+        if name.startswith(prefix) and (inner := name.removeprefix(prefix)) in functions:
+            return f'did you mean {inner}?'
+    for prefix, registry in registries.items():
+        if name.startswith(f'{prefix}.') and (why := _not_public(registry, name.removeprefix(f'{prefix}.'))):
+            return why
     module = name.rpartition('.')[0]
-    if module and not any(known.startswith(f'{module}.') for known in functions):
+    if module and not any(
+        known.startswith(f'{module}.') for known in [*functions, *(f'{name}.' for name in registries)]
+    ):
         near = f'{nearest(name, functions)} There is no' if close(name, functions) else 'and no'
         return f'{near} module {module!r}; a module of your own joins by --use={module}'
     if close(name, own):
@@ -80,6 +90,34 @@ def suggestion(name: str, own: Mapping[str, Any], functions: Mapping[str, Any]) 
     # Of another package only a name that is almost the same is meant, or one that was written with its package.
     elsewhere = [known for known in functions if '.' in name or _alike(name, known.rpartition('.')[2])]
     return nearest(name, elsewhere if close(name, elsewhere) else own)
+
+
+def _not_public(module: Any, name: str) -> str | None:
+    """Return why a member of a module may not be named; None where it has no such member, but has functions.
+
+    Example:
+        >>> import types
+        >>> module = types.ModuleType('mine')
+        >>> module.Net = type('Net', (), {})
+        >>> _not_public(module, 'Net')
+        'mine.Net is a class: name a function that makes one, def net(...): return Net(...)'
+        >>> _not_public(module, 'tiny')
+        'mine has no public functions'
+    """
+    where = f'{module.__name__}.{name}'
+    if not hasattr(module, name):
+        file = getattr(module, '__file__', None)
+        return None if public(module) else f'{module.__name__}{f" ({file})" * bool(file)} has no public functions'
+    member = getattr(module, name)
+    if inspect.isclass(member):
+        return f'{where} is a class: name a function that makes one, def {name.lower()}(...): return {name}(...)'
+    if not inspect.isroutine(member):
+        return f'{where} is no function, but {type(member).__name__}'
+    if hasattr(module, '__all__'):
+        return f'{where} is not public: list it in __all__'
+    if name.startswith('_'):
+        return f'{where} is not public, as its name begins with _'
+    return f'{where} is of another module, {member.__module__}: list it in __all__ of {module.__name__}'
 
 
 def _alike(name: str, other: str) -> bool:
