@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -46,7 +47,9 @@ def public(package: Any) -> dict[str, Callable[..., Any]]:
             and not name.startswith('_')
             and f'{member.__module__}.'.startswith(f'{package.__name__}.')
         }
-    members = {name: getattr(package, name) for name in package.__all__}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # names that optax, for one, still lists and warns about
+        members = {name: getattr(package, name) for name in package.__all__}
     functions: dict[str, Any] = {name: member for name, member in members.items() if inspect.isroutine(member)}
     for name, member in members.items():
         if inspect.ismodule(member):
