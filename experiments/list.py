@@ -33,7 +33,7 @@ How a value is typed, --config.FIELD=VALUE, by the type of its field (the same i
   a path     ~ and $VARIABLE are replaced; of this machine only
 """
 USES = ('use',)
-RIGHT = {'models': [1], 'weights': [3]}
+RIGHT = {'models': [1], 'weights': [3, 4]}
 """List -> its columns of numbers."""
 
 

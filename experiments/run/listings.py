@@ -52,21 +52,24 @@ def functions_of(part: str, used: Mapping[str, ModuleType] | None = None) -> dic
 
 
 def weight_rows() -> Iterator[Row]:
-    """(name, source, size of the images, parameters, measurement) of each set of published weights."""
+    """(name, source, licence, parameters, size of the images, accuracy) of each set of published weights."""
     counts = {name.rpartition('.')[2]: parameter_count(first_line(f)) for name, f in public(models).items()}
-    for name, row in [
-        *weights.PUBLISHED.items(),
-        *((f'package:{name}', row) for name, row in weights.PACKAGED.items()),
-    ]:
-        settings = row.preprocessing
-        accuracy = row.detector.average_precision if row.detector else None
-        yield (
-            name,
-            row.source,
-            f'{settings.crop or settings.resize} px',
-            counts.get(row.name.partition('.')[0], ''),
-            '' if accuracy is None else f'AP {accuracy:.1f} %',
-        )
+    packaged = {f'package:{name}': row for name, row in weights.PACKAGED.items()}
+    for name, row in {**weights.PUBLISHED, **packaged}.items():
+        facts = row._asdict()
+        count = counts.get(row.name.partition('.')[0], '')
+        if facts.get('parameters'):
+            count = f'{facts["parameters"]:,}'
+        side = row.preprocessing.crop or row.preprocessing.resize
+        yield name, row.source, facts.get('licence') or '', count, f'{side} px', _accuracy(facts)
+
+
+def _accuracy(facts: Mapping[str, Any]) -> str:
+    """The accuracy as the source publishes it; '' where it does not."""
+    accuracy, detector = facts.get('accuracy'), facts['detector']
+    if accuracy is not None:
+        return f'{accuracy.value:.2f} % {accuracy.metric}, {accuracy.data}'
+    return f'AP {detector.average_precision} %, COCO' if detector and detector.average_precision else ''
 
 
 def field_rows() -> Iterator[Row]:

@@ -103,7 +103,7 @@ def _name_problem(name: str) -> str | None:
     for prefix, package in PACKAGES.items():
         inner = name.removeprefix(f'{prefix}.').partition('.')[0]
         if name == prefix or (name.startswith(f'{prefix}.') and hasattr(package, inner)):
-            return f'so is jaxcv.{name} named in configs; put your module in a package, {OPTION}=my_project.{name}'
+            return f'in a config this means jaxcv.{name}; put your module in a package, {OPTION}=my_project.{name}'
     return None
 
 

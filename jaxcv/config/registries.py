@@ -79,15 +79,17 @@ def suggestion(name: str, package: Any, registries: Registries) -> str:
     for prefix in (f'{package.__name__}.', f'{package.__name__.partition(".")[0]}.'):
         if name.startswith(prefix) and (inner := name.removeprefix(prefix)) in functions:
             return f'did you mean {inner}?'
-    for prefix, registry in registries.items():
-        if name.startswith(f'{prefix}.') and (why := _not_public(registry, name.removeprefix(f'{prefix}.'))):
-            return why
-    module = name.rpartition('.')[0]
-    if module and not any(
-        known.startswith(f'{module}.') for known in [*functions, *(f'{name}.' for name in registries)]
-    ):
-        near = f'{nearest(name, functions)} There is no' if close(name, functions) else 'and no'
-        return f'{near} module {module!r}; a module of your own joins by --use={module}'
+    module, _, last = name.rpartition('.')
+    if module in registries:
+        return _not_public(registries[module], last) or nearest(
+            name, [f'{module}.{one}' for one in public(registries[module])]
+        )
+    if module and not any(known.startswith(f'{module}.') for known in functions):
+        near = [known for known in close(name, functions) if _alike(name, known)]
+        joins = f'module {module!r}; a module of your own joins by --use={module}'
+        return f'{nearest(name, near)} There is no {joins}' if near else f'and no {joins}'
+    if same := sorted(known for known in functions if known.rpartition('.')[2] == name):
+        return f'did you mean {" or ".join(same)}?'
     if close(name, own):
         return nearest(name, own)
     # Of another package only a name that is almost the same is meant, or one that was written with its package.
