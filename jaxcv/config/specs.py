@@ -137,6 +137,8 @@ def problems(
         short = "in short 'function' or 'function(argument=value)'"
         if isinstance(spec, str) and (dotted := _COLON.fullmatch(spec.strip())):
             short = f'{short}, in a module of your own {".".join(dotted.groups())!r}'
+        if isinstance(spec, str) and spec.count('(') > spec.count(')'):
+            short += ', which this lacks the closing ) of'
         return [f"{where}expected {{'name': function, **arguments}}, {short}, got {spec!r}"]
     name, functions = spec['name'], named(package, registries)
     if name not in functions:
