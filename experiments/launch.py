@@ -4,7 +4,7 @@ A launcher is a main that reads flags, calls `experiments.run` and returns an ex
 """
 
 import errno
-import importlib
+import inspect
 import math
 import signal
 import sys
@@ -23,6 +23,7 @@ from experiments.faults import fault, part_of
 from experiments.run import fields
 from experiments.run.exits import BAD_INPUT, FAULT, NOT_FINITE
 from experiments.run.overrides import described, overridden
+from experiments.run.own_code import imported
 from experiments.run.python_file import result_of
 from experiments.run.workdir import say
 from jaxcv import config, training
@@ -93,27 +94,29 @@ OF_A_TRAINED_RUN = ('workdir', 'checkpoint', 'averaged', 'config', 'use')
 SHARED = ('config', 'workdir', 'weights', 'use', 'checkpoint', 'averaged', 'resume_with_changes', *ON_SEVERAL_HOSTS)
 
 
-def launch(main: Callable[[], int | None], *, uses: Collection[str]) -> None:
+def launch(main: Callable[..., int | None], *, uses: Collection[str]) -> None:
     """Parses the flags, joins the other processes, runs `main`, and ends with an exit code.
 
     Args:
-        main: reads flags and returns an exit code.
+        main: reads flags and returns an exit code. If it has a parameter, words that are no flags may be given, before
+            and after the flags; it is called with a list of them.
         uses: the names of the shared flags that it reads; those of its own module are added. `--help` shows these, and
             another shared flag is an error.
     """
     module = sys.modules[main.__module__]
     own = [flag.name for flag in flags.FLAGS.flags_by_module_dict().get(_flag_module(module), [])]
     shown = [*uses, *own, *ALWAYS]
+    takes_words = bool(inspect.signature(main).parameters)
 
     def run(argv: list[str]) -> int | None:
         if not flags.FLAGS['verbosity'].present:
             logging.set_verbosity(logging.WARNING)  # Orbax logs every detail of its work
-        if argv[1:]:
+        if argv[1:] and not takes_words:
             raise app.UsageError(words.surplus(argv[1:], sys.argv[1:], shown, names_of_configs()))
         if 'workdir' in uses and not WORKDIR.value and not ('weights' in uses and WEIGHTS.value):
             raise config.ConfigError('give --workdir=FOLDER' + ', or --weights=NAME' * ('weights' in uses))
         training.initialize_processes(COORDINATOR.value, PROCESSES.value, PROCESS.value)
-        return main()
+        return main(argv[1:]) if takes_words else main()
 
     def guarded(argv: list[str]) -> int | None:
         try:
@@ -133,6 +136,7 @@ def launch(main: Callable[[], int | None], *, uses: Collection[str]) -> None:
     if not sys.argv[1:]:
         print(f'{_help(module, shown)}\n\nFor example:\n{_example(module)}', file=sys.stderr)
         sys.exit(BAD_INPUT)
+    flags.FLAGS.set_gnu_getopt(takes_words)
     app.run(guarded, flags_parser=lambda argv: _parse_flags(argv, shown, _command(module)))
 
 
@@ -181,20 +185,9 @@ def used_modules() -> dict[str, ModuleType]:
     """The modules of --use, by their names.
 
     Raises:
-        ConfigError: there is no such module, or it cannot be imported.
+        ConfigError: there is no such module, or it cannot be imported, with the reasons.
     """
-    modules = {}
-    if '' not in sys.path:
-        sys.path.insert(0, '')  # modules of the current folder, however the launcher was started
-    for name in USE.value:
-        if '/' in name or name.endswith('.py'):
-            module = name.removesuffix('.py').strip('./').replace('/', '.')
-            raise config.ConfigError(f'--use={name}: give the name of the module and not its file, --use={module}')
-        try:
-            modules[name] = importlib.import_module(name)
-        except Exception as error:  # the module is a program: whatever it raises
-            raise config.ConfigError(f'--use={name}: {type(error).__name__}: {error}') from None
-    return modules
+    return imported(USE.value)
 
 
 def which_checkpoint() -> int | str:

@@ -1,19 +1,23 @@
-"""Lists the configs that come with jaxcv, or the fields of a config.
+"""Lists what a config may name: models, losses, optimizers and all other parts, published weights, configs and fields.
 
-python -m experiments.list configs
-python -m experiments.list fields [training]
+    python -m experiments.list models [resnet]
+    python -m experiments.list fields training
+    python -m experiments.list losses --use=my_project.losses
+
+After the name of the list stand words that a line must have, or patterns of names, 'resnet*'. The lists are models,
+losses, optimizers, schedules, averages, augment, views, transforms, orders, metrics and tasks: the functions that a
+config may name; weights: published ones, for --weights and finetune.start_from; configs: those that come with jaxcv;
+and fields, with their types and defaults. `python -m experiments.describe NAME` shows one in full.
 """
 
-import sys
-import types
-import typing
-from collections.abc import Iterator, Sequence
+import ast
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from experiments import launch
-from experiments.run import fields, tables
-from experiments.run.exits import BAD_INPUT
-from jaxcv.names import nearest
-from jaxcv.optim.durations import Updates
+from experiments.run import tables
+from experiments.run.listings import PARTS, Row, field_rows, matching, part_rows, weight_rows
+from jaxcv import config
+from jaxcv.names import close, nearest
 
 FORMS = """
 How a value is typed, --config.FIELD=VALUE, by the type of its field (the same in config files, JSON and search spaces):
@@ -28,54 +32,50 @@ How a value is typed, --config.FIELD=VALUE, by the type of its field (the same i
   duration   '100 steps', '1 epoch', '64000 examples', '10%' of the run; a number alone is steps
   a path     ~ and $VARIABLE are replaced; of this machine only
 """
+USES = ('use',)
+RIGHT = {'models': [1], 'weights': [3, 4]}
+"""List -> its columns of numbers."""
 
 
 def main(words: Sequence[str]) -> int:
     """Prints the list; returns the exit code."""
-    listings = {'configs': configs, 'fields': field_rows}
-    if not words or words[0] not in listings or len(words) > 2:
-        asked = f'no list {words[0]!r}, {nearest(words[0], listings)}\n' if words and words[0] not in listings else ''
-        print(f'{asked}{(__doc__ or "").strip()}', file=sys.stdout if words in (['-h'], ['--help']) else sys.stderr)
-        return 0 if words in (['-h'], ['--help']) else BAD_INPUT
-    pattern = words[1] if len(words) > 1 else ''
-    rows = [row for row in listings[words[0]]() if pattern in ' '.join(row)]
-    print(tables.aligned(rows) if rows else f'none of the {words[0]} has {pattern!r} in its line')
-    if words[0] == 'fields':
+    if not words:
+        raise config.ConfigError(f'name a list: {", ".join(LISTS)}')
+    name, *patterns = words
+    if name not in LISTS:
+        raise config.ConfigError(f'no list {name!r}, {nearest(name, LISTS)}')
+    rows = list(LISTS[name]())
+    found = matching(rows, patterns)
+    if not found:
+        raise config.ConfigError(_nothing_found(name, rows, patterns))
+    print(tables.aligned(found, right=RIGHT.get(name, ())))
+    if name == 'fields':
         print(FORMS.rstrip())
     return 0
 
 
-def configs() -> Iterator[tuple[str, str]]:
+def configs() -> Iterator[Row]:
     """(name, first line of its docstring) of each config."""
     for name, path in launch.named_files().items():
-        yield name, path.read_text().lstrip('"').partition('\n')[0].removesuffix('"""')
+        yield name, (ast.get_docstring(ast.parse(path.read_text())) or '').partition('\n')[0]
 
 
-def field_rows() -> Iterator[tuple[str, str, str, str]]:
-    """(field, type, default, text) of each field."""
-    yield 'seed', 'int', '0', fields.SEED.text
-    for name, section in fields.SECTIONS.items():
-        if isinstance(section, fields.Part):
-            functions = section.functions.__name__
-            kind = 'functions of' if isinstance(section.default, tuple) else 'function of'
-            yield name, f'{kind} {functions}', _written(section.default), section.text
-        for field in fields.declared(name):
-            kind = _type_name(field.type) + ' | duration' * field.about.is_length
-            yield field.path, kind, _written(field.default), field.about.text
+def _nothing_found(name: str, rows: Sequence[Row], patterns: Sequence[str]) -> str:
+    near = [one for word in patterns for one in close(word, [row[0] for row in rows])]
+    hint = f', did you mean {" or ".join(dict.fromkeys(near))}?' if near else ''
+    return f'none of the {name} has {" and ".join(map(repr, patterns))} in its line{hint}'
 
 
-def _written(default: object) -> str:
-    return str(list(default)) if isinstance(default, tuple) else repr(default)
+def _of_part(part: str) -> Callable[[], Iterable[Row]]:
+    return lambda: part_rows(part, launch.used_modules())
 
 
-def _type_name(kind: object) -> str:
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return ' | '.join(map(_type_name, typing.get_args(kind)))
-    if kind is types.NoneType:
-        return 'None'
-    plain = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
-    return plain.replace(str(Updates), 'int | duration').replace('typing.', '').replace('collections.abc.', '')
-
+LISTS: dict[str, Callable[[], Iterable[Row]]] = {
+    **{part: _of_part(part) for part in PARTS},
+    'weights': weight_rows,
+    'configs': configs,
+    'fields': field_rows,
+}
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1:]))
+    launch.launch(main, uses=USES)

@@ -11,22 +11,24 @@ from collections.abc import Mapping
 from absl import flags
 
 from experiments import launch
+from experiments.run.contracts import made_problems
 from experiments.run.summary import table
 from jaxcv import config, models
 from jaxcv.config.text import pairs_in
 from jaxcv.models.summary import summarize
 
-MODEL = flags.DEFINE_string('model', None, 'A model of jaxcv.models, by its name or a call: "resnet50(dropout=0.1)".')
+MODEL = flags.DEFINE_string('model', None, 'A model, by its name or a call: "resnet50(dropout=0.1)".')
 IMAGE_SIZE = flags.DEFINE_integer('image_size', 224, 'Rows and columns of the image.', lower_bound=1)
 CHANNELS = flags.DEFINE_integer('channels', 3, 'Channels of the image.', lower_bound=1)
 OPTIONS = flags.DEFINE_string('options', '{}', 'Arguments of the model, as a dict.')
-USES = ()
+USES = ('use',)
 
 
 def main() -> int:
     """Prints the table of the flags' model; returns the exit code."""
     if not MODEL.value:
         raise config.ConfigError('give --model=NAME, such as --model=resnet50')
+    used = launch.used_modules()
     try:
         spec, options = config.as_spec(MODEL.value), pairs_in(OPTIONS.value)
         if options is None:
@@ -34,10 +36,12 @@ def main() -> int:
         if not isinstance(spec, Mapping):
             raise ValueError(f"--model must be a name or a call, 'resnet50(num_classes=10)', got {MODEL.value!r}")
         typed = {**spec, **{name: config.Text(text) for name, text in options.items()}}
-        spec = config.fitted_spec(typed, models)
+        spec = config.fitted_spec(typed, models, used)
     except ValueError as error:
         raise config.ConfigError(str(error)) from None
-    print(table(summarize(config.build(spec, models), image_size=IMAGE_SIZE.value, channels=CHANNELS.value)))
+    model = config.build(spec, models, registries=used)
+    config.raise_for(made_problems('model', spec['name'], model))
+    print(table(summarize(model, image_size=IMAGE_SIZE.value, channels=CHANNELS.value)))
     return 0
 
 

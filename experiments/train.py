@@ -8,7 +8,7 @@
 from experiments import launch
 from experiments.run.check import check
 from experiments.run.training import train
-from experiments.run.workdir import settings_of
+from experiments.run.workdir import check_used, settings_of
 from jaxcv import config
 
 USES = ('config', 'workdir', 'use', 'resume_with_changes', *launch.ON_SEVERAL_HOSTS)
@@ -16,12 +16,13 @@ USES = ('config', 'workdir', 'use', 'resume_with_changes', *launch.ON_SEVERAL_HO
 
 def main() -> int:
     """Runs the experiment of the flags; returns the exit code."""
-    workdir, settings = launch.workdir(), launch.given_config()
+    workdir, settings, used = launch.workdir(), launch.given_config(), launch.used_modules()
     if settings is None:
         if not (workdir / 'config.json').exists():
             raise config.ConfigError(f'give --config=NAME: {workdir} holds no config.json of an earlier run')
+        check_used(workdir, used)
         settings = settings_of(workdir)
-    return train(check(settings, launch.used_modules()), workdir, changes_allowed=launch.CHANGES.value)
+    return train(check(settings, used), workdir, changes_allowed=launch.CHANGES.value)
 
 
 if __name__ == '__main__':

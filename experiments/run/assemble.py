@@ -1,6 +1,7 @@
 """From a checked config to the pieces that it names; needs no data set, only the facts about it."""
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from experiments.run.batches import zeros
 from experiments.run.check import Checked, cycle, in_updates, run_length, training_in_updates
 from experiments.run.fields import SECTIONS, Data, Facts, Finetune, Part, Training
 from jaxcv import augment, config, losses, nn, optim, paths, tasks, training
+from jaxcv.config.registries import named
 from jaxcv.features import FEATURES
 from jaxcv.optim.durations import Clock
 from jaxcv.optim.durations import in_updates as duration_in_updates
@@ -250,7 +252,9 @@ def _build(checked: Checked, section: str, spec: Any, provided: Mapping[str, Any
     assert isinstance(part, Part)
     unnamed = 'num_classes' in part.provided and 'num_classes' not in provided
     try:
-        return config.build(spec, part.functions, path=section, provided=provided, registries=checked.registries)
+        made = config.build(spec, part.functions, path=section, provided=provided, registries=checked.registries)
+        config.raise_for(contracts.made_problems(section, spec['name'], made))
+        return made
     except config.ConfigError as error:
         if unnamed and "needs the argument 'num_classes'" in str(error):
             raise config.ConfigError(_unnamed(checked, section)) from None
@@ -299,11 +303,25 @@ def _frozen_layers(finetune: Finetune) -> list[tuple[int, dict[str, bool]]]:
     ]
 
 
+def _learning_rate(checked: Checked, spec: Mapping[str, Any]) -> Any:
+    """The learning rate of the config, or else the default of the optimizer's argument.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    function = named(optim.optimizers, checked.registries)[spec['name']]
+    argument = inspect.signature(function).parameters.get('learning_rate')
+    if argument is None:
+        raise config.ConfigError(f"optimizer: {spec['name']} has no argument 'learning_rate', which the schedule sets")
+    return spec.get('learning_rate', argument.default)
+
+
 def _optimizer(
     checked: Checked, timed: Mapping[str, Any], finetune: Finetune, provided: Mapping[str, Any]
 ) -> tuple[optax.GradientTransformation, Callable]:
     """The whole chain, and (train state) -> its hyper-parameters that change."""
-    schedule = _build(checked, 'schedule', timed['schedule'], {**provided, 'peak': timed['optimizer']['learning_rate']})
+    peak = _learning_rate(checked, timed['optimizer'])
+    schedule = _build(checked, 'schedule', timed['schedule'], {**provided, 'peak': peak})
     call = config.prepare(
         {**timed['optimizer'], 'learning_rate': schedule},
         optim.optimizers,
@@ -321,6 +339,7 @@ def _optimizer(
             frozen_until=finetune.frozen_until,
         )
     chain = [config.call(layered if own_rates else call, path='optimizer')]
+    config.raise_for(contracts.made_problems('optimizer', timed['optimizer']['name'], chain[0]))
     if timed['average']:
         chain.append(_build(checked, 'average', timed['average'], cycle(timed)))
     momentum = call.keywords.get('decay', call.keywords.get('beta1'))

@@ -3,7 +3,7 @@
 import math
 import re
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from experiments.run.fields import (
 from experiments.run.overrides import fitted
 from jaxcv import config
 from jaxcv.arguments import Range
+from jaxcv.config.registries import public
 from jaxcv.config.values import plain
 from jaxcv.optim.durations import Clock, Updates, durations_in_updates, value_in_updates
 from jaxcv.optim.durations import in_updates as duration_in_updates
@@ -159,7 +160,8 @@ def _field_problems(name: str, kind: type, section: ConfigDict, registries: Mapp
         values[key] = field.default if is_said else value_in_updates(value, field.type, clock=ANY_CLOCK)
         if about.functions is not None and isinstance(value, list | tuple):
             for i, spec in enumerate(value):
-                yield from config.problems(spec, about.functions, path=f'{field.path}[{i}]', registries=registries)
+                wrong = config.problems(spec, about.functions, path=f'{field.path}[{i}]', registries=registries)
+                yield from _with_what_is_made(wrong, spec, about)
         elif about.functions is not None:
             wrong = config.problems(
                 value, about.functions, path=field.path, provided=about.provided, registries=registries
@@ -177,6 +179,15 @@ def _field_problems(name: str, kind: type, section: ConfigDict, registries: Mapp
             yield f'{name}: there is no {name}.{unknown[1]}, set {elsewhere[unknown[1]]}'
         else:
             yield f'{line}: {texts[of_field[1]]}' if of_field and of_field[1] in texts else line
+
+
+def _with_what_is_made(wrong: Sequence[str], spec: Any, about: About) -> Iterator[str]:
+    """The problems of a spec; of a function of the user's own that lacks arguments, with the kind that it returns."""
+    own = isinstance(spec, Mapping) and spec.get('name') not in public(about.functions)
+    for line in wrong:
+        yield (
+            f'{line}, and must return {about.makes}' if own and about.makes and ' needs the argument ' in line else line
+        )
 
 
 def _bool_problems(field: Field, value: Any) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What functions of a task return, checked by their traced shapes: each generator yields a line for each problem."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -7,9 +8,40 @@ import jax
 import jax.numpy as jnp
 
 from jaxcv import paths
-from jaxcv.task import LossOutput, Metric
+from jaxcv.task import LossOutput, Metric, Task
 
 VALID = 'valid'
+MADE = {
+    'model': ('a Linen module', ('init', 'apply')),
+    'task': ('a Task', Task._fields),
+    'optimizer': ('an optax transformation', ('init', 'update')),
+    'average': ('an optax transformation', ('init', 'update')),
+}
+"""Section -> the kind of thing that its function returns, and the members that it has."""
+
+
+def made_problems(section: str, function: str, made: Any) -> Iterator[str]:
+    """Problems of what the function of a section returns.
+
+    Args:
+        section: of the config.
+        function: its name.
+        made: the result.
+
+    Example:
+        >>> list(made_problems('model', 'mine.net', None))
+        ['model: mine.net returns NoneType, not a Linen module']
+    """
+    kind, members = MADE.get(section, ('', ()))
+    if inspect.isclass(made) and members:
+        yield f'{section}: {function} returns the class {made.__name__}: call it, {made.__name__}(...)'
+    elif any(not hasattr(made, member) for member in members):
+        yield f'{section}: {function} returns {type(made).__name__}, not {kind}'
+    elif section == 'model':
+        parameters = inspect.signature(type(made).__call__).parameters
+        if 'train' not in parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            call = f'{type(made).__name__}.__call__'
+            yield f"{section}: {call} of {function} has no argument 'train': def __call__(self, images, *, train=False)"
 
 
 def augment_problems(after: Any, before: Mapping[str, Any]) -> Iterator[str]:

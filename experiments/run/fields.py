@@ -29,6 +29,7 @@ PACKAGES = {
 """The packages that a name inside a section may begin with: `{'name': 'losses.focal'}` in a task's arguments."""
 MOST_SEED = 2**31 - 1
 """The seeds of several networks are consecutive int32."""
+OF_AN_EXAMPLE = 'a function of an example, which is a dict of features'
 POSITIVE, AT_LEAST_0 = Range(0, ends='()'), Range(0)
 
 
@@ -48,6 +49,8 @@ class About(NamedTuple):
     """The field is a spec, or a list of specs, that name functions of this package."""
     provided: tuple[str, ...] = ()
     """The arguments of these functions that the program fills in where the config leaves them out."""
+    makes: str = ''
+    """The kind of thing that these functions return."""
 
 
 class Data(NamedTuple):
@@ -93,10 +96,11 @@ class Data(NamedTuple):
         None
     )
     train_transforms: Annotated[
-        Sequence[Mapping], About('on the host, an example at a time', functions=data.transforms)
+        Sequence[Mapping], About('on the host, an example at a time', functions=data.transforms, makes=OF_AN_EXAMPLE)
     ] = ({'name': 'decode'},)
     eval_transforms: Annotated[
-        Sequence[Mapping], About('the same for evaluation', functions=data.transforms, may_change=True)
+        Sequence[Mapping],
+        About('the same for evaluation', functions=data.transforms, makes=OF_AN_EXAMPLE, may_change=True),
     ] = ({'name': 'decode'},)
     batch_size: Annotated[int, About('examples an update, over all devices of all hosts', within=POSITIVE)] = 128
     eval_batch_size: Annotated[int, About('examples at a time in evaluation', within=POSITIVE, may_change=True)] = 256

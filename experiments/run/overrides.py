@@ -16,8 +16,9 @@ from ml_collections import ConfigDict
 from experiments.run import fields
 from experiments.run.fields import PACKAGES, Field, Part, declared
 from jaxcv import config
+from jaxcv.config.fitting import options_of
 from jaxcv.config.registries import Registries, named
-from jaxcv.config.signatures import package_of
+from jaxcv.config.signatures import hints_of, package_of
 from jaxcv.config.text import NOTHING
 from jaxcv.config.values import plain
 from jaxcv.files import local_path
@@ -33,9 +34,9 @@ class Swap(NamedTuple):
     old: str
     new: str
     kept: Mapping[str, Any]
-    """Arguments of the old one that the new one has too."""
+    """Arguments of the old one that the new one takes too."""
     dropped: Mapping[str, Any]
-    """Arguments that it has not."""
+    """Arguments that it does not."""
 
 
 def fitted(settings: ConfigDict, used: Mapping[str, ModuleType] | None = None) -> ConfigDict:
@@ -222,11 +223,27 @@ def _named(value: Any) -> dict[str, Any] | None:
 
 def _swap(path: str, old: Mapping[str, Any], new: str, functions: Mapping[str, Any]) -> Swap:
     arguments = {name: value for name, value in old.items() if name != 'name'}
-    known = inspect.signature(functions[new]).parameters if new in functions else {}
-    is_any = new not in functions or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
-    kept = {name: value for name, value in arguments.items() if is_any or name in known}
+    if new not in functions:
+        return Swap(path, old['name'], new, arguments, {})
+    before = hints_of(functions[old['name']]) if old['name'] in functions else {}
+    kept = {name: value for name, value in arguments.items() if _takes(functions[new], name, value, before.get(name))}
     dropped = {name: value for name, value in arguments.items() if name not in kept}
     return Swap(path, old['name'], new, kept, dropped)
+
+
+def _takes(function: Any, name: str, value: Any, was: Any) -> bool:
+    """Whether a function takes an argument of another one as it is.
+
+    It has an argument of this name, of a type that both have in common (the width of a ResNet is a number of channels,
+    that of a MobileNet a factor), and within its range; a string may be a duration, which is checked later.
+    """
+    parameters = inspect.signature(function).parameters
+    if name not in parameters:
+        return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    kinds, kinds_before = (set(map(str, options_of(hint))) for hint in (hints_of(function).get(name, Any), was or Any))
+    if not kinds & kinds_before and str(Any) not in kinds | kinds_before:
+        return False
+    return isinstance(value, str) or not config.call_problems(function, {name: value}, provided=parameters)
 
 
 def _package(above: Sequence[Any], inside: Any, step: Any, package: Any, registries: Registries) -> Any:

@@ -16,6 +16,7 @@ from experiments.run import gallery, memory, reporting, resuming, workdir
 from experiments.run.assemble import Experiment, assemble, check_average, check_evaluation, check_loss, state_factory
 from experiments.run.check import Checked
 from experiments.run.exits import RESUME_ME
+from experiments.run.own_code import options
 from experiments.run.start_from import given_variables
 from experiments.run.variables import evaluated_task, variables_factory
 from experiments.run.workdir import say
@@ -116,7 +117,8 @@ def train(
             _evaluate_late(run, session.store, evaluate, on_evaluation, state)
         if start >= num_steps or stopping.is_due():
             session.save_config()
-            say(f'This run is complete. To evaluate it: {workdir.command("evaluate", f"--workdir={folder}")}')
+            words = [f'--workdir={folder}', *options(workdir.used_by(run.experiment.checked))]
+            say(f'This run is complete. To evaluate it: {workdir.command("evaluate", *words)}')
             reporting.draw_curves(run.experiment, folder)
             return 0
         step, cost = _compile(run, state, start)

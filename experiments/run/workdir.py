@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from experiments.run import batches as opening
 from experiments.run.assemble import Experiment
 from experiments.run.check import Checked, check
 from experiments.run.earlier import with_fields_of_today
-from experiments.run.fields import Data, Facts, base, may_change
+from experiments.run.fields import PACKAGES, Data, Facts, base, may_change
+from experiments.run.own_code import named_in, options
 from jaxcv import config, training
 from jaxcv.files import InUseError, locked, read_json, write_json
 from jaxcv.training.checkpoint import needed_bytes
@@ -27,7 +28,9 @@ from jaxcv.training.ranking import Better
 FOUND = 'found'
 """The section of config.json that holds the facts."""
 LOCK = 'run.lock'
-_MAY_DIFFER = (f'{FOUND}.eval_example', f'{FOUND}.ranked_by', f'{FOUND}.class_ids')
+USED = 'used'
+"""The modules of the user's own whose functions the config names, among the facts."""
+_MAY_DIFFER = (f'{FOUND}.eval_example', f'{FOUND}.ranked_by', f'{FOUND}.class_ids', f'{FOUND}.{USED}')
 
 
 def is_first_process() -> bool:
@@ -139,6 +142,7 @@ def trained(workdir: Path, given: ConfigDict | None, used: Mapping[str, Any] | N
         ConfigError: there is no run, or `given` has another model or task, with the differences; or as `check` raises.
     """
     own = settings_of(workdir)
+    check_used(workdir, used or ())
     if given is None:
         return check(own, used)
     other = [d for name in ('model', 'task') for d in config.differences(own.get(name, {}), given.get(name, {}))]
@@ -151,6 +155,25 @@ def trained(workdir: Path, given: ConfigDict | None, used: Mapping[str, Any] | N
         if name in given:
             own[name] = given[name].to_dict()
     return check(own, used)
+
+
+def check_used(workdir: Path, used: Collection[str]) -> None:
+    """Checks that the modules of the user's own that the workdir's config names are imported; nothing is imported here.
+
+    Args:
+        workdir: of the run.
+        used: the names of the modules that are.
+
+    Raises:
+        ConfigError: some are not, with the options that import them.
+    """
+    if missing := [name for name in _read(workdir).get(FOUND, {}).get(USED, ()) if name not in used]:
+        raise config.ConfigError(f'{workdir} was trained with functions of your own: add {" ".join(options(missing))}')
+
+
+def used_by(checked: Checked) -> list[str]:
+    """The modules of the user's own whose functions a config names."""
+    return named_in(checked.settings, [name for name in checked.registries if name not in PACKAGES])
 
 
 def trained_on(workdir: Path, checked: Checked) -> Data:
@@ -258,7 +281,8 @@ def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _content(experiment: Experiment) -> dict[str, Any]:
-    found = {**experiment.facts._asdict(), 'ranked_by': [experiment.best, better(experiment)]}
+    ranked_by, used = [experiment.best, better(experiment)], used_by(experiment.checked)
+    found = {**experiment.facts._asdict(), 'ranked_by': ranked_by, USED: used}
     return {**experiment.settings.to_dict(), FOUND: found}
 
 

@@ -57,7 +57,7 @@ def fitted(value: Any, hint: Any, package: Any = None, registries: Registries | 
     if type(value) in (list, tuple):
         hints = _item_hints(hint, len(value))
         return type(value)(fitted(item, each, package, registries) for item, each in zip(value, hints, strict=True))
-    options = set() if isinstance(value, str) else set(_options(hint))
+    options = set() if isinstance(value, str) else set(options_of(hint))
     if isinstance(value, float) and value.is_integer() and int in options and float not in options:
         return int(value)
     return _typed(value, hint, package, registries) if isinstance(value, str) else value
@@ -122,7 +122,7 @@ def untyped(value: Any) -> Any:
 
 def _typed(text: str, hint: Any, package: Any, registries: Registries) -> Any:
     """Return the value that a text stands for where a type is meant."""
-    options = sorted(_options(hint), key=_rank)
+    options = sorted(options_of(hint), key=_rank)
     words = [word for option in options if typing.get_origin(option) is Literal for word in typing.get_args(option)]
     if (meant := [word for word in words if str(word) == unquoted(text).strip()]) or Any in options:
         return meant[0] if meant else _of_any(text, package, registries)
@@ -173,13 +173,18 @@ def _of_option(text: str, option: Any, package: Any, registries: Registries) -> 
     return value
 
 
-def _options(hint: Any) -> Iterator[Any]:
-    """Yield the types of a union, at any depth, without metadata."""
+def options_of(hint: Any) -> Iterator[Any]:
+    """Yield the types of a union, at any depth, without metadata.
+
+    Example:
+        >>> list(options_of(Annotated[int, 'updates'] | None))
+        [<class 'int'>, <class 'NoneType'>]
+    """
     if typing.get_origin(hint) is Annotated:
-        yield from _options(typing.get_args(hint)[0])
+        yield from options_of(typing.get_args(hint)[0])
     elif typing.get_origin(hint) in (typing.Union, types.UnionType):
         for part in typing.get_args(hint):
-            yield from _options(part)
+            yield from options_of(part)
     else:
         yield hint
 
@@ -213,7 +218,7 @@ def _fit(items: Sequence[Any], hint: Any) -> bool:
 
 def _item_hints(hint: Any, count: int) -> Sequence[Any]:
     """Return the types of the items of a sequence."""
-    for option in _options(hint):
+    for option in options_of(hint):
         parts = typing.get_args(option)
         if _is_sequence(option) and parts:
             if typing.get_origin(option) is not tuple or parts[-1] is ...:
@@ -225,7 +230,7 @@ def _item_hints(hint: Any, count: int) -> Sequence[Any]:
 
 def _value_hint(hint: Any) -> Any:
     """Return the type of the values of a mapping."""
-    found = [typing.get_args(option) for option in _options(hint) if _is_mapping(option)]
+    found = [typing.get_args(option) for option in options_of(hint) if _is_mapping(option)]
     return next((parts[1] for parts in found if len(parts) == 2), Any)
 
 

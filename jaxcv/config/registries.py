@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -46,7 +47,9 @@ def public(package: Any) -> dict[str, Callable[..., Any]]:
             and not name.startswith('_')
             and f'{member.__module__}.'.startswith(f'{package.__name__}.')
         }
-    members = {name: getattr(package, name) for name in package.__all__}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # names that optax, for one, still lists and warns about
+        members = {name: getattr(package, name) for name in package.__all__}
     functions: dict[str, Any] = {name: member for name, member in members.items() if inspect.isroutine(member)}
     for name, member in members.items():
         if inspect.ismodule(member):
@@ -54,32 +57,72 @@ def public(package: Any) -> dict[str, Callable[..., Any]]:
     return functions
 
 
-def suggestion(name: str, own: Mapping[str, Any], functions: Mapping[str, Any]) -> str:
-    """Suggest names near to an unknown one, those of the package itself first, or how a module of one's own joins.
+def suggestion(name: str, package: Any, registries: Registries) -> str:
+    """Suggest names near to an unknown one, those of the package itself first, or how a function of one's own joins.
 
     Args:
         name: the unknown name.
-        own: the functions of the package.
-        functions: these and those of the registries.
+        package: where it is looked up.
+        registries: as in `named`.
 
     Returns:
         The end of a message.
 
     Example:
-        >>> suggestion('momentun', {'momentum': max}, {'momentum': max})
-        'did you mean momentum?'
-        >>> suggestion('mine.nets.tiny', {'momentum': max}, {'momentum': max})
+        >>> from jaxcv import models
+        >>> suggestion('resnet81', models, {}), suggestion('jaxcv.models.resnet18', models, {})
+        ('did you mean resnet18 or resnet152 or resnet101?', 'did you mean resnet18?')
+        >>> suggestion('mine.nets.tiny', models, {})
         "and no module 'mine.nets'; a module of your own joins by --use=mine.nets"
     """
-    module = name.rpartition('.')[0]
+    own, functions = public(package), named(package, registries)
+    for prefix in (f'{package.__name__}.', f'{package.__name__.partition(".")[0]}.'):
+        if name.startswith(prefix) and (inner := name.removeprefix(prefix)) in functions:
+            return f'did you mean {inner}?'
+    module, _, last = name.rpartition('.')
+    if module in registries:
+        return _not_public(registries[module], last) or nearest(
+            name, [f'{module}.{one}' for one in public(registries[module])]
+        )
     if module and not any(known.startswith(f'{module}.') for known in functions):
-        near = f'{nearest(name, functions)} There is no' if close(name, functions) else 'and no'
-        return f'{near} module {module!r}; a module of your own joins by --use={module}'
+        near = [known for known in close(name, functions) if _alike(name, known)]
+        joins = f'module {module!r}; a module of your own joins by --use={module}'
+        return f'{nearest(name, near)} There is no {joins}' if near else f'and no {joins}'
+    if same := sorted(known for known in functions if known.rpartition('.')[2] == name):
+        return f'did you mean {" or ".join(same)}?'
     if close(name, own):
         return nearest(name, own)
     # Of another package only a name that is almost the same is meant, or one that was written with its package.
     elsewhere = [known for known in functions if '.' in name or _alike(name, known.rpartition('.')[2])]
     return nearest(name, elsewhere if close(name, elsewhere) else own)
+
+
+def _not_public(module: Any, name: str) -> str | None:
+    """Return why a member of a module may not be named; None where it has no such member, but has functions.
+
+    Example:
+        >>> import types
+        >>> module = types.ModuleType('mine')
+        >>> module.Net = type('Net', (), {})
+        >>> _not_public(module, 'Net')
+        'mine.Net is a class: name a function that makes one, def net(...): return Net(...)'
+        >>> _not_public(module, 'tiny')
+        'mine has no public functions'
+    """
+    where = f'{module.__name__}.{name}'
+    if not hasattr(module, name):
+        file = getattr(module, '__file__', None)
+        return None if public(module) else f'{module.__name__}{f" ({file})" * bool(file)} has no public functions'
+    member = getattr(module, name)
+    if inspect.isclass(member):
+        return f'{where} is a class: name a function that makes one, def {name.lower()}(...): return {name}(...)'
+    if not inspect.isroutine(member):
+        return f'{where} is no function, but {type(member).__name__}'
+    if hasattr(module, '__all__'):
+        return f'{where} is not public: list it in __all__'
+    if name.startswith('_'):
+        return f'{where} is not public, as its name begins with _'
+    return f'{where} is of another module, {member.__module__}: list it in __all__ of {module.__name__}'
 
 
 def _alike(name: str, other: str) -> bool:

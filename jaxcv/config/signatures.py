@@ -1,12 +1,14 @@
 """The signatures of the functions that a spec may name, and the arguments that do not fit them."""
 
 import inspect
+import types
 import typing
 from collections.abc import Callable, Collection, Iterator
 from typing import Annotated, Any
 
 from beartype import BeartypeConf
 from beartype.door import is_bearable
+from beartype.roar import BeartypeException
 
 from jaxcv.arguments import faults
 from jaxcv.config.values import Spec, inner_specs, plain
@@ -75,14 +77,29 @@ def call_problems(
 def hints_of(function: Callable[..., Any], *, with_metadata: bool = False) -> dict[str, Any]:
     """Return the types of the parameters of a function or class; those of NamedTuples are their fields'.
 
+    An annotation that cannot be read has the type Any: a name that only type checkers import, as some of optax's.
+
     Example:
         >>> from jaxcv import optim
         >>> hints_of(optim.polyak)['rho']
         <class 'float'>
     """
     target = function.__init__ if inspect.isclass(function) and not hasattr(function, '_fields') else function
-    hints = typing.get_type_hints(target, include_extras=with_metadata)
+    try:
+        hints = typing.get_type_hints(target, include_extras=with_metadata)
+    except Exception:  # annotations are programs: whatever they raise
+        hints = {name: _hint(target, name, with_metadata) for name in inspect.get_annotations(target)}
     return {k: v for k, v in hints.items() if k != 'return'}
+
+
+def _hint(function: Any, name: str, with_metadata: bool) -> Any:
+    """Return the type of one parameter; Any where its annotation cannot be read."""
+    one = types.SimpleNamespace(__annotations__={name: inspect.get_annotations(function)[name]})
+    names = getattr(inspect.unwrap(function), '__globals__', {})
+    try:
+        return typing.get_type_hints(one, names, include_extras=with_metadata)[name]
+    except Exception:
+        return Any
 
 
 def is_left_open(function: Callable[..., Any] | None, given: Collection[str]) -> bool:
@@ -121,7 +138,10 @@ def _modules(hint: Any) -> Iterator[Any]:
 def _fits(value: Any, hint: Any) -> bool:
     if isinstance(value, bool) and (kinds := {hint, *typing.get_args(hint)}) & {int, float} and not kinds & {bool, Any}:
         return False  # Python's bools are ints
-    return is_bearable(value, hint, conf=_AN_INT_IS_A_FLOAT)
+    try:
+        return is_bearable(value, hint, conf=_AN_INT_IS_A_FLOAT)
+    except BeartypeException:  # a type of another library that cannot be checked
+        return True
 
 
 def _describe(parameter: inspect.Parameter) -> str:

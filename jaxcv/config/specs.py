@@ -2,17 +2,19 @@
 
 import functools
 import inspect
+import re
 import typing
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from jaxcv.config.errors import ConfigError, raise_for
-from jaxcv.config.registries import Registries, named, public, suggestion
+from jaxcv.config.registries import Registries, named, suggestion
 from jaxcv.config.signatures import call_problems, hints_of, is_left_open, package_of
 from jaxcv.config.values import Spec, inner_specs, plain
 
 DTYPES = ('float32', 'bfloat16', 'float16')
 """The names of compute types."""
+_COLON = re.compile(r'([\w.]+):(\w+)')
 
 
 def build(
@@ -133,10 +135,14 @@ def problems(
     spec, where, registries = plain(spec), f'{path}: ' if path else '', registries or {}
     if not isinstance(spec, Mapping) or not isinstance(spec.get('name'), str):
         short = "in short 'function' or 'function(argument=value)'"
+        if isinstance(spec, str) and (dotted := _COLON.fullmatch(spec.strip())):
+            short = f'{short}, in a module of your own {".".join(dotted.groups())!r}'
+        if isinstance(spec, str) and spec.count('(') > spec.count(')'):
+            short += ', which this lacks the closing ) of'
         return [f"{where}expected {{'name': function, **arguments}}, {short}, got {spec!r}"]
     name, functions = spec['name'], named(package, registries)
     if name not in functions:
-        return [f'{where}no {name!r} in {package.__name__}, {suggestion(name, public(package), functions)}']
+        return [f'{where}no {name!r} in {package.__name__}, {suggestion(name, package, registries)}']
     arguments = {k: v for k, v in spec.items() if k != 'name'}
     found = []
     for key, value in arguments.items():

@@ -106,7 +106,10 @@ def check_loss(loss: Callable[..., Array], labels: tuple[int, ...], num_classes:
         >>> check_loss(losses.focal, (2,), 10)
     """
     logits = jax.ShapeDtypeStruct((*labels, num_classes), jnp.float32)
-    values = jax.eval_shape(loss, logits, jax.ShapeDtypeStruct(labels, jnp.int32))
+    try:
+        values = jax.eval_shape(loss, logits, jax.ShapeDtypeStruct(labels, jnp.int32))
+    except TypeError as error:  # it takes other arguments
+        raise ValueError(f'the loss {_name(loss)} is called with logits and labels: {error}') from error
     if getattr(values, 'shape', None) not in (labels, labels[:1]):
         found = getattr(values, 'shape', type(values).__name__)
         raise ValueError(

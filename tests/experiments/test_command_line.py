@@ -23,7 +23,7 @@ BAD_FLAGS = {
     'a name of other tools': (['--lr=0.1'], 'set the field of the config, --config.optimizer.learning_rate=...'),
     "another launcher's flag, denied": (['--noaveraged'], '--averaged is no flag of experiments.train'),
     'a config': (['--config.optimizer.name=adamm'], "no 'adamm' in jaxcv.optim.optimizers, did you mean adam"),
-    'own code': (['--use=no.such.module'], "--use=no.such.module: ModuleNotFoundError: No module named 'no'"),
+    'own code': (['--use=no.such.module'], "--use=no.such.module: there is no module 'no' in "),
 }
 
 

@@ -1,6 +1,6 @@
 """The type of a transform, the composition of several, and their effect on the names of classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jaxcv.features import FEATURES, Example, MisuseError, Names
@@ -32,7 +32,7 @@ def compose(transforms: Sequence[Transform]) -> Transform:
     Returns:
         The transform. It raises MisuseError, with the name and the place of the transform, where one gets an example
         that none of its kind could work on: an image that is still encoded, or a feature that is not there or that an
-        earlier transform dropped.
+        earlier transform dropped; and where one returns no example.
 
     Example:
         >>> add = lambda example: {'label': example['label'] + 1}
@@ -59,6 +59,9 @@ def compose(transforms: Sequence[Transform]) -> Transform:
                     f'{encoded[0]} is still encoded: put {FEATURES[encoded[0]].decoder!r} first',
                     encoded[0],
                 ) from error
+            if not isinstance(example, Mapping):
+                kind, where = type(example).__name__, f'{_name(transform)}, transform {place + 1} of {len(transforms)}'
+                raise MisuseError(f'{where}, returns {kind}, not the example, a dict of features')
         return example
 
     return apply
