@@ -16,10 +16,20 @@ from jaxcv.data.pixels import file_fault
 from jaxcv.data.sources import Source, joined
 from jaxcv.names import close, normalized
 
-__all__ = ['data_folder', 'first_ten', 'folder', 'folder_masks', 'lines_of', 'listed_classes', 'parts_of']
+__all__ = [
+    'SPLITS',
+    'data_folder',
+    'first_ten',
+    'folder',
+    'folder_masks',
+    'lines_of',
+    'listed_classes',
+    'parts_of',
+    'text_of',
+]
 
 _TRAIN = 'train'
-_SPLITS = frozenset(
+SPLITS = frozenset(
     ['train', 'training', 'trainval', 'val', 'valid', 'validation', 'eval', 'dev', 'test', 'testing', 'images', 'masks']
 )
 """Folders of these names are no classes."""
@@ -27,7 +37,7 @@ _PAIRS = ('images', 'masks')
 _LOSSY = ('.jpg', '.jpeg', '.jpe', '.jfif')
 
 
-def folder(split: str, data_dir: str | os.PathLike | None) -> Source:
+def folder(split: str, data_dir: str | os.PathLike | None, *, seed: int = 0) -> Source:
     """Open `data_dir/<split>/<class>/*.jpg`, or `data_dir/<class>/*.jpg` without splits: images with a `label`.
 
     A folder without splits is one whose folders hold images themselves and have no split's name: all of it is the split
@@ -40,9 +50,10 @@ def folder(split: str, data_dir: str | os.PathLike | None) -> Source:
     Args:
         split: The split's folder; or parts of splits as in tfds, 'train[:80%]', 'train[80%:]', 'train[:100]+val'. Such
             parts have of each class its share, give or take one, and share no example unless they overlap: both of
-            these are all of 'train'. They depend on the names of the files only, so they are the same in every process,
-            in every run and on every machine, and a file that is added moves few others.
+            these are all of 'train'. They depend on the seed and the names of the files only, so they are the same in
+            every process, in every run and on every machine, and a file that is added moves few others.
         data_dir: The folder of all splits.
+        seed: Of the parts; another one gives other parts. It is not the seed of a run.
 
     Returns:
         The source. The classes are numbered by name, as in the split `train` where there is one, so that another split
@@ -74,7 +85,7 @@ def folder(split: str, data_dir: str | os.PathLike | None) -> Source:
         places = {name: root / name for name in (_TRAIN, *(part.split for part in parts))}
     names = tuple(subfolders(places[_TRAIN])) if places[_TRAIN].is_dir() else ()
     names = names or tuple(sorted({name for part in parts for name in subfolders(places[part.split])}))
-    rows, files = select(parts, lambda name: _of_classes(places[name], places[_TRAIN], names))
+    rows, files = select(parts, lambda name: _of_classes(places[name], places[_TRAIN], names), seed=seed)
 
     def read(index: SupportsIndex) -> dict[str, Any]:
         path, label = rows[operator.index(index)]
@@ -153,7 +164,7 @@ def _parts(root: Path, split: str) -> tuple[Part, ...]:
 def _without_splits(root: Path) -> Sequence[str]:
     """The classes of a folder without splits; none where its folders are splits."""
     folders = subfolders(root)
-    if any(name.casefold() in _SPLITS for name in folders):
+    if any(name.casefold() in SPLITS for name in folders):
         return ()
     return list(folders) if any(holds_images(path) for path in folders.values()) else ()
 
@@ -307,12 +318,33 @@ def lines_of(path: str | os.PathLike) -> list[str]:
         >>> lines_of(file)
         ['cat', 'dog']
     """
+    return [line.strip() for line in re.split(r'\r\n|\r|\n', text_of(path).rstrip())]
+
+
+def text_of(path: str | os.PathLike) -> str:
+    """A text in UTF-8 or UTF-16, without its byte-order mark.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The text.
+
+    Raises:
+        ValueError: It is no such text.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / 'labels.csv'
+        >>> _ = file.write_bytes('file,label'.encode('utf-8-sig'))
+        >>> text_of(file)
+        'file,label'
+    """
     data = Path(path).read_bytes()
     try:
-        text = data.decode('utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
+        return data.decode('utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
     except UnicodeDecodeError as error:
         raise ValueError(f'{path} is no text in UTF-8: {error}') from None
-    return [line.strip() for line in re.split(r'\r\n|\r|\n', text.rstrip())]
 
 
 def listed_classes(path: Path) -> tuple[str, ...]:
