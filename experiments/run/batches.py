@@ -12,6 +12,7 @@ from experiments.run.check import Checked
 from experiments.run.fields import Data, Facts
 from experiments.run.own_data import check_files
 from jaxcv import config, data
+from jaxcv.config.values import plain
 from jaxcv.data.classes import ordered_by, same_names, with_classes_of
 from jaxcv.data.prefetch import Prefetched
 from jaxcv.features import FEATURES, Example, Names
@@ -180,7 +181,7 @@ def raw_examples(
 
 def open_source(fields: Data, split: str, facts: Facts | None = None) -> data.Source:
     """Opens a split of the config's data set; of `data.classes`, a trained run's may lack some in other data."""
-    source = data.source(fields.name, split=split, data_dir=fields.data_dir, options=fields.options)
+    source = data.source(fields.name, split=split, data_dir=fields.data_dir, options=plain(fields.options))
     if not fields.classes:
         return source
     listed = {name for names in source.names.values() for name in names}

@@ -1,4 +1,4 @@
-"""Checks of a user's data before anything is trained: broken files, rare and missing classes, examples in both splits."""
+"""Checks of a user's data before anything is trained: broken files, classes with too few examples, shared examples."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +24,7 @@ def check_files(fields: Data, source: data.Source, split: str) -> None:
     Raises:
         ConfigError: there are such files, and `data.on_broken` is 'error'; the first ten of them, with the reasons.
     """
-    if source.fault is None or source.size > MOST_FILES:
-        return
-    with ThreadPoolExecutor() as threads:
-        found = {index: reason for index, reason in enumerate(threads.map(source.fault, range(source.size))) if reason}
+    found = faults(source)
     if not found:
         return
     listed = first_ten([f'{source.where(index)}: {reason}' for index, reason in found.items()])
@@ -35,6 +32,18 @@ def check_files(fields: Data, source: data.Source, split: str) -> None:
     if fields.on_broken == 'error':
         raise config.ConfigError(f'{message}; mend or remove them, or leave them out, --config.data.on_broken=skip')
     logging.warning('%s; they are left out', message)
+
+
+def faults(source: data.Source) -> dict[int, str]:
+    """The examples whose files cannot be images, by their first and last bytes, and the reasons.
+
+    Args:
+        source: a split; of more than `MOST_FILES` nothing is read.
+    """
+    if source.fault is None or source.size > MOST_FILES:
+        return {}
+    with ThreadPoolExecutor() as threads:
+        return {index: why for index, why in enumerate(threads.map(source.fault, range(source.size))) if why}
 
 
 def warn_of_classes(training: data.Source, evaluation: data.Source, fields: Data) -> None:
@@ -50,7 +59,7 @@ def warn_of_classes(training: data.Source, evaluation: data.Source, fields: Data
 
 
 def class_warnings(training: data.Source, evaluation: data.Source, fields: Data) -> Iterator[str]:
-    """A line for each kind of class that has too few examples, and for examples that both splits have.
+    r"""A line for each kind of class that has too few examples, and for examples that both splits have.
 
     Args:
         training: the training split.
@@ -64,7 +73,7 @@ def class_warnings(training: data.Source, evaluation: data.Source, fields: Data)
         >>> names = {'label': ('cat', 'dog')}
         >>> train = data.Source(4, lambda index: {}, 'train/{}.jpg'.format, names, counts={'label': [3, 1]})
         >>> test = data.Source(2, lambda index: {}, 'test/{}.jpg'.format, names, counts={'label': [2, 0]})
-        >>> print('\\n'.join(class_warnings(train, test, Data())))
+        >>> print('\n'.join(class_warnings(train, test, Data())))
         1 of 2 classes has one training example only: dog
         1 of 2 classes has no example in the evaluation split 'test', so nothing is measured of it: dog
     """
