@@ -147,7 +147,7 @@ def folder_csv(
 
     def there() -> list[str]:
         if whole:
-            return sorted({row.split for row in table_of('').rows}) if split_column else [_TRAIN]
+            return sorted({row.split for row in opened[whole].rows}) if split_column else [_TRAIN]
         return sorted(path.stem for path in root.glob('*.csv'))
 
     if whole and not split_column:

@@ -142,7 +142,7 @@ def mean_label_loss(*, loss: Callable[..., Array]) -> Metric:
 
     def measure(predictions: Predictions, batch: Batch) -> _Mean:
         valid = predictions['valid']
-        losses = jnp.where(valid, loss(predictions['log_odds'], batch['labels']), 0)
+        losses = jnp.where(valid, loss(predictions['log_odds'], jnp.asarray(batch['labels'])), 0)
         return _Mean(float_sum(losses), jnp.sum(valid, dtype=jnp.int32))
 
     return Metric(measure, lambda state: {'loss': value(state.total) / state.number}, {'loss': LOSS}, merge)
