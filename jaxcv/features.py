@@ -11,6 +11,9 @@ from typing import Any, Literal, NamedTuple
 IGNORED = 255
 """The class of pixels that are excluded from losses and metrics."""
 
+OF_CLASSES = 'classes'
+"""The axes of a feature that has one value for each class."""
+
 Example = Mapping[str, Any]
 """One example: its features by their names, arrays without a batch's axis; an image or mask may still be encoded."""
 
@@ -48,6 +51,8 @@ FEATURES: dict[str, Feature] = {
     'left': Feature('h w c', 'uint8', 'resampled', decoder='decode'),
     'right': Feature('h w c', 'uint8', 'resampled', decoder='decode'),
     'label': Feature('', 'int32', names=True),
+    # One value for each class, 1 where the image has it: several labels an image, or none. Shares are in between.
+    'labels': Feature('classes', 'float32', names=True),
     'mask': Feature('h w', 'int32', 'nearest', outside=IGNORED, names=True, decoder='decode_mask'),
     'boxes': Feature('k 4', 'float32', 'corners', valid='box_valid'),
     'box_labels': Feature('k', 'int32', valid='box_valid', names=True),

@@ -105,6 +105,7 @@ KINDS = {
     *('label', 'labels', 'mask', 'masks', 'class_iou', 'boxes', 'box_labels', 'instance_masks', 'disparity', 'flow'),
     *('classification', 'segmentation', 'detection', 'embedding', 'stereo', 'probabilities', 'confusion'),
     *('top1', 'top5', 'accuracy', 'pixel_accuracy', 'mean_iou', 'boundary_f_score'),
+    *('multi_label', 'mean_average_precision', 'log_odds', 'micro_f1'),
 }
 """Names of features, tasks, predictions and metrics that belong to one kind of task."""
 

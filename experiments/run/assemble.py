@@ -17,7 +17,7 @@ from experiments.run.check import Checked, cycle, in_updates, run_length, traini
 from experiments.run.fields import SECTIONS, Data, Facts, Finetune, Part, Training
 from jaxcv import augment, config, losses, nn, optim, paths, tasks, training
 from jaxcv.config.registries import named
-from jaxcv.features import FEATURES
+from jaxcv.features import FEATURES, OF_CLASSES
 from jaxcv.optim.durations import Clock
 from jaxcv.optim.durations import in_updates as duration_in_updates
 from jaxcv.task import Task
@@ -220,8 +220,9 @@ def num_classes(checked: Checked, facts: Facts) -> dict[str, int]:
     if len(named) != 1:
         return {}
     ((feature, names),) = named.items()
-    of_objects = FEATURES[feature].axes.startswith('k') if feature in FEATURES else False  # beside their background
-    if len(names) < 2 and not of_objects:
+    # One class of objects is beside their background, and one of several labels beside its absence.
+    may_be_one = feature in FEATURES and FEATURES[feature].axes.startswith(('k', OF_CLASSES))
+    if len(names) < 2 and not may_be_one:
         raise config.ConfigError(
             f'{checked.data.name} has one class of {feature!r} only, {names[0]}: a network needs two to tell apart'
         )

@@ -11,7 +11,9 @@ from absl import logging
 
 from experiments.run.check import Checked
 from experiments.run.fields import Data, Facts
+from experiments.run.own_data import check_files
 from jaxcv import config, data
+from jaxcv.config.values import plain
 from jaxcv.data.classes import ordered_by, same_names, with_classes_of
 from jaxcv.data.prefetch import Prefetched
 from jaxcv.features import FEATURES, Example, Names
@@ -65,6 +67,7 @@ def open_training(checked: Checked) -> TrainingData:
             model.
     """
     source = open_source(checked.data, checked.data.train_split)
+    check_files(checked.data, source, checked.data.train_split)
     fields = checked.data._replace(batch_size=jax.process_count(), threads=1, order={'name': 'shuffled'})
     batch = next(train_batches(fields, source, seed=0, registries=checked.registries))
     example = {name: value[0] for name, value in batch.items()}
@@ -87,6 +90,8 @@ def open_evaluation(checked: Checked, facts: Facts | None = None) -> EvaluationD
     if own:
         fields = fields._replace(classes=fields.eval_classes)
     source = open_source(fields, fields.eval_split or fields.train_split, facts)
+    if fields.eval_split is not None:
+        check_files(fields, source, fields.eval_split)
     there = _features(source, fields.eval_transforms, checked.registries) if facts else None
     names = prepared(fields, source, fields.eval_transforms, checked.registries, facts, there=there).names
     opened = functools.partial(
@@ -180,7 +185,7 @@ def raw_examples(
 
 def open_source(fields: Data, split: str, facts: Facts | None = None) -> data.Source:
     """Opens a split of the config's data set; of `data.classes`, a trained run's may lack some in other data."""
-    source = data.source(fields.name, split=split, data_dir=fields.data_dir)
+    source = data.source(fields.name, split=split, data_dir=fields.data_dir, options=plain(fields.options))
     if not fields.classes:
         return source
     listed = {name for names in source.names.values() for name in names}

@@ -56,10 +56,16 @@ class About(NamedTuple):
 class Data(NamedTuple):
     """The fields of `data`."""
 
-    name: Annotated[str, About("'digits', 'folder', or any tfds name: 'cifar10', 'imagenet2012', ...")] = ''
+    name: Annotated[
+        str, About("'digits', 'folder', 'folder_csv', 'hf:NAME', or any tfds name: 'cifar10', 'imagenet2012', ...")
+    ] = ''
     data_dir: Annotated[
         str | None, About("None: tfds' own default, ~/tensorflow_datasets", may_change=True, is_path=True)
     ] = None
+    options: Annotated[
+        Mapping[str, Any],
+        About("further arguments of the data set's function in jaxcv.data: {'separator': '|'} of folder_csv"),
+    ] = {}
     train_split: Annotated[str, About('the split to train on')] = 'train'
     eval_split: Annotated[str | None, About('the split to evaluate on; None: none', may_change=True)] = 'test'
     classes: Annotated[Sequence[str], About('the names of the classes to keep; none: all')] = ()

@@ -10,7 +10,7 @@ from experiments.run.check import check
 from experiments.run.fields import Facts, base
 from experiments.run.prediction import Ready
 from jaxcv import config, weights
-from jaxcv.features import FEATURES
+from jaxcv.features import FEATURES, OF_CLASSES
 from jaxcv.types import Variables
 
 AT_A_TIME = 4
@@ -40,7 +40,7 @@ def published(given: str) -> Ready:
     example: dict[str, dict[str, Any]] = {'image': {'shape': [*made.shape], 'dtype': 'uint8'}}
     example['valid'] = {'shape': [], 'dtype': 'bool'}
     for feature in names:
-        sizes = dict(zip('hwk', (*made.shape[:2], 1), strict=True))
+        sizes = {**dict(zip('hwk', (*made.shape[:2], 1), strict=True)), OF_CLASSES: len(names[feature])}
         shape = [sizes[axis] for axis in FEATURES[feature].axes.split()]
         example[feature] = {'shape': shape, 'dtype': FEATURES[feature].dtype}
     experiment = assemble(check(settings), Facts(names, 1, example, example, class_ids))

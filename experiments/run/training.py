@@ -17,6 +17,7 @@ from experiments.run.assemble import Experiment, assemble, check_average, check_
 from experiments.run.check import Checked
 from experiments.run.exits import RESUME_ME
 from experiments.run.own_code import options
+from experiments.run.own_data import warn_of_classes
 from experiments.run.start_from import given_variables
 from experiments.run.variables import evaluated_task, variables_factory
 from experiments.run.workdir import say
@@ -166,6 +167,7 @@ def _open(checked: Checked, folder: Path) -> Run:
         opening.warn_of(
             checked, experiment.task.presentation, evaluation.source, fields.eval_transforms, evaluation.names
         )
+    warn_of_classes(opened.source, evaluation.source, fields)
     given = {} if workdir.saved_steps(folder) else given_variables(experiment)
     sharding: Any = 'members' if options.members > 1 and options.sharding == 'replicate' else options.sharding
     return Run(experiment, folder, opened.source, host_batches, evaluation, mesh, sharding, init, shapes, given)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxcv.data.sources import Source, feature_values, joined
 from jaxcv.data.statistics import orientations
 from jaxcv.data.transforms.transform import Renaming, Transform
-from jaxcv.features import FEATURES, Example, Names, lookup
+from jaxcv.features import FEATURES, OF_CLASSES, Example, Names, lookup
 from jaxcv.names import normalized
 
 __all__ = ['ORDERED_BY', 'class_values', 'ordered_by', 'same_names', 'with_classes_of']
@@ -52,6 +52,10 @@ def with_classes_of(found: Sequence[str], wanted: Sequence[str], *, feature: str
 
     def apply(example: Example) -> Example:
         old = np.asarray(lookup(example, feature))
+        if feature in FEATURES and FEATURES[feature].axes == OF_CLASSES:
+            new = np.zeros(len(wanted), old.dtype)
+            new[table] = old
+            return {**example, feature: new}
         known = (old >= 0) & (old < len(table))
         return {**example, feature: np.where(known, table[np.where(known, old, 0)], old)}
 

@@ -8,30 +8,52 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, SupportsIndex
 
-from jaxcv.data.listing import Listing, Reasons, images, is_hidden, left_out, subfolders
+import numpy as np
+
+from jaxcv.data.listing import Listing, Reasons, holds_images, images, is_hidden, left_out, subfolders
 from jaxcv.data.parts import Opened, Part, select, split_parts
+from jaxcv.data.pixels import file_fault
 from jaxcv.data.sources import Source, joined
 from jaxcv.names import close, normalized
 
-__all__ = ['data_folder', 'first_ten', 'folder', 'folder_masks', 'lines_of', 'listed_classes', 'parts_of']
+__all__ = [
+    'SPLITS',
+    'data_folder',
+    'first_ten',
+    'folder',
+    'folder_masks',
+    'lines_of',
+    'listed_classes',
+    'parts_of',
+    'text_of',
+]
 
 _TRAIN = 'train'
+SPLITS = frozenset(
+    ['train', 'training', 'trainval', 'val', 'valid', 'validation', 'eval', 'dev', 'test', 'testing', 'images', 'masks']
+)
+"""Folders of these names are no classes."""
 _PAIRS = ('images', 'masks')
 _LOSSY = ('.jpg', '.jpeg', '.jpe', '.jfif')
 
 
-def folder(split: str, data_dir: str | os.PathLike | None) -> Source:
-    """Open `data_dir/<split>/<class>/*.jpg`: images with a `label`.
+def folder(split: str, data_dir: str | os.PathLike | None, *, seed: int = 0) -> Source:
+    """Open `data_dir/<split>/<class>/*.jpg`, or `data_dir/<class>/*.jpg` without splits: images with a `label`.
 
-    The folder of a class is walked with all folders in it, as by torchvision's ImageFolder. Files are images by their
+    A folder without splits is one whose folders hold images themselves and have no split's name: all of it is the split
+    'train', of which `train[:80%]` is for training and `train[80%:]` for evaluation, or any other parts. The folder of
+    a class is walked with all folders in it, as by torchvision's ImageFolder. Files are images by their
     suffix (.jpg, .jfif, .PNG, ...) or else by their content; hidden files and folders (`.DS_Store`, `._1.jpg`,
     `__MACOSX`) are left out, and `Source.files` counts them. Names of classes are in Unicode's composed form, in which
     they are compared.
 
     Args:
         split: The split's folder; or parts of splits as in tfds, 'train[:80%]', 'train[80%:]', 'train[:100]+val'. Such
-            parts have of each class its share, are the same on every machine, and share no example unless they overlap.
+            parts have of each class its share, give or take one, and share no example unless they overlap: both of
+            these are all of 'train'. They depend on the seed and the names of the files only, so they are the same in
+            every process, in every run and on every machine, and a file that is added moves few others.
         data_dir: The folder of all splits.
+        seed: Of the parts; another one gives other parts. It is not the seed of a run.
 
     Returns:
         The source. The classes are numbered by name, as in the split `train` where there is one, so that another split
@@ -39,7 +61,7 @@ def folder(split: str, data_dir: str | os.PathLike | None) -> Source:
 
     Raises:
         FileNotFoundError: A folder is missing.
-        ValueError: There are no classes, a class has no images, `train` lacks a class of this split, or `split` is no
+        ValueError: There are no classes, classes have no images, `train` lacks a class of this split, or `split` is no
             split or part of one.
 
     Example:
@@ -50,17 +72,34 @@ def folder(split: str, data_dir: str | os.PathLike | None) -> Source:
         ...     (root / 'train' / 'cat' / f'{number}.png').touch()
         >>> folder('train', root).names, folder('train[:80%]', root).size, folder('train[80%:]', root).size
         ({'label': ('cat',)}, 4, 1)
+        >>> folder('train', root / 'train').size  # without splits
+        5
     """
-    root, parts = _root('folder', split, data_dir, '<class>/*.jpg')
-    names = tuple(subfolders(root / _TRAIN)) if (root / _TRAIN).is_dir() else ()
-    names = names or tuple(sorted({name for part in parts for name in subfolders(root / part.split)}))
-    rows, files = select(parts, functools.partial(_of_classes, root, names))
+    root = data_folder('folder', split, data_dir, '<split>/<class>/*.jpg')
+    whole = _without_splits(root)
+    if whole:
+        parts = parts_of(split, _TRAIN.__eq__, lambda: [_TRAIN], _no_split(root, whole))
+        places = {_TRAIN: root}
+    else:
+        parts = _parts(root, split)
+        places = {name: root / name for name in (_TRAIN, *(part.split for part in parts))}
+    names = tuple(subfolders(places[_TRAIN])) if places[_TRAIN].is_dir() else ()
+    names = names or tuple(sorted({name for part in parts for name in subfolders(places[part.split])}))
+    rows, files = select(parts, lambda name: _of_classes(places[name], places[_TRAIN], names), seed=seed)
 
     def read(index: SupportsIndex) -> dict[str, Any]:
         path, label = rows[operator.index(index)]
         return {'image': Path(path).read_bytes(), 'label': label}
 
-    return Source(len(rows), read, lambda index: rows[index][0], {'label': names}, files=files)
+    return Source(
+        len(rows),
+        read,
+        lambda index: rows[index][0],
+        {'label': names},
+        files=files,
+        counts={'label': np.bincount([label for _, label in rows], minlength=len(names)).tolist()},
+        fault=lambda index: file_fault(rows[index][0]),
+    )
 
 
 def folder_masks(split: str, data_dir: str | os.PathLike | None) -> Source:
@@ -112,11 +151,29 @@ def folder_masks(split: str, data_dir: str | os.PathLike | None) -> Source:
 def _root(name: str, split: str, data_dir: str | os.PathLike | None, holds: str) -> tuple[Path, tuple[Part, ...]]:
     """The folder `data_dir`, and the parts of its splits: their folders are there."""
     root = data_folder(name, split, data_dir, f'<split>/{holds}')
+    return root, _parts(root, split)
 
+
+def _parts(root: Path, split: str) -> tuple[Part, ...]:
     def there() -> list[str]:
         return list(subfolders(root))
 
-    return root, parts_of(split, lambda name: (root / name).is_dir(), there, f'{root} has no folder')
+    return parts_of(split, lambda name: (root / name).is_dir(), there, f'{root} has no folder')
+
+
+def _without_splits(root: Path) -> Sequence[str]:
+    """The classes of a folder without splits; none where its folders are splits."""
+    folders = subfolders(root)
+    if any(name.casefold() in SPLITS for name in folders):
+        return ()
+    return list(folders) if any(holds_images(path) for path in folders.values()) else ()
+
+
+def _no_split(root: Path, classes: Sequence[str]) -> str:
+    return (
+        f'{root} has {len(classes)} folders with images, {first_ten(classes)}, and none for each split: all of it is '
+        f"'{_TRAIN}', so train on '{_TRAIN}[:80%]' and evaluate on '{_TRAIN}[80%:]'. There is no split"
+    )
 
 
 def data_folder(name: str, split: str, data_dir: str | os.PathLike | None, holds: str) -> Path:
@@ -178,20 +235,20 @@ def parts_of(
     return parts
 
 
-def _of_classes(root: Path, names: Sequence[str], split: str) -> Opened:
+def _of_classes(whole: Path, train: Path, names: Sequence[str]) -> Opened:
     """The examples of a split with a folder for each class."""
-    present = subfolders(root / split)
+    present = subfolders(whole)
     if not present:
-        raise ValueError(f'{root / split} has no class folders; it should hold {root / split}/<class>/*.jpg')
+        raise ValueError(f'{whole} has no class folders; it should hold {whole}/<class>/*.jpg')
     if set(present) == set(_PAIRS):
-        raise ValueError(f"{root / split} has images and masks, not a folder for each class: open it as 'folder_masks'")
+        raise ValueError(f"{whole} has images and masks, not a folder for each class: open it as 'folder_masks'")
     if unknown := [name for name in present if name not in names]:
         near = [f'{name!a} is not {other!a}' for name in unknown for other in _alike(name, names)]
         differ = f' ({"; ".join(near)})' if near else ''
-        raise ValueError(f'{root / split} has classes that {root / _TRAIN} lacks: {joined(unknown)}{differ}')
+        raise ValueError(f'{whole} has classes that {train} lacks: {joined(unknown)}{differ}')
     found = {name: images(path) for name, path in present.items()}
     _check_not_empty({present[name]: listing for name, listing in found.items()})
-    with os.scandir(root / split) as entries:
+    with os.scandir(whole) as entries:
         beside = sorted(entry.name for entry in entries if not entry.is_dir())
     outside: Reasons = {}
     for name in beside:
@@ -261,12 +318,33 @@ def lines_of(path: str | os.PathLike) -> list[str]:
         >>> lines_of(file)
         ['cat', 'dog']
     """
+    return [line.strip() for line in re.split(r'\r\n|\r|\n', text_of(path).rstrip())]
+
+
+def text_of(path: str | os.PathLike) -> str:
+    """A text in UTF-8 or UTF-16, without its byte-order mark.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The text.
+
+    Raises:
+        ValueError: It is no such text.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / 'labels.csv'
+        >>> _ = file.write_bytes('file,label'.encode('utf-8-sig'))
+        >>> text_of(file)
+        'file,label'
+    """
     data = Path(path).read_bytes()
     try:
-        text = data.decode('utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
+        return data.decode('utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
     except UnicodeDecodeError as error:
         raise ValueError(f'{path} is no text in UTF-8: {error}') from None
-    return [line.strip() for line in re.split(r'\r\n|\r|\n', text.rstrip())]
 
 
 def listed_classes(path: Path) -> tuple[str, ...]:

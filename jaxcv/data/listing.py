@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jaxcv.data.formats import HEAD, description, image_format
 from jaxcv.names import normalized
 
-__all__ = ['Listing', 'images', 'is_hidden', 'left_out', 'subfolders']
+__all__ = ['Listing', 'holds_images', 'images', 'is_hidden', 'left_out', 'subfolders']
 
 _SUFFIXES = frozenset(
     ['.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.bmp', '.dib', '.webp', '.tif', '.tiff', '.gif', '.avif', '.jp2',
@@ -87,6 +87,21 @@ def is_hidden(name: str) -> bool:
         [True, True, True, True, False]
     """
     return name.startswith('.') or name.lower() in _HIDDEN
+
+
+def holds_images(folder: Path) -> bool:
+    """Whether an image lies in a folder itself, not only in folders of it.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> (root / 'cat').mkdir()
+        >>> (root / 'cat' / '1.jpg').touch()
+        >>> holds_images(root), holds_images(root / 'cat')
+        (False, True)
+    """
+    with os.scandir(folder) as entries:
+        return any(not is_hidden(entry.name) and entry.is_file() and not _why_not(entry) for entry in entries)
 
 
 def left_out(read: int, reasons: Iterable[Reasons]) -> str:

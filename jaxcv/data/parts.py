@@ -60,12 +60,13 @@ class Opened(NamedTuple):
     """Of how many files the split is made and which are left out, '' if it is made of all."""
 
 
-def select(parts: Iterable[Part], open_split: Callable[[str], Opened]) -> tuple[list[Any], str]:
+def select(parts: Iterable[Part], open_split: Callable[[str], Opened], *, seed: int = 0) -> tuple[list[Any], str]:
     """Open the splits that parts are of, each once, and take the parts, one after another.
 
     Args:
         parts: The parts.
         open_split: Name of a split -> its examples.
+        seed: Of the order that parts are slices of.
 
     Returns:
         The rows of the parts' examples; and the lines about files of all splits, and about the parts, as one.
@@ -87,25 +88,27 @@ def select(parts: Iterable[Part], open_split: Callable[[str], Opened]) -> tuple[
             opened[part.split] = open_split(part.split)
             notes += [opened[part.split].files] * bool(opened[part.split].files)
         whole = opened[part.split]
-        places = indices(part, whole.names, whole.labels)
+        places = indices(part, whole.names, whole.labels, seed=seed)
         if len(places) < len(whole.names):
             notes.append(f'{len(places):,} of the {len(whole.names):,} examples of {part.split!r}')
         rows += [whole.rows[place] for place in places]
     return rows, '; '.join(notes)
 
 
-def indices(part: Part, names: Sequence[str], labels: Sequence[int]) -> list[int]:
+def indices(part: Part, names: Sequence[str], labels: Sequence[int], *, seed: int = 0) -> list[int]:
     """The places of a part's examples.
 
     The examples are put into a fixed order, of which the part is a slice: so parts that do not overlap share no
     example, and parts that cover the split have them all. In that order the classes are mixed evenly: every slice has
-    of each class its share, give or take one example. Within a class, examples are ordered by a hash of their names, so
-    the order depends neither on the file system nor on a seed, and a file that is added or removed moves few others.
+    of each class its share, give or take one example. Within a class, examples are ordered by a hash of the seed and
+    their names, so the order does not depend on the file system, nor on the seed of a run, and a file that is added or
+    removed moves few others.
 
     Args:
         part: The part.
         names: The name of each example within the split, all different.
         labels: The class of each example; all alike where there are no classes.
+        seed: Another one gives other parts.
 
     Returns:
         Places in `names`, increasing.
@@ -126,7 +129,7 @@ def indices(part: Part, names: Sequence[str], labels: Sequence[int]) -> list[int
         raise ValueError(f'{text} reaches beyond the {count:,} examples of {part.split!r}')
     if start >= stop:
         raise ValueError(f'{text} of the {count:,} examples of {part.split!r} is empty')
-    return sorted(_mixed(names, labels)[start:stop].tolist())
+    return sorted(_mixed(names, labels, seed)[start:stop].tolist())
 
 
 def _bound(bound: str, count: int, default: int) -> int:
@@ -136,9 +139,12 @@ def _bound(bound: str, count: int, default: int) -> int:
     return place + count if bound.startswith('-') else place
 
 
-def _mixed(names: Sequence[str], labels: Sequence[int]) -> np.ndarray:
+def _mixed(names: Sequence[str], labels: Sequence[int], seed: int) -> np.ndarray:
     """The fixed order of the examples. Of a class of n, the j-th example comes at the share (j + 1/2) / n."""
-    hashes = [hashlib.blake2b(name.encode('utf-8', 'surrogateescape'), digest_size=8).digest() for name in names]
+    salt = seed.to_bytes(16, 'little', signed=True)  # zeros of 0: the hash is as without
+    hashes = [
+        hashlib.blake2b(name.encode('utf-8', 'surrogateescape'), digest_size=8, salt=salt).digest() for name in names
+    ]
     by_class = sorted(range(len(names)), key=lambda i: (labels[i], hashes[i]))
     ordered = np.asarray(labels)[by_class]
     _, first, counts = np.unique(ordered, return_index=True, return_counts=True)

@@ -6,21 +6,25 @@ not the numbers.
 """
 
 import io
+import os
 import struct
+from collections.abc import Sized
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from jaxcv.data.formats import description, image_format
+from jaxcv.data.formats import HEAD, description, image_format
 
-__all__ = ['MOST_PIXELS', 'Pixels', 'image_pixels', 'image_shape', 'mask_pixels']
+__all__ = ['MOST_PIXELS', 'Pixels', 'file_fault', 'image_pixels', 'image_shape', 'mask_pixels']
 
 MOST_PIXELS = 2**30
 """The largest image that is decoded, in pixels."""
 
 _ORIENTATION = 0x0112
+_END_OF_JPEG, _END_OF_PNG = b'\xff\xd9', b'IEND'
+_TAIL = 12  # bytes of PNG's last chunk
 _BITS = 258  # TIFF's tag of the bits of each sample
 _BY_OPENCV = frozenset(['JPEG', 'PNG', 'BMP', 'WEBP'])
 _STEPS = {'L;2': 85, 'L;4': 17}
@@ -137,6 +141,50 @@ def image_shape(data: bytes) -> tuple[int, int]:
     except _OF_PILLOW as error:
         raise _truncated(kind, data, error) from None
     return (width, height) if turned else (height, width)
+
+
+def file_fault(path: str | os.PathLike) -> str:
+    """Why a file cannot be an image, found by its first and last bytes: nothing is decoded.
+
+    An empty file, a web page, a pointer of Git LFS, and a JPEG, PNG or WebP that is cut off are found; damage inside of
+    a file is not.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The reason, '' where nothing is found.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile() as file:
+        ...     file_fault(file.name)
+        'it is an empty file (0 bytes): a truncated copy or download'
+    """
+    try:
+        with open(path, 'rb') as file:
+            head = file.read(HEAD)
+            size = file.seek(0, os.SEEK_END)
+            kind = image_format(head)
+            if not kind:
+                return f'it is {description(head)}'
+            file.seek(max(0, size - _TAIL))
+            tail = file.read()
+            if kind == 'WEBP' and int.from_bytes(head[4:8], 'little') + 8 > size:
+                return str(_truncated(kind, range(size)))
+            if (kind == 'JPEG' and tail[-2:] != _END_OF_JPEG) or (kind == 'PNG' and _END_OF_PNG not in tail):
+                file.seek(0)
+                _check_end(kind, file.read())
+    except (OSError, _RefusedError) as error:
+        return str(error)
+    return ''
+
+
+def _check_end(kind: str, data: bytes) -> None:
+    if kind == 'JPEG':
+        _check_end_of_jpeg(data)
+    elif _END_OF_PNG not in data:
+        raise _truncated(kind, data)
 
 
 def _checked_format(data: bytes) -> str:
@@ -281,17 +329,17 @@ def _check_end_of_jpeg(data: bytes) -> None:
 
     The segments before the scan are skipped: a thumbnail among them has an end of its own.
     """
-    if data[-2:] == b'\xff\xd9':
+    if data[-2:] == _END_OF_JPEG:
         return
     place, marker = 2, 0
     while marker != 0xDA and data[place : place + 1] == b'\xff':
         marker = data[place + 1] if place + 1 < len(data) else 0
         place += 2 + int.from_bytes(data[place + 2 : place + 4], 'big')
-    if b'\xff\xd9' not in data[place:]:
+    if _END_OF_JPEG not in data[place:]:
         raise _RefusedError(f'the JPEG is truncated: its {len(data):,} bytes have no end-of-image marker')
 
 
-def _truncated(kind: str, data: bytes, error: Exception | None = None) -> _RefusedError:
+def _truncated(kind: str, data: Sized, error: Exception | None = None) -> _RefusedError:
     reason = f': {error}' if error is not None and str(error) else ''
     return _RefusedError(f'the {kind} is truncated or damaged ({len(data):,} bytes){reason}')
 

@@ -13,7 +13,7 @@ from jaxcv.data.pixels import mask_pixels
 from jaxcv.data.sources import Source, place
 from jaxcv.data.transforms import Transform, compose, names_after
 from jaxcv.data.transforms.features import check_boxes
-from jaxcv.features import FEATURES, SEEDS, Example, Feature, FeatureError, MisuseError, Names
+from jaxcv.features import FEATURES, OF_CLASSES, SEEDS, Example, Feature, FeatureError, MisuseError, Names
 
 __all__ = ['BrokenExampleError', 'checked', 'reader']
 
@@ -220,13 +220,24 @@ def _check_sizes(features: Example) -> None:
                 raise FeatureError(name, f'the {first} has {shown[0]} {unit}, its {name} {shown[1]}')
 
 
+def _check_shares(name: str, array: np.ndarray, classes: int) -> None:
+    """There is one value for each class, in [0, 1]."""
+    if len(array) != classes:
+        raise FeatureError(name, f'the {name} are {len(array)} values, but there are {classes} classes: one for each')
+    if not (array.min() >= 0 and array.max() <= 1):
+        raise FeatureError(name, f'the {name} are 1 for a class that the image has and 0 for others, got {array}')
+
+
 def _check_classes(name: str, array: np.ndarray, classes: int) -> None:
     """All numbers are classes, or the value that the feature has outside of the image."""
     if not array.ndim and 0 <= int(array) < classes:  # quicker than to reduce an array
         return
+    row = FEATURES[name]
+    if row.axes == OF_CLASSES:
+        _check_shares(name, array, classes)
+        return
     if not array.size or 0 <= array.min() <= array.max() < classes:
         return
-    row = FEATURES[name]
     unknown = array[(array < 0) | (array >= classes)]
     if row.moved:
         unknown = unknown[unknown != row.outside]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
-from jaxcv.features import FEATURES, Names
+from jaxcv.features import FEATURES, OF_CLASSES, Names
 from jaxcv.names import normalized
 
 __all__ = ['Source', 'describe', 'feature_values', 'joined', 'only_classes', 'place', 'subset']
@@ -35,6 +35,11 @@ class Source(NamedTuple):
     they give none."""
     class_ids: Mapping[str, Sequence[int | str]] = MappingProxyType({})
     """Feature -> the number of each class in the data set's own files, where it is not its place in `names`."""
+    counts: Mapping[str, Sequence[int]] = MappingProxyType({})
+    """Feature -> the number of examples of each class, where it is known without reading them."""
+    fault: Callable[[int], str] | None = None
+    """index -> why the example's file cannot be an image, by its first and last bytes; '' where nothing is found. None:
+    its examples are no files of images."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -71,12 +76,18 @@ def subset(source: Source, indices: Iterable[SupportsIndex]) -> Source:
         assert source.id_of is not None
         return source.id_of(places[index])
 
+    def fault(index: int) -> str:
+        assert source.fault is not None
+        return source.fault(places[index])
+
     return source._replace(
         size=len(places),
         read=lambda index: source.read(places[index]),
         where=lambda index: source.where(places[index]),
         file_of=source.file_of and (lambda index, feature: place(source, places[index], feature)),
         id_of=id_of if source.id_of else None,
+        counts={},
+        fault=fault if source.fault else None,
     )
 
 
@@ -135,13 +146,14 @@ def only_classes(source: Source, classes: Sequence[str], *, feature: str | None 
     """The examples of some classes, relabelled 0, 1, ... in the order of `classes`.
 
     Reads each example once to find its class; images are not decoded for it. Where objects have the classes, all
-    examples stay, with the objects of these classes only: an image without one is an example of the background.
+    examples stay, with the objects of these classes only: an image without one is an example of the background. So do
+    those with several labels an image, with the values of these classes.
 
     Args:
         source: The data set.
         classes: Names of the classes to keep.
         feature: The feature that has the classes: one integer for each example, or for each of its objects. None: that
-            of the objects where they have names, else 'label'.
+            of the objects, or of several labels, where these have names, else 'label'.
 
     Returns:
         A source of these classes, its examples in the order that they had; `where` names the original example.
@@ -156,7 +168,7 @@ def only_classes(source: Source, classes: Sequence[str], *, feature: str | None 
         >>> some.names, [(some.where(i), some.read(i)['label']) for i in range(some.size)]
         ({'label': ('fox', 'cat')}, [('[0]', 1), ('[2]', 0), ('[3]', 1), ('[5]', 0)])
     """
-    feature = feature or next((name for name in source.names if _of_objects(name)), 'label')
+    feature = feature or next((name for name in source.names if _of_objects(name) or _of_classes(name)), 'label')
     if feature not in source.read(0):
         raise ValueError(f'{source.where(0)} has no {feature}, so it is of no class')
     names = source.names.get(feature, ())
@@ -167,7 +179,8 @@ def only_classes(source: Source, classes: Sequence[str], *, feature: str | None 
     if len(relabelled) < len(classes):
         raise ValueError(f'a class is named twice: {joined(classes)}')
     kept = source
-    if not (of_objects := _of_objects(feature)):
+    of_objects, columns = _of_objects(feature), list(relabelled)
+    if not of_objects and not _of_classes(feature):
         indices = np.flatnonzero(np.isin(feature_values(source, feature), list(relabelled)))
         if not indices.size:
             raise ValueError(f'none of the {source.size} examples is of the classes {joined(classes)}')
@@ -177,6 +190,8 @@ def only_classes(source: Source, classes: Sequence[str], *, feature: str | None 
 
     def read(index: SupportsIndex) -> dict[str, Any]:
         example = kept.read(operator.index(index))
+        if _of_classes(feature):
+            return {**example, feature: np.asarray(example[feature])[columns]}
         if not of_objects:
             return {**example, feature: relabelled[int(example[feature])]}
         labels = np.asarray(example[feature])
@@ -186,14 +201,23 @@ def only_classes(source: Source, classes: Sequence[str], *, feature: str | None 
 
     ids = source.class_ids.get(feature)
     class_ids = {feature: [ids[number] for number in relabelled]} if ids else {}
+    counts = {name: [number[i] for i in relabelled] for name, number in source.counts.items() if name == feature}
     return kept._replace(
-        read=read, names={**source.names, feature: tuple(classes)}, class_ids={**source.class_ids, **class_ids}
+        read=read,
+        names={**source.names, feature: tuple(classes)},
+        class_ids={**source.class_ids, **class_ids},
+        counts=counts,
     )
 
 
 def _of_objects(name: str) -> bool:
     """Whether a feature has a value for each object of an image."""
     return name in FEATURES and FEATURES[name].axes.startswith('k')
+
+
+def _of_classes(name: str) -> bool:
+    """Whether a feature has a value for each class."""
+    return name in FEATURES and FEATURES[name].axes == OF_CLASSES
 
 
 def describe(source: Source) -> str:

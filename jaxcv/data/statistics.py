@@ -12,7 +12,7 @@ from PIL import Image
 from jaxcv.data import transforms as available
 from jaxcv.data.sources import Source
 from jaxcv.data.transforms import Transform, compose
-from jaxcv.features import FEATURES, Names
+from jaxcv.features import FEATURES, OF_CLASSES, Names
 
 __all__ = ['Statistics', 'orientations', 'report', 'statistics']
 
@@ -65,7 +65,7 @@ def statistics(source: Source, transforms: Sequence[Transform] = (), *, image: s
                 example = getattr(available, decoder)()(example)
             size = np.shape(example[image])[:2] if image in example else None
             named = [name for name, row in FEATURES.items() if row.names and name in example]
-            return _Counts(size, channels, {name: _numbers(example[name]) for name in named})
+            return _Counts(size, channels, {name: _numbers(name, example[name]) for name in named})
         except Exception as error:  # whatever a damaged file makes a decoder raise
             return f'{type(error).__name__}: {error}'
 
@@ -82,7 +82,7 @@ def statistics(source: Source, transforms: Sequence[Transform] = (), *, image: s
             channels.update([counts.channels] if counts.channels else [])
             for name, numbers in counts.classes.items():
                 examples.setdefault(name, Counter()).update(numbers.keys())
-                if FEATURES[name].axes:
+                if FEATURES[name].axes not in ('', OF_CLASSES):
                     elements.setdefault(name, Counter()).update(numbers)
     by_class = [{name: _sorted(counter) for name, counter in counted.items()} for counted in (examples, elements)]
     return Statistics(source.size, broken, dict(sizes.most_common()), _sorted(channels), *by_class)
@@ -185,8 +185,10 @@ def _channels(value: Any) -> int:
     return value.shape[2] if np.ndim(value) == 3 else 1
 
 
-def _numbers(classes: Any) -> dict[int, int]:
+def _numbers(name: str, classes: Any) -> dict[int, int]:
     """Class number -> how often it occurs."""
+    if FEATURES[name].axes == OF_CLASSES:
+        return dict.fromkeys(np.flatnonzero(np.asarray(classes) > 0.5).tolist(), 1)
     values, counts = np.unique(np.asarray(classes), return_counts=True)
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
 

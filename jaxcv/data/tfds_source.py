@@ -32,7 +32,7 @@ BUNDLED: Mapping[str, str] = {
 """The bundled data sets and their versions: one that an older jaxcv prepared is not read by a newer."""
 
 
-FOLDERS = ('folder', 'folder_masks', 'folder_coco', 'folder_voc', 'folder_yolo', 'folder_pairs', *LAYOUTS)
+FOLDERS = ('folder', 'folder_csv', 'folder_masks', 'folder_coco', 'folder_voc', 'folder_yolo', 'folder_pairs', *LAYOUTS)
 """Names of data sets that are folders of the user's own."""
 
 

@@ -110,24 +110,27 @@ def sigmoid_cross_entropy(
     *,
     label_smoothing: Share = 0.0,
     class_weights: Sequence[float] | Array | np.ndarray | None = None,
+    positive_weights: Sequence[float] | Array | np.ndarray | None = None,
 ) -> Float[Array, '*n']:
     """Binary cross-entropies, summed over the classes, for labels that do not exclude one another.
 
-    `L = -Σ_j t_j log σ(s_j) + (1 - t_j) log σ(-s_j)`, `t = (1 - a) y + a / 2`. Class weights of multi-hot labels are
-    factors of the terms j.
+    `L = -Σ_j p_j t_j log σ(s_j) + (1 - t_j) log σ(-s_j)`, `t = (1 - a) y + a / 2`. Class weights of multi-hot labels
+    are factors of the terms j.
 
     Args:
         logits: class scores `s`, `[*n, classes]`, of any float type; the loss is computed in float32.
         labels: class indices `[*n]`, or multi-hot labels `[*n, classes]` with values in `[0, 1]`.
         label_smoothing: `a` in `[0, 1]`, which moves both targets of each class towards 1/2.
         class_weights: one for each class, see the module's page; None is 1.
+        positive_weights: `p`, one for each class, the factor of its presence: above 1 rare labels are found more often,
+            and wrongly too; None is 1. `(n - n_j) / n_j` weighs presence and absence alike.
 
     Returns:
         One loss per example, float32 `[*n]`; NaN where an integer label is outside `[0, classes)`.
 
     Raises:
         ValueError: the labels' shape fits neither form, the smoothing is outside `[0, 1]`, or there is not one class
-            weight, at least 0, for each class.
+            or positive weight, at least 0, for each class.
 
     Example:
         >>> logits = jnp.array([[2.0, 0.0], [0.0, 0.0]])
@@ -137,7 +140,8 @@ def sigmoid_cross_entropy(
     targets, known = _targets(logits, labels)
     targets = (1 - label_smoothing) * targets + label_smoothing / 2
     logits = logits.astype(jnp.float32)
-    terms = targets * jax.nn.log_sigmoid(logits) + (1 - targets) * jax.nn.log_sigmoid(-logits)
+    present = targets * checked_weights(positive_weights, logits.shape[-1], 'positive_weights')
+    terms = present * jax.nn.log_sigmoid(logits) + (1 - targets) * jax.nn.log_sigmoid(-logits)
     weights = checked_weights(class_weights, logits.shape[-1])
     # A class index is of an example, whose terms all get its weight; of several labels each term has its own.
     weights = weights if labels.shape == logits.shape else _of_labels(weights, labels)[..., None]

@@ -11,6 +11,7 @@ from jaxcv.metrics.detection import coco_boxes, mean_image_loss, voc_boxes
 from jaxcv.metrics.embedding import identification, retrieval, verification
 from jaxcv.metrics.fields import field_errors
 from jaxcv.metrics.instances import coco_masks
+from jaxcv.metrics.multi_label import label_average_precision, label_scores, mean_label_loss
 from jaxcv.metrics.segmentation import boundary_f_score, mean_pixel_loss, segmentation_confusion
 
 __all__ = [
@@ -22,7 +23,10 @@ __all__ = [
     'expected_calibration_error',
     'field_errors',
     'identification',
+    'label_average_precision',
+    'label_scores',
     'mean_image_loss',
+    'mean_label_loss',
     'mean_loss',
     'mean_pixel_loss',
     'retrieval',

@@ -1,4 +1,5 @@
-"""Error rates of decisions by a threshold on a distance, in NumPy: ROC, EER, TAR at FAR, LFW's folds, DIR at FAR.
+"""Error rates by a threshold on a distance, in NumPy: ROC, EER, TAR at FAR, LFW's folds, DIR at FAR;
+and the average precision of a ranking.
 
 A pair is accepted, "the same", where its distance is below the threshold. Two sets of pairs are compared: `same` is
 True for genuine pairs and False for impostors. All thresholds between two distances are tried: nothing is interpolated
@@ -249,3 +250,27 @@ def _check_far(far: float, number: int, what: str) -> None:
             f'a rate of {far:g} cannot be measured on {number:,} {what}: it needs at least {least:,} of them, and '
             'about a hundred times as many to be accurate'
         )
+
+
+def average_precision(scores: np.ndarray, present: np.ndarray) -> float:
+    """Average precision of a ranking, `Σ_k (R_k - R_{k-1}) P_k` over all thresholds; nothing is interpolated.
+
+    Args:
+        scores: `[n]`, higher for those that are ranked first; equal scores are one threshold.
+        present: bool `[n]`, the ones to be found.
+
+    Returns:
+        The average precision; NaN where there is none to be found, or a score is NaN.
+
+    Example:
+        >>> average_precision(np.array([0.9, 0.8, 0.8]), np.array([True, True, False]))
+        0.8333333333333333
+    """
+    values, present = np.asarray(scores, np.float64), np.asarray(present, bool)
+    if not present.any() or np.isnan(values).any():
+        return float('nan')
+    order = np.argsort(-values, kind='stable')
+    values, found = values[order], np.cumsum(present[order])
+    last = np.append(values[1:] != values[:-1], True)
+    precision, recall = (found / np.arange(1, len(found) + 1))[last], found[last] / found[-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * precision))

@@ -4,6 +4,7 @@ from jaxcv.presentation.boxes import boxes
 from jaxcv.presentation.fields import fields
 from jaxcv.presentation.labels import labels
 from jaxcv.presentation.masks import masks
+from jaxcv.presentation.multi_labels import multi_labels
 from jaxcv.presentation.pairs import pairs
 
-__all__ = ['boxes', 'fields', 'labels', 'masks', 'pairs']
+__all__ = ['boxes', 'fields', 'labels', 'masks', 'multi_labels', 'pairs']

@@ -1,6 +1,6 @@
 """Presentation of embeddings: distances between images, and names by the nearest of known ones."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from jaxcv import viz
 from jaxcv.arguments import AtLeast1, Positive, checked
 from jaxcv.classical import recognition
 from jaxcv.features import Example, Names
+from jaxcv.presentation.classes import counted
 from jaxcv.presentation.compared import compared
 from jaxcv.presentation.photos import whole_photos
 from jaxcv.task import Answer, Gallery, Judged, Predictions, Presentation, Report, Written
@@ -99,6 +100,8 @@ def pairs(*, threshold: Positive | Literal['none'] | None = None, k: AtLeast1 = 
         whole_photos(_answer),
         _write,
         options=options,
+        truth=_truth,
+        statistics=_statistics,
         compared=compared(),
         enrolled=enrolled,
         reserved=(UNKNOWN,),
@@ -150,8 +153,36 @@ def _judge(example: Example, answer: Answer) -> Judged:
     return Judged(0.0, 0, 0)
 
 
+def _truth(example: Example) -> Answer:
+    return {FEATURE: np.asarray(example[FEATURE])} if FEATURE in example else {}
+
+
+def _statistics(examples: Iterable[Example], names: Names) -> Mapping[str, str]:
+    found, counts = np.unique([int(example[FEATURE]) for example in examples if FEATURE in example], return_counts=True)
+    if not len(found):
+        return {}
+    alone = f'{(counts == 1).sum():,} with one'
+    return {
+        'identities': f'{len(found):,}, with {counts.min():,} to {counts.max():,} images; {alone}',
+        FEATURE: counted(found, counts, names.get(FEATURE, ())),
+    }
+
+
+def _draw_truths(gallery: Gallery, names: Names) -> Figure:
+    """The images by their identities."""
+    known = [row for row in gallery.rows if FEATURE in row.answer]
+    rows = sorted(known, key=lambda row: int(row.answer[FEATURE])) if len(known) == len(gallery.rows) else gallery.rows
+    captions = [
+        viz.class_name(names.get(FEATURE, ()), int(row.answer[FEATURE])) if FEATURE in row.answer else ''
+        for row in rows
+    ]
+    return viz.image_grid([row.example['image'] for row in rows], captions=captions)
+
+
 def _draw(gallery: Gallery, names: Names) -> Figure:
     rows = gallery.rows
+    if any('embedding' not in row.answer for row in rows):
+        return _draw_truths(gallery, names)
     vectors = np.array([row.answer['embedding'] for row in rows], np.float64)
     distances = np.linalg.norm(vectors[:, None] - vectors, axis=-1)
     figure = Figure(figsize=(2 + 0.8 * len(rows), 1.5 + 0.8 * len(rows)), layout='constrained')

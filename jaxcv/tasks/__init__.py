@@ -10,6 +10,7 @@ from jaxcv.tasks.combined import ensemble, with_views  # noqa: F401, not in __al
 from jaxcv.tasks.detection import detection
 from jaxcv.tasks.embedding import embedding
 from jaxcv.tasks.fields import flow, stereo
+from jaxcv.tasks.multi_label import multi_label
 from jaxcv.tasks.region_detection import region_detection
 from jaxcv.tasks.segmentation import segmentation
 from jaxcv.tasks.windows import windowed  # noqa: F401, as above
@@ -20,6 +21,7 @@ __all__ = [
     'detection',
     'embedding',
     'flow',
+    'multi_label',
     'region_detection',
     'segmentation',
     'stereo',

@@ -7,6 +7,7 @@ from jaxcv.viz.fields import depth_view, disparity_colors, error_colors, field_g
 from jaxcv.viz.figures import class_name, rendered, save
 from jaxcv.viz.grids import image_grid, prediction_grid
 from jaxcv.viz.haar import haar_grid
+from jaxcv.viz.label_grid import label_grid
 from jaxcv.viz.masks import mask_colors, mask_grid, overlay
 from jaxcv.viz.pairs import Neighbor, Pair, Query, neighbor_grid, pair_grid
 from jaxcv.viz.schedules import schedules
@@ -30,6 +31,7 @@ __all__ = [
     'flow_key',
     'haar_grid',
     'image_grid',
+    'label_grid',
     'learning_curves',
     'loss_curves',
     'mask_colors',

@@ -303,3 +303,40 @@ def test_the_faults_of_a_mask_name_its_file(tmp_path, caplog):
         f'{mask}: all pixels of the mask are 255, which is ignored: nothing is learned from them. If they are a class, '
         "renumber them by 'relabel'. This is logged once."
     ]
+
+
+def test_a_folder_without_splits(photos):
+    for name in ('cat', 'dog'):
+        for i in range(10):
+            write(photos / 'flat' / name / f'{i}.png')
+    write(photos / 'flat' / 'dog' / 'more' / '10.png')
+    flat = photos / 'flat'
+    whole = source('folder', split='train', data_dir=flat)
+    assert (whole.size, whole.names, whole.counts) == (21, {'label': ('cat', 'dog')}, {'label': [10, 11]})
+    parts = [source('folder', split=split, data_dir=flat) for split in ('train[:80%]', 'train[80%:]')]
+    assert [part.counts['label'] for part in parts] == [[8, 9], [2, 2]]
+    places = [{part.where(i) for i in range(part.size)} for part in parts]
+    assert not places[0] & places[1]
+    assert len(places[0] | places[1]) == 21
+    seeded = source('folder', split='train[:80%]', data_dir=flat, options={'seed': 1})
+    assert {seeded.where(i) for i in range(17)} != places[0]
+    with pytest.raises(
+        FileNotFoundError, match=r"2 folders with images, cat, dog, and none for each split.*'train\[80%:"
+    ):
+        source('folder', split='val', data_dir=flat)
+    (flat / 'test').mkdir()  # the name of a split
+    with pytest.raises(FileNotFoundError, match="has no folder 'train'; there are: cat, dog, test"):
+        source('folder', split='train', data_dir=flat)
+
+
+def test_files_that_cannot_be_images(photos):
+    data = source('folder', split='train', data_dir=photos)
+    assert [data.fault(i) for i in range(4)] == [''] * 4
+    dogs = only_classes(data, ['dog'])
+    for i in range(4):
+        path = Path(data.where(i))
+        path.write_bytes(path.read_bytes()[:-9])
+    assert all('truncated' in data.fault(i) for i in range(4))
+    path.unlink()
+    assert 'No such file' in data.fault(3)
+    assert 'truncated' in dogs.fault(0)

@@ -7,9 +7,9 @@ import pytest
 from jaxcv.data import Source, only_classes, subset, train_batches
 from jaxcv.data.reading import BrokenExampleError, checked, reader
 from jaxcv.data.sources import place
-from jaxcv.features import FEATURES, MisuseError
+from jaxcv.features import FEATURES, OF_CLASSES, MisuseError
 
-LENGTHS = {'h': 5, 'w': 4, 'c': 3, 'k': 2, 'p': 6, 'y': 7, 'b': 1}
+LENGTHS = {'h': 5, 'w': 4, 'c': 3, 'k': 2, 'p': 6, 'y': 7, 'b': 1, 'classes': 3}
 EXAMPLE = {
     name: np.zeros([LENGTHS.get(axis) or int(axis) for axis in row.axes.split()], row.dtype)
     for name, row in FEATURES.items()
@@ -63,7 +63,7 @@ def test_features_have_one_size_in_pixels_and_one_number_of_objects(name):
         checked({**EXAMPLE, 'boxes': np.zeros((2, 5), np.float32)}, {})
 
 
-@pytest.mark.parametrize('name', [name for name, row in FEATURES.items() if row.names])
+@pytest.mark.parametrize('name', [name for name, row in FEATURES.items() if row.names and row.axes != OF_CLASSES])
 def test_classes_have_names(name):
     row, zeros, names = FEATURES[name], EXAMPLE[name], {name: ('a', 'b', 'c'), 'other': ('x',)}
     for value in (0, 2):
@@ -86,6 +86,14 @@ def test_classes_have_names(name):
     else:
         with pytest.raises(ValueError, match='255'):
             checked({**EXAMPLE, name: wrong}, names)
+
+
+def test_several_labels_are_a_value_for_each_class():
+    names = {'labels': ('a', 'b', 'c')}
+    assert checked({'labels': np.array([True, False, True])}, names)['labels'].tolist() == [1, 0, 1]
+    for wrong, message in (([1, 0], 'are 2 values, but there are 3 classes'), ([2, 0, 0], 'are 1 for a class that')):
+        with pytest.raises(ValueError, match=message):
+            checked({'labels': np.array(wrong)}, names)
 
 
 def test_a_mask_and_a_label_have_names_of_their_own():

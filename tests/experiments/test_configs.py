@@ -11,6 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from experiments import launch
+from experiments.classification import folder as photos
 from experiments.detection import coco, folder
 from experiments.embedding import digits_open_set
 from experiments.run import batches as opening
@@ -30,6 +31,9 @@ CONFIGS = {
     'classification/digits_lite0': (10, 100, (64, 64, 3), 120, 3_383_818),
     'classification/faces_lite0': (2, 100, (64, 64, 3), 120, 3_373_570),
     'classification/folder': (2, 500, (224, 224, 3), 234, 11_177_538),
+    'classification/folder:flat,finetune,96': (2, 500, (96, 96, 3), 312, 3_373_570),
+    'classification/csv': (2, 500, (224, 224, 3), 312, 3_373_570),
+    'multi_label/csv': (2, 500, (224, 224, 3), 312, 3_373_570),
     # torchvision has 33,807,549 parameters for 81 outputs, with frozen norms; each is 9 anchors x (9 x 256 + 1)
     'detection/coco': (80, 118_287, (800, 1344, 3), 192_216, 33_807_549 - 20_745),
     'detection/coco:ssd300_vgg16': (80, 118_287, (300, 300, 3), 443_576, 34_305_206),
@@ -101,6 +105,7 @@ FEATURES = {
     'segmentation': ['mask'],
     'detection': ['box_labels', 'boxes', 'box_valid'],
     'embedding': ['label'],
+    'multi_label': ['labels'],
 }
 PAIRS = {'stereo': ('left', 'right'), 'flow': ('image', 'next_image')}
 FIELDS = {
@@ -134,6 +139,7 @@ def test_every_config_is_listed_here():
     for config, wrong in (
         (coco, "no network 'ssd'; there are: retinanet, "),
         (folder, "no format 'ssd'; there are: coco, "),
+        (photos, "no 'ssd'; there are: flat, finetune, and a number of pixels"),
         (digits_open_set, "no loss 'ssd'; there are: softmax, "),
         (flying_chairs, "no network 'ssd'; there are: flownet_s, "),
         (moving_photos, "no network 'ssd'; there are: flownet_s, "),
@@ -170,6 +176,8 @@ def test_a_config_fits(name):
         if others:
             example = {**example, feature: np.zeros(3, np.int32), 'boxes': np.zeros((3, 4), np.float32)}
             example['box_valid'] = np.zeros(3, bool)
+        if feature == 'labels':
+            example = {**example, feature: np.zeros(classes, np.float32)}
         names = {feature: [str(i) for i in range(classes)]}
     experiment = assembled(settings, example, names=names, train_size=size)
     assert experiment.num_steps == steps

@@ -272,6 +272,7 @@ def test_a_broken_image_is_named_or_skipped(command, photos, tmp_path):
     ended = command(train, *arguments, f'--workdir={tmp_path / "a"}')
     assert ended.code == BAD_INPUT, ended.err
     assert 'dog/3.jpg' in ended.err
+    assert '1 of the 19 files' in ended.err
     ended = command(train, *arguments, f'--workdir={tmp_path / "b"}', '--config.data.on_broken=skip')
     assert ended.code == 0, ended.err
     records = [json.loads(line) for line in (tmp_path / 'b' / 'metrics.jsonl').read_text().splitlines()]

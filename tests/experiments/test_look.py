@@ -28,7 +28,7 @@ def test_images_with_labels(command, tiny, tmp_path):
     ended = command(look, *tiny, "--config.augment=[{'name': 'random_shift', 'max_shift': 2}]", f'--folder={tmp_path}')
     assert ended.code == 0, ended.err
     lines = dict(line.split('  ', 1) for line in ended.out.splitlines() if '  ' in line)
-    assert lines['images'].strip() == '1,200 (the first 1,000 are counted)'
+    assert lines['images'].strip() == '1,200 (1,000 of them, at random, are counted)'
     assert lines['rows'].strip() == '8'
     assert sum(int(part.split()[1]) for part in lines['label'].split(', ')) == 1000
     before, after = (cv2.imread(str(tmp_path / f'{name}.png')) for name in ('before', 'after'))

@@ -76,3 +76,17 @@ def test_names_by_the_nearest_known_picture():
     ):
         with pytest.raises(ValueError, match=message):
             SHOW.options(given, {})
+
+
+def test_truths_are_drawn_and_counted_by_identity():
+    examples = [{'image': np.zeros((8, 8, 1), np.uint8), 'label': np.int32(i)} for i in (1, 0, 1)]
+    rows = tuple(Shown({'image': one['image']}, SHOW.truth(one)) for one in examples)
+    figure = SHOW.draw(Gallery(rows), {'label': ('Ann', 'Bob')})
+    assert [axes.get_title() for axes in figure.axes] == ['Ann', 'Bob', 'Bob']
+    assert SHOW.statistics(examples, {'label': ('Ann', 'Bob')}) == {
+        'identities': '2, with 1 to 2 images; 1 with one',
+        'label': 'Bob 2, Ann 1',
+    }
+    listed = [{'image': one['image'], 'pair': 0} for one in examples]  # of a list of pairs, without identities
+    assert not SHOW.statistics(listed, {})
+    assert SHOW.draw(Gallery(tuple(Shown(one, SHOW.truth(one)) for one in listed)), {}).axes

@@ -15,7 +15,7 @@ from jaxcv.arguments import AtLeast1, Positive, Range, Share, checked
 from jaxcv.data.seeds import uniform
 from jaxcv.data.transforms.moving import FAST, cropped, mirrored, moved, padded, resized
 from jaxcv.data.transforms.transform import Transform
-from jaxcv.features import FEATURES, Example
+from jaxcv.features import FEATURES, OF_CLASSES, Example
 from jaxcv.moves import (
     Move,
     check_area_and_ratio,
@@ -310,7 +310,10 @@ def _exchanged(example: Example, mirror: Mapping[int, int]) -> Example:
         old = np.asarray(example[name])
         new[name] = old.copy()
         for first, second in mirror.items():
-            new[name][old == first] = second
+            if FEATURES[name].axes == OF_CLASSES:
+                new[name][second] = old[first]
+            else:
+                new[name][old == first] = second
     return new
 
 

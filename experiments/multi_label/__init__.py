@@ -1,0 +1,1 @@
+"""Configs: several labels an image."""
