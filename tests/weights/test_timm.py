@@ -27,10 +27,6 @@ def test_names_and_shapes_are_timms(name):
     assert parity.names_digest({key: x for key, x in shapes.items() if 'AuxLogits' not in key}) == NAMES[name]
 
 
-def test_a_mobilenet_comes_back_under_timms_names():
-    parity.check_round_trip('mobilenet_v2.timm')
-
-
 def test_an_inception_of_timms_has_no_auxiliary_head():
     assert recipe(find('inception_v3.tf_in1k')).model['aux_heads'] is False
     assert find('inception_v3.tf_in1k').parameters == 23_834_568

@@ -26,6 +26,12 @@ def test_every_model_has_layouts_or_is_listed_as_unpublished():
     assert not LAYOUTS.keys() & set(UNPUBLISHED)
 
 
+def test_constructors_say_whose_weights_fit():
+    for name, function in constructors(models):
+        text = (inspect.getdoc(function) or '').replace('-', '_')
+        assert not [source for source in LAYOUTS.get(name, {}) if source not in text], name
+
+
 def test_names_mean_one_model_each():
     """Layouts are found by the name alone, whichever package the model is in."""
     functions = {}
