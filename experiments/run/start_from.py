@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 
 from experiments.run.assemble import Experiment, num_classes
@@ -36,6 +38,8 @@ def given_variables(experiment: Experiment) -> Variables:
         spec, wanted = _part(experiment)
     try:
         row = _row(finetune.start_from, spec.name)
+        if row is not None:
+            _warn_of_normalization(row, experiment.settings.task)
         place = _place(finetune.start_from, row)
         source = finetune.source or (row.source if row else 'torchvision')
         published = weights.files.holds_weights(place)
@@ -79,6 +83,19 @@ def _row(given: str, model_name: str) -> weights.Published | None:
             f'of {model_name}; finetune.into names the part that they are for'
         )
     return row
+
+
+def _warn_of_normalization(row: weights.Published, task: ConfigDict) -> None:
+    """Logs a line where the images are normalized otherwise than those that the weights were trained on."""
+    expected = {name: weights.recipe(row).task[name] for name in ('mean', 'std')}
+    own = {name: task.get(name) for name in expected}
+    if any(len(value or ()) not in (0, 3) for value in own.values()):
+        return  # of gray images
+    if not all(np.allclose(own[name] or default, expected[name]) for name, default in (('mean', 0), ('std', 1))):
+        logging.warning(
+            '%s were trained on images with task.mean=%s and task.std=%s; this run has %s and %s',
+            *(row.name, expected['mean'], expected['std'], own['mean'], own['std']),
+        )
 
 
 def _place(given: str, row: weights.Published | None) -> Path:

@@ -79,7 +79,6 @@ def download(name: str, *, folder: str | os.PathLike[str] | None = None) -> Path
     if target.exists():
         _check(row, target, f'It is not used: delete it, and get {row.url} again.')
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f'{target.name}.part')
     _fetch(row.url, part, target)
     try:
@@ -120,7 +119,8 @@ def _receive(url: str, part: Path) -> None:
         done = done if resumed else 0
         length = answer.headers.get('Content-Length')
         expected = None if length is None else int(length) + done
-        # Only where standard error is a terminal.
+        part.parent.mkdir(parents=True, exist_ok=True)  # only now: a refused command changes nothing
+        # The bar is shown only where standard error is a terminal.
         bar = tqdm(total=expected, initial=done, unit='B', unit_scale=True, desc=part.stem, disable=None, leave=False)
         with bar, part.open('ab' if resumed else 'wb') as file:
             while block := answer.read(BLOCK):

@@ -107,7 +107,7 @@ def test_rates_and_images_of_the_lite0_configs():
         faces_lite0.get_config('probe')
 
 
-def test_a_run_starts_from_weights_by_name(given, published, tmp_path, monkeypatch):
+def test_a_run_starts_from_weights_by_name(given, published, tmp_path, monkeypatch, caplog):
     """From the cache as a download leaves it, with the names of the source that the table has for them."""
     path, variables = published
     name = 'resnet18.a1_in1k'
@@ -118,6 +118,8 @@ def test_a_run_starts_from_weights_by_name(given, published, tmp_path, monkeypat
     (tmp_path / f'{name}.pth').write_bytes(content)
     found = paths.flat(given({'start_from': name}))
     jax.tree.map(np.testing.assert_array_equal, found, {key: paths.flat(variables)[key] for key in found})
+    assert 'resnet18.a1_in1k were trained on images with task.mean=[0.485, 0.456, 0.406]' in caplog.text
+    assert 'this run has [0.5, 0.5, 0.5]' in caplog.text.replace('(', '[').replace(')', ']')
     (tmp_path / f'{name}.pth').write_bytes(content[:-1])
     with pytest.raises(configs.ConfigError, match=r'has the SHA-256 .* It is not used: delete it'):
         given({'start_from': name})

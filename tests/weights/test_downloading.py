@@ -142,7 +142,7 @@ def test_errors_of_the_network_say_what_to_do_by_hand(server, tmp_path, monkeypa
         assert reason in message
         assert message.endswith(f'Without a network: download {other} elsewhere, and put it at {place}')
         assert '\n' not in message
-    assert not list(place.parent.iterdir())
+    assert not place.parent.exists()
 
 
 def test_the_bar_of_a_terminal(server, tmp_path, monkeypatch):
