@@ -114,7 +114,10 @@ class Finetune(NamedTuple):
     checkpoint: Annotated[int | Literal['last', 'best'], About('which one of the workdir, or a step')] = 'last'
     source: Annotated[
         str | None,
-        About("whose weights a file has: 'torchvision', 'timm', ...; None: that of the name, or torchvision's"),
+        About(
+            "whose weights a file has: 'torchvision', 'timm', ...; None: that of the name, or torchvision's",
+            may_change=True,
+        ),
     ] = None
     part: Annotated[
         str | None,
