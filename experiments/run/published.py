@@ -21,8 +21,8 @@ def published(given: str) -> Ready:
     """The network of published weights, with their classes and their preprocessing.
 
     Args:
-        given: as in `weights.located`: 'package:NAME', a row or a model of `weights.PUBLISHED`, 'MODEL:FILE', or a file
-            of a published name.
+        given: as in `weights.located`: a row or a model of `weights.PUBLISHED`, a package, 'MODEL:FILE', or a file of a
+            published name.
 
     Raises:
         ConfigError: no such weights are known, or their file is not there and cannot be downloaded.
@@ -46,11 +46,11 @@ def published(given: str) -> Ready:
     experiment = assemble(check(settings), Facts(names, 1, example, example, class_ids))
 
     def load() -> Variables:
-        name, options = row.name.partition('.')[0], row.detector.options if row.detector else {}
+        name = weights.published.model_of(row)
         try:
-            found = weights.load(name, path, source=row.source, num_classes=made.num_classes, **options)
+            found = weights.load(name, path, source=row.source, num_classes=made.num_classes, **row.arguments)
         except (ValueError, OSError) as error:
             raise config.ConfigError(f'--weights={given}: {error}') from None
         return jax.tree.map(np.asarray, found)
 
-    return Ready(experiment, experiment.task, load)
+    return Ready(experiment, experiment.task, load, made.evaluated)

@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 
 from experiments.run.assemble import Experiment, num_classes
@@ -35,12 +37,15 @@ def given_variables(experiment: Experiment) -> Variables:
     if finetune.into:
         spec, wanted = _part(experiment)
     try:
-        package = finetune.start_from.removeprefix('package:')
-        place = Path(package).expanduser() if package == finetune.start_from else weights.packaged(package)
+        row = _row(finetune.start_from, spec.name)
+        if row is not None:
+            _warn_of_normalization(row, experiment.settings.task)
+        place = _place(finetune.start_from, row)
+        source = finetune.source or (row.source if row else 'torchvision')
         published = weights.files.holds_weights(place)
-        given = _published(place, spec.name, wanted, finetune) if published else _trained(place, finetune)
+        given = _published(place, spec.name, source, wanted, finetune) if published else _trained(place, finetune)
         given = training.transferable(given, wanted, new=finetune.new)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:  # a ConnectionError is an OSError
         raise config.ConfigError(f'finetune.start_from: {error}') from None
     if not finetune.into:
         return given
@@ -53,6 +58,52 @@ def given_variables(experiment: Experiment) -> Variables:
             part = {name: value for name, value in given[kind].items() if name in own}
             found[kind] = functools.reduce(lambda x, name: {name: x}, [inner, *reversed(outer)], part)
     return found
+
+
+def _row(given: str, model_name: str) -> weights.Published | None:
+    """The row of the tables of published weights that a name stands for; None for a path, or a package without a row.
+
+    Raises:
+        ValueError: it is neither a path nor a known name, or its weights are of another model.
+    """
+    name = given.removeprefix(weights.PACKAGE)
+    if name != given and name not in weights.PACKAGED:
+        return None
+    path, of_path = Path(given).expanduser(), ('/', *weights.files.SUFFIXES)
+    if name == given and (path.exists() or any(word in given for word in of_path)):
+        return None
+    try:
+        row = weights.find(name)
+    except ValueError as error:
+        raise ValueError(f'{error} There is no folder or file {given} either') from None
+    model = weights.published.model_of(row)
+    if model != model_name.rpartition('.')[2]:
+        raise ValueError(
+            f'{row.name} are weights of {model}, and the network is {model_name}: take model.name={model}, or weights '
+            f'of {model_name}; finetune.into names the part that they are for'
+        )
+    return row
+
+
+def _warn_of_normalization(row: weights.Published, task: ConfigDict) -> None:
+    """Logs a line where the images are normalized otherwise than those that the weights were trained on."""
+    expected = {name: weights.recipe(row).task[name] for name in ('mean', 'std')}
+    own = {name: task.get(name) for name in expected}
+    if any(len(value or ()) not in (0, 3) for value in own.values()):
+        return  # of gray images
+    if not all(np.allclose(own[name] or default, expected[name]) for name, default in (('mean', 0), ('std', 1))):
+        logging.warning(
+            '%s were trained on images with task.mean=%s and task.std=%s; this run has %s and %s',
+            *(row.name, expected['mean'], expected['std'], own['mean'], own['std']),
+        )
+
+
+def _place(given: str, row: weights.Published | None) -> Path:
+    """The folder or file: of a row the downloaded one, or that of its package."""
+    if row is not None:
+        return weights.download(row.name)
+    package = given.removeprefix(weights.PACKAGE)
+    return Path(given).expanduser() if package == given else weights.packaged(package)
 
 
 def _part(experiment: Experiment) -> tuple[ConfigDict, Variables]:
@@ -79,7 +130,7 @@ def _trained(workdir: Path, finetune: Finetune) -> Variables:
     return training.read_variables(workdir / 'checkpoints', finetune.checkpoint, best_metric=best, better=better)
 
 
-def _published(path: Path, model_name: str, wanted: Variables, finetune: Finetune) -> Variables:
+def _published(path: Path, model_name: str, source: str, wanted: Variables, finetune: Finetune) -> Variables:
     """The variables of a file of weights, without the new layers."""
     name = model_name.rpartition('.')[2]
     state_dict, choice = weights.files.read_part(path, part=finetune.part, averaged=finetune.averaged)
@@ -88,7 +139,7 @@ def _published(path: Path, model_name: str, wanted: Variables, finetune: Finetun
             state_dict,
             wanted,
             name,
-            finetune.source,
+            source,
             without=tuple(finetune.new),
             averaged=finetune.averaged and not choice.averaged,
             sum_channels=finetune.sum_channels,
@@ -97,5 +148,5 @@ def _published(path: Path, model_name: str, wanted: Variables, finetune: Finetun
     except ValueError as error:
         new = ', '.join(finetune.new) or 'none'
         raise ValueError(
-            f'{path} as {model_name} from {finetune.source!r} (finetune.source), new layers {new}: {error}'
+            f'{path} as {model_name} from {source!r} (finetune.source), new layers {new}: {error}'
         ) from None

@@ -1,7 +1,7 @@
 """PSPNet on a dilated ResNet-50 for ADE20K (tfds: scene_parse150): 150 classes, 20,210 photos to train, 2,000 to test.
 
     python -m jaxcv.data.prepare scene_parse150
-    python -m experiments.train --config=ade20k --workdir=runs/ade20k [--config.finetune.start_from=resnet50.pth]
+    python -m experiments.train --config=ade20k --workdir=runs/ade20k [--config.finetune.start_from=resnet50]
 
 The paper's setting: crops of 473 pixels, batches of 16, `lr = 0.01 (1 - t/T)^0.9`, an auxiliary loss of weight 0.4; it
 reaches a mean IoU of 41.89 % with a PSPNet-50. Here the central crop of 473 pixels is evaluated. NOT RUN

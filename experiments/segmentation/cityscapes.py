@@ -2,7 +2,7 @@
 
     python -m jaxcv.data.prepare cityscapes   # after putting the files of its site where tfds asks for them
     python -m experiments.train --config=cityscapes --workdir=runs/cityscapes \
-        [--config.finetune.start_from=resnet50.pth]
+        [--config.finetune.start_from=resnet50]
 
 The paper's setting: crops of 713 pixels, batches of 16, `lr = 0.01 (1 - t/T)^0.9`, an auxiliary loss of weight 0.4; it
 reaches a mean IoU of 77.3 % with a PSPNet-50. NOT RUN HERE (no such data).

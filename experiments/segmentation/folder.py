@@ -1,11 +1,11 @@
 """DeepLab v3 on a ResNet-50 for a folder of your own: `data_dir/<split>/images/*.jpg` and `masks/*.png`.
 
     python -m experiments.train --config=segmentation/folder --workdir=runs/masks \
-        --config.data.data_dir=~/scenes [--config.finetune.start_from=resnet50.pth]
+        --config.data.data_dir=~/scenes [--config.finetune.start_from=resnet50]
 
 The splits are `train` and `val`; a mask holds the number of each pixel's class, 255 where it is of none, and
-`data_dir/classes.txt` names the classes, a line each. Start from published weights of the backbone where you have them:
-`weights.download('resnet50')` gives the path of a file. NOT RUN HERE: the results depend on your images.
+`data_dir/classes.txt` names the classes, a line each. Published weights of the backbone are downloaded once,
+by their name. NOT RUN HERE: the results depend on your images.
 """
 
 from ml_collections import ConfigDict

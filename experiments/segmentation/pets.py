@@ -1,7 +1,7 @@
 """U-Net on a ResNet-34 for the Oxford pets: animal, background and outline, 3,680 photos to train and 3,669 to test.
 
     python -m jaxcv.data.prepare oxford_iiit_pet
-    python -m experiments.train --config=pets --workdir=runs/pets [--config.finetune.start_from=resnet34.pth]
+    python -m experiments.train --config=pets --workdir=runs/pets [--config.finetune.start_from=resnet34]
 
 Start from published weights of the backbone where you have them. NOT RUN HERE (no such data): no result is claimed.
 """

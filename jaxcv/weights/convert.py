@@ -6,7 +6,8 @@ follow:
 ours                           theirs                        axes
 params/.../kernel, 4 axes      weight                        H W I O <- O I H W
 params/.../kernel, 5 axes      weight                        D H W I O <- O I D H W
-params/.../kernel, 2 axes      weight                        I O <- O I; after flattening (H W C) <- (C H W)
+params/.../kernel, 2 axes      weight                        I O <- O I; after flattening (H W C) <- (C H W), also
+                                                             where theirs is a convolution, O I H W
 params/.../scale               weight                        of norms
 params/.../bias                bias
 batch_stats/.../mean, var      running_mean, running_var
@@ -46,6 +47,8 @@ class Pair(NamedTuple):
     """The shape of ours."""
     flattened: tuple[int, int, int] | None
     """The (channels, height, width) before flattening, if it is the kernel of a dense layer on flattened features."""
+    convolved: bool = False
+    """Whether theirs is the kernel of a convolution over all of these features."""
 
 
 _LEAVES = {
@@ -75,7 +78,7 @@ def correspondence(wanted: Variables, layout: Layout) -> list[Pair]:
     Example:
         >>> wanted = {'params': {'head': {'bias': np.zeros(10)}}}
         >>> correspondence(wanted, Layout((('head', 'fc'),)))
-        [Pair(ours='params/head/bias', theirs='fc.bias', shape=(10,), flattened=None)]
+        [Pair(ours='params/head/bias', theirs='fc.bias', shape=(10,), flattened=None, convolved=False)]
     """
     pairs, unmapped = _pairs(wanted, layout)
     if unmapped:
@@ -107,7 +110,8 @@ def _pairs(wanted: Variables, layout: Layout) -> tuple[list[Pair], list[str]]:
             else:
                 full = f'{theirs}.{_LEAVES[collection, kind]}'
                 shape = layout.flattened.get(layer) if kind == 'kernel' else None
-                pairs.append(Pair(f'{collection}/{name}', full, tuple(leaf.shape), shape))
+                convolved = shape is not None and layer in layout.convolved
+                pairs.append(Pair(f'{collection}/{name}', full, tuple(leaf.shape), shape, convolved))
     return pairs, unmapped
 
 
@@ -259,7 +263,7 @@ def their_shape(pair: Pair) -> tuple[int, ...]:
     """Return the shape of their array of a pair."""
     if pair.ours.endswith('/kernel'):
         *size, inputs, outputs = pair.shape
-        return (outputs, inputs, *size)
+        return (outputs, *pair.flattened) if pair.convolved and pair.flattened else (outputs, inputs, *size)
     return pair.shape
 
 
@@ -267,6 +271,8 @@ def to_ours(value: np.ndarray, pair: Pair) -> np.ndarray:
     """Their array, with its axes in our order."""
     if not pair.ours.endswith('/kernel'):
         return value
+    if pair.convolved:
+        value = value.reshape(len(value), -1)
     if value.ndim > 2:
         return np.ascontiguousarray(value.transpose(*range(2, value.ndim), 1, 0))
     if pair.flattened is not None:
@@ -283,5 +289,6 @@ def to_theirs(value: np.ndarray, pair: Pair) -> np.ndarray:
     value = value.T
     if pair.flattened is not None:
         channels, height, width = pair.flattened
-        value = value.reshape(-1, height, width, channels).transpose(0, 3, 1, 2).reshape(len(value), -1)
+        value = value.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
+        value = value if pair.convolved else value.reshape(len(value), -1)
     return np.ascontiguousarray(value)

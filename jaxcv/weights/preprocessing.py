@@ -21,8 +21,9 @@ def preprocessing(name: str) -> Callable[[UInt8[np.ndarray, 'h w 3'] | Image.Ima
 
     It resizes the short side, crops the center, and normalizes: `(x / 255 - mean) / std`. For weights with
     `transform_input` the result is `2 x / 255 - 1`, because torchvision's model undoes the normalization first. Images
-    for segmentation and detection are not cropped; those for detection are resized as the row's `fit` and `longest`
-    say, and `experiments.predict --weights=NAME` brings the boxes back into the pixels of the image.
+    for segmentation and detection are not cropped, nor are faces, which were cut out and aligned before; those for
+    detection are resized as the row's `fit` and `longest` say, and `experiments.predict --weights=NAME` brings the
+    boxes back into the pixels of the image.
 
     Args:
         name: a set of weights, such as 'resnet50.imagenet1k_v1', or a model, for its first set.

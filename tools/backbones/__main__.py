@@ -1,5 +1,7 @@
 """Write tests/fixtures/backbones/<name>.npz: names and shapes of the state dict, and outputs for seeded weights.
 
+Also timm_names.json there: of each model that timm publishes weights of, a digest of the names and shapes.
+
     python -m tools.backbones [name ...]
 
 Needs torch, torchvision and timm; run by hand, its result is committed. No weights are stored: `tests.weights.seeded`
@@ -8,17 +10,22 @@ every stage its shape and 64 evenly spaced values (N, H, W, C order).
 """
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import timm
 import torch
 
 from jaxcv.files import to_json
+from jaxcv.weights.layouts import LAYOUTS
+from tests.weights.parity import names_digest
 from tests.weights.seeded import seeded
 from tools.backbones import classic, mobile, residual
 from tools.backbones.reference import Reference
 
 SAMPLES = 64
+NAMES = {'mobilenet_v1': 'mobilenetv1_100', 'mobilenet_v2': 'mobilenetv2_100'}
 FOLDER = Path(__file__).parents[2] / 'tests' / 'fixtures' / 'backbones'
 
 
@@ -57,8 +64,20 @@ def write(name: str, reference: Reference) -> None:
     print(f'{name}: {(FOLDER / f"{name}.npz").stat().st_size // 1024} KiB', flush=True)
 
 
+def write_names(models: Iterable[str]) -> None:
+    """Write the digests of timm's names, of models on the meta device, which has no numbers."""
+    digests = {}
+    for name in models:
+        with torch.device('meta'):
+            state = timm.create_model(NAMES.get(name, name)).state_dict()
+        digests[name] = names_digest({key: tuple(value.shape) for key, value in state.items()})
+    (FOLDER / 'timm_names.json').write_text(to_json(digests, indent=0) + '\n')
+
+
 if __name__ == '__main__':
     models = {**classic.MODELS, **residual.MODELS, **mobile.MODELS}
     FOLDER.mkdir(exist_ok=True)
     for name in sys.argv[1:] or models:
         write(name, models[name])
+    if not sys.argv[1:]:
+        write_names(name for name, sources in LAYOUTS.items() if 'timm' in sources)

@@ -1,7 +1,8 @@
-"""The families before residual networks: AlexNet, VGG, GoogLeNet and Inception v3, all torchvision's."""
+"""The families before residual networks: AlexNet, VGG, GoogLeNet and Inception v3, torchvision's and timm's."""
 
 import functools
 
+import timm
 import torch
 from torchvision import models
 from torchvision.models.googlenet import Inception
@@ -65,6 +66,15 @@ GOOGLENET_STAGES = {
     'stage4': 'inception5b',
 }
 
+INCEPTION_STAGES = {
+    'stem': 'Conv2d_2b_3x3',
+    'stage1': 'Conv2d_4a_3x3',
+    'stage2': 'Mixed_5d',
+    'stage3': 'Mixed_6e',
+    'stage4': 'Mixed_7c',
+}
+INCEPTION_SIZES = [(299, 299), (266, 239)]
+
 MODELS: dict[str, Reference] = {
     'alexnet': Reference(
         'torchvision',
@@ -88,17 +98,20 @@ MODELS: dict[str, Reference] = {
     'googlenet_auxiliary': Reference(
         'torchvision', googlenet_auxiliary, {'aux1': 'aux1.fc2', 'aux2': 'aux2.fc2'}, [(95, 82)]
     ),
+    **{
+        f'{name}.timm': Reference(
+            'timm',
+            functools.partial(timm.create_model, name),
+            {f'stage{i}': f'features.{place}' for i, place in enumerate(VGG_POOLS[name], start=1)},
+            [(224, 224), (191, 164)],
+        )
+        for name in ('vgg11', 'vgg16_bn')
+    },
     'inception_v3': Reference(
-        'torchvision',
-        functools.partial(models.inception_v3, init_weights=False),
-        {
-            'stem': 'Conv2d_2b_3x3',
-            'stage1': 'Conv2d_4a_3x3',
-            'stage2': 'Mixed_5d',
-            'stage3': 'Mixed_6e',
-            'stage4': 'Mixed_7c',
-        },
-        [(299, 299), (266, 239)],
+        'torchvision', functools.partial(models.inception_v3, init_weights=False), INCEPTION_STAGES, INCEPTION_SIZES
+    ),
+    'inception_v3.timm': Reference(
+        'timm', functools.partial(timm.create_model, 'inception_v3'), INCEPTION_STAGES, INCEPTION_SIZES
     ),
     'inception_v3_auxiliary': Reference('torchvision', inception_v3_auxiliary, {'aux': 'AuxLogits.fc'}, [(299, 310)]),
 }

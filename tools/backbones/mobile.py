@@ -64,5 +64,7 @@ MODELS = {
         f'tf_efficientnet_{size}': _timm(f'tf_efficientnet_{size}', _stages('blocks', 0, 1, 2, 4, 6), native)
         for size, native in {**NATIVE, 'lite0': 224}.items()
     },
+    'mobilenet_v2.timm': _timm('mobilenetv2_100', _stages('blocks', 0, 1, 2, 4, 6)),
+    'efficientnet_b0.timm': _timm('efficientnet_b0', _stages('blocks', 0, 1, 2, 4, 6)),
     'efficientnet_lite0': _timm('efficientnet_lite0', _stages('blocks', 0, 1, 2, 4, 6)),
 }

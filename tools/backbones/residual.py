@@ -91,6 +91,10 @@ MODELS = {
         name: Reference('timm', partial(senet, name), {'stem': 'act1', **STAGES}, SIZES)
         for name in ('seresnet50', 'seresnext50_32x4d')
     },
+    **{
+        f'{name}.timm': Reference('timm', partial(timm.create_model, name), {'stem': 'act1', **STAGES}, SIZES)
+        for name in ('resnet18', 'resnet50', 'resnext50_32x4d', 'wide_resnet50_2')
+    },
     'wide_resnet28_10': Reference(
         'xternalz',
         WideResNet,

@@ -154,6 +154,8 @@ def network(
 
     Tan and Le 2019, EfficientNet: rethinking model scaling for convolutional neural networks
     (https://arxiv.org/abs/1905.11946).
+
+    Published weights, by source: 'torchvision', 'timm'; with TensorFlow's padding 'timm' alone, and of Lite0 'lite0'.
     """
     return MobileNet(
         **layers._asdict(),

@@ -283,6 +283,8 @@ def inception_v3(
 
     Szegedy et al. 2016, Rethinking the Inception architecture for computer vision
     (https://arxiv.org/abs/1512.00567).
+
+    Published weights, by source: 'torchvision', 'timm' (without the auxiliary head).
     """
     return InceptionV3(
         num_classes=num_classes,

@@ -263,5 +263,7 @@ mobilenet_v2 = variant(
     Table(V2_ROWS, top_features=1280),
     """MobileNetV2: 17 inverted residuals; torchvision's, 3,504,872 parameters.
 
-Sandler et al. 2018, MobileNetV2: inverted residuals and linear bottlenecks (https://arxiv.org/abs/1801.04381).""",
+Sandler et al. 2018, MobileNetV2: inverted residuals and linear bottlenecks (https://arxiv.org/abs/1801.04381).
+
+Published weights, by source: 'torchvision', 'timm'.""",
 )

@@ -205,6 +205,8 @@ def resnet(
         (512, 5)
 
     He et al. 2016, Deep residual learning for image recognition (https://arxiv.org/abs/1512.03385).
+
+    Published weights, by source: 'torchvision', 'timm'; SENets 'timm' alone.
     """
     if norm_epsilon == 0 and not frozen_norms:
         raise ValueError('norm_epsilon is 0 only with frozen_norms: a batch may have channels without variance')

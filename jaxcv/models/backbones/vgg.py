@@ -136,6 +136,8 @@ def vgg(
         >>> shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 32, 32, 3)))
         >>> shapes['params']['fc1']['kernel'].shape, shapes['params']['head']['kernel'].shape
         ((25088, 4096), (4096, 5))
+
+    Published weights, by source: 'torchvision', 'timm'.
     """
     return VGG(
         **convolutions._asdict(),

@@ -102,5 +102,7 @@ def wide_resnet28_10(
         36479194
 
     Zagoruyko and Komodakis 2016, Wide residual networks (https://arxiv.org/abs/1605.07146).
+
+    Published weights, by source: 'xternalz'.
     """
     return WideResNet(depths=(4, 4, 4), width=160, num_classes=num_classes, dropout=dropout, dtype=dtype)

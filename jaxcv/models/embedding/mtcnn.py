@@ -86,6 +86,8 @@ def pnet() -> MTCNNStage:
         >>> import jax, jax.numpy as jnp
         >>> jax.eval_shape(pnet().init_with_output, jax.random.key(0), jnp.ones((1, 32, 40, 3)))[0].offsets.shape
         (1, 11, 15, 4)
+
+    Published weights, by source: 'facenet_pytorch'.
     """
     return MTCNNStage(PNET)
 
@@ -100,6 +102,8 @@ def rnet() -> MTCNNStage:
         >>> import jax, jax.numpy as jnp
         >>> jax.eval_shape(rnet().init_with_output, jax.random.key(0), jnp.ones((5, 24, 24, 3)))[0].offsets.shape
         (5, 4)
+
+    Published weights, by source: 'facenet_pytorch'.
     """
     return MTCNNStage(RNET)
 
@@ -114,5 +118,7 @@ def onet() -> MTCNNStage:
         >>> import jax, jax.numpy as jnp
         >>> jax.eval_shape(onet().init_with_output, jax.random.key(0), jnp.ones((5, 48, 48, 3)))[0].landmarks.shape
         (5, 10)
+
+    Published weights, by source: 'facenet_pytorch'.
     """
     return MTCNNStage(ONET)

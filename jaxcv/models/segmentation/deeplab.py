@@ -305,6 +305,8 @@ def deeplabv3_resnet(
         (1, 33, 47, 5)
 
     Chen et al. 2017, Rethinking atrous convolution for semantic image segmentation (https://arxiv.org/abs/1706.05587).
+
+    Published weights, by source: 'torchvision'.
     """
     return deeplabv3(
         backbone=backbone(output_stride=8, dtype=dtype),

@@ -188,6 +188,8 @@ def fcn_resnet(
         [(1, 33, 47, 5), (1, 33, 47, 5)]
 
     Long et al. 2015, Fully convolutional networks for semantic segmentation (https://arxiv.org/abs/1411.4038).
+
+    Published weights, by source: 'torchvision'.
     """
     check_classes(num_classes)
     dtype = compute_type(dtype)

@@ -152,6 +152,8 @@ def flownet_s(
 
     Dosovitskiy et al. 2015, FlowNet: learning optical flow with convolutional networks
     (https://arxiv.org/abs/1504.06852).
+
+    Published weights, by source: 'flownet_pytorch', 'flownet2_pytorch'.
     """
     return FlowNet(False, width, batch_norm, biases, last_conv, slope, scale, dtype=compute_type(dtype))
 
@@ -194,6 +196,8 @@ def flownet_c(
 
     Dosovitskiy et al. 2015, FlowNet: learning optical flow with convolutional networks
     (https://arxiv.org/abs/1504.06852).
+
+    Published weights, by source: 'flownet_pytorch', 'flownet2_pytorch'.
     """
     dtype = compute_type(dtype)
     return FlowNet(True, width, batch_norm, biases, last_conv, slope, scale, max_displacement, stride, dtype)

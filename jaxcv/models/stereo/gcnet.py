@@ -265,5 +265,7 @@ def gcnet(
 
     Kendall et al. 2017, End-to-end learning of geometry and context for deep stereo regression
     (https://arxiv.org/abs/1703.04309).
+
+    Published weights, by source: 'gcnet_pytorch'.
     """
     return GCNet(disparities, width, blocks, form, volume, remat, compute_type(dtype))

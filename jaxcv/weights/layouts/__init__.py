@@ -37,22 +37,22 @@ from jaxcv.weights.layouts.segmentation import (
 from jaxcv.weights.layouts.ssdlite import TENSORFLOW_SSDLITE
 from jaxcv.weights.layouts.stereo import FLOWNET, GCNET
 from jaxcv.weights.layouts.table import Layout
-from jaxcv.weights.layouts.vgg import vgg_layout
+from jaxcv.weights.layouts.vgg import vgg_layouts
 
 __all__ = ['LAYOUTS', 'REFUSED', 'UNPUBLISHED', 'Layout', 'layout']
 
 LAYOUTS: dict[str, dict[str, Layout]] = {
     'alexnet': {'torchvision': ALEXNET},
-    'vgg11': {'torchvision': vgg_layout(1, 1, 2, 2, 2, batch_norm=False)},
-    'vgg11_bn': {'torchvision': vgg_layout(1, 1, 2, 2, 2, batch_norm=True)},
-    'vgg13': {'torchvision': vgg_layout(2, 2, 2, 2, 2, batch_norm=False)},
-    'vgg13_bn': {'torchvision': vgg_layout(2, 2, 2, 2, 2, batch_norm=True)},
-    'vgg16': {'torchvision': vgg_layout(2, 2, 3, 3, 3, batch_norm=False)},
-    'vgg16_bn': {'torchvision': vgg_layout(2, 2, 3, 3, 3, batch_norm=True)},
-    'vgg19': {'torchvision': vgg_layout(2, 2, 4, 4, 4, batch_norm=False)},
-    'vgg19_bn': {'torchvision': vgg_layout(2, 2, 4, 4, 4, batch_norm=True)},
+    'vgg11': vgg_layouts(1, 1, 2, 2, 2, batch_norm=False),
+    'vgg11_bn': vgg_layouts(1, 1, 2, 2, 2, batch_norm=True),
+    'vgg13': vgg_layouts(2, 2, 2, 2, 2, batch_norm=False),
+    'vgg13_bn': vgg_layouts(2, 2, 2, 2, 2, batch_norm=True),
+    'vgg16': vgg_layouts(2, 2, 3, 3, 3, batch_norm=False),
+    'vgg16_bn': vgg_layouts(2, 2, 3, 3, 3, batch_norm=True),
+    'vgg19': vgg_layouts(2, 2, 4, 4, 4, batch_norm=False),
+    'vgg19_bn': vgg_layouts(2, 2, 4, 4, 4, batch_norm=True),
     'googlenet': {'torchvision': GOOGLENET},
-    'inception_v3': {'torchvision': INCEPTION_V3},
+    'inception_v3': {'torchvision': INCEPTION_V3, 'timm': INCEPTION_V3},
     'resnet18': {'torchvision': RESNET, 'timm': RESNET},
     'resnet34': {'torchvision': RESNET, 'timm': RESNET},
     'resnet50': {'torchvision': RESNET, 'timm': RESNET},
@@ -67,7 +67,7 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
     'seresnet50': {'timm': RESNET},
     'seresnext50_32x4d': {'timm': RESNET},
     'mobilenet_v1': {'timm': MOBILENET_V1},
-    'mobilenet_v2': {'torchvision': MOBILENET_V2},
+    'mobilenet_v2': {'torchvision': MOBILENET_V2, 'timm': TIMM_EFFICIENTNET},
     'efficientnet_b0': {'torchvision': TORCHVISION_EFFICIENTNET, 'timm': TIMM_EFFICIENTNET},
     'efficientnet_b1': {'torchvision': TORCHVISION_EFFICIENTNET, 'timm': TIMM_EFFICIENTNET},
     'efficientnet_b2': {'torchvision': TORCHVISION_EFFICIENTNET, 'timm': TIMM_EFFICIENTNET},
@@ -169,9 +169,9 @@ def layout(model_name: str, source: str) -> Layout:
     Example:
         >>> layout('resnet18', 'torchvision').table[0]
         ('stem/conv', 'conv1')
-        >>> layout('vgg16', 'timm')
+        >>> layout('alexnet', 'timm')
         Traceback (most recent call last):
-        ValueError: vgg16 has weights from torchvision, not from 'timm'
+        ValueError: alexnet has weights from torchvision, not from 'timm'
     """
     if model_name not in LAYOUTS:
         raise ValueError(f'no published weights are known for {model_name}')

@@ -1,4 +1,7 @@
-"""The layout of torchvision's Inception v3; the names within a module are the same as ours."""
+"""The layout of Inception v3, of torchvision and timm; the names within a module are the same as ours.
+
+timm's files, but for torchvision's own, are without the auxiliary head: load them with `aux_heads=False`.
+"""
 
 from jaxcv.weights.layouts.table import BATCH_NORM, DENSE, Layout
 

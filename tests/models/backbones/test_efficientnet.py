@@ -12,7 +12,7 @@ from flax import linen as nn
 from jaxcv import models
 from jaxcv.models.backbones.efficientnet import SCALINGS, compound_scaling
 from jaxcv.nn.regularization import StochasticDepth
-from jaxcv.weights.convert import correspondence
+from jaxcv.weights.convert import correspondence, their_shape
 from jaxcv.weights.layouts import layout
 from tests.models.tracing import shapes_of
 from tests.weights import parity
@@ -100,9 +100,11 @@ def test_layers_of_the_lite0_package():
 
 
 def test_timm_has_the_names_of_b0_too():
-    theirs = parity.state_dict('tf_efficientnet_b0')
+    names = json.loads((parity.FOLDER / 'timm_names.json').read_text())
     pairs = correspondence(shapes_of(make('efficientnet_b0')), layout('efficientnet_b0', 'timm'))
-    assert {pair.theirs for pair in pairs} == {name for name in theirs if not name.endswith('num_batches_tracked')}
+    assert parity.names_digest({pair.theirs: their_shape(pair) for pair in pairs}) == names['efficientnet_b0']
+    for size in ('b0', 'b1', 'b2', 'b3', 'b4'):
+        assert names[f'efficientnet_{size}'] == names[f'tf_efficientnet_{size}']
 
 
 def test_trains_in_bfloat16_with_one_image_and_traces_once():

@@ -46,6 +46,8 @@ def test_parameter_counts_of_the_papers(model, millions):
 def test_equals_the_published_one(name):
     parity.check(name)
     parity.check_round_trip(name)
+    if name == 'mobilenet_v2':
+        parity.check_round_trip('mobilenet_v2.timm')
 
 
 @pytest.mark.slow

@@ -27,13 +27,16 @@ PARAMETERS = {
 
 
 @pytest.mark.parametrize('name', PARAMETERS)
-def test_counts_names_and_shapes_are_torchvisions(name):
+def test_counts_names_and_shapes_are_torchvisions_and_timms(name):
     variables = shapes_of(getattr(vgg, name)())
     assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables['params'])) == PARAMETERS[name]
     pairs = correspondence(variables, layout(name, 'torchvision'))
     theirs = json.loads(str(parity.fixture(name)['state_dict']))
     theirs = {key: shape for key, shape in theirs.items() if not key.endswith('num_batches_tracked')}
     assert {pair.theirs: list(their_shape(pair)) for pair in pairs} == theirs
+    timms = correspondence(variables, layout(name, 'timm'))
+    names = json.loads((parity.FOLDER / 'timm_names.json').read_text())
+    assert parity.names_digest({pair.theirs: their_shape(pair) for pair in timms}) == names[name]
 
 
 def test_stages_equal_torchvisions_and_come_back():
@@ -56,6 +59,24 @@ def test_stages_equal_torchvisions_and_come_back():
     assert sorted(back) == sorted(theirs)
     for key, value in back.items():
         np.testing.assert_array_equal(value, theirs[key], err_msg=key)
+
+
+def test_convolutions_of_timms_are_dense_layers():
+    """The same numbers, in the order of convolutions over 7 x 7 and 1 x 1 places, and back."""
+    fc1 = np.arange(2 * 512 * 7 * 7, dtype=np.float32).reshape(2, 512, 7, 7)
+    fc2 = np.arange(3 * 4096, dtype=np.float32).reshape(3, 4096, 1, 1)
+    wanted = {'params': {'fc1': {'kernel': np.zeros((25_088, 2))}, 'fc2': {'kernel': np.zeros((4096, 3))}}}
+    theirs = {'pre_logits.fc1.weight': fc1, 'pre_logits.fc2.weight': fc2}
+    variables = to_variables(theirs, wanted, layout('vgg16', 'timm'))
+    np.testing.assert_array_equal(variables['params']['fc1']['kernel'].reshape(7, 7, 512, 2)[1, 2, 3], fc1[:, 3, 1, 2])
+    torchvisions = to_variables(
+        {'classifier.0.weight': fc1.reshape(2, -1), 'classifier.3.weight': fc2.reshape(3, -1)},
+        wanted,
+        layout('vgg16', 'torchvision'),
+    )
+    jax.tree.map(np.testing.assert_array_equal, variables, torchvisions)
+    back = to_state_dict(variables, layout('vgg16', 'timm'))
+    jax.tree.map(np.testing.assert_array_equal, back, theirs)
 
 
 @pytest.mark.slow

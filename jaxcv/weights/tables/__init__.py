@@ -1,0 +1,1 @@
+"""The tables of published weights, one for each source."""
