@@ -180,7 +180,7 @@ def _squared_distance(x: Array, y: Array) -> Array:
 
 
 def _least(squared: Array, index: Array) -> tuple[Array, Array]:
-    """The least of each row and the first index that has it, `[m 1]`: two minima, which are faster than one `argmin`."""
+    """The least of each row and the first index that has it, `[m 1]`: two minima are faster than one `argmin`."""
     least = squared.min(axis=1, keepdims=True)
     largest = jnp.iinfo(jnp.int32).max
     return least, jnp.where(squared == least, index, largest).min(axis=1, keepdims=True)

@@ -124,8 +124,8 @@ def spread(gallery: Gallery, mesh: Mesh) -> Spread:
         mesh: of one axis or more, such as `training.make_mesh()`.
 
     Returns:
-        The gallery for `identify`, which finds with it what it finds with the one that was given. To enroll more, enroll
-        them in that one, and spread it again.
+        The gallery for `identify`, which finds with it what it finds with the one that was given. To enroll more,
+        enroll them in that one, and spread it again.
 
     Example:
         >>> mesh = jax.make_mesh((1,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))

@@ -152,7 +152,8 @@ def _pairs(
             pairs.append(viz.Pair(first['image'], second['image'], f'{distance:.2f}  {" | ".join(words)}'))
         drawn.append(pairs)
     headings = ('one identity, farthest apart', 'two identities, nearest')
-    return viz.pair_grid(dict(zip(headings, drawn, strict=True)))
+    title = 'The worst pairs: distance and identity'
+    return viz.pair_grid(dict(zip(headings, drawn, strict=True)), title=title)
 
 
 def _neighbors(
@@ -176,7 +177,7 @@ def _neighbors(
         drawn.append(viz.Query(one['image'], _name(one, {'label': labels}, query, names), neighbors))
     judged = errors.before >= 0
     wrong = int((errors.before[judged] > 0).sum())
-    title = f'{wrong:,} of {int(judged.sum()):,} queries are nearer to another identity; the worst {len(queries)}'
+    title = f'{wrong:,} of {int(judged.sum()):,} queries are nearer to another identity: the worst {len(queries)}, and the distances'
     return viz.neighbor_grid(drawn, title=title)
 
 
