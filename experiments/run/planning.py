@@ -81,7 +81,8 @@ def facts_of_shapes(checked: Checked, shapes: Mapping[str, Sequence[int]]) -> Fa
             isinstance(side, int) and side > 0 for side in shape
         ):
             found.append(f'{name} has the axes [{" ".join(axes)}], got {list(shape)}')
-    config.raise_for(f'--example: {line}' for line in found)
+    if found:
+        raise config.ConfigError(f'--example: {"; ".join(found)}')
     example = {name: {'shape': list(shape), 'dtype': FEATURES[name].dtype} for name, shape in shapes.items()}
     example |= {name: {'shape': [], 'dtype': kind} for name, kind in (('valid', 'bool'), ('index', 'int64'))}
     return Facts(dict(checked.data.class_names or {}), LENGTH, example, example)

@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 
 from experiments.run.assemble import Experiment, num_classes
@@ -15,6 +17,7 @@ from experiments.run.workdir import ranking_of, settings_of
 from jaxcv import config, models, training, weights
 from jaxcv.features import FEATURES
 from jaxcv.types import Variables
+from jaxcv.weights.layouts.embedding import NORMALIZATIONS
 
 IMAGE = 'h w c'
 """The axes of an image in the table of features; those of a pair have one shape."""
@@ -38,6 +41,8 @@ def given_variables(experiment: Experiment) -> Variables:
         package = finetune.start_from.removeprefix('package:')
         place = Path(package).expanduser() if package == finetune.start_from else weights.packaged(package)
         published = weights.files.holds_weights(place)
+        if published and (warning := normalization_differs(experiment.settings.task, finetune.source)):
+            logging.warning('finetune.start_from: %s', warning)
         given = _published(place, spec.name, wanted, finetune) if published else _trained(place, finetune)
         given = training.transferable(given, wanted, new=finetune.new)
     except (ValueError, FileNotFoundError) as error:
@@ -53,6 +58,25 @@ def given_variables(experiment: Experiment) -> Variables:
             part = {name: value for name, value in given[kind].items() if name in own}
             found[kind] = functools.reduce(lambda x, name: {name: x}, [inner, *reversed(outer)], part)
     return found
+
+
+def normalization_differs(task: ConfigDict, source: str) -> str:
+    """The warning where a task normalizes images otherwise than the weights of a source were trained with; ''.
+
+    Example:
+        >>> normalization_differs(ConfigDict({'mean': [0.5] * 3, 'std': [0.5] * 3}), 'insightface')
+        ''
+    """
+    if source not in NORMALIZATIONS:
+        return ''
+    given = [np.asarray(task.get(name) or default, float) for name, default in (('mean', 0.0), ('std', 1.0))]
+    if all(np.allclose(one, wanted, atol=1e-3) for one, wanted in zip(given, NORMALIZATIONS[source], strict=True)):
+        return ''
+    mean, std = NORMALIZATIONS[source]
+    return (
+        f'the weights of {source} were trained on images (x - {mean}) / {std:.4g}, with x in [0, 1]: '
+        f'set task.mean={[mean] * 3} and task.std={[round(std, 4)] * 3}, now {task.get("mean")} and {task.get("std")}'
+    )
 
 
 def _part(experiment: Experiment) -> tuple[ConfigDict, Variables]:
