@@ -29,7 +29,7 @@ def drawn(monkeypatch):
         seen[name] = arguments
         return Figure()
 
-    monkeypatch.setattr(viz, 'pair_grid', lambda groups: see('pairs', groups))
+    monkeypatch.setattr(viz, 'pair_grid', lambda groups, title: see('pairs', groups))
     monkeypatch.setattr(viz, 'neighbor_grid', lambda queries, title: see('queries', queries, title))
     return seen
 
