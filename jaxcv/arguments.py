@@ -205,11 +205,13 @@ def _kinds(hint: Any, allowed: Range | None) -> _Rule:
 
 def _is_surely_right(value: Any, rule: _Rule) -> bool:
     """Whether a value is right by the quick tests alone, which suffice for most."""
-    if type(value) is float:
-        return any(kind is float and allowed is not None and value in allowed for kind, allowed in rule.numbers)
-    if type(value) is int:
-        return any(allowed is not None and value in allowed for _, allowed in rule.numbers)
-    return type(value) is str and value in rule.words
+    given = type(value)
+    if given is not float and given is not int:
+        return type(None) in rule.others if value is None else given is str and value in rule.words
+    for kind, allowed in rule.numbers:  # not `any`, whose generator takes as long as the rest of the check
+        if allowed is not None and (kind is float or given is int) and value in allowed:
+            return True
+    return False
 
 
 def _faults(name: str, value: Any, rule: _Rule) -> Iterator[str]:

@@ -17,6 +17,7 @@ from experiments.run.workdir import ranking_of, settings_of
 from jaxcv import config, models, training, weights
 from jaxcv.features import FEATURES
 from jaxcv.types import Variables
+from jaxcv.weights.layouts.embedding import NORMALIZATIONS
 
 IMAGE = 'h w c'
 """The axes of an image in the table of features; those of a pair have one shape."""
@@ -38,11 +39,11 @@ def given_variables(experiment: Experiment) -> Variables:
         spec, wanted = _part(experiment)
     try:
         row = _row(finetune.start_from, spec.name)
-        if row is not None:
-            _warn_of_normalization(row, experiment.settings.task)
         place = _place(finetune.start_from, row)
         source = finetune.source or (row.source if row else 'torchvision')
         published = weights.files.holds_weights(place)
+        if published and (warning := normalization_differs(experiment.settings.task, row, source)):
+            logging.warning('finetune.start_from: %s', warning)
         given = _published(place, spec.name, source, wanted, finetune) if published else _trained(place, finetune)
         given = training.transferable(given, wanted, new=finetune.new)
     except (ValueError, OSError) as error:  # a ConnectionError is an OSError
@@ -85,17 +86,28 @@ def _row(given: str, model_name: str) -> weights.Published | None:
     return row
 
 
-def _warn_of_normalization(row: weights.Published, task: ConfigDict) -> None:
-    """Logs a line where the images are normalized otherwise than those that the weights were trained on."""
-    expected = {name: weights.recipe(row).task[name] for name in ('mean', 'std')}
-    own = {name: task.get(name) for name in expected}
-    if any(len(value or ()) not in (0, 3) for value in own.values()):
-        return  # of gray images
-    if not all(np.allclose(own[name] or default, expected[name]) for name, default in (('mean', 0), ('std', 1))):
-        logging.warning(
-            '%s were trained on images with task.mean=%s and task.std=%s; this run has %s and %s',
-            *(row.name, expected['mean'], expected['std'], own['mean'], own['std']),
-        )
+def normalization_differs(task: ConfigDict, row: weights.Published | None, source: str) -> str:
+    """The warning where a task normalizes images otherwise than the weights were trained with; ''.
+
+    Args:
+        task: the section of the config.
+        row: of the published weights; None: they are a file of `source`.
+        source: of the file; of most sources no normalization is known.
+    """
+    if row is not None:
+        known = weights.recipe(row).task
+        name, mean, std = row.name, known['mean'], known['std']
+    elif source in NORMALIZATIONS:
+        name = f'the weights of {source}'
+        mean, std = ([round(value, 4)] * 3 for value in NORMALIZATIONS[source])
+    else:
+        return ''
+    own = [task.get('mean'), task.get('std')]
+    if any(len(value or ()) not in (0, 3) for value in own):
+        return ''  # of gray images
+    if all(np.allclose(a or b, c, atol=1e-3) for a, b, c in zip(own, (0.0, 1.0), (mean, std), strict=True)):
+        return ''
+    return f'{name} were trained on images with task.mean={mean} and task.std={std}; this run has {own[0]} and {own[1]}'
 
 
 def _place(given: str, row: weights.Published | None) -> Path:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from absl import logging
+from jax.sharding import Mesh
 
 from experiments.run import batches as opening
-from experiments.run import gallery, memory, reporting, resuming, workdir
+from experiments.run import gallery, memory, planning, reporting, resuming, workdir
 from experiments.run.assemble import Experiment, assemble, check_average, check_evaluation, check_loss, state_factory
 from experiments.run.check import Checked
 from experiments.run.exits import RESUME_ME
@@ -21,7 +21,7 @@ from experiments.run.own_data import warn_of_classes
 from experiments.run.start_from import given_variables
 from experiments.run.variables import evaluated_task, variables_factory
 from experiments.run.workdir import say
-from jaxcv import config, data, training, viz
+from jaxcv import data, training, viz
 from jaxcv.optim.durations import Clock, in_updates
 from jaxcv.task import Gallery, Task
 from jaxcv.training import hooks, performance, writers
@@ -124,8 +124,9 @@ def train(
             return 0
         step, cost = _compile(run, state, start)
         session.save_config()
-        flops = f', {cost.flops / 1e9:.3g} GFLOP a step and device' if cost.flops else ''
-        say(f'compiled in {cost.compile_seconds:.1f} s{flops}')
+        say(f'compiled in {cost.compile_seconds:.1f} s{planning.described(cost)}')
+        if warning := planning.excess(cost.memory, planning.memory_of(jax.devices()[0])):
+            logging.warning('%s: %s', warning, _remedy(run))
         began = time.perf_counter()
         report = reporting.progress(run.experiment, session.batches, cost, written())
         store, steps = _hooks(run, session, evaluate, report)
@@ -146,11 +147,7 @@ def _open(checked: Checked, folder: Path) -> Run:
     workdir.check_writable(folder)
     opened = opening.open_training(checked)
     options, fields, mesh = checked.training, checked.data, training.make_mesh()
-    if fields.batch_size % (mesh.size * options.accumulate):
-        raise config.ConfigError(
-            f'data.batch_size {fields.batch_size} does not split evenly: make the batch size a multiple of '
-            f'{mesh.size * options.accumulate}, the devices ({mesh.size}) times training.accumulate'
-        )
+    planning.check_split(checked, mesh)
     host_batches = opening.train_batches(
         fields, opened.source, seed=checked.settings.seed, registries=checked.registries, numbered=opened.numbered
     )
@@ -169,7 +166,7 @@ def _open(checked: Checked, folder: Path) -> Run:
         )
     warn_of_classes(opened.source, evaluation.source, fields)
     given = {} if workdir.saved_steps(folder) else given_variables(experiment)
-    sharding: Any = 'members' if options.members > 1 and options.sharding == 'replicate' else options.sharding
+    sharding = planning.sharding_of(experiment)
     return Run(experiment, folder, opened.source, host_batches, evaluation, mesh, sharding, init, shapes, given)
 
 
@@ -354,28 +351,11 @@ def _early_stopping(run: Run, start: int) -> Stopping:
 
 def _compile(run: Run, state: training.TrainState, start: int) -> tuple[Callable, performance.Cost]:
     """The step of every phase still to come, compiled before the first one starts."""
-    experiment, options = run.experiment, run.experiment.training
-    sharding = NamedSharding(run.mesh, PartitionSpec(training.AXIS))
-    batch = {
-        name: jax.ShapeDtypeStruct(
-            (experiment.data.batch_size, *spec['shape']), np.dtype(spec['dtype']), sharding=sharding
-        )
-        for name, spec in experiment.facts.example.items()
-    }
+    experiment = run.experiment
+    batch = planning.batch_shapes(experiment, run.mesh)
 
     def compiled(task: Task) -> tuple[Callable, performance.Cost]:
-        step = training.make_train_step(
-            task,
-            experiment.optimizer,
-            accumulate=options.accumulate,
-            axis_name=training.AXIS if options.mode == 'pmap' else None,
-            on_non_finite=options.on_non_finite,
-            watch=experiment.watch,
-        )
-        if options.members > 1:
-            step = training.make_ensemble_step(step, mesh=run.mesh if run.sharding == 'members' else None)
-        step = training.compile_step(step, run.mesh, mode=options.mode, sharding=run.sharding)
-        return performance.compile_ahead(step, state, batch)
+        return performance.compile_ahead(planning.step_of(experiment, task, run.mesh, run.sharding), state, batch)
 
     ends = [phase.start for phase in experiment.phases[1:]] + [experiment.num_steps]
     left = [(end, *compiled(phase.task)) for phase, end in zip(experiment.phases, ends, strict=True) if end > start]

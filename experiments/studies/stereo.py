@@ -2,6 +2,7 @@
 
     python -m experiments.studies.stereo --workdir=runs/stereo [--stereo_networks=dispnet_c,gcnet --stereo_seeds=0,1]
     python -m experiments.studies.stereo --workdir=runs/stereo --stereo_networks=gcnet --stereo_seeds=1 --only_train
+    python -m experiments.studies.stereo --workdir=runs/opencv --stereo_networks=
 
 Three sets: `shifted_photos` (stereo) and `moving_photos` (flow), 100 test pairs each, whose truth is exact, and the
 motorcycle, Middlebury's pair that scikit-image holds. The networks are those of the configs `stereo/shifted_photos` and

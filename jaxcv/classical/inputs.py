@@ -16,6 +16,8 @@ from jaxcv.types import Array, Float, Int
 
 __all__ = ['check_count', 'check_finite', 'to_classes', 'to_numbers', 'to_rows', 'to_weights']
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 def to_numbers(name: str, values: Any, *, shape: tuple[int, ...]) -> Array | np.ndarray:
     """Convert to an array of floats: of JAX if it is one already, else float64 of NumPy.
@@ -167,15 +169,19 @@ def check_finite(name: str, values: Any) -> None:
     """
     if _is_traced(values):
         return
-    # On the device that they are on: `abs <= largest` is false for NaN too.
-    finite = abs(values) <= float(jnp.finfo(jnp.float32).max)
-    if bool(finite.all()):
+    # On the device that they are on, by one program; `abs <= largest` is false for NaN too.
+    if bool(_all_finite(values) if isinstance(values, jax.Array) else (abs(values) <= _LARGEST).all()):
         return
-    wrong = np.argwhere(~np.asarray(finite))
+    wrong = np.argwhere(~(abs(np.asarray(values)) <= _LARGEST))
     raise ValueError(
         f'{name} must be finite, but {len(wrong)} of {values.size} are NaN or infinite, or too large for float32, the '
         f'first at {wrong[0].tolist()}: leave those examples out, or fill in what is missing'
     )
+
+
+@jax.jit
+def _all_finite(values: Array) -> Array:
+    return jnp.all(jnp.abs(values) <= _LARGEST)
 
 
 def check_count(name: str, value: Any, *, most: int | None = None, of: str = '') -> int:

@@ -5,6 +5,7 @@ A new identity is one more row of the gallery, and nothing is trained. All funct
     gallery = enroll(embeddings, identities)
     gallery = enroll(more, others, gallery=gallery)
     found = identify(gallery, queries, threshold=0.9)
+    gallery = spread(gallery, mesh)      # a gallery that is too large for one device, or too slow on it
 
 Distances are Euclidean; of vectors of length 1 `d² = 2 - 2 cos`. The threshold belongs to the network and to the size
 of the gallery: the more rows, the nearer is the nearest one to somebody unknown. `jaxcv.metrics.identification`
@@ -17,6 +18,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Shaped
 
 from jaxcv.arguments import AtLeast1, Positive, checked
@@ -25,7 +28,7 @@ from jaxcv.classical.nearest import nearest_rows
 from jaxcv.ops.distance import by_difference, l2_normalize
 from jaxcv.types import Array, Bool, Float, Int
 
-__all__ = ['class_means', 'enroll', 'identify', 'verify']
+__all__ = ['class_means', 'enroll', 'identify', 'spread', 'verify']
 
 UNKNOWN = -1
 """The identity of somebody who is not in the gallery."""
@@ -38,6 +41,15 @@ class Gallery(NamedTuple):
     """float32; one row for each image, or for each identity."""
     identities: Int[Any, ' g']
     """int32, from 0 on; several rows may have the same one."""
+
+
+class Spread(NamedTuple):
+    """A gallery whose rows are spread over devices."""
+
+    shards: Gallery
+    """As many rows on each device, in their order."""
+    rest: Gallery
+    """The rows after them, fewer than devices; each device has them."""
 
 
 class Identified(NamedTuple):
@@ -104,9 +116,32 @@ def class_means(gallery: Gallery, *, normalize: bool = True) -> Gallery:
     return Gallery(l2_normalize(means) if normalize else means, jnp.asarray(identities, jnp.int32))
 
 
+def spread(gallery: Gallery, mesh: Mesh) -> Spread:
+    """Spread the rows of a gallery over the devices of a mesh, so that each has a part of them.
+
+    Args:
+        gallery: from `enroll`, or with NumPy's arrays, which no single device needs to hold; it stays as it is.
+        mesh: of one axis or more, such as `training.make_mesh()`.
+
+    Returns:
+        The gallery for `identify`, which finds with it what it finds with the one that was given. To enroll more,
+        enroll them in that one, and spread it again.
+
+    Example:
+        >>> mesh = jax.make_mesh((1,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
+        >>> gallery = spread(enroll(jnp.eye(3), jnp.array([0, 1, 2])), mesh)
+        >>> identify(gallery, jnp.array([[0.9, 0.1, 0.0]])).identities.tolist()
+        [0]
+    """
+    whole = len(gallery.vectors) // mesh.size * mesh.size
+    by_rows, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ([mesh.axis_names], []))
+    shards, rest = (Gallery(*(x[part] for x in gallery)) for part in (slice(whole), slice(whole, None)))
+    return Spread(jax.device_put(shards, by_rows), jax.device_put(rest, everywhere))
+
+
 @checked
 def identify(
-    gallery: Gallery,
+    gallery: Gallery | Spread,
     queries: Shaped[Any, 'q d'],
     *,
     threshold: Positive | None = None,
@@ -119,10 +154,12 @@ def identify(
     many votes the identity of the nearest row is taken. With k = 1 it is the nearest template; with `class_means` of
     the gallery the nearest class mean.
 
-    Memory is bounded by a multiple of `block_size²`, whatever the size of the gallery.
+    Memory is bounded by a multiple of `block_size²`, whatever the size of the gallery. Of a gallery that is spread over
+    devices each one finds the k nearest of its own rows, and only these are brought together; within a `jit` of the
+    caller's, which hides where arrays are, the compiler decides what each device does.
 
     Args:
-        gallery: from `enroll`.
+        gallery: from `enroll`, or from `spread`.
         queries: `[q, d]`, embeddings.
         threshold: the distance from which on a row is of somebody else; None: everybody is somebody of the gallery.
         k: rows that may vote; at most all of them do.
@@ -139,22 +176,31 @@ def identify(
         >>> identify(gallery, jnp.array([[0.9, 0.1, 0.0], [-1.0, 0.0, 0.0]]), threshold=0.8).identities.tolist()
         [0, -1]
     """
-    rows, d = gallery.vectors.shape
-    vectors = to_rows('queries', queries, columns=d).astype(np.float32)
-    if not rows or not len(vectors):
+    parts = (gallery.shards, gallery.rest) if isinstance(gallery, Spread) else (gallery,)
+    rows = sum(part.vectors.shape[0] for part in parts)
+    vectors = to_rows('queries', queries, columns=parts[0].vectors.shape[1])
+    if not rows or not vectors.shape[0]:
         return Identified(jnp.full(len(vectors), UNKNOWN, jnp.int32), jnp.full(len(vectors), jnp.inf))
     # Embeddings are near the origin: the rows are compared as they are, and nothing of the gallery is computed anew.
     limit = np.float32(np.inf if threshold is None else threshold)
-    return Identified(*_identify(*gallery, vectors, limit, k=min(k, rows), block_size=block_size))
+    mesh = None if len(parts) == 1 else _mesh_of(parts[0].vectors)
+    return Identified(*_identify(parts, vectors, limit, k=min(k, rows), block_size=block_size, mesh=mesh))
 
 
-@functools.partial(jax.jit, static_argnames=('k', 'block_size'))
+def _mesh_of(rows: Any) -> Mesh | None:
+    """The devices that the rows are spread over; None of no rows, and where that is not known."""
+    if isinstance(rows, jax.core.Tracer) or not isinstance(rows, jax.Array) or not len(rows):
+        return None
+    return rows.sharding.mesh if isinstance(rows.sharding, NamedSharding) else None
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'block_size', 'mesh'))
 def _identify(
-    rows: Array, identities: Array, queries: Array, limit: Any, *, k: int, block_size: int
+    parts: tuple[Gallery, ...], queries: Array, limit: Any, *, k: int, block_size: int, mesh: Mesh | None
 ) -> tuple[Array, Array]:
     """The identities and the distances, `[q]` both."""
-    squared, places = nearest_rows(rows, queries, k=k, block_size=block_size)
-    distances, voting = jnp.sqrt(squared), identities[places]
+    squared, voting = _nearest(parts, queries.astype(jnp.float32), k, block_size, mesh)
+    distances = jnp.sqrt(squared)
     near = distances < limit
     if k == 1:
         return jnp.where(near, voting, UNKNOWN)[:, 0], distances[:, 0]
@@ -163,6 +209,40 @@ def _identify(
     best = jnp.argmax(jnp.where(near, votes, 0), axis=1)[:, None]
     found, distance = (jnp.take_along_axis(x, best, axis=1)[:, 0] for x in (voting, distances))
     return jnp.where(near[:, 0], found, UNKNOWN), distance
+
+
+def _nearest(
+    parts: tuple[Gallery, ...], queries: Array, k: int, block_size: int, mesh: Mesh | None
+) -> tuple[Array, Array]:
+    """Squared distances and identities of the k nearest rows, `[q k]` both; of equally near ones the first come first.
+
+    The rows of the first part may be spread over the devices of a mesh.
+    """
+
+    def search(rows: Array, identities: Array, queries: Array) -> tuple[Array, Array]:
+        squared, places = nearest_rows(rows, queries, k=min(k, len(rows)), block_size=block_size)
+        return squared, identities[places]
+
+    found = []
+    for part, devices in zip(parts, (mesh, None), strict=False):
+        if devices is not None:
+            by_rows, by_columns = PartitionSpec(devices.axis_names), PartitionSpec(None, devices.axis_names)
+            of_each = jax.shard_map(
+                search,
+                mesh=devices,
+                in_specs=(by_rows, by_rows, PartitionSpec()),
+                out_specs=by_columns,
+                check_vma=False,  # the loops of `nearest_rows` begin with constants, which are the same everywhere
+            )
+            found.append(of_each(*part, queries))
+        elif len(part.vectors):
+            found.append(search(*part, queries))
+    if len(found) == 1 and mesh is None:
+        return found[0]
+    # The candidates of each device come in the order of its rows, and the devices in that of theirs.
+    squared, identities = (jnp.concatenate(each, axis=1) for each in zip(*found, strict=True))
+    squared, identities = lax.sort((squared, identities), num_keys=1)
+    return squared[:, :k], identities[:, :k]
 
 
 @checked

@@ -63,7 +63,7 @@ def predict(
         [[10. 20.]
          [30. 40.]]
     """
-    predictor = jax.tree.map(jnp.asarray, predictor)
+    predictor, image, boxes = jax.tree.map(jnp.asarray, (predictor, image, boxes))
     gray = image if image.ndim == 2 else image.astype(jnp.int32).sum(axis=-1) // 3
     gray = gray.astype(jnp.float32)
     depth = predictor.leaves.shape[2].bit_length() - 1

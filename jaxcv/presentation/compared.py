@@ -149,10 +149,10 @@ def _pairs(
         for i, j, distance in group:
             first, second = example(i), example(j)
             words = dict.fromkeys(_name(one, rows, place, names) for one, place in ((first, i), (second, j)))
-            pairs.append(viz.Pair(first['image'], second['image'], f'{distance:.2f}  {" | ".join(words)}'))
+            pairs.append(viz.Pair(first['image'], second['image'], f'at {distance:.2f}: {" | ".join(words)}'))
         drawn.append(pairs)
     headings = ('one identity, farthest apart', 'two identities, nearest')
-    return viz.pair_grid(dict(zip(headings, drawn, strict=True)))
+    return viz.pair_grid(dict(zip(headings, drawn, strict=True)), title='The worst pairs, by their distance')
 
 
 def _neighbors(
@@ -170,7 +170,7 @@ def _neighbors(
         neighbors = []
         for j in np.argsort(row, kind='stable')[: min(NEIGHBORS, len(x) - 1)].tolist():
             one = example(j)
-            caption = f'{row[j]:.2f}  {_name(one, {"label": labels}, j, names)}'
+            caption = f'at {row[j]:.2f}: {_name(one, {"label": labels}, j, names)}'
             neighbors.append(viz.Neighbor(one['image'], caption, bool(labels[j] == labels[query])))
         one = example(query)
         drawn.append(viz.Query(one['image'], _name(one, {'label': labels}, query, names), neighbors))

@@ -1,4 +1,4 @@
-"""Cost of a step: compile time, FLOPs, and the peak of the device."""
+"""Cost of a step: compile time, FLOPs and memory, and the peak of the device."""
 
 import time
 from collections.abc import Callable
@@ -35,6 +35,9 @@ class Cost(NamedTuple):
     compile_seconds: float
     flops: float | None
     """Of one device, from the compiler's cost analysis; None if that has none."""
+    memory: int | None = None
+    """Bytes that the program needs on one device: the state, the batch, the results and all that is in between. None if
+    the compiler does not tell."""
 
 
 def compile_ahead(step: Any, state: PyTree, batch: PyTree) -> tuple[Callable, Cost]:
@@ -58,7 +61,7 @@ def compile_ahead(step: Any, state: PyTree, batch: PyTree) -> tuple[Callable, Co
     began = time.perf_counter()
     first = step.lower(state, batch).compile()
     analysis = first.cost_analysis() or {}
-    cost = Cost(time.perf_counter() - began, analysis.get('flops'))
+    cost = Cost(time.perf_counter() - began, analysis.get('flops'), _memory(first))
     programs = {_shapes(batch): first}
 
     def compiled(state: PyTree, batch: PyTree) -> Any:
@@ -69,6 +72,15 @@ def compile_ahead(step: Any, state: PyTree, batch: PyTree) -> tuple[Callable, Co
         return programs[shapes](state, batch)
 
     return compiled, cost
+
+
+def _memory(compiled: Any) -> int | None:
+    """The bytes of a compiled program on one device; a result in the place of an argument counts once."""
+    planned = compiled.memory_analysis()
+    if planned is None:
+        return None
+    kept = planned.argument_size_in_bytes + planned.output_size_in_bytes - planned.alias_size_in_bytes
+    return int(kept + planned.temp_size_in_bytes + planned.generated_code_size_in_bytes)
 
 
 def _shapes(batch: PyTree) -> tuple[tuple[int, ...], ...]:

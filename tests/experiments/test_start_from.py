@@ -5,11 +5,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from experiments.run.assemble import state_factory
 from experiments.run.check import check
 from experiments.run.search.space import apply
-from experiments.run.start_from import given_variables
+from experiments.run.start_from import given_variables, normalization_differs
 from experiments.run.training import train
 from experiments.segmentation import folder
 from experiments.stereo import kitti
@@ -18,6 +19,19 @@ from tests.experiments.facts import assembled
 
 TINY = {'name': 'cifar_resnet', 'depth': 8, 'width': 4}
 FCN = {'name': 'segmentation.fcn8s', 'backbone': TINY}
+
+
+@pytest.mark.parametrize(('source', 'mean', 'std', 'right'), [
+    ('insightface', [0.5] * 3, [0.5] * 3, True),
+    ('facenet_pytorch', [0.5] * 3, [0.50196] * 3, True),
+    ('facenet_pytorch', [0.5] * 3, [0.5] * 3, False),
+    ('insightface', None, None, False),
+    ('insightface', [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], False),
+    ('torchvision', None, None, True),
+])  # fmt: skip
+def test_faces_that_are_normalized_otherwise_than_for_the_weights_are_told(source, mean, std, right):
+    warning = normalization_differs(ConfigDict({'mean': mean, 'std': std}), None, source)
+    assert warning == '' if right else 'task.mean=[0.5, 0.5, 0.5]' in warning
 
 
 @pytest.fixture(scope='module')

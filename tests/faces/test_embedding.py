@@ -65,6 +65,18 @@ def test_vectors_are_those_of_dlib(answers):
 
 
 @pytest.mark.slow
+def test_sixty_eight_landmarks_agree_with_five(answers):
+    """Another predictor of dlib's, whose corners of the eyes and base of the nose are those of the one with five."""
+    path = weights.packaged(DLIB, file='shape_predictor_68_face_landmarks.dat')
+    predictor = weights.read_shape_predictor(path)
+    assert predictor.initial.shape == (68, 2)
+    box = np.asarray(answers['dlib/box'], np.float32)
+    landmarks = shape_predictor.predict(predictor, ASTRONAUT, box[None])[0]
+    same = landmarks[np.array([45, 42, 36, 39, 33])]
+    assert np.linalg.norm(same - answers['dlib/landmarks'], axis=1).max() < 0.06 * (box[2] - box[0])
+
+
+@pytest.mark.slow
 def test_the_same_face_is_near_and_a_cat_is_not(answers):
     embed = faces.load_embedder()
     eyes = answers['mtcnn/astronaut/landmarks']

@@ -29,7 +29,7 @@ def drawn(monkeypatch):
         seen[name] = arguments
         return Figure()
 
-    monkeypatch.setattr(viz, 'pair_grid', lambda groups: see('pairs', groups))
+    monkeypatch.setattr(viz, 'pair_grid', lambda groups, title: see('pairs', groups))
     monkeypatch.setattr(viz, 'neighbor_grid', lambda queries, title: see('queries', queries, title))
     return seen
 
@@ -47,7 +47,7 @@ def test_the_worst_of_labelled_examples(drawn, monkeypatch):
         kind = [(i, j) for i, j in itertools.combinations(range(35), 2) if (LABELS[i] == LABELS[j]) == of_one]
         worst = (max if of_one else min)(kind, key=lambda pair: FAR[pair])
         assert set(found[0]) == set(worst)
-        assert group[0].caption.startswith(f'{FAR[worst]:.2f}  p')
+        assert group[0].caption.startswith(f'at {FAR[worst]:.2f}: p')
         distances = [FAR[pair] for pair in found]
         assert distances == sorted(distances, reverse=of_one)
     queries, title = drawn['queries']
@@ -74,7 +74,7 @@ def test_the_worst_of_listed_pairs(drawn):
     for group, of_one in zip(drawn['pairs'][0].values(), (True, False), strict=True):
         both = [np.flatnonzero(pair == k) for k in range(18) if (k % 3 == 0) == of_one]
         distances = sorted((FAR[tuple(two)] for two in both if len(two) == 2), reverse=of_one)
-        assert [one.caption.split()[0] for one in group] == [f'{d:.2f}' for d in distances[: module.PAIRS]]
+        assert [one.caption.split(':')[0] for one in group] == [f'at {d:.2f}' for d in distances[: module.PAIRS]]
         assert group[0].caption.endswith('.jpg')
 
 

@@ -150,6 +150,7 @@ def test_flops_of_a_matrix_product_are_known_and_other_shapes_are_compiled_once(
         assert compiled(jnp.ones((16, 32)), jnp.ones((32, columns))).shape == (16, columns)
     assert traced == [(32, 8), (32, 4)]
     assert cost.flops == 2 * 16 * 32 * 8
+    assert 4 * (16 * 32 + 32 * 8 + 16 * 8) <= cost.memory < 2**20
     assert cost.compile_seconds > 0
     assert performance.peak_flops(jax.devices('cpu')[0]) is None
 

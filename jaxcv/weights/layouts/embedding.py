@@ -6,6 +6,9 @@ face recognition network.
 
 from jaxcv.weights.layouts.table import DENSE, Layout
 
+NORMALIZATIONS = {'insightface': (0.5, 0.5), 'facenet_pytorch': (0.5, 128 / 255)}
+"""Source -> the mean and the standard deviation of images in [0, 1] that its networks take, of all channels."""
+
 INSIGHTFACE_IRESNET = Layout(
     (
         ('stem_conv', 'conv1'),

@@ -20,6 +20,18 @@ def test_every_loss_is_a_config_that_fits():
         check(space.apply(get_config(name), open_set.IN_THE_PLANE))
 
 
+def test_quarter_turns_are_identities_of_their_own():
+    image = np.arange(40 * 4).reshape(40, 2, 2, 1)
+    batch = {'image': image, 'label': np.arange(40) % 5, 'valid': np.ones(40, bool)}
+    found = open_set.turned(batch, np.random.default_rng(0), 5)
+    quarters, digits = np.divmod(found['label'], 5)
+    assert digits.tolist() == batch['label'].tolist()
+    assert set(quarters) == {0, 1, 2, 3}
+    once = np.flatnonzero(quarters == 1)[0]
+    assert found['image'][once, ..., 0].tolist() == [[image[once, 0, 1, 0], image[once, 1, 1, 0]],
+                                                    [image[once, 0, 0, 0], image[once, 1, 0, 0]]]  # fmt: skip
+
+
 @pytest.mark.slow
 def test_the_table_and_the_figure(data_dir, tmp_path, capsys):
     each = {name: get_config(name if name in LOSSES else 'softmax') for name in ROWS}
