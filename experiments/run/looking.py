@@ -13,7 +13,7 @@ from experiments.run import batches as opening
 from experiments.run import tables
 from experiments.run.assemble import assemble, num_classes
 from experiments.run.check import Checked
-from experiments.run.fields import Facts
+from experiments.run.fields import Data, Facts
 from experiments.run.own_data import faults, warn_of_classes
 from experiments.run.pictures import image_names
 from jaxcv import augment, config, data, viz
@@ -55,7 +55,9 @@ def look(checked: Checked, folder: Path, *, most: int, seed: int) -> int:
     if not why_none:
         warn_of_classes(source, evaluation.source, checked.data)
     batch = _batch(checked, facts, source, min(presentation.most, source.size), seed)
-    after = [{name: x[i] for name, x in batch.items()} for i in np.flatnonzero(batch['valid'])]
+    valid = np.flatnonzero(batch['valid'])
+    shown = valid[:: max(1, len(valid) // presentation.most)][: presentation.most]
+    after = [{name: x[i] for name, x in batch.items()} for i in shown]
     before = [read(int(example['index'])) for example in after]
     for name, examples in (('before', before), ('after', after)):
         rows = tuple(
@@ -144,7 +146,9 @@ def _span(numbers: np.ndarray) -> str:
 
 def _batch(checked: Checked, facts: Facts, source: data.Source, size: int, seed: int) -> dict[str, np.ndarray]:
     """A batch of training examples after the transforms of the host and the augmentations of the device."""
-    fields = checked.data._replace(batch_size=size)
+    fields = checked.data
+    if dict(fields.order) == dict(Data().order):  # another order may need batches of its own size
+        fields = fields._replace(batch_size=size)
     host = next(opening.train_batches(fields, source, seed=seed, registries=checked.registries))
     batch: Any = {name: jnp.asarray(x) for name, x in host.items()}
     for name in image_names(batch):
