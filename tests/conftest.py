@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import inspect
 import os
 from pathlib import Path
 
@@ -40,7 +41,8 @@ if hasattr(mlir, 'make_ir_context'):
 jax.config.update('jax_traceback_in_locations_limit', 0)
 
 # An int is good where a float is asked for, as everywhere in Python.
-beartyped = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
+beartyped = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True, violation_type=jaxtyping.TypeCheckError))
+jaxtyped = jaxtyping.jaxtyped
 
 
 def typecheck(function):
@@ -48,11 +50,31 @@ def typecheck(function):
 
     Such a function is made anew, and wrapped anew, at each call of the outer one: an eighth of a tracing test.
     """
-    within = '<locals>' in function.__qualname__
-    return function if within and 'jaxtyping.' not in str(function.__annotations__) else beartyped(function)
+    if 'jaxtyping.' not in str(function.__annotations__):
+        return function if '<locals>' in function.__qualname__ else beartyped(function)
+    checked = beartyped(function)
+
+    @functools.wraps(function)
+    def call(*args, **options):
+        __tracebackhide__ = True
+        with jaxtyped('context'):  # in which a name is one size
+            return checked(*args, **options)
+
+    return call
 
 
-jaxtyping.install_import_hook('jaxcv', 'tests.conftest.typecheck')
+def hooked(function, *, typechecker):
+    """The import hook's decorator, in place of jaxtyping's, which binds and checks a call's arguments twice.
+
+    A generator's body runs after its call, among the sizes of its caller's names: jaxtyping checks it at the call.
+    """
+    if inspect.isfunction(function) and not inspect.isgeneratorfunction(function):
+        return typecheck(function)
+    return jaxtyped(function, typechecker=typechecker)
+
+
+jaxtyping.jaxtyped = lambda *, typechecker: functools.partial(hooked, typechecker=typechecker)
+jaxtyping.install_import_hook('jaxcv', 'tests.conftest.beartyped')
 
 # Garbage collections walk through all that is imported, collected and traced: they took a sixth of a tracing test.
 gc.set_threshold(50_000, 10, 10)
