@@ -6,6 +6,10 @@ import inspect
 import os
 from pathlib import Path
 
+# Before NumPy. The workers are as many as the cores; a library's threads that wait for another's core spin.
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 import beartype
 import jax
 import jaxtyping
