@@ -15,6 +15,10 @@ import jax
 import jaxtyping
 from jax._src.interpreters import mlir
 
+from tests import programs
+
+PROGRAMS = Path(__file__).parents[1] / '.pytest_cache' / 'programs'
+
 # Before JAX starts its backend. JAX_PLATFORMS=cuda runs the tests on a GPU instead.
 platform = os.environ.get('JAX_PLATFORMS') or 'cpu'
 if platform == 'cpu':
@@ -30,13 +34,10 @@ if platform == 'cpu':
 jax.config.update('jax_platforms', platform)
 jax.config.update('jax_num_cpu_devices', 8)
 
-# Launchers and tests compile the same programs again and again; each worker has a folder of its own, since JAX writes
-# its cache without a lock. Only CPUs: an accelerator's programs may differ by the state of its autotuner.
+# Launchers and tests compile the same programs again and again. Only CPUs: an accelerator's programs may differ by the
+# state of its autotuner.
 if platform == 'cpu':
-    worker = os.environ.get('PYTEST_XDIST_WORKER', 'main')
-    jax.config.update('jax_compilation_cache_dir', str(Path(__file__).parents[1] / '.pytest_cache' / 'jax' / worker))
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
-    jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+    programs.share(PROGRAMS)
 
 # Each program, of one addition too, is written in an MLIR context of its own, with where each operation stands in the
 # code: a fifth of the time of a small program. One context serves them all; a JAX without this function does as before.
@@ -88,3 +89,9 @@ def pytest_collection_finish():
     """Spares the modules and the tests from the collections to come."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_sessionstart(session):
+    """Keeps the programs of some last runs, in the process that starts the workers."""
+    if 'PYTEST_XDIST_WORKER' not in os.environ:
+        programs.prune(PROGRAMS, most=2**30)
