@@ -4,6 +4,7 @@ import functools
 import gc
 import inspect
 import os
+import sys
 from pathlib import Path
 
 # Before NumPy. The workers are as many as the cores; a library's threads that wait for another's core spin.
@@ -16,6 +17,10 @@ import jaxtyping
 from jax._src.interpreters import mlir
 
 from tests import programs
+
+# Whatever the shell says: each worker, and each command that a test starts, would compile every module anew.
+sys.dont_write_bytecode = False
+os.environ.pop('PYTHONDONTWRITEBYTECODE', None)
 
 PROGRAMS = Path(__file__).parents[1] / '.pytest_cache' / 'programs'
 
