@@ -1,5 +1,6 @@
 """Every test runs on 8 simulated CPU devices, with the shapes and types of jaxcv's signatures checked at each call."""
 
+import collections
 import functools
 import gc
 import inspect
@@ -100,3 +101,18 @@ def pytest_sessionstart(session):
     """Keeps the programs of some last runs, in the process that starts the workers."""
     if 'PYTEST_XDIST_WORKER' not in os.environ:
         programs.prune(PROGRAMS, most=2**30)
+
+
+seconds = collections.Counter()
+
+
+def pytest_runtest_logreport(report):
+    """Adds up the time of each file; the process that starts the workers gets the reports of all."""
+    seconds[report.nodeid.partition('::')[0]] += report.duration
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Names the slowest files of a long run: `make test` has a limit."""
+    if sum(seconds.values()) > 60:
+        slowest = ', '.join(f'{file} {time:.0f} s' for file, time in seconds.most_common(10))
+        terminalreporter.write_line(f'slowest files: {slowest}')
