@@ -1,14 +1,29 @@
 """Every test runs on 8 simulated CPU devices, with the shapes and types of jaxcv's signatures checked at each call."""
 
+import collections
 import functools
 import gc
+import inspect
 import os
+import sys
 from pathlib import Path
+
+# Before NumPy. The workers are as many as the cores; a library's threads that wait for another's core spin.
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import beartype
 import jax
 import jaxtyping
 from jax._src.interpreters import mlir
+
+from tests import programs
+
+# Whatever the shell says: each worker, and each command that a test starts, would compile every module anew.
+sys.dont_write_bytecode = False
+os.environ.pop('PYTHONDONTWRITEBYTECODE', None)
+
+PROGRAMS = Path(__file__).parents[1] / '.pytest_cache' / 'programs'
 
 # Before JAX starts its backend. JAX_PLATFORMS=cuda runs the tests on a GPU instead.
 platform = os.environ.get('JAX_PLATFORMS') or 'cpu'
@@ -25,13 +40,10 @@ if platform == 'cpu':
 jax.config.update('jax_platforms', platform)
 jax.config.update('jax_num_cpu_devices', 8)
 
-# Launchers and tests compile the same programs again and again; each worker has a folder of its own, since JAX writes
-# its cache without a lock. Only CPUs: an accelerator's programs may differ by the state of its autotuner.
+# Launchers and tests compile the same programs again and again. Only CPUs: an accelerator's programs may differ by the
+# state of its autotuner.
 if platform == 'cpu':
-    worker = os.environ.get('PYTEST_XDIST_WORKER', 'main')
-    jax.config.update('jax_compilation_cache_dir', str(Path(__file__).parents[1] / '.pytest_cache' / 'jax' / worker))
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
-    jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+    programs.share(PROGRAMS)
 
 # Each program, of one addition too, is written in an MLIR context of its own, with where each operation stands in the
 # code: a fifth of the time of a small program. One context serves them all; a JAX without this function does as before.
@@ -40,7 +52,8 @@ if hasattr(mlir, 'make_ir_context'):
 jax.config.update('jax_traceback_in_locations_limit', 0)
 
 # An int is good where a float is asked for, as everywhere in Python.
-beartyped = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
+beartyped = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True, violation_type=jaxtyping.TypeCheckError))
+jaxtyped = jaxtyping.jaxtyped
 
 
 def typecheck(function):
@@ -48,11 +61,31 @@ def typecheck(function):
 
     Such a function is made anew, and wrapped anew, at each call of the outer one: an eighth of a tracing test.
     """
-    within = '<locals>' in function.__qualname__
-    return function if within and 'jaxtyping.' not in str(function.__annotations__) else beartyped(function)
+    if 'jaxtyping.' not in str(function.__annotations__):
+        return function if '<locals>' in function.__qualname__ else beartyped(function)
+    checked = beartyped(function)
+
+    @functools.wraps(function)
+    def call(*args, **options):
+        __tracebackhide__ = True
+        with jaxtyped('context'):  # in which a name is one size
+            return checked(*args, **options)
+
+    return call
 
 
-jaxtyping.install_import_hook('jaxcv', 'tests.conftest.typecheck')
+def hooked(function, *, typechecker):
+    """The import hook's decorator, in place of jaxtyping's, which binds and checks a call's arguments twice.
+
+    A generator's body runs after its call, among the sizes of its caller's names: jaxtyping checks it at the call.
+    """
+    if inspect.isfunction(function) and not inspect.isgeneratorfunction(function):
+        return typecheck(function)
+    return jaxtyped(function, typechecker=typechecker)
+
+
+jaxtyping.jaxtyped = lambda *, typechecker: functools.partial(hooked, typechecker=typechecker)
+jaxtyping.install_import_hook('jaxcv', 'tests.conftest.beartyped')
 
 # Garbage collections walk through all that is imported, collected and traced: they took a sixth of a tracing test.
 gc.set_threshold(50_000, 10, 10)
@@ -62,3 +95,24 @@ def pytest_collection_finish():
     """Spares the modules and the tests from the collections to come."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_sessionstart(session):
+    """Keeps the programs of some last runs, in the process that starts the workers."""
+    if 'PYTEST_XDIST_WORKER' not in os.environ:
+        programs.prune(PROGRAMS, most=2**30)
+
+
+seconds = collections.Counter()
+
+
+def pytest_runtest_logreport(report):
+    """Adds up the time of each file; the process that starts the workers gets the reports of all."""
+    seconds[report.nodeid.partition('::')[0]] += report.duration
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Names the slowest files of a long run: `make test` has a limit."""
+    if sum(seconds.values()) > 60:
+        slowest = ', '.join(f'{file} {time:.0f} s' for file, time in seconds.most_common(10))
+        terminalreporter.write_line(f'slowest files: {slowest}')
