@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-BASE = {'types', 'task', 'features', 'moves', 'sizes', 'paths', 'names', 'files', 'arguments'}
+BASE = {'types', 'task', 'features', 'moves', 'sizes', 'paths', 'names', 'files', 'arguments', 'extras'}
 BLOCKS = {'nn', 'losses', 'metrics', 'augment', 'classical'}
 MAY_IMPORT = {
     '': set(),  # jaxcv/__init__.py
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     'names': set(),
     'sizes': {'arguments'},
     'files': set(),
+    'extras': set(),
     'arguments': {'names'},
     'config': {'names', 'files', 'arguments'},
     'ops': BASE,

@@ -166,6 +166,14 @@ class Training(NamedTuple):
         Literal['stop', 'skip'],
         About('a loss that is not finite ends the run, or its update is left out', may_change=True),
     ] = 'stop'
+    writers: Annotated[
+        Sequence[Literal['jsonl', 'tensorboard', 'wandb', 'mlflow']],
+        About(
+            "where the numbers go: 'jsonl' (metrics.jsonl, which learning curves and early stopping read), "
+            "'tensorboard', 'wandb', 'mlflow'",
+            may_change=True,
+        ),
+    ] = ('jsonl', 'tensorboard')
     log_every: Annotated[
         Updates,
         About('steps or a duration; more often in a run of less than 1,000 steps', within=POSITIVE, may_change=True),
