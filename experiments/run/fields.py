@@ -106,7 +106,8 @@ class Finetune(NamedTuple):
         str | None,
         About(
             'the workdir of a trained network; a file of published weights for the same model (.safetensors, .pth, '
-            ".pt), or 'package:NAME' for those of an installed package; None: random values",
+            ".pt), 'package:NAME' for those of an installed package, or the folder of a shared network or "
+            "'hf:USER/NAME' of the Hugging Face Hub; None: random values",
             is_path=True,
         ),
     ] = None

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from experiments.run import shared
 from experiments.run.assemble import Experiment, num_classes
 from experiments.run.batches import zeros
 from experiments.run.fields import Finetune
@@ -37,7 +38,9 @@ def given_variables(experiment: Experiment) -> Variables:
     try:
         package = finetune.start_from.removeprefix('package:')
         place = Path(package).expanduser() if package == finetune.start_from else weights.packaged(package)
-        published = weights.files.holds_weights(place)
+        if finetune.start_from.startswith(shared.HUB):
+            place = shared.downloaded(finetune.start_from)
+        published = weights.files.holds_weights(place) and not shared.holds_network(place)
         given = _published(place, spec.name, wanted, finetune) if published else _trained(place, finetune)
         given = training.transferable(given, wanted, new=finetune.new)
     except (ValueError, FileNotFoundError) as error:
@@ -69,7 +72,12 @@ def _part(experiment: Experiment) -> tuple[ConfigDict, Variables]:
 
 
 def _trained(workdir: Path, finetune: Finetune) -> Variables:
-    """The variables of a run."""
+    """The variables of a run, or of a shared network."""
+    if shared.holds_network(workdir):
+        networks = shared.facts_of_network(workdir)['networks']
+        if networks > 1:
+            raise ValueError(f'{workdir} holds an ensemble of {networks}, not one network')
+        return shared.variables_of(workdir)
     if not (workdir / 'checkpoints').is_dir():
         raise ValueError(f'{workdir} holds no checkpoints, and is no file of weights either')
     members = settings_of(workdir).training.members

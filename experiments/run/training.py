@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments.run import batches as opening
-from experiments.run import gallery, memory, reporting, resuming, workdir
+from experiments.run import gallery, memory, reporting, resuming, shared, workdir
 from experiments.run.assemble import Experiment, assemble, check_average, check_evaluation, check_loss, state_factory
 from experiments.run.check import Checked
 from experiments.run.exits import RESUME_ME
@@ -147,6 +147,11 @@ def train(
 def _open(checked: Checked, folder: Path) -> Run:
     """Opens the data and builds the pieces; every error that needs no look into the workdir comes from here."""
     workdir.check_writable(folder)
+    if shared.holds_network(folder):
+        raise config.ConfigError(
+            f'{folder} is the folder of a shared network, and no workdir: give another --workdir, and to start from '
+            f'this network --config.finetune.start_from={folder}'
+        )
     opened = opening.open_training(checked)
     options, fields, mesh = checked.training, checked.data, training.make_mesh()
     if fields.batch_size % (mesh.size * options.accumulate):

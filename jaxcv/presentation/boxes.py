@@ -155,6 +155,7 @@ def _presentation(
         _photos,
         write,
         most=8,
+        hub_task='object-detection',
         options=options,
         numbered=numbered,
         truth=lambda example: {name: example[name] for name in TRUTHS if name in example},

@@ -47,6 +47,7 @@ def labels() -> Presentation:
         whole_photos(_answer),
         _write,
         most=40,
+        hub_task='image-classification',
         truth=_truth,
         statistics=_statistics,
     )

@@ -57,6 +57,7 @@ def masks() -> Presentation:
         _photos,
         _write,
         most=8,
+        hub_task='image-segmentation',
         truth=lambda example: {'mask': np.asarray(example[FEATURE])},
         statistics=_statistics,
     )

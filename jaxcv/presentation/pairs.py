@@ -98,6 +98,7 @@ def pairs(*, threshold: Positive | Literal['none'] | None = None, k: AtLeast1 = 
         _report,
         whole_photos(_answer),
         _write,
+        hub_task='image-feature-extraction',
         options=options,
         compared=compared(),
         enrolled=enrolled,

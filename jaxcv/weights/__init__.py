@@ -14,6 +14,7 @@ from jaxcv.weights.loading import from_state_dict, load, save, to_state_dict
 from jaxcv.weights.preprocessing import preprocessing
 from jaxcv.weights.published import PACKAGED, PUBLISHED, download
 from jaxcv.weights.recipes import located, recipe
+from jaxcv.weights.variables import holds_variables, load_variables, save_variables
 
 __all__ = [
     'PACKAGED',
@@ -21,8 +22,10 @@ __all__ = [
     'coco_classes',
     'download',
     'from_state_dict',
+    'holds_variables',
     'imagenet_classes',
     'load',
+    'load_variables',
     'located',
     'packaged',
     'preprocessing',
@@ -30,5 +33,6 @@ __all__ = [
     'read_state_dict',
     'recipe',
     'save',
+    'save_variables',
     'to_state_dict',
 ]
