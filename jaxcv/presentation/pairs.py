@@ -1,11 +1,11 @@
 """Presentation of embeddings: distances between images, and names by the nearest of known ones."""
 
+from __future__ import annotations  # figures need matplotlib only where one is drawn
+
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from jaxcv import viz
 from jaxcv.arguments import AtLeast1, Positive, checked
@@ -130,7 +130,7 @@ def _naming(shown: Presentation, known: _Known, k: int) -> Presentation:
         row = {'name': name, 'distance': round(distance, 6), 'nearest': of_nearest, **_row(answer)}
         return Written(row, f'{name}, {at}')
 
-    def draw(gallery: Gallery, names: Names) -> Figure:
+    def draw(gallery: Gallery, names: Names) -> viz.Figure:
         images, captions = [], []
         found = named([row.answer for row in gallery.rows])
         for one, (name, distance, nearest) in zip(gallery.rows, found, strict=True):
@@ -151,11 +151,13 @@ def _judge(example: Example, answer: Answer) -> Judged:
     return Judged(0.0, 0, 0)
 
 
-def _draw(gallery: Gallery, names: Names) -> Figure:
+def _draw(gallery: Gallery, names: Names) -> viz.Figure:
     rows = gallery.rows
     vectors = np.array([row.answer['embedding'] for row in rows], np.float64)
     distances = np.linalg.norm(vectors[:, None] - vectors, axis=-1)
-    figure = Figure(figsize=(2 + 0.8 * len(rows), 1.5 + 0.8 * len(rows)), layout='constrained')
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+    figure = viz.Figure(figsize=(2 + 0.8 * len(rows), 1.5 + 0.8 * len(rows)), layout='constrained')
     axes = figure.subplots()
     axes.imshow(distances, cmap='Greys', vmin=0, vmax=2 * max(float(distances.max()), 1e-6))
     for i, j in np.ndindex(distances.shape):
