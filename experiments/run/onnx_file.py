@@ -1,5 +1,6 @@
 """A function of images as an ONNX file, by jax2onnx; compared with the function itself in onnxruntime."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,6 +38,8 @@ def onnx_file(function: Function, inputs: Specs, about: Mapping[str, Any]) -> tu
         ConfigError: jax2onnx cannot convert the function, or the file gives another answer.
         MissingExtraError: jax2onnx or onnxruntime is not installed.
     """
+    for name in ('jax2onnx', 'onnx_ir'):  # warnings about plugins for libraries that are not used here
+        logging.getLogger(name).setLevel(logging.ERROR)
     jax2onnx, runtime = required('jax2onnx'), required('onnxruntime')
     like = {name: jax.ShapeDtypeStruct((1, *spec['shape']), spec['dtype']) for name, spec in inputs.items()}
     names = sorted(jax.eval_shape(function, like))
