@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 import experiments
 from experiments import words
 from experiments.faults import fault, part_of
-from experiments.run import fields
+from experiments.run import fields, shared
 from experiments.run.exits import BAD_INPUT, FAULT, NOT_FINITE
 from experiments.run.overrides import described, overridden
 from experiments.run.own_code import imported
@@ -67,7 +67,14 @@ CONFIG = flags.DEFINE_string(
     'a function by its name, --config.optimizer=adamw, or by a call, --config.optimizer="adamw(weight_decay=0.05)".',
 )
 FIELDS = flags.DEFINE_multi_string('config_field', [], 'FIELD=VALUE; typed as --config.FIELD=VALUE.')
-WORKDIR = flags.DEFINE(LocalPath(), 'workdir', None, 'Where the run keeps its checkpoints, logs and pictures.')
+WORKDIR = flags.DEFINE(
+    LocalPath(),
+    'workdir',
+    None,
+    'Where the run keeps its checkpoints, logs and pictures. A trained one may also be the folder of a shared network, '
+    'or hf:USER/NAME of the Hugging Face Hub (experiments.push).',
+)
+FOLDER = flags.DEFINE(LocalPath(), 'folder', None, 'The folder to write.')
 USE = flags.DEFINE_multi_string(
     'use', [], 'A module of your own, such as my_project.models: its public functions may be named in the config.'
 )
@@ -91,7 +98,17 @@ ALWAYS = ('traceback',)
 ON_SEVERAL_HOSTS = ('coordinator', 'processes', 'process')
 OF_A_TRAINED_RUN = ('workdir', 'checkpoint', 'averaged', 'config', 'use')
 """Flags of the launchers that take a trained workdir."""
-SHARED = ('config', 'workdir', 'weights', 'use', 'checkpoint', 'averaged', 'resume_with_changes', *ON_SEVERAL_HOSTS)
+SHARED = (
+    'config',
+    'workdir',
+    'folder',
+    'weights',
+    'use',
+    'checkpoint',
+    'averaged',
+    'resume_with_changes',
+    *ON_SEVERAL_HOSTS,
+)
 
 
 def launch(main: Callable[..., int | None], *, uses: Collection[str]) -> None:
@@ -141,8 +158,9 @@ def launch(main: Callable[..., int | None], *, uses: Collection[str]) -> None:
 
 
 def workdir() -> Path:
-    """The folder of --workdir."""
-    return Path(WORKDIR.value or '.')
+    """The folder of --workdir; of 'hf:USER/NAME', a network of the Hub, the one that it is downloaded to."""
+    given = WORKDIR.value or '.'
+    return shared.downloaded(given) if given.startswith(shared.HUB) else Path(given)
 
 
 def given_config() -> ConfigDict | None:

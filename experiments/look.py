@@ -17,8 +17,7 @@ from jaxcv import config
 
 MOST = flags.DEFINE_integer('most_counted', 1000, 'Examples that are counted, at most.', lower_bound=1)
 DRAWN = flags.DEFINE_integer('drawn_by', 0, 'The seed of the examples that are drawn.', lower_bound=0)
-FOLDER = flags.DEFINE(launch.LocalPath(), 'folder', 'look', 'Where before.png and after.png are written.')
-USES = ('config', 'use')
+USES = ('config', 'use', 'folder')
 
 
 def main() -> int:
@@ -26,7 +25,9 @@ def main() -> int:
     given = launch.given_config()
     if given is None:
         raise config.ConfigError('give --config=NAME')
-    return look(check(given, launch.used_modules()), Path(FOLDER.value), most=MOST.value, seed=DRAWN.value)
+    return look(
+        check(given, launch.used_modules()), Path(launch.FOLDER.value or 'look'), most=MOST.value, seed=DRAWN.value
+    )
 
 
 if __name__ == '__main__':

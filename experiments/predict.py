@@ -39,6 +39,7 @@ from experiments import launch
 from experiments.run.pictures import image_names, picture_files
 from experiments.run.prediction import predict, predict_by
 from experiments.run.published import published
+from experiments.run.shared import HUB
 from experiments.run.workdir import trained
 from jaxcv import config
 from jaxcv.features import FEATURES
@@ -83,8 +84,9 @@ def main() -> int:
             raise config.ConfigError('--weights stands in place of a workdir and its config: give one of them')
         output = Path(OUTPUT.value or 'predicted')
         return predict_by(published(launch.WEIGHTS.value), files, output, scale=SCALE.value, shown=shown, known=known)
+    is_of_hub = (launch.WORKDIR.value or '').startswith(HUB)
     checked = trained(workdir, launch.given_config(), launch.used_modules())
-    output = Path(OUTPUT.value) if OUTPUT.value else workdir / 'predicted'
+    output = Path(OUTPUT.value or ('predicted' if is_of_hub else workdir / 'predicted'))
     which = launch.which_checkpoint()
     averaged = launch.AVERAGED.value
     scale = SCALE.value

@@ -1,13 +1,18 @@
-r"""Random search over hyper-parameters; the same command resumes, and several of it at once share the work.
+r"""Search over hyper-parameters; the same command resumes, and several of it at once share the work.
 
     python -m experiments.search --config=digits --space=digits_space --workdir=runs/search --trials=20 \
         --config.data.train_split='train[:1000]' --config.data.eval_split='train[1000:]' \
-        [--seed=0 --pruner=median --config.training.epochs=5 ...]
+        [--seed=0 --sampler=tpe --pruner=median --config.training.epochs=5 ...]
 
-Each trial trains in a workdir of its own, `trials/0007`, as `experiments.train` would. The values that it draws are a
-function of the seed and its number, however many processes work on the search. A trial counts with the best of its
-evaluations, by training.best_metric or else the task's own. The workdir holds `search.db` (Optuna's SQLite storage),
-`trials.csv` and `search.png`.
+Each trial trains in a workdir of its own, `trials/0007`, as `experiments.train` would. A trial counts with the best of
+its evaluations, by training.best_metric or else the task's own. The workdir holds `search.db` (Optuna's SQLite
+storage), `trials.csv` and `search.png`; `optuna-dashboard sqlite:///runs/search/search.db` shows them in a browser
+(pip install optuna-dashboard).
+
+By default values are drawn at random: those of a trial are a function of the seed and its number, however many
+processes work on the search and however often it was killed. With --sampler=tpe (Optuna's tree-structured Parzen
+estimator) they follow the results of the trials before, from the 11th trial on. Of one process the draws are then exact
+too, killed or not; of several they depend on which trials have ended when a trial begins, so two such searches differ.
 """
 
 from pathlib import Path
@@ -27,9 +32,12 @@ SPACE = flags.DEFINE(
     'The hyper-parameters to draw, by the name or path of a Python file with get_space().',
 )
 TRIALS = flags.DEFINE_integer('trials', 20, 'How many trials there are in all, earlier ones included.', lower_bound=1)
-SEED = flags.DEFINE_integer('seed', 0, 'The draws of trial n are a function of this and n.', lower_bound=0)
+SEED = flags.DEFINE_integer('seed', 0, 'The random draws of trial n are a function of this and n.', lower_bound=0)
 PRUNER = flags.DEFINE_enum(
     'pruner', 'none', list(PRUNERS), 'When an evaluation ends a trial that is worse than the others.'
+)
+SAMPLER = flags.DEFINE_enum(
+    'sampler', 'random', list(space.SAMPLERS), "How values are drawn: at random, or by Optuna's TPE."
 )
 USES = ('config', 'workdir', 'use')
 
@@ -46,6 +54,7 @@ def main() -> int:
         trials=TRIALS.value,
         seed=SEED.value,
         pruner=PRUNER.value,
+        sampler=SAMPLER.value,
         used=launch.used_modules(),
         given=_given(),
     )

@@ -202,6 +202,8 @@ class Presentation(NamedTuple):
     """(the picture, its answer, names) -> Written."""
     most: int = 8
     """Examples in a figure."""
+    hub_task: str = ''
+    """The word of the Hugging Face Hub for such networks, 'image-classification'; '': it has none."""
     options: Callable[[Mapping[str, Any], Names], 'Presentation'] | None = None
     """(options by name, names) -> the presentation with them, such as another least score; values may be words of a
     command line. ValueError for one that it does not have. None: it has no options."""

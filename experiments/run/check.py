@@ -25,7 +25,7 @@ from experiments.run.fields import (
     declared,
 )
 from experiments.run.overrides import fitted
-from jaxcv import config
+from jaxcv import config, extras
 from jaxcv.arguments import Range
 from jaxcv.config.registries import public
 from jaxcv.config.values import plain
@@ -296,6 +296,11 @@ def _combination_problems(settings: ConfigDict) -> Iterator[str]:
         yield "training.sharding: 'pmap' keeps a copy on each device; use mode 'jit' for FSDP"
     if options.get('patience') and (options.get('eval_every') == 0 or fields.get('eval_split') is None):
         yield 'training.patience counts evaluations: set training.eval_every and data.eval_split'
+    if options.get('patience') and 'jsonl' not in (options.get('writers') or ()):
+        yield "training.patience counts the evaluations in metrics.jsonl: name 'jsonl' in training.writers"
+    for name in options.get('writers') or ():
+        if name in extras.EXTRAS and not extras.is_installed(name):
+            yield f'training.writers: {extras.remedy(name)}'
     if options.get('best_metric') and fields.get('eval_split') is None:
         yield f'training.best_metric {options.best_metric!r}: nothing is evaluated, set data.eval_split'
     members = options.get('members')

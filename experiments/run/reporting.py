@@ -1,5 +1,6 @@
 """The reports of a training run: its headline, the numbers of each interval, and the curves at the end."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 from experiments.run import tables, workdir
 from experiments.run.assemble import Experiment
 from jaxcv import training, viz
-from jaxcv.training import hooks, performance
+from jaxcv.training import hooks, performance, trackers
 from jaxcv.training import writers as destinations
+from jaxcv.training.profile import profile
 
 METRICS = 'metrics.jsonl'
 RATES = ('learning_rate', 'momentum')
@@ -41,14 +43,41 @@ def headline(experiment: Experiment, shapes: training.TrainState, start: int, fi
 
 
 def writers(experiment: Experiment, folder: Path, start: int) -> list[destinations.Writer]:
-    """The destinations of the numbers, in the first process only; earlier records after `start` are removed."""
+    """The destinations of the numbers, in the first process only; earlier records after `start` are removed.
+
+    Raises:
+        ValueError: a service refuses the run.
+    """
     if not workdir.is_first_process():
         return []
-    return [
-        destinations.jsonl_writer(folder / METRICS, step=start),
-        destinations.tensorboard_writer(folder / 'tensorboard', step=start),
-        destinations.console_writer(experiment.num_steps, step=start, shown=('loss', experiment.best)),
-    ]
+    settings = experiment.settings.to_dict()
+    made: dict[str, Callable[[], destinations.Writer]] = {
+        'jsonl': lambda: destinations.jsonl_writer(folder / METRICS, step=start),
+        'tensorboard': lambda: destinations.tensorboard_writer(folder / 'tensorboard', step=start),
+        'wandb': lambda: trackers.wandb_writer(folder, config=settings),
+        'mlflow': lambda: trackers.mlflow_writer(folder, config=settings),
+    }
+    console = destinations.console_writer(experiment.num_steps, step=start, shown=('loss', experiment.best))
+    return [*(made[name]() for name in dict.fromkeys(experiment.training.writers)), console]
+
+
+def profile_hook(folder: Path, steps: tuple[int, int], start: int, at_the_end: contextlib.ExitStack) -> hooks.Hook:
+    """The hook that writes a trace of some steps into the workdir.
+
+    Args:
+        folder: the workdir.
+        steps: the first one, and the one after the last.
+        start: the step that the run starts from.
+        at_the_end: gets the end of the trace, for a run that ends within the steps.
+    """
+    first, end = steps
+    made = profile(folder / 'profile', first=first, end=end, step=start)
+    at_the_end.callback(made.close)
+    if start + 1 >= end:
+        workdir.say(f'no profile: step {end - 1} is done already')
+    else:
+        workdir.say(f'profile of the steps {max(first, start + 1)} to {end - 1}: {folder / "profile"}')
+    return made.hook
 
 
 def progress(

@@ -10,6 +10,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from experiments.run import shared
 from experiments.run.assemble import Experiment, num_classes
 from experiments.run.batches import zeros
 from experiments.run.fields import Finetune
@@ -41,7 +42,7 @@ def given_variables(experiment: Experiment) -> Variables:
         row = _row(finetune.start_from, spec.name)
         place = _place(finetune.start_from, row)
         source = finetune.source or (row.source if row else 'torchvision')
-        published = weights.files.holds_weights(place)
+        published = weights.files.holds_weights(place) and not shared.holds_network(place)
         if published and (warning := normalization_differs(experiment.settings.task, row, source)):
             logging.warning('finetune.start_from: %s', warning)
         given = _published(place, spec.name, source, wanted, finetune) if published else _trained(place, finetune)
@@ -111,9 +112,11 @@ def normalization_differs(task: ConfigDict, row: weights.Published | None, sourc
 
 
 def _place(given: str, row: weights.Published | None) -> Path:
-    """The folder or file: of a row the downloaded one, or that of its package."""
+    """The folder or file: of a row or a repository of the Hub the downloaded one, or that of a package."""
     if row is not None:
         return weights.download(row.name)
+    if given.startswith(shared.HUB):
+        return shared.downloaded(given)
     package = given.removeprefix(weights.PACKAGE)
     return Path(given).expanduser() if package == given else weights.packaged(package)
 
@@ -132,7 +135,12 @@ def _part(experiment: Experiment) -> tuple[ConfigDict, Variables]:
 
 
 def _trained(workdir: Path, finetune: Finetune) -> Variables:
-    """The variables of a run."""
+    """The variables of a run, or of a shared network."""
+    if shared.holds_network(workdir):
+        networks = shared.facts_of_network(workdir)['networks']
+        if networks > 1:
+            raise ValueError(f'{workdir} holds an ensemble of {networks}, not one network')
+        return shared.variables_of(workdir)
     if not (workdir / 'checkpoints').is_dir():
         raise ValueError(f'{workdir} holds no checkpoints, and is no file of weights either')
     members = settings_of(workdir).training.members

@@ -12,7 +12,7 @@ from absl import logging
 from jax.sharding import Mesh
 
 from experiments.run import batches as opening
-from experiments.run import gallery, memory, planning, reporting, resuming, workdir
+from experiments.run import gallery, memory, planning, reporting, resuming, shared, workdir
 from experiments.run.assemble import Experiment, assemble, check_average, check_evaluation, check_loss, state_factory
 from experiments.run.check import Checked
 from experiments.run.exits import RESUME_ME
@@ -83,6 +83,7 @@ def train(
     *,
     changes_allowed: bool = False,
     on_evaluation: OnEvaluation = lambda step, values: None,
+    profiled: tuple[int, int] | None = None,
 ) -> int:
     """Trains, evaluates, and leaves checkpoints, logs and learning curves in the workdir; the same call resumes.
 
@@ -91,12 +92,15 @@ def train(
         folder: the workdir.
         changes_allowed: resume a run although its config was another one.
         on_evaluation: called with (step, values) of each evaluation; an exception that it raises ends the run.
+        profiled: the first step of a profile, and the step after its last one; None: no profile.
 
     Returns:
         The exit code.
     """
     run = _open(checked, folder)
     num_steps = run.experiment.num_steps
+    if profiled and profiled[1] > num_steps + 1:
+        raise config.ConfigError(f'--profile={profiled[0]}:{profiled[1]}: the run has {num_steps} steps')
     # Inside, signals save before they end it; closing runs backwards, so the last checkpoint is whole before that is
     # over, and the lock of the workdir is released last.
     with contextlib.ExitStack() as at_the_end:
@@ -131,6 +135,8 @@ def train(
         report = reporting.progress(run.experiment, session.batches, cost, written())
         store, steps = _hooks(run, session, evaluate, report)
         to_save_on_error = at_the_end.enter_context(hooks.save_on_error(store))
+        if profiled:
+            steps = [reporting.profile_hook(folder, profiled, start, at_the_end), *steps]
         state = training.run(step, state, session.batches, [to_save_on_error, *steps], num_steps=num_steps)
         reached, seconds = int(state.step), time.perf_counter() - began
     if reached < num_steps and not stopping.is_due():
@@ -145,6 +151,11 @@ def train(
 def _open(checked: Checked, folder: Path) -> Run:
     """Opens the data and builds the pieces; every error that needs no look into the workdir comes from here."""
     workdir.check_writable(folder)
+    if shared.holds_network(folder):
+        raise config.ConfigError(
+            f'{folder} is the folder of a shared network, and no workdir: give another --workdir, and to start from '
+            f'this network --config.finetune.start_from={folder}'
+        )
     opened = opening.open_training(checked)
     options, fields, mesh = checked.training, checked.data, training.make_mesh()
     planning.check_split(checked, mesh)

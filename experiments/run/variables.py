@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from experiments.run import shared
 from experiments.run.assemble import Experiment, state_factory
 from experiments.run.batches import open_source, train_batches
 from experiments.run.fields import Data
 from experiments.run.workdir import better, checkpoints
-from jaxcv import config, data, tasks, training
+from jaxcv import config, data, paths, tasks, training
 from jaxcv.optim.averaging import AverageState, SnapshotState
 from jaxcv.task import Task
 from jaxcv.types import Variables
@@ -90,6 +91,8 @@ def restore(
     Raises:
         ConfigError: there are no checkpoints, or the average has not begun at this one.
     """
+    if shared.holds_network(workdir):
+        return _shared(experiment, workdir, which, mesh, averaged=averaged)
     evaluated = variables_factory(experiment, mesh, averaged=averaged, trained_on=trained_on)
     if not (workdir / 'checkpoints').is_dir():
         raise config.ConfigError(f'{workdir} holds no checkpoints: train first, python -m experiments.train')
@@ -107,6 +110,24 @@ def restore(
             f'--noaveraged for the network itself'
         )
     return evaluated(restored.state), restored.step
+
+
+def _shared(
+    experiment: Experiment, folder: Path, which: int | str, mesh: Mesh, *, averaged: bool
+) -> tuple[Variables, int]:
+    """The result of `restore` for the folder of a shared network."""
+    network, found = shared.facts_of_network(folder), shared.variables_of(folder)
+    if which not in ('last', 'best', network['step']) or averaged != network['averaged']:
+        raise config.ConfigError(
+            f'{folder} holds one network only, of step {network["step"]}: leave out --checkpoint and --averaged'
+        )
+    wanted = jax.eval_shape(state_factory(experiment)).variables
+    axes = int(several(experiment, averaged=averaged))
+    ours, theirs = _shapes(wanted, experiment.training.members > 1), _shapes(found, axes)
+    if ours != theirs:
+        lines = config.differences(ours, theirs)
+        raise config.ConfigError(f'{folder}: its network is not that of its config.json:\n  ' + '\n  '.join(lines[:20]))
+    return jax.device_put(found, NamedSharding(mesh, PartitionSpec())), network['step']
 
 
 def _without_optimizer(
@@ -139,9 +160,9 @@ def _without_optimizer(
     return completed(jax.device_put(params, replicated), jax.device_put(rest, replicated), taken, step), step
 
 
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {jax.tree_util.keystr(path, simple=True, separator='/'): tuple(leaf.shape) for path, leaf in leaves}
+def _shapes(tree: Any, axes: int = 0) -> dict[str, tuple[int, ...]]:
+    """{name: shape of the leaf}, without its first axes."""
+    return {name: tuple(leaf.shape[axes:]) for name, leaf in paths.flat(tree).items()}
 
 
 def _average(state: training.TrainState) -> AverageState | SnapshotState:

@@ -199,7 +199,7 @@ def check_config(experiment: Experiment, workdir: Path, *, changes_allowed: bool
     """
     if not (workdir / 'config.json').exists() or not saved_steps(workdir):
         return []
-    before, now = {**settings_of(workdir).to_dict(), FOUND: _read(workdir).get(FOUND)}, _content(experiment)
+    before, now = {**settings_of(workdir).to_dict(), FOUND: _read(workdir).get(FOUND)}, content(experiment)
     if before[FOUND] is None:  # a version before the facts
         del before[FOUND], now[FOUND]
     changed = config.differences(before, now)
@@ -216,7 +216,14 @@ def check_config(experiment: Experiment, workdir: Path, *, changes_allowed: bool
 def save_config(experiment: Experiment, workdir: Path) -> None:
     """Writes the config and the facts into config.json."""
     if is_first_process():
-        write_json(workdir / 'config.json', _content(experiment))
+        write_json(workdir / 'config.json', content(experiment))
+
+
+def content(experiment: Experiment) -> dict[str, Any]:
+    """The content of config.json: the config and the facts."""
+    ranked_by, used = [experiment.best, better(experiment)], used_by(experiment.checked)
+    found = {**experiment.facts._asdict(), 'ranked_by': ranked_by, USED: used}
+    return {**experiment.settings.to_dict(), FOUND: found}
 
 
 def describe(path: Path, described: Mapping[str, Any], *, what: str) -> None:
@@ -278,12 +285,6 @@ def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     own.pop(FOUND, None)
     sections = {name: {**defaults[name], **own.get(name, {})} for name in ('data', 'finetune', 'training')}
     return {**defaults, **own, **sections}
-
-
-def _content(experiment: Experiment) -> dict[str, Any]:
-    ranked_by, used = [experiment.best, better(experiment)], used_by(experiment.checked)
-    found = {**experiment.facts._asdict(), 'ranked_by': ranked_by, USED: used}
-    return {**experiment.settings.to_dict(), FOUND: found}
 
 
 def _read(workdir: Path) -> dict[str, Any]:

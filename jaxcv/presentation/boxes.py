@@ -1,5 +1,7 @@
 """Presentation of boxes: the objects of an image, with classes and scores."""
 
+from __future__ import annotations  # figures need matplotlib only where one is drawn
+
 import functools
 import itertools
 import math
@@ -8,7 +10,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from jaxcv import viz
@@ -87,7 +88,7 @@ def _presentation(
         mistakes = int(missed.sum() + wrong.sum())
         return Judged(float(mistakes), mistakes, len(truth.labels))
 
-    def draw(gallery: Gallery, names: Names) -> Figure:
+    def draw(gallery: Gallery, names: Names) -> viz.Figure:
         rows, title = gallery.rows, None
         if all('scores' not in row.answer for row in rows):  # truths
             truths = [_truth(row.answer, labels) for row in rows]
@@ -155,6 +156,7 @@ def _presentation(
         _photos,
         write,
         most=8,
+        hub_task='object-detection',
         options=options,
         numbered=numbered,
         truth=lambda example: {name: example[name] for name in TRUTHS if name in example},

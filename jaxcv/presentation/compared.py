@@ -1,11 +1,12 @@
 """Figures of embeddings of a whole evaluation: the worst pairs, and the nearest neighbours of the worst queries."""
 
+from __future__ import annotations  # figures need matplotlib only where one is drawn
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from jaxcv import viz
 from jaxcv.features import Example, Names
@@ -59,7 +60,7 @@ def _collect(batch: Batch, answer: Answer) -> Mapping[str, np.ndarray]:
     return {'embedding': np.asarray(answer['embedding']), **kept}
 
 
-def _draw(rows: Mapping[str, np.ndarray], example: Callable[[int], Example], names: Names) -> Mapping[str, Figure]:
+def _draw(rows: Mapping[str, np.ndarray], example: Callable[[int], Example], names: Names) -> Mapping[str, viz.Figure]:
     x = np.asarray(rows['embedding'], np.float64)
     if 'pair' in rows:
         groups = _listed(x, rows['pair'], np.asarray(rows['same'], bool))
@@ -142,7 +143,7 @@ def _pairs(
     example: Callable[[int], Example],
     rows: Mapping[str, np.ndarray],
     names: Names,
-) -> Figure:
+) -> viz.Figure:
     drawn = []
     for group in groups:
         pairs = []
@@ -162,7 +163,7 @@ def _neighbors(
     errors: _Errors,
     example: Callable[[int], Example],
     names: Names,
-) -> Figure:
+) -> viz.Figure:
     drawn = []
     ((_, distances),) = _distances(x, np.asarray(queries))
     for query, row in zip(queries, distances, strict=True):

@@ -1,11 +1,12 @@
 """Presentation of fields: optical flow or disparity, a displacement for each pixel of the first image of a pair."""
 
+from __future__ import annotations  # figures need matplotlib only where one is drawn
+
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 
 from jaxcv import viz
 from jaxcv.arguments import AtLeast1, Positive, checked
@@ -68,7 +69,7 @@ def fields(
         badness = float(error[answered].mean()) if answered.any() else float('nan')
         return Judged(badness if known.any() else 0.0, int((known & ~(answered & right)).sum()), int(known.sum()))
 
-    def draw(gallery: Gallery, names: Names) -> Figure:
+    def draw(gallery: Gallery, names: Names) -> viz.Figure:
         rows, title = gallery.rows, None
         known = all(field in row.example for row in rows)
         drawn = [_known(row.answer, field) for row in rows]

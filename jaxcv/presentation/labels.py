@@ -1,10 +1,11 @@
 """Presentation of labels: one class for each image."""
 
+from __future__ import annotations  # figures need matplotlib only where one is drawn
+
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from jaxcv import viz
 from jaxcv.features import Example, Names
@@ -47,6 +48,7 @@ def labels() -> Presentation:
         whole_photos(_answer),
         _write,
         most=40,
+        hub_task='image-classification',
         truth=_truth,
         statistics=_statistics,
     )
@@ -72,7 +74,7 @@ def _judge(example: Example, answer: Answer) -> Judged:
     return Judged(mistake * (1 + confidence), int(mistake), 1)
 
 
-def _draw(gallery: Gallery, names: Names) -> Figure:
+def _draw(gallery: Gallery, names: Names) -> viz.Figure:
     rows, title = gallery.rows, None
     known = all(FEATURE in row.example for row in rows)
     sure = all('probabilities' in row.answer for row in rows)

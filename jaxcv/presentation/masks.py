@@ -1,11 +1,12 @@
 """Presentation of masks: a class for each pixel."""
 
+from __future__ import annotations  # figures need matplotlib only where one is drawn
+
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 
 from jaxcv import viz
 from jaxcv.features import Example, Names
@@ -57,6 +58,7 @@ def masks() -> Presentation:
         _photos,
         _write,
         most=8,
+        hub_task='image-segmentation',
         truth=lambda example: {'mask': np.asarray(example[FEATURE])},
         statistics=_statistics,
     )
@@ -101,7 +103,7 @@ def _judge(example: Example, answer: Answer) -> Judged:
     return Judged(wrong / max(of, 1), wrong, of)
 
 
-def _draw(gallery: Gallery, names: Names) -> Figure:
+def _draw(gallery: Gallery, names: Names) -> viz.Figure:
     rows, title = gallery.rows, None
     known = all(FEATURE in row.example for row in rows)
     if known and gallery.seen:

@@ -1,11 +1,12 @@
 """Presentation of several labels an image."""
 
+from __future__ import annotations  # figures need matplotlib only where one is drawn
+
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from jaxcv import viz
 from jaxcv.arguments import Share, checked
@@ -52,7 +53,7 @@ def multi_labels(*, threshold: Share = 0.5) -> Presentation:
         gap = np.abs(np.asarray(answer['probabilities'], np.float64) - true)
         return Judged(float(np.round(gap[wrong].sum(), 6)), int(wrong.sum()), len(true))
 
-    def draw(gallery: Gallery, names: Names) -> Figure:
+    def draw(gallery: Gallery, names: Names) -> viz.Figure:
         rows = gallery.rows
         images = [row.example['image'] for row in rows]
         if all('probabilities' not in row.answer for row in rows):  # truths

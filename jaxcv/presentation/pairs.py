@@ -1,11 +1,11 @@
 """Presentation of embeddings: distances between images, and names by the nearest of known ones."""
 
+from __future__ import annotations  # figures need matplotlib only where one is drawn
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from jaxcv import viz
 from jaxcv.arguments import AtLeast1, Positive, checked
@@ -99,6 +99,7 @@ def pairs(*, threshold: Positive | Literal['none'] | None = None, k: AtLeast1 = 
         _report,
         whole_photos(_answer),
         _write,
+        hub_task='image-feature-extraction',
         options=options,
         truth=_truth,
         statistics=_statistics,
@@ -132,7 +133,7 @@ def _naming(shown: Presentation, known: _Known, k: int) -> Presentation:
         row = {'name': name, 'distance': round(distance, 6), 'nearest': of_nearest, **_row(answer)}
         return Written(row, f'{name}, {at}')
 
-    def draw(gallery: Gallery, names: Names) -> Figure:
+    def draw(gallery: Gallery, names: Names) -> viz.Figure:
         images, captions = [], []
         found = named([row.answer for row in gallery.rows])
         for one, (name, distance, nearest) in zip(gallery.rows, found, strict=True):
@@ -168,7 +169,7 @@ def _statistics(examples: Iterable[Example], names: Names) -> Mapping[str, str]:
     }
 
 
-def _draw_truths(gallery: Gallery, names: Names) -> Figure:
+def _draw_truths(gallery: Gallery, names: Names) -> viz.Figure:
     """The images by their identities."""
     known = [row for row in gallery.rows if FEATURE in row.answer]
     rows = sorted(known, key=lambda row: int(row.answer[FEATURE])) if len(known) == len(gallery.rows) else gallery.rows
@@ -179,13 +180,15 @@ def _draw_truths(gallery: Gallery, names: Names) -> Figure:
     return viz.image_grid([row.example['image'] for row in rows], captions=captions)
 
 
-def _draw(gallery: Gallery, names: Names) -> Figure:
+def _draw(gallery: Gallery, names: Names) -> viz.Figure:
     rows = gallery.rows
     if any('embedding' not in row.answer for row in rows):
         return _draw_truths(gallery, names)
     vectors = np.array([row.answer['embedding'] for row in rows], np.float64)
     distances = np.linalg.norm(vectors[:, None] - vectors, axis=-1)
-    figure = Figure(figsize=(2 + 0.8 * len(rows), 1.5 + 0.8 * len(rows)), layout='constrained')
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+    figure = viz.Figure(figsize=(2 + 0.8 * len(rows), 1.5 + 0.8 * len(rows)), layout='constrained')
     axes = figure.subplots()
     axes.imshow(distances, cmap='Greys', vmin=0, vmax=2 * max(float(distances.max()), 1e-6))
     for i, j in np.ndindex(distances.shape):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -131,6 +132,7 @@ def _kept_if_finite(
         count = jnp.where(healthy, count, train_state.step)
     apply = healthy & finite
     old = (train_state.params, train_state.state, train_state.opt_state)
+    chex.assert_trees_all_equal_shapes_and_dtypes(new, old)  # `where` would broadcast one to the other
     params, state, opt_state = jax.tree.map(lambda new, old: jnp.where(apply, new, old), new, old)
     return TrainState(count, params, state, opt_state, train_state.key, healthy)
 

@@ -1,4 +1,4 @@
-"""Writers of metrics: metrics.jsonl, TensorBoard, and the terminal.
+"""Writers of metrics: metrics.jsonl, TensorBoard, and the terminal; `jaxcv.training.trackers` has those of services.
 
 The writers of files write at once, without a buffer or a thread: an error of the disk is raised by the call that meets
 it, and a killed process loses nothing that was written.
@@ -130,9 +130,7 @@ def tensorboard_writer(directory: Path, *, step: int = 0) -> Writer:
         return Event(wall_time=time.time(), step=step, summary=content)
 
     def write(step: int, scalars: Mapping[str, float]) -> None:
-        # A number that is not finite has no place in a curve, as in metrics.jsonl, where it is null.
-        finite = {name: value for name, value in scalars.items() if np.isfinite(value)}
-        write_events([event(step, summary.scalar(name, value)) for name, value in finite.items()])
+        write_events([event(step, summary.scalar(name, value)) for name, value in finite(scalars).items()])
 
     directory.mkdir(parents=True, exist_ok=True)
     file = _new_events_file(directory)
@@ -148,6 +146,16 @@ def tensorboard_writer(directory: Path, *, step: int = 0) -> Writer:
         file.close,
         lambda step, name, image: write_events([event(step, summary.image(name, image, dataformats='HWC'))]),
     )
+
+
+def finite(scalars: Mapping[str, float]) -> dict[str, float]:
+    """Select the finite numbers: others have no place in a curve; in metrics.jsonl they are null.
+
+    Example:
+        >>> finite({'train/loss': 0.5, 'eval/ap_large': math.nan})
+        {'train/loss': 0.5}
+    """
+    return {name: value for name, value in scalars.items() if np.isfinite(value)}
 
 
 def _new_events_file(directory: Path) -> io.FileIO:

@@ -21,6 +21,7 @@ from jaxcv.weights.published import PACKAGED, PUBLISHED, find
 from jaxcv.weights.recipes import PACKAGE as PACKAGE
 from jaxcv.weights.recipes import located, recipe
 from jaxcv.weights.rows import Published as Published
+from jaxcv.weights.variables import holds_variables, load_variables, save_variables
 
 __all__ = [
     'PACKAGED',
@@ -29,8 +30,10 @@ __all__ = [
     'download',
     'find',
     'from_state_dict',
+    'holds_variables',
     'imagenet_classes',
     'load',
+    'load_variables',
     'located',
     'packaged',
     'preprocessing',
@@ -39,5 +42,6 @@ __all__ = [
     'read_state_dict',
     'recipe',
     'save',
+    'save_variables',
     'to_state_dict',
 ]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from experiments.run.exporting import ABOUT, READABLE, answer_function, serialize, target_file, with_about
-from jaxcv import config, models, tasks
+from experiments.run.onnx_file import onnx_file
+from jaxcv import config, extras, models, ops, tasks
 
 ALONE = """
 import sys
@@ -69,6 +70,33 @@ def test_the_file_or_folder_to_write(tmp_path):
         with pytest.raises(config.ConfigError, match=r'--out: .* cannot be written'):
             target_file(str(out), Path('/'))
     assert sorted(path.name for path in tmp_path.iterdir()) == ['file', name]
+
+
+def conv(batch):
+    return {'sum': ops.max_pool(ops.conv2d(batch['image'] / 255.0, np.ones((3, 3, 3, 2), np.float32)), window=2)}
+
+
+IMAGE = {'image': {'shape': (8, 8, 3), 'dtype': 'float32'}}
+
+
+def test_onnx_without_its_packages(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'jax2onnx', None)
+    with pytest.raises(extras.MissingExtraError, match=r"pip install 'jaxcv\[onnx\]'"):
+        onnx_file(conv, IMAGE, {})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings('ignore')
+def test_onnx_is_compared_with_onnxruntime_and_has_the_class_names():
+    onnx = pytest.importorskip('onnx')
+    pytest.importorskip('jax2onnx')
+    content, difference = onnx_file(conv, IMAGE, ABOUT_IT)
+    assert difference < 1e-5
+    model = onnx.load_model_from_string(content)
+    assert json.loads(model.metadata_props[0].value) == ABOUT_IT
+    assert [put.name for put in (*model.graph.input, *model.graph.output)] == ['image', 'sum']
+    with pytest.raises(config.ConfigError, match='this network cannot be an ONNX file'):
+        onnx_file(lambda batch: {'sorted': jax.lax.linalg.qr(batch['image'])[0]}, IMAGE, {})
 
 
 def test_how_long_a_file_can_be_read():

@@ -108,3 +108,14 @@ def test_bfloat16_compute_keeps_the_state_in_float32():
         jnp.dtype('int32'),
     }
     assert logs['loss'].dtype == jnp.float32
+
+
+def test_a_state_of_another_shape_is_refused_when_the_step_is_traced(linear):
+    """A task of the user's own whose state would be broadcast."""
+    task, optimizer = linear
+    state = fresh(*linear)._replace(state={'count': jnp.zeros(())})
+    wrong = task._replace(
+        loss=lambda params, _, *rest: task.loss(params, {}, *rest)._replace(state={'count': jnp.ones(3)})
+    )
+    with pytest.raises(AssertionError, match=r'shapes|shape'):
+        jax.eval_shape(training.make_train_step(wrong, optimizer), state, problem.batches(1)[0])

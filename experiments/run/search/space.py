@@ -1,4 +1,4 @@
-"""The space of a random search is data, `{field of the config: {'name': draw, **arguments}}`.
+"""The space of a search is data, `{field of the config: {'name': draw, **arguments}}`.
 
     {
         'optimizer.learning_rate': {'name': 'log_uniform', 'low': 1e-3, 'high': 1.0},
@@ -12,7 +12,7 @@ A draw is a function (trial, field, **arguments) -> value.
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -46,6 +46,12 @@ def choice(trial: optuna.Trial, field: str, *, of: Sequence) -> Any:
 
 
 DRAWS = {function.__name__: function for function in (choice, log_uniform, uniform)}
+SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
+    'random': optuna.samplers.RandomSampler,
+    # Each field by itself, as each has a seed of its own.
+    'tpe': lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=False),
+}
+"""Name -> factory of the seed."""
 
 
 def load(path: Path) -> Space:
@@ -102,15 +108,16 @@ def first(space: Space) -> dict[str, Any]:
     return {field: _corners(spec)[0] for field, spec in space.items()}
 
 
-def draw(trial: optuna.Trial, space: Space, *, seed: int) -> dict[str, Any]:
-    """Draws every field; a draw is a function of the seed, the trial's number and the field alone.
+def draw(trial: optuna.Trial, space: Space, *, seed: int, sampler: str = 'random') -> dict[str, Any]:
+    """Draws every field; a random draw is a function of the seed, the trial's number and the field alone.
 
-    Values that the trial has drawn before stay, so a trial that was killed between two draws continues with its own.
+    A draw of 'tpe' is a function of the trials so far too. Values that the trial has drawn before stay, so a trial that
+    was killed between two draws continues with its own.
     """
     values = {}
     for field in sorted(space):
         entropy = np.random.SeedSequence([seed, trial.number, zlib.crc32(field.encode())])
-        trial.study.sampler = optuna.samplers.RandomSampler(int(entropy.generate_state(1)[0]))
+        trial.study.sampler = SAMPLERS[sampler](int(entropy.generate_state(1)[0]))
         options = {name: value for name, value in space[field].items() if name != 'name'}
         values[field] = DRAWS[space[field]['name']](trial, field, **options)
     return values

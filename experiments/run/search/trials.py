@@ -1,4 +1,4 @@
-"""The trials of a random search, shared by any number of processes on one machine or one shared disk.
+"""The trials of a search, shared by any number of processes on one machine or one shared disk.
 
 The study is Optuna's, in SQLite. A trial belongs to the process that holds the lock of its folder; the kernel releases
 the lock when that process ends in whatever way, and the trial is then continued by the next process that asks for one.
@@ -7,6 +7,7 @@ the lock when that process ends in whatever way, and the trial is then continued
 import contextlib
 import fcntl
 import functools
+import shlex
 import signal
 import sqlite3
 import traceback
@@ -38,6 +39,7 @@ PRUNERS: dict[str, Callable[[int], optuna.pruners.BasePruner]] = {
     'halving': lambda eval_every: optuna.pruners.SuccessiveHalvingPruner(min_resource=eval_every, reduction_factor=2),
 }
 """Name -> factory of the steps between two evaluations."""
+DATABASE = 'search.db'
 
 
 def search(
@@ -48,6 +50,7 @@ def search(
     trials: int,
     seed: int = 0,
     pruner: str = 'none',
+    sampler: str = 'random',
     used: Mapping[str, ModuleType] | None = None,
     given: Given | None = None,
     train: Callable[..., int] = training.train,
@@ -60,9 +63,10 @@ def search(
         space: the draws, see `experiments.run.search.space`.
         folder: the workdir of the search; the same one with another config, space or seed is an error.
         trials: how many in all: those of earlier runs and of other processes count.
-        seed: the draws of trial n are a function of this and n.
+        seed: the random draws of trial n are a function of this and n.
         pruner: 'none'; 'median' ends a trial that is worse than the median of the others at its step, from the 6th
             on; 'halving', one that is not in the better half at the 1st, 2nd, 4th, 8th, ... evaluation.
+        sampler: 'random'; or 'tpe', whose draws follow the results of the trials before.
         used: modules of the user's own, see `experiments.run.check.check`.
         given: the config on the command line, for the command that trains the best trial again.
         train: (checked config, folder, on_evaluation=...) -> exit code.
@@ -75,13 +79,14 @@ def search(
     Raises:
         ConfigError: all that is wrong with the space, the config or the workdir, before the first trial.
     """
-    config.raise_for([*_problems(settings, pruner), *spaces.problems(space, settings, used)])
+    config.raise_for([*_problems(settings, pruner, sampler), *spaces.problems(space, settings, used)])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     ranked_by = (ranking or _ranking)(check(spaces.apply(settings, spaces.first(space), used), used))
-    study = _open(settings, space, folder, ranked_by, seed=seed, pruner=pruner)
+    study = _open(settings, space, folder, ranked_by, seed=seed, pruner=pruner, sampler=sampler)
+    draw = functools.partial(spaces.draw, space=space, seed=seed, sampler=sampler)
     try:
         with _sigterm_interrupts():
-            while claimed := _claim(study, space, folder, trials=trials, seed=seed):
+            while claimed := _claim(study, draw, folder, trials=trials):
                 trial, values, lock = claimed
                 with lock:
                     _say(f'\ntrial {trial.number} of {trials}: {report.listed(values)}')
@@ -94,7 +99,7 @@ def search(
     return _conclude(study, space, folder, ranked_by, given or Given())
 
 
-def _problems(settings: ConfigDict, pruner: str) -> list[str]:
+def _problems(settings: ConfigDict, pruner: str, sampler: str) -> list[str]:
     found = []
     if jax.process_count() > 1:
         found.append('a trial runs in one process: start the same command several times instead')
@@ -107,6 +112,8 @@ def _problems(settings: ConfigDict, pruner: str) -> list[str]:
         )
     if settings.get('data', {}).get('eval_split') is None:
         found.append('data.eval_split is None, so nothing could be compared: set it, --config.data.eval_split=test')
+    if sampler not in spaces.SAMPLERS:
+        found.append(f'no sampler {sampler!r}, {config.nearest(sampler, spaces.SAMPLERS)}')
     if pruner not in PRUNERS:
         found.append(f'no pruner {pruner!r}, {config.nearest(pruner, PRUNERS)}')
     elif pruner != 'none' and not settings.get('training', {}).get('eval_every'):
@@ -156,7 +163,14 @@ def _sigterm_interrupts() -> Iterator[None]:
 
 
 def _open(
-    settings: ConfigDict, space: spaces.Space, folder: Path, ranked_by: Ranking, *, seed: int, pruner: str
+    settings: ConfigDict,
+    space: spaces.Space,
+    folder: Path,
+    ranked_by: Ranking,
+    *,
+    seed: int,
+    pruner: str,
+    sampler: str,
 ) -> optuna.Study:
     """The study of the workdir, which is made if it is not there."""
     settings = settings.copy_and_resolve_references()
@@ -166,11 +180,13 @@ def _open(
         'space': {field: dict(draw) for field, draw in space.items()},
         'seed': seed,
     }
+    if sampler != 'random':  # earlier versions had no other, and wrote none
+        described['sampler'] = sampler
     with _alone(folder):
         workdir.describe(folder / 'search.json', described, what='search')
         return optuna.create_study(
             study_name='search',
-            storage=_storage(folder / 'search.db'),
+            storage=_storage(folder / DATABASE),
             load_if_exists=True,
             direction='maximize' if ranked_by.better == 'max' else 'minimize',
             pruner=PRUNERS[pruner](ranked_by.eval_every),
@@ -184,7 +200,7 @@ def _storage(path: Path) -> optuna.storages.RDBStorage:
 
 
 def _claim(
-    study: optuna.Study, space: spaces.Space, folder: Path, *, trials: int, seed: int
+    study: optuna.Study, draw: Callable[[optuna.Trial], dict[str, Any]], folder: Path, *, trials: int
 ) -> tuple[optuna.Trial, dict[str, Any], IO] | None:
     """A trial that no process holds, or a new one, its values, and its lock; None if there are enough."""
     with _alone(folder):
@@ -193,13 +209,13 @@ def _claim(
             unfinished = frozen.state == TrialState.RUNNING and frozen.number < trials
             if unfinished and (lock := _lock(_folder_of(folder, frozen.number) / 'search.lock', wait=False)):
                 trial = optuna.Trial(study, frozen._trial_id)
-                return trial, spaces.draw(trial, space, seed=seed), lock
+                return trial, draw(trial), lock
         if len(known) >= trials:
             return None
         trial = study.ask()
         lock = _lock(_folder_of(folder, trial.number) / 'search.lock', wait=False)
         assert lock is not None  # claims are made one at a time
-        return trial, spaces.draw(trial, space, seed=seed), lock
+        return trial, draw(trial), lock
 
 
 def _run(
@@ -252,7 +268,8 @@ def _conclude(study: optuna.Study, space: spaces.Space, folder: Path, ranked_by:
     states = [row.state for row in rows]
     if 'running' in states:
         _say(f'{states.count("running")} still running in other processes.')
-    _say(f'\nwritten to {folder}: trials.csv, search.png')
+    _say(f'\nwritten to {folder}: trials.csv, search.png; to browse them (pip install optuna-dashboard):')
+    _say('  ' + shlex.join(['optuna-dashboard', f'sqlite:///{folder / DATABASE}']))
     if states[0] != 'complete':
         return 0 if 'running' in states else BAD_INPUT
     _say(f'The best, trial {rows[0].number}, again:\n  {report.command(given, rows[0].parameters)}')

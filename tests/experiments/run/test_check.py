@@ -30,6 +30,10 @@ WRONG = {
         {'training.best_metric': 'loss', 'data.eval_split': None},
         "training.best_metric 'loss': nothing is evaluated, set data.eval_split",
     ),
+    'patience without the file it reads': (
+        {'training.patience': 1, 'training.eval_every': 10, 'training.writers': ['tensorboard']},
+        "training.patience counts the evaluations in metrics.jsonl: name 'jsonl' in training.writers",
+    ),
     'patience without evaluation': (
         {'training.patience': 1, 'data.eval_split': None},
         'training.patience counts evaluations: set training.eval_every and data.eval_split',

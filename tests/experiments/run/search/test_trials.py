@@ -120,6 +120,31 @@ def test_draws_follow_their_distributions():
     assert space.draw(partly, SPACE, seed=0) == values[0]
 
 
+RATE = {'optimizer.learning_rate': SPACE['optimizer.learning_rate']}
+
+
+def told(study, number, **options):
+    """The learning rates of that many trials more; each is told its score at once."""
+    rates = []
+    for _ in range(number):
+        trial = study.ask()
+        rates.append(space.draw(trial, RATE, seed=0, **options)['optimizer.learning_rate'])
+        study.tell(trial, -abs(math.log(rates[-1] / 0.03)))
+    return rates
+
+
+def test_tpe_follows_the_results_and_a_search_in_one_process_is_exact():
+    rates = {
+        sampler: told(optuna.create_study(direction='maximize'), 60, sampler=sampler) for sampler in space.SAMPLERS
+    }
+    off = {sampler: np.mean([abs(math.log(rate / 0.03)) for rate in of[30:]]) for sampler, of in rates.items()}
+    assert off['tpe'] < 0.7 * off['random']
+    storage = optuna.storages.InMemoryStorage()
+    told(optuna.create_study(direction='maximize', storage=storage, study_name='killed'), 13, sampler='tpe')
+    resumed = optuna.load_study(storage=storage, study_name='killed')
+    assert told(resumed, 3, sampler='tpe') == rates['tpe'][13:16]
+
+
 def test_search_table_pictures_and_resume(tmp_path, capfd, cleared):
     assert run(tmp_path, number=3) == 0
     assert run(tmp_path, number=6) == 0
