@@ -127,7 +127,7 @@ def first_line(module: ModuleType) -> str:
 
 
 def connect(app) -> None:
-    """Make reStructuredText of docstrings that are nearly Markdown, before and after napoleon reads their sections."""
+    """Make reStructuredText of docstrings that are nearly Markdown, and name arrays in signatures as the code does."""
     attributes: dict[str, list[str]] = {}
 
     def before(app, what, name, obj, options, lines) -> None:
@@ -137,14 +137,20 @@ def connect(app) -> None:
     def after(app, what, name, obj, options, lines) -> None:
         lines[:] = escaped('\n'.join(attributes.get(name, lines))).split('\n')
 
+    def signed(app, what, name, obj, options, signature, returned):
+        return tuple(text and text.replace('jaxlib._jax.Array', 'Array') for text in (signature, returned))
+
+    app.connect('autodoc-process-signature', signed)
     app.connect('autodoc-process-docstring', before, priority=100)
     app.connect('autodoc-process-docstring', after, priority=900)
 
 
 def escaped(text: str) -> str:
-    """A text with `|`, `*` and `name_` outside of code as plain characters."""
+    """A text with `|`, `*x` and `x_` outside of code as plain characters, and code that a letter may follow."""
     parts = CODE.split(text)
     for i in range(0, len(parts), 2):
         parts[i] = re.sub(r'(?<=\w)_(?=\W|$)', r'\\_', parts[i]).replace('|', r'\|')
-        parts[i] = re.sub(r'(?<![\\*])\*(?!\*)', r'\\*', parts[i])
+        parts[i] = re.sub(r'(?<![\\*])\*(?![*\s])', r'\\*', parts[i])
+        if i > 0 and re.match(r'\w', parts[i]):
+            parts[i] = rf'\ {parts[i]}'  # as in `Stage`s: code must be followed by a space, if by an escaped one
     return ''.join(parts)
