@@ -10,8 +10,11 @@ from types import ModuleType
 
 import jaxcv
 
-ALONE = ('jaxcv.task', 'jaxcv.types', 'jaxcv.features')
-"""Modules that are no part of a package but are imported by users."""
+ALONE = (
+    *('jaxcv.task', 'jaxcv.types', 'jaxcv.features', 'jaxcv.training.hooks', 'jaxcv.models.summary'),
+    *('jaxcv.optim.durations', 'jaxcv.data.fields'),
+)
+"""Modules that users import, and that no package lists."""
 CODE = re.compile(r'(``.*?``|`[^`]*`|^[ \t]*>>> .*?(?=\n[ \t]*\n|\Z))', re.DOTALL | re.MULTILINE)
 """Code between backticks, and doctests to their next empty line."""
 
