@@ -18,10 +18,10 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / 'docs' / 'pictures'
-FIGURES = {'01': -1, '02': 2, '03': -1, '04': 2, '05': 6, '06': 2, '07': -1, '08': -1}
+FIGURES = {'01': -1, '02': 2, '03': -1, '04': 0, '05': 2, '06': 2, '07': 0, '08': 2}
 """Which of the figures of a notebook, in their order, is its picture."""
-OVERVIEW = ('03', '04', '05', '07')
 WIDTH = 900
+HEIGHT = 522  # two rows of the scenes and their masks
 
 
 def main(chosen: list[str]) -> None:
@@ -46,25 +46,32 @@ def figures(notebook) -> list[Image.Image]:
 
 
 def small(picture: Image.Image) -> Image.Image:
-    """A picture of at most WIDTH columns and 128 colours."""
-    picture = picture.convert('RGB')
-    if picture.width > WIDTH:
-        picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
-    return picture.quantize(128)
+    """A picture of at most WIDTH columns, its first HEIGHT rows, and 128 colours."""
+    picture = resized(picture, min(picture.width, WIDTH))
+    return picture.crop((0, 0, picture.width, min(picture.height, HEIGHT))).quantize(128)
+
+
+def resized(picture: Image.Image, width: int) -> Image.Image:
+    """A picture of another width."""
+    return picture.convert('RGB').resize(
+        (width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS
+    )
 
 
 def overview() -> Image.Image:
-    """Four of the pictures, two beside two."""
-    width, gap = WIDTH // 2 - 10, 20
-    rows = []
-    for pair in (OVERVIEW[:2], OVERVIEW[2:]):
-        pictures = [Image.open(next(PICTURES.glob(f'{number}_*.png'))).convert('RGB') for number in pair]
-        rows.append([x.resize((width, round(x.height * width / x.width)), Image.Resampling.LANCZOS) for x in pictures])
-    heights = [max(picture.height for picture in row) for row in rows]
-    whole = Image.new('RGB', (WIDTH, sum(heights) + gap), 'white')
-    for top, height, row in zip((0, heights[0] + gap), heights, rows, strict=True):
-        for left, picture in zip((0, width + gap), row, strict=True):
-            whole.paste(picture, (left, top + (height - picture.height) // 2))
+    """The activation maps; below them the scenes, and beside these the boxes, faces and depth."""
+    gap, half = 10, WIDTH // 2 - 10
+    widths = {'03': WIDTH, '04': half, '05': half, '06': half, '07': half}
+    parts = {n: resized(Image.open(next(PICTURES.glob(f'{n}_*.png'))), width) for n, width in widths.items()}
+    top = parts['03'].height + gap
+    column = [parts[n] for n in ('05', '06', '07')]
+    right = sum(part.height + gap for part in column) - gap
+    whole = Image.new('RGB', (WIDTH, top + max(parts['04'].height, right)), 'white')
+    whole.paste(parts['03'], (0, 0))
+    whole.paste(parts['04'], (0, top + (whole.height - top - parts['04'].height) // 2))
+    for part in column:
+        whole.paste(part, (WIDTH - half, top))
+        top += part.height + gap
     return whole.quantize(192)
 
 
