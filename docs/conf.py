@@ -6,6 +6,7 @@ fields (`field_page`), and the notebooks of `colab/` as tutorials. Notebooks are
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -56,6 +57,14 @@ field_page.write(DOCS / 'fields.md')
 tutorial_pages.write(DOCS.parent / 'colab', DOCS / 'tutorials')
 
 
+def link_notes(app, docname, source):
+    """Makes the names on the page of the notes links to the API."""
+    if docname == 'guides/notes':
+        named = r'`(?!experiments|flax)([a-z_]+(?:\.\w+)+)`'
+        source[0] = re.sub(named, r'{py:obj}`\1 <jaxcv.\1>`', source[0])
+
+
 def setup(app):
-    """Connects what makes reStructuredText of docstrings."""
+    """Connects what makes reStructuredText of docstrings, and links of names."""
     api_pages.connect(app)
+    app.connect('source-read', link_notes)
