@@ -18,6 +18,16 @@ ALONE = (
 CODE = re.compile(r'(``.*?``|`[^`]*`|^[ \t]*>>> .*?(?=\n[ \t]*\n|\Z))', re.DOTALL | re.MULTILINE)
 """Code between backticks, and doctests to their next empty line."""
 
+SHORT = {
+    r"= \{.*'host'\)\}": '= ...',  # metrics
+    r'jaxlib\._jax\.Array': 'Array',
+    r'str \| type\[~typing\.Any\] \| ~numpy\.dtype \| ~jax\._src\.typing\.SupportsDType': 'DTypeLike',
+    r'Range ([\[(][^\[\]()]*[\])])': r"'\1'",
+    r'<function <lambda>>': '...',
+    r"<(?:class|function|module) '?(?:\w+\.)*(\w+)'?[^>]*>": r'\1',
+}
+"""Parts of signatures, and how they are written."""
+
 
 def write(folder: Path) -> None:
     """Write the pages and an index of them; an unchanged page keeps its time, so that it is not read again."""
@@ -141,11 +151,18 @@ def connect(app) -> None:
         lines[:] = escaped('\n'.join(attributes.get(name, lines))).split('\n')
 
     def signed(app, what, name, obj, options, signature, returned):
-        return tuple(text and text.replace('jaxlib._jax.Array', 'Array') for text in (signature, returned))
+        return tuple(text and readable(text) for text in (signature, returned))
 
     app.connect('autodoc-process-signature', signed)
     app.connect('autodoc-process-docstring', before, priority=100)
     app.connect('autodoc-process-docstring', after, priority=900)
+
+
+def readable(signature: str) -> str:
+    """A signature that Sphinx can parse: a range as '[1, inf)', functions and modules by their names, short types."""
+    for long, short in SHORT.items():
+        signature = re.sub(long, short, signature)
+    return signature
 
 
 def escaped(text: str) -> str:
