@@ -24,7 +24,8 @@ SHORT = {
     r'str \| type\[~typing\.Any\] \| ~numpy\.dtype \| ~jax\._src\.typing\.SupportsDType': 'DTypeLike',
     r'Range ([\[(][^\[\]()]*[\])])': r"'\1'",
     r'<function <lambda>>': '...',
-    r"<(?:class|function|module) '?(?:\w+\.)*(\w+)'?[^>]*>": r'\1',
+    r"<module '([\w.]+)'[^>]*>": r'\1',
+    r"<(?:class|function) '?(?:\w+\.)*(\w+)'?[^>]*>": r'\1',
 }
 """Parts of signatures, and how they are written."""
 
