@@ -13,7 +13,12 @@ import jaxcv
 ROOT = Path(__file__).parents[2]
 GUIDES = {path.stem: path.read_text() for path in sorted((ROOT / 'docs' / 'guides').glob('*.md'))}
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')), *sorted((ROOT / 'docs' / 'guides').glob('*.md'))]
-PYTHON = [name for name, text in GUIDES.items() if '```python' in text]
+# That of torch writes and reads a network.
+PYTHON = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name == 'torch'))
+    for name, text in GUIDES.items()
+    if '```python' in text
+]
 COMMANDS = [name for name, text in GUIDES.items() if '```sh' in text]
 SHORTER = {'photos': ['--config.training.epochs=1']}
 MODULE = re.compile(r'python -m ((?:experiments|benchmarks|tools|tests|jaxcv)(?:\.\w+)+)')
