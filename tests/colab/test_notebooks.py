@@ -1,5 +1,6 @@
-"""Every notebook runs top to bottom, at smoke size."""
+"""Every notebook runs top to bottom, at smoke size, and is laid out for reading."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -37,3 +38,27 @@ def test_notebook_runs(path, monkeypatch, tmp_path):
     outputs = [output for cell in notebook.cells for output in cell.get('outputs', [])]
     assert any(SAYS[path.stem.partition('_')[0]] in output.get('text', '') for output in outputs)
     assert sum('image/png' in output.get('data', {}) for output in outputs) >= 3
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'colab').glob('*.ipynb')), ids=lambda path: path.stem)
+def test_notebook_is_laid_out_for_reading(path):
+    first, install, *others = nbformat.read(path, as_version=4).cells
+    lines = first.source.splitlines()
+    assert first.cell_type == 'markdown'
+    assert lines[0].startswith('# ')
+    assert any('colab.research.google.com/github/' in line and line.endswith(f'/colab/{path.name})') for line in lines)
+    badge, picture = re.findall(r'!\[[^]]+\]\(\.\./([^)]+)\)', first.source)
+    assert picture == f'docs/pictures/{path.stem}.png'
+    assert (ROOT / badge).exists()
+    assert (ROOT / picture).stat().st_size < 250_000
+
+    (extras,) = re.findall(r'"jaxcv(?:\[([\w,]+)\])? @ git\+https://github.com/', install.source)
+    declared = (ROOT / 'setup.cfg').read_text().partition('[options.extras_require]')[2]
+    assert all(re.search(rf'^{extra} =$', declared, re.MULTILINE) for extra in extras.split(',') if extra)
+
+    texts = [line for cell in others if cell.cell_type == 'markdown' for line in cell.source.splitlines()]
+    assert len([line for line in texts if line.startswith('## ')]) >= 4, 'has no sections'
+    assert '## Conclusions' in texts
+    for cell in others:
+        if cell.cell_type == 'code':
+            assert len(cell.source.splitlines()) <= 15, f'split this cell:\n{cell.source}'

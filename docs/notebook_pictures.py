@@ -1,0 +1,79 @@
+"""Makes the pictures of the notebooks' first screens, and the overview of the first page.
+
+    .venv/bin/python -m docs.notebook_pictures [01 04 ...]
+
+Runs each notebook of `colab/` in full, on a CPU in some minutes, and keeps one of the figures that it displays, made
+smaller, as `docs/pictures/NAME.png`; prints how long it took.
+"""
+
+import base64
+import io
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+PICTURES = ROOT / 'docs' / 'pictures'
+FIGURES = {'01': -1, '02': 2, '03': -1, '04': 0, '05': 2, '06': 2, '07': 0, '08': 2}
+"""Which of the figures of a notebook, in their order, is its picture."""
+WIDTH = 900
+HEIGHT = 522  # two rows of the scenes and their masks
+
+
+def main(chosen: list[str]) -> None:
+    """Run the chosen notebooks, or all of them."""
+    for path in sorted((ROOT / 'colab').glob('*.ipynb')):
+        number = path.stem[:2]
+        if chosen and number not in chosen:
+            continue
+        notebook = nbformat.read(path, as_version=4)
+        start = time.monotonic()
+        NotebookClient(notebook, timeout=3600, resources={'metadata': {'path': str(ROOT)}}).execute()
+        print(f'{path.name}: {time.monotonic() - start:.0f} s')
+        small(figures(notebook)[FIGURES[number]]).save(PICTURES / f'{path.stem}.png', optimize=True)
+    overview().save(PICTURES / 'overview.png', optimize=True)
+
+
+def figures(notebook) -> list[Image.Image]:
+    """The pictures that a notebook displays, in their order."""
+    outputs = [output for cell in notebook.cells for output in cell.get('outputs', [])]
+    encoded = [output['data']['image/png'] for output in outputs if 'image/png' in output.get('data', {})]
+    return [Image.open(io.BytesIO(base64.b64decode(text))) for text in encoded]
+
+
+def small(picture: Image.Image) -> Image.Image:
+    """A picture of at most WIDTH columns, its first HEIGHT rows, and 128 colours."""
+    picture = resized(picture, min(picture.width, WIDTH))
+    return picture.crop((0, 0, picture.width, min(picture.height, HEIGHT))).quantize(128)
+
+
+def resized(picture: Image.Image, width: int) -> Image.Image:
+    """A picture of another width."""
+    return picture.convert('RGB').resize(
+        (width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS
+    )
+
+
+def overview() -> Image.Image:
+    """The activation maps; below them the scenes, and beside these the boxes, faces and depth."""
+    gap, half = 10, WIDTH // 2 - 10
+    widths = {'03': WIDTH, '04': half, '05': half, '06': half, '07': half}
+    parts = {n: resized(Image.open(next(PICTURES.glob(f'{n}_*.png'))), width) for n, width in widths.items()}
+    top = parts['03'].height + gap
+    column = [parts[n] for n in ('05', '06', '07')]
+    right = sum(part.height + gap for part in column) - gap
+    whole = Image.new('RGB', (WIDTH, top + max(parts['04'].height, right)), 'white')
+    whole.paste(parts['03'], (0, 0))
+    whole.paste(parts['04'], (0, top + (whole.height - top - parts['04'].height) // 2))
+    for part in column:
+        whole.paste(part, (WIDTH - half, top))
+        top += part.height + gap
+    return whole.quantize(192)
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])
