@@ -54,7 +54,7 @@ def suggested(name: str, used: Used | None = None) -> str:
     module = name.rpartition('.')[0]
     if module.startswith(ROOT) and (inside := _found(module, {})) is not None:
         return nearest(name, [f'{module}.{one}' for one in _public_names(inside)])
-    if module and name.partition('.')[0] not in {*fields.SECTIONS, *PARTS, *_modules_of(jaxcv), *used, ROOT}:
+    if module and name.partition('.')[0] not in {*fields.SECTIONS, *PARTS, *_modules_of(jaxcv), *(used or {}), ROOT}:
         return f'and no module {module!r}; a module of your own joins by --use={module}'
     known = {*_functions(used or {}), *_field_names(), *weights.PUBLISHED}
     if module in PARTS:

@@ -5,7 +5,7 @@ import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ def export(
     out: str | None,
     *,
     averaged: bool | None = None,
-    format: Literal['stablehlo', 'onnx'] = 'stablehlo',
+    format: str = 'stablehlo',
 ) -> int:
     """Writes the file; needs no data set, but for an average whose batch norms take statistics of their own.
 

@@ -12,7 +12,7 @@ from jaxcv import config, weights
 from jaxcv.extras import required
 from jaxcv.files import read_json
 from jaxcv.types import Variables
-from jaxcv.weights import published
+from jaxcv.weights.downloading import cache_folder
 
 NETWORK = 'model.safetensors'
 PREPROCESSING = 'preprocessor_config.json'
@@ -67,7 +67,7 @@ def downloaded(name: str) -> Path:
         MissingExtraError: huggingface_hub is not installed.
     """
     repo, _, revision = name.removeprefix(HUB).partition('@')
-    folder = published.CACHE.expanduser() / 'hub' / checked_repo(repo) / (revision or 'main')
+    folder = cache_folder() / 'hub' / checked_repo(repo) / (revision or 'main')
     hub = required('huggingface_hub')
     errors = required('huggingface_hub.errors')
     try:

@@ -127,7 +127,8 @@ def type_name(hint: Any) -> str:
 
 
 def _argument(parameter: inspect.Parameter, hint: Any) -> str:
-    stars = {inspect.Parameter.VAR_POSITIONAL: '*', inspect.Parameter.VAR_KEYWORD: '**'}.get(parameter.kind, '')
+    kinds: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: '*', inspect.Parameter.VAR_KEYWORD: '**'}
+    stars = kinds.get(parameter.kind, '')
     shown = f'{stars}{parameter.name}' + (f': {type_name(hint)}' if hint not in (None, Any) else '')
     if parameter.default is inspect.Parameter.empty:
         return shown

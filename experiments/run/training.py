@@ -21,7 +21,7 @@ from experiments.run.own_data import warn_of_classes
 from experiments.run.start_from import given_variables
 from experiments.run.variables import evaluated_task, variables_factory
 from experiments.run.workdir import say
-from jaxcv import data, training, viz
+from jaxcv import config, data, training, viz
 from jaxcv.optim.durations import Clock, in_updates
 from jaxcv.task import Gallery, Task
 from jaxcv.training import hooks, performance, writers

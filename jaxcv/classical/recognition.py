@@ -191,7 +191,8 @@ def _mesh_of(rows: Any) -> Mesh | None:
     """The devices that the rows are spread over; None of no rows, and where that is not known."""
     if isinstance(rows, jax.core.Tracer) or not isinstance(rows, jax.Array) or not len(rows):
         return None
-    return rows.sharding.mesh if isinstance(rows.sharding, NamedSharding) else None
+    mesh = rows.sharding.mesh if isinstance(rows.sharding, NamedSharding) else None
+    return mesh if isinstance(mesh, Mesh) else None
 
 
 @functools.partial(jax.jit, static_argnames=('k', 'block_size', 'mesh'))

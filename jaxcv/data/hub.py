@@ -208,7 +208,7 @@ def _of_split(name: str, split: str, part: Any, column: _Column | None) -> Opene
         problems: dict[str, list[str]] = {}
         for place, value in enumerate(part[column.name][:]):
             found = _texts(value) if column.is_text else value if column.is_multiple else [value]
-            own = [number.get(one, -1) if column.is_text else one for one in found or ()]
+            own: list[Any] = [number.get(one, -1) if column.is_text else one for one in found or ()]
             unknown = any(one is None or one < 0 or (column.names and one >= len(column.names)) for one in own)
             if unknown or (not own and not column.is_multiple):
                 problems.setdefault('without a class of the training', []).append(f'[{place}] {value!r}')
@@ -220,12 +220,12 @@ def _of_split(name: str, split: str, part: Any, column: _Column | None) -> Opene
                 f'{first_ten(places)}; take another split'
             )
     counts: dict[int, int] = {}
-    for own in labels:
-        for one in own:
+    for each in labels:
+        for one in each:
             counts[one] = counts.get(one, 0) + 1
-    rarest = [min(own, key=lambda one: (counts[one], one), default=-1) for own in labels]
-    places = range(len(part))
-    return Opened([(split, place, labels[place]) for place in places], [str(place) for place in places], rarest, '')
+    rarest = [min(each, key=lambda one: (counts[one], one), default=-1) for each in labels]
+    rows = range(len(part))
+    return Opened([(split, row, labels[row]) for row in rows], [str(row) for row in rows], rarest, '')
 
 
 def _bytes(value: Any) -> bytes:

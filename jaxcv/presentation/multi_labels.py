@@ -73,7 +73,7 @@ def multi_labels(*, threshold: Share = 0.5) -> Presentation:
     def write(picture: np.ndarray, answer: Answer, names: Names) -> Written:
         shares, class_names = np.asarray(answer['probabilities'], np.float64), names.get(FEATURE, ())
         order = np.argsort(-shares, kind='stable').tolist()
-        rows = [
+        rows: list[dict[str, Any]] = [
             {'class': viz.class_name(class_names, i), 'probability': round(float(shares[i]), 4)}
             for i in order
             if shares[i] >= threshold

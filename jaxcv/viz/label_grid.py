@@ -50,9 +50,9 @@ def label_grid(
         ['wrong: cat 80 %', 'missed: dog 30 %']
     """
     pictures = [as_picture(image) for image in images]
-    for kind, rows in {'truths': truth, 'probabilities': probabilities}.items():
-        if rows is not None and len(rows) != len(pictures):
-            raise ValueError(f'{len(pictures)} images need as many {kind}, got {len(rows)}')
+    for kind, given in {'truths': truth, 'probabilities': probabilities}.items():
+        if given is not None and len(given) != len(pictures):
+            raise ValueError(f'{len(pictures)} images need as many {kind}, got {len(given)}')
     if not pictures:
         raise ValueError('there are no images to draw')
     lines = [
