@@ -18,7 +18,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / 'docs' / 'pictures'
-FIGURES = {'01': -1, '02': 2, '03': -1, '04': 0, '05': 2, '06': 2, '07': 0, '08': 2}
+FIGURES = {'01': -1, '02': 2, '03': -1, '04': 0, '05': 2, '05b': 3, '06': 2, '07': 0, '08': 2}
 """Which of the figures of a notebook, in their order, is its picture."""
 WIDTH = 900
 HEIGHT = 522  # two rows of the scenes and their masks
@@ -27,7 +27,7 @@ HEIGHT = 522  # two rows of the scenes and their masks
 def main(chosen: list[str]) -> None:
     """Run the chosen notebooks, or all of them."""
     for path in sorted((ROOT / 'colab').glob('*.ipynb')):
-        number = path.stem[:2]
+        number = path.stem.partition('_')[0]
         if chosen and number not in chosen:
             continue
         notebook = nbformat.read(path, as_version=4)

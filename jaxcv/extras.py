@@ -17,7 +17,6 @@ EXTRAS = {
     'sklearn': 'demo',
     'optuna': 'search',
     'tensorboardX': 'launch',
-    'tqdm': 'launch',
     'wandb': 'wandb',
     'mlflow': 'mlflow',
     'huggingface_hub': 'hub',

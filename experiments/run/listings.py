@@ -56,17 +56,14 @@ def weight_rows() -> Iterator[Row]:
     counts = {name.rpartition('.')[2]: parameter_count(first_line(f)) for name, f in public(models).items()}
     packaged = {f'package:{name}': row for name, row in weights.PACKAGED.items()}
     for name, row in {**weights.PUBLISHED, **packaged}.items():
-        facts = row._asdict()
-        count = counts.get(row.name.partition('.')[0], '')
-        if facts.get('parameters'):
-            count = f'{facts["parameters"]:,}'
+        count = f'{row.parameters:,}' if row.parameters else counts.get(row.name.partition('.')[0], '')
         side = row.preprocessing.crop or row.preprocessing.resize
-        yield name, row.source, facts.get('licence') or '', count, f'{side} px', _accuracy(facts)
+        yield name, row.source, row.licence or '', count, f'{side} px', _accuracy(row)
 
 
-def _accuracy(facts: Mapping[str, Any]) -> str:
+def _accuracy(row: weights.Published) -> str:
     """The accuracy as the source publishes it; '' where it does not."""
-    accuracy, detector = facts.get('accuracy'), facts['detector']
+    accuracy, detector = row.accuracy, row.detector
     if accuracy is not None:
         return f'{accuracy.value:.2f} % {accuracy.metric}, {accuracy.data}'
     return f'AP {detector.average_precision} %, COCO' if detector and detector.average_precision else ''

@@ -5,7 +5,7 @@ A new identity is one more row of the gallery, and nothing is trained. All funct
     gallery = enroll(embeddings, identities)
     gallery = enroll(more, others, gallery=gallery)
     found = identify(gallery, queries, threshold=0.9)
-    gallery = spread(gallery, mesh)      # a gallery that is too large for one device, or too slow on it
+    gallery = spread(gallery, mesh=mesh)    # a gallery that is too large for one device, or too slow on it
 
 Distances are Euclidean; of vectors of length 1 `d² = 2 - 2 cos`. The threshold belongs to the network and to the size
 of the gallery: the more rows, the nearer is the nearest one to somebody unknown. `jaxcv.metrics.identification`
@@ -116,7 +116,7 @@ def class_means(gallery: Gallery, *, normalize: bool = True) -> Gallery:
     return Gallery(l2_normalize(means) if normalize else means, jnp.asarray(identities, jnp.int32))
 
 
-def spread(gallery: Gallery, mesh: Mesh) -> Spread:
+def spread(gallery: Gallery, *, mesh: Mesh) -> Spread:
     """Spread the rows of a gallery over the devices of a mesh, so that each has a part of them.
 
     Args:
@@ -129,7 +129,7 @@ def spread(gallery: Gallery, mesh: Mesh) -> Spread:
 
     Example:
         >>> mesh = jax.make_mesh((1,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
-        >>> gallery = spread(enroll(jnp.eye(3), jnp.array([0, 1, 2])), mesh)
+        >>> gallery = spread(enroll(jnp.eye(3), jnp.array([0, 1, 2])), mesh=mesh)
         >>> identify(gallery, jnp.array([[0.9, 0.1, 0.0]])).identities.tolist()
         [0]
     """

@@ -95,10 +95,10 @@ def test_a_gallery_on_eight_devices_equals_that_on_one(rows, k):
     identities[[0, rows // 2, rows - 1]] = [3, 2, 1]
     queries = np.concatenate([vectors[:1], rng.normal(size=(7, 70)), vectors[-2:] + 0.1]).astype(np.float32)
     gallery = rec.enroll(vectors, identities)
-    spread = rec.spread(gallery, training.make_mesh())
+    spread = rec.spread(gallery, mesh=training.make_mesh())
     assert len(spread.shards.vectors) == rows // 8 * 8
     assert {shard.data.shape for shard in spread.shards.vectors.addressable_shards} == {(rows // 8, 70)}
-    for given in (spread, rec.spread(rec.Gallery(vectors, identities.astype(np.int32)), training.make_mesh())):
+    for given in (spread, rec.spread(rec.Gallery(vectors, identities.astype(np.int32)), mesh=training.make_mesh())):
         found, expected = (rec.identify(each, queries, threshold=11.0, k=k, block_size=16) for each in (given, gallery))
         np.testing.assert_array_equal(found.identities, expected.identities)
         np.testing.assert_array_equal(found.distances, expected.distances)

@@ -58,7 +58,7 @@ CONFIGS = {
     'stereo/scene_flow': (0, 35_454, (256, 512, 3), 150_000, 2_847_201),
     'stereo/shifted_photos:dispnet': (0, 600, (128, 192, 3), 6_000, 2_655_115),
     'stereo/shifted_photos:dispnet_c': (0, 600, (128, 192, 3), 6_000, 2_654_891),
-    'stereo/shifted_photos': (0, 600, (128, 192, 3), 4_500, 695_153),
+    'stereo/shifted_photos': (0, 600, (128, 192, 3), 3_000, 174_777),
     'stereo/moving_photos:flownet_s': (0, 600, (128, 192, 3), 6_000, 2_436_418),
     'stereo/moving_photos': (0, 600, (128, 192, 3), 6_000, 2_448_986),
     'stereo/kitti': (0, 160, (256, 512, 3), 50_000, 2_847_201),

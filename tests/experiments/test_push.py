@@ -119,7 +119,7 @@ def test_a_run_starts_from_it_and_from_the_hub(run, folder, tmp_path, monkeypatc
     vars(errors).update({name: type(name, (Exception,), {}) for name in names})
     monkeypatch.setitem(sys.modules, 'huggingface_hub', hub)
     monkeypatch.setitem(sys.modules, 'huggingface_hub.errors', errors)
-    monkeypatch.setattr(published, 'CACHE', tmp_path / 'cache')
+    monkeypatch.setenv('JAXCV_CACHE', str(tmp_path / 'cache'))
     for place in (str(folder), 'hf:me/digits'):
         chosen = settings()
         chosen.finetune.update({'start_from': place, 'new': ()})
