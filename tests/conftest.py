@@ -77,12 +77,14 @@ def typecheck(function):
 def hooked(function, *, typechecker):
     """The import hook's decorator, in place of jaxtyping's, which binds and checks a call's arguments twice.
 
-    A generator's body runs after its call, among the sizes of its caller's names: jaxtyping checks it at the call. Of a
-    class jaxtyping checks the fields, by a local function of its own.
+    A generator's body runs after its call, among the sizes of its caller's names: jaxtyping checks it at the call. A
+    class whose constructor is `@checked` is left to that, whose message comes first.
     """
-    if inspect.isgeneratorfunction(function):
-        return jaxtyped(function, typechecker=typechecker)
-    return typecheck(function) if inspect.isfunction(function) else jaxtyped(function, typechecker=typecheck)
+    if inspect.isfunction(function) and not inspect.isgeneratorfunction(function):
+        return typecheck(function)
+    if inspect.isclass(function) and getattr(function.__init__, '__globals__', {}).get('__name__') == 'jaxcv.arguments':
+        return function
+    return jaxtyped(function, typechecker=typechecker)
 
 
 jaxtyping.jaxtyped = lambda *, typechecker: functools.partial(hooked, typechecker=typechecker)
