@@ -122,7 +122,8 @@ def get_config(argument: str = 'retinanet') -> ConfigDict:
             'into': 'backbone',
         }
     )
-    config.optimizer = {'name': 'adamw', 'learning_rate': 1e-3, 'weight_decay': 1e-2}
+    rate = 4e-3 if network == 'efficientdet' else 1e-3
+    config.optimizer = {'name': 'adamw', 'learning_rate': rate, 'weight_decay': 1e-2}
     config.schedule = {'name': 'one_cycle'}
     config.training.update({'epochs': 12.0, 'eval_every': '2 epochs'})
     return config
