@@ -62,16 +62,17 @@ def installed(tmp_path_factory):
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns(*MADE))
     for name in ('setup.cfg', 'pyproject.toml', 'README.md', 'LICENSE'):
         shutil.copy(ROOT / name, source)
-    run([sys.executable, '-m', 'venv', fresh], folder)
+    run([sys.executable, '-m', 'venv', '--without-pip', fresh], folder)
     python = fresh / 'bin' / 'python'
     own = Path(run([python, '-c', "import sysconfig; print(sysconfig.get_path('purelib'))"], folder).strip())
     others = [path for path in sys.path if Path(path).name in ('site-packages', 'dist-packages')]
     (own / 'dependencies.pth').write_text('\n'.join(others))
     build = ['wheel', '--no-deps', '--no-index', '--no-build-isolation', '--wheel-dir', wheels]
-    run([sys.executable, '-m', 'pip', *build, '.', './experiments'], source)
+    pip = [sys.executable, '-m', 'pip']
+    run([*pip, *build, '.', './experiments'], source)
     built = {path.name.partition('-')[0]: path for path in wheels.iterdir()}
     assert sorted(built) == sorted(PACKAGES.values())
-    run([python, '-m', 'pip', 'install', '--no-index', *built.values()], folder)
+    run([*pip, '--python', python, 'install', '--no-index', *built.values()], folder)
     return Installed(python, {package: built[name] for package, name in PACKAGES.items()})
 
 
@@ -84,7 +85,13 @@ def journey(installed, folder, script, *arguments):
 @pytest.mark.parametrize('package', PACKAGES)
 def test_a_wheel_holds_its_package_alone_with_all_its_files(installed, package):
     names = {name for name in zipfile.ZipFile(installed.wheels[package]).namelist() if '.dist-info/' not in name}
-    tracked = subprocess.run(['git', 'ls-files', package], cwd=ROOT, capture_output=True, text=True, check=True)
+    tracked = subprocess.run(
+        ['git', 'ls-files', '--cached', '--others', '--exclude-standard', package],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     settings = {f'{package}/setup.cfg', f'{package}/pyproject.toml'}
     assert names == set(tracked.stdout.split()) - settings
 

@@ -8,7 +8,7 @@ python "$scripts/write_idea.py" "$1"
 python -m experiments.train    --config=digits --use=my_project.models --use=my_project.losses \
                                --config.model='my_project.models.mixer(width=32)' \
                                --config.loss='my_project.losses.poly1(epsilon=2.0)' \
-                               --config.training.epochs=2 --workdir=runs/idea
+                               --config.training.epochs=10 --workdir=runs/idea
 python -m experiments.evaluate --workdir=runs/idea --use=my_project.models --use=my_project.losses
 python -m experiments.export   --workdir=runs/idea --use=my_project.models --use=my_project.losses
 python -m experiments.train    --config=brightness_config.py --use=my_project.brightness --workdir=runs/brightness
