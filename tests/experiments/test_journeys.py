@@ -38,7 +38,7 @@ class Installed(NamedTuple):
 def run(command, folder, **variables):
     """What a command prints; its output is shown if it fails."""
     started = time.monotonic()
-    environment = {name: value for name, value in os.environ.items() if name not in ('PYTHONPATH', 'XLA_FLAGS')}
+    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
     environment |= {'JAX_PLATFORMS': 'cpu', 'PIP_DISABLE_PIP_VERSION_CHECK': '1', **variables}
     ended = subprocess.run(
         [str(word) for word in command],
