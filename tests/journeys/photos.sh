@@ -7,7 +7,7 @@ scripts=$(cd "$(dirname "$0")" && pwd)
 python "$scripts/make_photos.py" photos new
 python -m experiments.look     --config=classification/folder:flat,finetune,96 --config.data.data_dir=photos
 python -m experiments.train    --config=classification/folder:flat,finetune,96 --config.data.data_dir=photos \
-                               --config.training.epochs=3 --workdir=runs/photos
+                               --config.training.epochs=5 --workdir=runs/photos
 python -m experiments.evaluate --workdir=runs/photos
 python -m experiments.predict  --workdir=runs/photos --images='new/*.jpg'
 python -m experiments.export   --workdir=runs/photos
