@@ -74,11 +74,11 @@ def answer(home, command, monkeypatch):
     return answered
 
 
-def photos(folder='photos', *, form=''):
+def photos(folder='photos', *, form='', run='new'):
     """The words of a training."""
     small = ['data.batch_size=8', 'model=linear_classifier', 'training.epochs=1', 'training.eval_every=0']
     fields = [f'--config.{field}' for field in (f'data.data_dir={folder}', *small)]
-    return [f'--config=classification/folder:{SIZE}{form}', '--workdir=new', *fields]
+    return [f'--config=classification/folder:{SIZE}{form}', f'--workdir={run}', *fields]
 
 
 def csv(file):
@@ -127,7 +127,7 @@ MISTAKES = {
         photos('notes.txt'),
         'notes.txt is a file, not a folder; it should hold train/<class>/',
     ),
-    'an empty folder': (train, photos('empty'), 'EMPTY'),
+    'an empty folder': (train, photos('empty'), 'empty is empty; it should hold train/<class>/*.jpg'),
     'no folders of splits': (
         train,
         photos('flat'),
@@ -145,14 +145,18 @@ MISTAKES = {
         [*photos('flat', form=',flat'), '--config.data.eval_split=train[:180%]'],
         "'train[:180%]' has more than 100 %: write 'train', 'train[:80%]'",
     ),
-    'a table without the columns': (train, csv('labels.csv'), 'Its columns are: picture, tags; name those that hold them in data.options: file=COLUMN, label=COLUMN'),
+    'a table without the columns': (
+        train,
+        csv('labels.csv'),
+        'Its columns are: picture, tags; name those that hold them in data.options: file=COLUMN, label=COLUMN',
+    ),
     'a folder as table': (train, csv('photos'), 'photos has no table: it should hold train.csv, or give table=NAME'),
     'look at nothing': (look, ['--folder=seen'], 'give --config=NAME'),
     # models and weights
     'a model misspelled': (train, [*photos(), '--config.optimizer=adamm'], 'did you mean adam'),
     'other classes': (
         train,
-        [*photos()[:-4], '--config.data.batch_size=8', '--config.model=linear_classifier(num_classes=5)'],
+        [*photos()[:-3], '--config.model=linear_classifier(num_classes=5)'],
         "num_classes is 5, but folder has 2 classes of 'label'; leave it out, the data set decides it",
     ),
     'weights of another model': (
@@ -199,11 +203,15 @@ MISTAKES = {
     ),
     'another config': (
         train,
-        [*photos(), '--config.optimizer.learning_rate=0.3'],
+        [*photos(run='run'), '--config.optimizer.learning_rate=0.3'],
         'Give another --workdir, the same config, or --resume_with_changes',
     ),
     'predict nothing': (predict, [RUN], 'give --images=photos, a folder, or '),
-    'a pattern of nothing': (predict, [RUN, '--images=photos/val/*.jpg'], 'no file matches (a pattern is quoted, so that'),
+    'a pattern of nothing': (
+        predict,
+        [RUN, '--images=photos/val/*.jpg'],
+        'no file matches (a pattern is quoted, so that',
+    ),
     'a text as picture': (predict, [RUN, '--images=notes.txt'], 'a .txt is a list of files'),
     'pictures into the photos': (
         predict,

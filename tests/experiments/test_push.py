@@ -24,7 +24,6 @@ from experiments.run.training import train as run_of
 from experiments.run.variables import restore
 from jaxcv import config, extras, training, weights
 from jaxcv.files import write_json
-from jaxcv.weights import published
 from tests.experiments.facts import assembled
 
 EXAMPLE = {'image': np.zeros((8, 8, 1), np.uint8), 'label': np.int32(0)}
