@@ -265,8 +265,8 @@ def _part_problems(
     rate = _as_dict(spec).get('learning_rate') if name == 'optimizer' else None
     if isinstance(rate, Mapping):
         yield (
-            f'optimizer.learning_rate must be a number such as 0.1, got {rate.get("name", rate)!r}; a schedule has its '
-            'own section, --config.schedule=cosine'
+            f'optimizer.learning_rate must be a number such as 0.1, got {rate.get("name", rate)!r}: name what it '
+            'follows in schedule, --config.schedule=cosine'
         )
         spec = {**_as_dict(spec), 'learning_rate': 1.0}
     yield from config.problems(spec, section.functions, path=name, provided=provided, **options)

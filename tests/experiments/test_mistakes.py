@@ -109,7 +109,7 @@ MISTAKES = {
     'a rate in words': (
         train,
         [*photos(), '--config.optimizer.learning_rate=fast'],
-        "learning_rate must be a number such as 0.1, got 'fast'; a schedule has its own section, --config.schedule",
+        "learning_rate must be a number such as 0.1, got 'fast': name what it follows in schedule, --config.",
     ),
     'no batch size': (train, [*photos(), '--config.data.eval_batch_size=0'], 'eval_batch_size must be positive, got 0'),
     'a tracker that is not there': (
