@@ -1,9 +1,15 @@
 """Lists the commands: `python -m experiments`."""
 
 import ast
+import sys
+from collections.abc import Sequence
 
 from experiments import launch
 from experiments.run import tables
+from experiments.run.exits import BAD_INPUT
+from jaxcv.names import close
+
+PREFIX = 'python -m experiments'
 
 
 def commands() -> list[tuple[str, str]]:
@@ -22,6 +28,24 @@ def commands() -> list[tuple[str, str]]:
     return rows
 
 
+def misspelled(words: Sequence[str]) -> str:
+    """The message about words after `python -m experiments`, with the command that is meant; '' of none.
+
+    Example:
+        >>> misspelled(['trian', '--config=digits']).partition(';')[0]
+        "there is no command 'trian', did you mean python -m experiments.train"
+    """
+    if not words:
+        return ''
+    names = [command.partition(f'{PREFIX}.')[2] for command, _ in commands()]
+    near = close(words[0], names, most=1)
+    meant = f', did you mean {PREFIX}.{near[0]}' if near else ''
+    return f'there is no command {words[0]!r}{meant}; {PREFIX} lists all'
+
+
 if __name__ == '__main__':
+    if message := misspelled(sys.argv[1:]):
+        print(f'Error: {message}', file=sys.stderr)
+        sys.exit(BAD_INPUT)
     print(tables.aligned(commands()))
     print('\n--help after one of them shows its flags.')

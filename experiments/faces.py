@@ -24,9 +24,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import jax
-import matplotlib.cbook
 import numpy as np
-import skimage.data
 from absl import flags
 
 from experiments import launch
@@ -188,11 +186,15 @@ def read(files: Sequence[Path]) -> Iterator[Photo]:
 
 def example() -> Photo:
     """The photo that is enrolled where no people are given."""
+    import skimage.data
+
     return Photo('Eileen Collins', 'astronaut', skimage.data.astronaut())
 
 
 def examples() -> Iterator[Photo]:
     """Yields the photos that are shown where none are given."""
+    import matplotlib.cbook
+
     yield Photo('mirrored', 'astronaut, mirrored', np.ascontiguousarray(example().image[:, ::-1]))
     path = Path(matplotlib.cbook.get_sample_data('grace_hopper.jpg', asfileobj=False))
     yield from read([path])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import experiments
 import jaxcv
+from jaxcv.extras import EXTRAS, MissingExtraError, remedy
 
 PHASES = {
     'jaxcv/data': 'reading the data',
@@ -59,6 +60,17 @@ def fault(error: Exception, used: Sequence[str] = ()) -> Exception:
         f'{phase} failed: {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}\n'
         f'(in {place.filename}, line {place.lineno}: {place.line}; --traceback shows the stack trace)'
     )
+
+
+def without_extra(error: Exception) -> Exception:
+    """The `MissingExtraError` in place of a ModuleNotFoundError about an optional package; another error as it is.
+
+    Example:
+        >>> without_extra(ModuleNotFoundError("No module named 'optuna'", name='optuna.trial'))
+        MissingExtraError("the package optuna is not installed: pip install 'jaxcv[search]'")
+    """
+    package = (error.name or '').partition('.')[0] if isinstance(error, ModuleNotFoundError) else ''
+    return MissingExtraError(remedy(package)).with_traceback(error.__traceback__) if package in EXTRAS else error
 
 
 def part_of(frame: traceback.FrameSummary) -> str | None:

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 import experiments
 from experiments import words
-from experiments.faults import fault, part_of
+from experiments.faults import fault, part_of, without_extra
 from experiments.run import fields, shared
 from experiments.run.exits import BAD_INPUT, FAULT, NOT_FINITE
 from experiments.run.overrides import described, overridden
@@ -28,6 +28,7 @@ from experiments.run.python_file import result_of
 from experiments.run.workdir import say
 from jaxcv import config, training
 from jaxcv.config.text import integer_in
+from jaxcv.extras import MissingExtraError
 from jaxcv.files import local_path
 from jaxcv.names import close, nearest
 from jaxcv.training.checkpoint import CheckpointError
@@ -37,7 +38,9 @@ ROOT = Path(experiments.__file__).parent
 HELP = ('-h', '--help', '-help', '--helpfull', '--helpshort')
 FIELDS_MEANT = {
     'lr': 'optimizer.learning_rate',
+    'learning_rate': 'optimizer.learning_rate',
     'wd': 'optimizer.weight_decay',
+    'weight_decay': 'optimizer.weight_decay',
     'steps': 'training.epochs',
     'max_steps': 'training.epochs',
     'bs': 'data.batch_size',
@@ -142,9 +145,10 @@ def launch(main: Callable[..., int | None], *, uses: Collection[str]) -> None:
             print('Interrupted.', file=sys.stderr)
             return 128 + signal.SIGINT
         except Exception as error:
-            code = _exit_code(error)
             if TRACEBACK.value:
                 raise
+            error = without_extra(error)
+            code = _exit_code(error)
             return _report(error if code != FAULT else fault(error, USE.value), code)
 
     if any(word in HELP for word in sys.argv[1:]):
@@ -369,7 +373,7 @@ def _exit_code(error: Exception) -> int:
     """The exit code of an error: bad input where our own code raises it on purpose, a fault where a library does."""
     if isinstance(error, NonFiniteLoss):
         return NOT_FINITE
-    if isinstance(error, config.ConfigError | CheckpointError | app.UsageError | OSError):
+    if isinstance(error, config.ConfigError | CheckpointError | MissingExtraError | app.UsageError | OSError):
         return BAD_INPUT
     last = traceback.extract_tb(error.__traceback__)[-1]
     on_purpose = isinstance(error, ValueError | TypeError) and str(last.line).startswith('raise ')

@@ -62,7 +62,8 @@ def configs() -> Iterator[Row]:
 
 def _nothing_found(name: str, rows: Sequence[Row], patterns: Sequence[str]) -> str:
     near = [one for word in patterns for one in close(word, [row[0] for row in rows])]
-    hint = f', did you mean {" or ".join(dict.fromkeys(near))}?' if near else ''
+    all_of_them = f'; python -m experiments.list {name} shows all'
+    hint = f', did you mean {" or ".join(dict.fromkeys(near))}?' if near else all_of_them
     return f'none of the {name} has {" and ".join(map(repr, patterns))} in its line{hint}'
 
 

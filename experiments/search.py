@@ -16,14 +16,16 @@ too, killed or not; of several they depend on which trials have ended when a tri
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from experiments import launch
-from experiments.run.search import space
-from experiments.run.search.report import Given
-from experiments.run.search.trials import PRUNERS, search
 from jaxcv import config
+from jaxcv.extras import required
+
+if TYPE_CHECKING:
+    from experiments.run.search.report import Given
 
 SPACE = flags.DEFINE(
     launch.LocalPath(),
@@ -33,12 +35,10 @@ SPACE = flags.DEFINE(
 )
 TRIALS = flags.DEFINE_integer('trials', 20, 'How many trials there are in all, earlier ones included.', lower_bound=1)
 SEED = flags.DEFINE_integer('seed', 0, 'The random draws of trial n are a function of this and n.', lower_bound=0)
-PRUNER = flags.DEFINE_enum(
-    'pruner', 'none', list(PRUNERS), 'When an evaluation ends a trial that is worse than the others.'
+PRUNER = flags.DEFINE_string(
+    'pruner', 'none', 'When an evaluation ends a trial that is worse than the others: none, median or halving.'
 )
-SAMPLER = flags.DEFINE_enum(
-    'sampler', 'random', list(space.SAMPLERS), "How values are drawn: at random, or by Optuna's TPE."
-)
+SAMPLER = flags.DEFINE_string('sampler', 'random', "How values are drawn: random, or tpe, Optuna's TPE.")
 USES = ('config', 'workdir', 'use')
 
 
@@ -47,6 +47,10 @@ def main() -> int:
     settings = launch.given_config()
     if settings is None or SPACE.value is None:
         raise config.ConfigError('give --config=NAME and --space=NAME')
+    required('optuna')  # an extra, which these modules import
+    from experiments.run.search import space
+    from experiments.run.search.trials import search
+
     return search(
         settings,
         space.load(Path(launch.find_file('space', SPACE.value, 'get_space'))),
@@ -60,8 +64,10 @@ def main() -> int:
     )
 
 
-def _given() -> Given:
+def _given() -> 'Given':
     """The config and its fields as they stand on the command line."""
+    from experiments.run.search.report import Given
+
     path, argument = launch.config_path(launch.CONFIG.value or '')
     names = {str(file): name for name, file in launch.named_files().items()}
     name = ':'.join([names.get(str(path), str(path)), *argument])

@@ -18,7 +18,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import skimage.data
 from absl import flags
 
 from experiments import launch
@@ -137,6 +136,8 @@ def trained_file(files: Sequence[Path]) -> Path:
 def _photos(files: Sequence[Path]) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yields a title, the path and the pixels of each photo; one that cannot be read is told, and left out."""
     if not files:
+        import skimage.data
+
         yield 'astronaut', 'astronaut', skimage.data.astronaut()
     for title, path in zip(picture_names(files), files, strict=True):
         try:

@@ -36,6 +36,9 @@ ANY_CLOCK = Clock(total_steps=10**8, steps_per_epoch=1e7, batch_size=1)
 """Durations are checked before the length of an epoch is known: one in which none is rounded to nothing."""
 DURATIONS = tuple(field.path.rpartition('.')[2] for field in declared('training') if field.type == Updates)
 
+OF_WRITERS = {'tensorboard': 'tensorboardX'}
+"""Writer -> its package, where that has another name."""
+
 
 class Checked(NamedTuple):
     """A config that fits, as far as it can be told without data."""
@@ -259,6 +262,13 @@ def _part_problems(
         except ValueError as error:
             yield f'{name}: {error}'
             return
+    rate = _as_dict(spec).get('learning_rate') if name == 'optimizer' else None
+    if isinstance(rate, Mapping):
+        yield (
+            f'optimizer.learning_rate must be a number such as 0.1, got {rate.get("name", rate)!r}: name what it '
+            'follows in schedule, --config.schedule=cosine'
+        )
+        spec = {**_as_dict(spec), 'learning_rate': 1.0}
     yield from config.problems(spec, section.functions, path=name, provided=provided, **options)
 
 
@@ -269,14 +279,11 @@ def _other_cycles(average: Mapping[str, Any], cycles: Mapping[str, int]) -> Iter
 
 
 def _number_problems(settings: ConfigDict) -> Iterator[str]:
-    seed, optimizer = settings.get('seed'), _as_dict(settings.get('optimizer'))
+    seed = settings.get('seed')
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         yield f'seed must be an int of at least 0, got {seed!r}'
     else:
         yield from _range_problems('seed', seed, SEED)
-    rate = optimizer.get('learning_rate', 1.0)
-    if isinstance(rate, Mapping):
-        yield 'optimizer.learning_rate must be a number: name what it follows in schedule, --config.schedule=cosine'
 
 
 def _combination_problems(settings: ConfigDict) -> Iterator[str]:
@@ -299,8 +306,9 @@ def _combination_problems(settings: ConfigDict) -> Iterator[str]:
     if options.get('patience') and 'jsonl' not in (options.get('writers') or ()):
         yield "training.patience counts the evaluations in metrics.jsonl: name 'jsonl' in training.writers"
     for name in options.get('writers') or ():
-        if name in extras.EXTRAS and not extras.is_installed(name):
-            yield f'training.writers: {extras.remedy(name)}'
+        package = OF_WRITERS.get(name, name)
+        if package in extras.EXTRAS and not extras.is_installed(package):
+            yield f'training.writers: {extras.remedy(package)}; or leave {name!r} out, --config.training.writers=jsonl'
     if options.get('best_metric') and fields.get('eval_split') is None:
         yield f'training.best_metric {options.best_metric!r}: nothing is evaluated, set data.eval_split'
     members = options.get('members')

@@ -114,6 +114,12 @@ def target_file(out: str | None, folder: Path, *, name: str = FILES['stablehlo']
     there = next(place for place in path.absolute().parents if place.exists())
     if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
         raise config.ConfigError(f'--out: {path} cannot be written: give a file in a folder that can be written to')
+    formats = {Path(usual).suffix: format for format, usual in FILES.items()}
+    suffix = Path(name).suffix
+    if path.suffix != suffix and path.suffix in formats:
+        raise config.ConfigError(
+            f'--out: {path} is named as another format: give --format={formats[path.suffix]} too, or a name in {suffix}'
+        )
     return path
 
 

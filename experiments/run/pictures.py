@@ -132,7 +132,9 @@ def _of_list(path: Path) -> list[str]:
     if not files:
         raise ValueError('the list is empty')
     if missing := [name for name in files if not os.path.isfile(name)]:
-        raise ValueError(f'{len(missing)} of its {len(files)} lines are no files, such as {missing[0]!r}')
+        raise ValueError(
+            f'{len(missing)} of its {len(files)} lines are no files, such as {missing[0]!r}: a .txt is a list of files'
+        )
     return files
 
 

@@ -22,6 +22,7 @@ from experiments.run.start_from import given_variables
 from experiments.run.variables import evaluated_task, variables_factory
 from experiments.run.workdir import say
 from jaxcv import config, data, training, viz
+from jaxcv.extras import MissingExtraError, is_installed, remedy
 from jaxcv.optim.durations import Clock, in_updates
 from jaxcv.task import Gallery, Task
 from jaxcv.training import hooks, performance, writers
@@ -156,6 +157,8 @@ def _open(checked: Checked, folder: Path) -> Run:
             f'{folder} is the folder of a shared network, and no workdir: give another --workdir, and to start from '
             f'this network --config.finetune.start_from={folder}'
         )
+    if not is_installed('matplotlib'):  # which draws the curves at the end of the run
+        raise MissingExtraError(remedy('matplotlib'))
     opened = opening.open_training(checked)
     options, fields, mesh = checked.training, checked.data, training.make_mesh()
     planning.check_split(checked, mesh)

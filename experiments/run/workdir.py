@@ -102,7 +102,9 @@ def check_writable(workdir: Path) -> None:
         with tempfile.TemporaryFile(dir=_nearest(workdir)):
             pass
     except OSError as error:
-        raise config.ConfigError(f'the workdir {workdir} cannot be written to: {error.strerror}') from None
+        raise config.ConfigError(
+            f'the workdir {workdir} cannot be written to: {error.strerror}; give another --workdir'
+        ) from None
 
 
 def settings_of(workdir: Path) -> ConfigDict:

@@ -253,6 +253,8 @@ def _columns(path: Path, header: Sequence[str], options: _Options) -> list[str]:
         lacks = f'lacks {len(missing)} columns: {joined(missing)}' if missing else ''
         repeats = f'has columns twice: {joined(twice)}' if twice else ''
         found = ' and '.join(filter(None, (lacks, repeats)))
+        give = ', '.join(f'{option}=COLUMN' for option, name in wanted.items() if normalized(name) not in header)
+        hint += f'; name those that hold them in data.options: {give}' if give and not other else ''
         raise ValueError(f'{path} {found}. Its columns are: {joined(header)}{hint}')
     return [name for name in header if name not in apart] if every else listed
 

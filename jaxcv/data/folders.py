@@ -198,8 +198,9 @@ def data_folder(name: str, split: str, data_dir: str | os.PathLike | None, holds
     if data_dir is None:
         raise ValueError(f'the data set {name!r} needs data_dir: the folder that holds {holds}')
     root = Path(data_dir).expanduser()
-    if not root.is_dir():
+    if not root.is_dir() or not any(root.iterdir()):
         kind = 'is a file, not a folder' if root.exists() else 'is not there: there is no folder of that name'
+        kind = 'is empty' if root.is_dir() else kind
         raise FileNotFoundError(f'{root} {kind}; it should hold {holds.replace("<split>", split)}')
     return root
 

@@ -27,7 +27,7 @@ def cache_folder() -> Path:
     """Return the folder of downloaded weights: that of the environment variable JAXCV_CACHE, or ~/.cache/jaxcv.
 
     Raises:
-        ValueError: the variable is no local path.
+        ValueError: the variable is no local path, or that of a file.
 
     Example:
         >>> os.environ['JAXCV_CACHE'] = '/data/weights'
@@ -35,7 +35,10 @@ def cache_folder() -> Path:
         '/data/weights'
         >>> del os.environ['JAXCV_CACHE']
     """
-    return local_path(os.environ.get(VARIABLE) or CACHE)
+    folder = local_path(os.environ.get(VARIABLE) or CACHE)
+    if folder.is_file():
+        raise ValueError(f'{VARIABLE}={folder} is a file: set it to the folder for downloaded weights')
+    return folder
 
 
 def download(name: str, *, folder: str | os.PathLike[str] | None = None) -> Path:

@@ -65,7 +65,9 @@ def fit(
         ]
         if not expected & state_dict.keys() and (prefix := parts.common_prefix(state_dict)) and not line:
             lines.insert(0, f'all names in the file begin with {prefix!r}.')
-        if hint and HEADS.search(str(error)):
+        if not expected & own.keys() and len(lines) == 1:
+            lines.append(f'None of its names is of {model_name}: give a file of its weights, or the model of the file')
+        elif hint and HEADS.search(str(error)):
             lines.append(hint)
         raise ValueError('\n'.join(lines)) from None
     if line:
