@@ -67,7 +67,7 @@ def fit(
             lines.insert(0, f'all names in the file begin with {prefix!r}.')
         if not expected & own.keys() and len(lines) == 1:
             lines.append(f'None of its names is of {model_name}: give a file of its weights, or the model of the file')
-        elif hint and HEADS.search(str(error)):
+        if hint and HEADS.search(str(error)):
             lines.append(hint)
         raise ValueError('\n'.join(lines)) from None
     if line:
