@@ -6,11 +6,14 @@ Each library is a process of its own on two cores; while one measures, the other
 nearest row, or unknown beyond a threshold, of float32 vectors of length 1. NumPy takes blocks of rows whose product
 with the queries is 4 MB, and the squares of the rows beforehand; scikit-learn is `NearestNeighbors(algorithm='brute')`.
 
-Measured on 2 CPU cores at a load of 21, with one query (medians of 5 rounds): 0.26 and 4.6 of NumPy's speed, 739 and 61
-of scikit-learn's, in galleries of 1 and 10,000. A call takes 0.044 ms of CPU time at least, NumPy's 0.015: of a row or
-two its product is faster than the compiled call (0.016 ms) and the checks of the query (0.007 ms). 100 queries took
-0.11 ms and 0.024 in a gallery of 1. A million rows were measured before the last changes only, with 100 queries at a
-load of 10: 3.5 of NumPy's speed and 1.6 of scikit-learn's. They need 5 MB.
+Measured on 2 idle CPU cores, ms and ratios against NumPy and scikit-learn:
+
+    rows         100 queries               --queries 1
+    1              0.12  0.18  1.58         0.04  0.34  4.81
+    10,000         2.99  0.69  1.38         0.59  0.10  1.12
+    1,000,000    249.9   1.10  1.70        42.0   0.62  1.58
+
+Of few queries NumPy's one product is faster: the goal is not reached there.
 
 Ratios above 1: jaxcv is faster. `memory` is what XLA plans for a call, beyond the gallery and the answer.
 """
