@@ -10,7 +10,7 @@ from jaxcv import losses, metrics, presentation
 from jaxcv.arguments import AtLeast2, Finite, Positive, checked
 from jaxcv.losses.classification import label_weights
 from jaxcv.task import LossOutput, Task
-from jaxcv.tasks.network import check_loss, log_probabilities, network, one_array, require
+from jaxcv.tasks.network import check_loss, class_logits, log_probabilities, network, require
 from jaxcv.types import Array, Batch, Float, PRNGKeyArray, PyTree, Variables
 
 
@@ -59,15 +59,7 @@ def classification(
         raise ValueError(f'a classifier needs at least 2 classes, got {num_classes}: its loss would always be 0')
     check_loss(loss, (2,), num_classes)
 
-    def checked(output: Any) -> Array:
-        logits = one_array(output)
-        if logits.ndim != 2:
-            raise ValueError(f'the model is no classifier: it gives logits of shape {logits.shape}, not [n classes]')
-        if logits.shape[-1] != num_classes:
-            raise ValueError(f'the model gives {logits.shape[-1]} logits an image, but there are {num_classes} classes')
-        return logits
-
-    net = network(model, checked=checked, augment=augment, mean=mean, std=std)
+    net = network(model, checked=class_logits(num_classes), augment=augment, mean=mean, std=std)
 
     def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
         require(batch, 'label', task='classification')

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxcv import losses, metrics, presentation
 from jaxcv.arguments import AtLeast1, Finite, Positive, Share, checked
 from jaxcv.task import LossOutput, Task
-from jaxcv.tasks.network import log_probabilities, network, one_array, require
+from jaxcv.tasks.network import class_logits, log_probabilities, network, require
 from jaxcv.types import Array, Batch, Float, PRNGKeyArray, PyTree, Variables
 
 NO_LABELS = '; a table of files has them by data.options, {"separator": "|"} or {"columns": ["cat", "dog"]}'
@@ -63,15 +63,7 @@ def multi_label(
     """
     _check_loss(loss, num_classes)
 
-    def checked(output: Any) -> Array:
-        logits = one_array(output)
-        if logits.ndim != 2:
-            raise ValueError(f'the model is no classifier: it gives logits of shape {logits.shape}, not [n classes]')
-        if logits.shape[-1] != num_classes:
-            raise ValueError(f'the model gives {logits.shape[-1]} logits an image, but there are {num_classes} classes')
-        return logits
-
-    net = network(model, checked=checked, augment=augment, mean=mean, std=std)
+    net = network(model, checked=class_logits(num_classes), augment=augment, mean=mean, std=std)
 
     def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
         require(batch, 'labels', task='multi_label', hint=NO_LABELS)

@@ -128,6 +128,20 @@ def one_array(output: Any) -> Array:
     return output
 
 
+def class_logits(num_classes: int) -> Callable[[Any], Array]:
+    """Make the check of a classifier's output: (output) -> logits [n classes], or a ValueError."""
+
+    def checked(output: Any) -> Array:
+        logits = one_array(output)
+        if logits.ndim != 2:
+            raise ValueError(f'the model is no classifier: it gives logits of shape {logits.shape}, not [n classes]')
+        if logits.shape[-1] != num_classes:
+            raise ValueError(f'the model gives {logits.shape[-1]} logits an image, but there are {num_classes} classes')
+        return logits
+
+    return checked
+
+
 def _checked_batch(augmentation: Callable, before: Batch, after: Any, inputs: Sequence[str]) -> Batch:
     """The batch that an augmentation returns: of the same features and examples, its images floats [n h w c]."""
     name = _name(augmentation)
