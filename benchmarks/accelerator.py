@@ -14,7 +14,8 @@ line of JSON; a job that fails or is late loses only itself.
 * bfloat16: ours by the network's `dtype`; PyTorch by automatic mixed precision. float32: TF32 products on both sides
   (XLA's default; PyTorch's `high`), of which `product error` is the witness: 1e-4, where float32 has 1e-7.
 * PyTorch: torch.compile (of detectors, their backbone and heads), channels_last, cuDNN's benchmark, fused SGD.
-* The share of the peak is that of the operations of XLA's count of our program, before its optimization, for both.
+* The share of the peak is that of the operations of our program's products and convolutions (`count_operations`), for
+  both: of the trace, as the compiler's count leaves out what cuDNN computes.
 * `GB` of ours: arguments, results and temporary arrays of the compiled step; of PyTorch: `max_memory_allocated`.
 """
 

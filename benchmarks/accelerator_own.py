@@ -13,6 +13,7 @@ from benchmarks import kernels
 from benchmarks.accelerator_jobs import CLASSES, COUNTS, IMAGE, PHOTOS, Job, Prepared, inputs, maps, random_boxes
 from jaxcv import losses, models, ops, optim, tasks, training
 from jaxcv.ops import suppression
+from jaxcv.training.operations import count_operations
 
 
 def prepare(job: Job, permits: Any) -> Prepared:
@@ -101,15 +102,15 @@ def _filled(like: Any) -> Any:
 def _compiled(function: Any, arguments: tuple, permits: Any) -> tuple[Any, dict]:
     """Return the compiled function, and the seconds, operations and memory of it."""
     start = time.perf_counter()
-    lowered = function.lower(*arguments)
+    program = function.trace(*arguments)
+    lowered = program.lower()
     traced = time.perf_counter()
-    facts = {'trace_s': traced - start, 'flops': _told(lambda: lowered.cost_analysis()['flops'])}
+    facts = {'trace_s': traced - start, 'flops': count_operations(program.jaxpr)}
     with permits:
         start = time.perf_counter()
         compiled = lowered.compile()
         facts['xla_s'] = time.perf_counter() - start
     facts['compile_s'] = facts['trace_s'] + facts['xla_s']
-    facts['compiled_flops'] = _told(lambda: compiled.cost_analysis()['flops'])
     memory = _told(compiled.memory_analysis)
     if memory is not None:
         size = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes

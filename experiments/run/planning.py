@@ -102,7 +102,7 @@ def described(cost: performance.Cost) -> str:
     """The cost of a step, to follow other words.
 
     Example:
-        >>> described(performance.Cost(1.0, 2.5e9, 3 * 2**30)), described(performance.Cost(1.0, None))
+        >>> described(performance.Cost(1.0, 2.5e9, 3 * 2**30)), described(performance.Cost(1.0, 0.0))
         (', 2.5 GFLOP and 3 GiB of memory a step and device', '')
     """
     parts = [f'{cost.flops / 1e9:.3g} GFLOP'] if cost.flops else []

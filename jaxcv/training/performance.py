@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 from absl import logging
 
+from jaxcv.training.operations import count_operations
 from jaxcv.types import PyTree
 
 # Dense bfloat16 peak of one device, FLOP/s, from the manufacturers' data sheets.
@@ -33,8 +34,8 @@ class Cost(NamedTuple):
     """The cost of one compiled step."""
 
     compile_seconds: float
-    flops: float | None
-    """Of one device, from the compiler's cost analysis; None if that has none."""
+    flops: float
+    """Of the products and convolutions of one device, by `count_operations`."""
     memory: int | None = None
     """Bytes that the program needs on one device: the state, the batch, the results and all that is in between. None if
     the compiler does not tell."""
@@ -59,9 +60,10 @@ def compile_ahead(step: Any, state: PyTree, batch: PyTree) -> tuple[Callable, Co
         (128.0, (4, 3))
     """
     began = time.perf_counter()
-    first = step.lower(state, batch).compile()
-    analysis = first.cost_analysis() or {}
-    cost = Cost(time.perf_counter() - began, analysis.get('flops'), _memory(first))
+    traced = step.trace(state, batch)
+    first = traced.lower().compile()
+    devices = max(len(sharding.device_set) for sharding in jax.tree.leaves(first.input_shardings))
+    cost = Cost(time.perf_counter() - began, count_operations(traced.jaxpr) / devices, _memory(first))
     programs = {_shapes(batch): first}
 
     def compiled(state: PyTree, batch: PyTree) -> Any:

@@ -23,7 +23,7 @@ def test_all_that_is_wrong_with_the_shapes_is_told_at_once():
 
 
 def test_a_step_that_does_not_fit_is_told():
-    assert planning.described(Cost(1.0, None, 2**30)) == ', 1 GiB of memory a step and device'
+    assert planning.described(Cost(1.0, 0.0, 2**30)) == ', 1 GiB of memory a step and device'
     assert '24 GiB' in planning.excess(24 * 2**30, 16 * 2**30)
     for needed, there in ((None, 1), (1, None), (5, 5)):
         assert not planning.excess(needed, there)
