@@ -3,12 +3,10 @@
 from __future__ import annotations  # figures need matplotlib only where one is drawn
 
 import functools
-import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -17,8 +15,9 @@ from jaxcv.features import Example, Names
 from jaxcv.names import nearest
 from jaxcv.ops.instance_masks import paste_mask
 from jaxcv.presentation.classes import counted
-from jaxcv.task import Answer, Gallery, Judged, PhotoOptions, Predictions, Presentation, Report, Written
-from jaxcv.types import Batch
+from jaxcv.presentation.instances import coco_run_lengths, instance_numbers
+from jaxcv.presentation.photo_boxes import photo_boxes
+from jaxcv.task import Answer, Gallery, Judged, Predictions, Presentation, Report, Written
 
 FEATURE = 'box_labels'
 ARRAYS = ('boxes', 'scores', 'box_labels', 'box_valid')
@@ -28,10 +27,6 @@ MASKS = 'masks'
 OPTIONS = ('score', 'classes')
 LOWEST = 0.05
 """The largest least score that leaves the average precision of a usual detector as it is."""
-GIVEN = ('image', 'proposals', 'proposal_valid')
-"""Features that a network takes: a picture, and the regions that the transforms propose."""
-CELLS = 64
-"""Of the grid that finds the place of a picture, across and down."""
 WORST = 30
 """Classes in the line of the table."""
 
@@ -153,7 +148,7 @@ def _presentation(
         judge,
         draw,
         report,
-        _photos,
+        functools.partial(photo_boxes, answer=_answer),
         write,
         most=8,
         hub_task='object-detection',
@@ -265,40 +260,6 @@ def _found(
     return found._replace(masks=np.array(pasted, np.uint8).reshape(-1, height, width))
 
 
-def instance_numbers(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Return a picture of masks: the number of the object of each pixel, the first on top, and 0 for none.
-
-    Example:
-        >>> instance_numbers(np.array([[[1, 0, 0]], [[1, 1, 0]]], np.uint8), (1, 3))
-        array([[1, 2, 0]], dtype=uint8)
-    """
-    found = np.zeros(tuple(size), np.uint8)
-    for number, mask in reversed(list(enumerate(masks[:255], start=1))):
-        found[mask > 0] = number
-    return found
-
-
-def coco_run_lengths(mask: np.ndarray) -> dict[str, Any]:
-    """Encode a mask as COCO's run lengths, which go down the columns: `{'size': [h, w], 'counts': string}`.
-
-    Example:
-        >>> coco_run_lengths(np.array([[0, 1, 1, 0], [0, 1, 1, 0]], np.uint8))
-        {'size': [2, 4], 'counts': '242'}
-    """
-    flat = np.asarray(mask).T.reshape(-1) > 0
-    ends = np.flatnonzero(np.diff(flat, prepend=False)).tolist()
-    runs = np.diff([0, *ends, flat.size]).tolist()
-    text = []
-    for i, run in enumerate(runs):
-        value = run - runs[i - 2] if i > 2 else run
-        more = True
-        while more:  # five bits a character, the lowest first; the sixth: another follows
-            group, value = value & 31, value >> 5
-            more = value != (-1 if group & 16 else 0)
-            text.append(chr(48 + (group | 32 if more else group)))
-    return {'size': [int(x) for x in np.shape(mask)], 'counts': ''.join(text)}
-
-
 def _mistakes(truth: viz.Objects, found: viz.Objects) -> tuple[np.ndarray, np.ndarray]:
     """Return which true objects are not found, and which detections are of none, at an IoU of 0.5."""
     missed, wrong = np.ones(len(truth.labels), bool), np.ones(len(found.labels), bool)
@@ -377,78 +338,3 @@ def best_f1(precision: ArrayLike, scores: ArrayLike, class_names: Sequence[str])
         row = {'score': scores[best, label], 'precision': of_class[best], 'recall': recall[best], 'f1': f1[best]}
         found[viz.class_name(class_names, label)] = {name: round(float(value), 4) for name, value in row.items()}
     return found
-
-
-class Frame(NamedTuple):
-    """The place of a picture in the image that the network gets: `image = scale * picture + shift`."""
-
-    scale: np.ndarray
-    """(across, down)."""
-    shift: np.ndarray
-    """(across, down), in pixels of the image."""
-    size: tuple[int, int]
-    """(height, width) of the picture."""
-
-
-def _photos(
-    predict: Callable[[Batch], Predictions], examples: Iterable[Example], options: PhotoOptions
-) -> Iterator[Answer]:
-    """Predict pictures; boxes are carried through the transforms with each, so that answers come back.
-
-    Upright and wide pictures may have shapes of their own: those of one shape share a batch.
-    """
-    prepared = (_prepared(example, options) for example in examples)
-    while rows := list(itertools.islice(prepared, options.batch_size)):
-        shapes = [given['image'].shape for given, _ in rows]
-        answers: dict[int, Answer] = {}
-        for shape in dict.fromkeys(shapes):
-            places = [i for i, one in enumerate(shapes) if one == shape]
-            found = _predicted(predict, [rows[i][0] for i in places], options.batch_size)
-            answers |= {place: {name: x[i] for name, x in found.items()} for i, place in enumerate(places)}
-        for i, (_, frame) in enumerate(rows):
-            yield {**answers[i], 'boxes': _back(answers[i]['boxes'], frame)}
-
-
-def _predicted(
-    predict: Callable[[Batch], Predictions], rows: Sequence[Mapping[str, np.ndarray]], size: int
-) -> Mapping[str, np.ndarray]:
-    """Return the answers for examples of one shape, in a batch that is padded with zeros."""
-    missing = size - len(rows)
-    batch = {
-        name: np.stack([*(given[name] for given in rows), *[np.zeros_like(value)] * missing])
-        for name, value in rows[0].items()
-    }
-    batch['valid'] = np.arange(size) < len(rows)
-    return jax.device_get(_answer(predict(batch)))
-
-
-def _prepared(example: Example, options: PhotoOptions) -> tuple[dict[str, np.ndarray], Frame]:
-    """Return the features of the transformed picture that a network takes, and its place in the image.
-
-    A crop clips boxes, so one frame of the picture would not do: a grid of cells is carried along, and those that are
-    still whole have the place.
-    """
-    height, width = size = example['image'].shape[:2]
-    corners = np.stack(np.meshgrid(np.arange(CELLS), np.arange(CELLS)), axis=-1).reshape(-1, 2)
-    cells = np.concatenate([corners, corners + 1], axis=-1) * np.array([width, height] * 2) / CELLS
-    objects = {'boxes': cells.astype(np.float32), FEATURE: np.arange(len(cells), dtype=np.int32)}
-    moved = options.transform({**example, **objects, 'box_valid': np.ones(len(cells), bool)})
-    image, given = moved['image'], {name: moved[name] for name in GIVEN if name in moved}
-    far = np.array([image.shape[1], image.shape[0]])
-    if 'boxes' not in moved:  # the transforms drop them: the picture is resized as a whole
-        return given, Frame(far / np.array([width, height]), np.zeros(2), size)
-    boxes, own = np.asarray(moved['boxes'], float), cells[np.asarray(moved.get(FEATURE, objects[FEATURE]))]
-    whole = (boxes[:, :2] > 0).all(axis=-1) & (boxes[:, 2:] < far).all(axis=-1)
-    before, after = (x[whole, :2] + x[whole, 2:] for x in (own, boxes))
-    if whole.sum() < 2 or (np.ptp(before, axis=0) == 0).any():
-        raise ValueError(f'the transforms leave too little of a picture of {height} x {width} pixels')
-    lines = [np.polyfit(before[:, axis], after[:, axis], 1) for axis in (0, 1)]
-    return given, Frame(np.array([line[0] for line in lines]), np.array([line[1] for line in lines]) / 2, size)
-
-
-def _back(boxes: np.ndarray, frame: Frame) -> np.ndarray:
-    """Return boxes in the pixels of the picture, clipped to it."""
-    height, width = frame.size
-    corners = (boxes.reshape(-1, 2, 2) - frame.shift) / frame.scale
-    corners = np.sort(corners, axis=1)  # a mirror exchanges them
-    return np.clip(corners, 0, [width, height]).reshape(-1, 4).astype(np.float32)

@@ -5,7 +5,7 @@ from pycocotools import mask as run_lengths
 
 from jaxcv import presentation
 from jaxcv.data.outlines import outline_mask
-from jaxcv.presentation.boxes import coco_run_lengths
+from jaxcv.presentation.instances import coco_run_lengths
 from jaxcv.task import Gallery, Shown
 
 ANSWER = {
