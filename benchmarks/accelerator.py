@@ -18,8 +18,8 @@ line of JSON; a job that fails or is late loses only itself.
   both: of the trace, as the compiler's count leaves out what cuDNN computes.
 * `GB` of ours: arguments, results and temporary arrays of the compiled step; of PyTorch: `max_memory_allocated`.
 
-Measured on an H200 with 14 cores (jax 0.11.2, torch 2.11, torchvision 0.26) by `--limit_s=180 --ahead=4`, in which three
-jobs of jaxcv were ready; in parentheses the least and the greatest ratio of the rounds:
+Measured on an H200 with 14 cores (jax 0.11.2, torch 2.11, torchvision 0.26) by `--limit_s=180 --ahead=4`, in which two
+jobs were done; in parentheses the least and the greatest ratio of the rounds:
 
     job                              pass      jaxcv      torch    ratio                 compiled in
     resnet50.bfloat16                step    20.2 ms    23.2 ms    1.11 (1.09 to 1.29)   54 s,  88 s
@@ -27,8 +27,8 @@ jobs of jaxcv were ready; in parentheses the least and the greatest ratio of the
     retinanet_resnet50_fpn.bfloat16  step    19.7 ms   103.3 ms    4.8  (3.8 to 9.0)     78 s, 118 s
 
 ResNet-50's step of 128 images is 16 % of the card's peak; a tenth of it is the stem (7 x 7 from 3 channels, forward and
-the gradient of its kernel, 1.2 ms each). MobileNet v2 and EfficientNet were compiled, in 94 s and 98 s, and not measured
-in time; the other jobs were NOT RUN: they need a longer limit.
+the gradient of its kernel, 1.2 ms each). MobileNet v2 and EfficientNet were compiled, in 94 s and 98 s, but not in time
+to be measured; the other jobs were NOT RUN: they need a longer limit.
 """
 
 import argparse
