@@ -192,6 +192,31 @@ def locked(path: str | os.PathLike[str]) -> Iterator[None]:
         os.close(descriptor)
 
 
+def keep_last_used(folder: str | os.PathLike[str], most: int) -> None:
+    """Delete the files of a folder whose last use is the longest ago, until the others have at most `most` bytes.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for i, name in enumerate('abc'):
+        ...     _ = (folder / name).write_bytes(bytes(100))
+        ...     os.utime(folder / name, (i, i))
+        >>> keep_last_used(folder, most=250)
+        >>> sorted(path.name for path in folder.iterdir())
+        ['b', 'c']
+    """
+    entries = []
+    for entry in Path(folder).glob('*'):
+        with contextlib.suppress(FileNotFoundError):  # another process renamed or deleted it
+            found = entry.stat()
+            entries.append((max(found.st_atime, found.st_mtime), found.st_size, entry))
+    kept = 0
+    for _, size, entry in sorted(entries, reverse=True):
+        kept += size
+        if kept > most:
+            entry.unlink(missing_ok=True)
+
+
 def _lock(path: Path) -> int:
     """Return the descriptor of the locked file."""
     import fcntl

@@ -44,6 +44,7 @@ jax.config.update('jax_num_cpu_devices', 8)
 # state of its autotuner.
 if platform == 'cpu':
     programs.share(PROGRAMS)
+    os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(PROGRAMS))  # of the commands that a test starts
 
 # Each program, of one addition too, is written in an MLIR context of its own, with where each operation stands in the
 # code: a fifth of the time of a small program. One context serves them all; a JAX without this function does as before.
@@ -103,7 +104,9 @@ def pytest_collection_finish():
 def pytest_sessionstart(session):
     """Keeps the programs of some last runs, in the process that starts the workers."""
     if 'PYTEST_XDIST_WORKER' not in os.environ:
-        programs.prune(PROGRAMS, most=2**30)
+        from jaxcv.files import keep_last_used
+
+        keep_last_used(PROGRAMS, most=2**30)
 
 
 seconds = collections.Counter()

@@ -4,7 +4,6 @@ JAX itself writes an entry in place, where another process may read half of it, 
 program. Here an entry appears as a whole.
 """
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -18,19 +17,6 @@ def share(folder: Path) -> None:
     jax.config.update('jax_compilation_cache_dir', str(folder))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
     jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
-
-
-def prune(folder: Path, most: int) -> None:
-    """Deletes the entries whose last use is the longest ago, until the others have at most that many bytes."""
-    entries = []
-    for entry in folder.glob('*'):
-        with contextlib.suppress(FileNotFoundError):  # another run renamed or deleted it
-            entries.append((entry.stat().st_mtime, entry.stat().st_size, entry))
-    kept = 0
-    for _, size, entry in sorted(entries, reverse=True):
-        kept += size
-        if kept > most:
-            entry.unlink(missing_ok=True)
 
 
 def _get(cache: LRUCache, key: str) -> bytes | None:

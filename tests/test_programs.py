@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax._src.lru_cache import LRUCache
 
+from jaxcv.files import keep_last_used
 from tests import programs
 
 
@@ -28,8 +29,8 @@ def test_the_last_used_entries_are_kept(tmp_path):
     for i, name in enumerate('abc'):
         (tmp_path / name).write_bytes(bytes(100))
         os.utime(tmp_path / name, (i, i))
-    programs.prune(tmp_path, most=300)
+    keep_last_used(tmp_path, most=300)
     assert len(list(tmp_path.iterdir())) == 3
     programs._get(type('cache', (), {'path': tmp_path}), 'a')
-    programs.prune(tmp_path, most=250)
+    keep_last_used(tmp_path, most=250)
     assert sorted(path.name for path in tmp_path.iterdir()) == ['a', 'c']

@@ -119,8 +119,26 @@ def state_factory(experiment: Experiment) -> Callable[..., training.TrainState]:
     return init
 
 
-def check_loss(experiment: Experiment) -> None:
+def network_shapes(experiment: Experiment, shapes: training.TrainState | None = None) -> Variables:
+    """The shapes of the variables of one network, which the training examples make.
+
+    Args:
+        experiment: the pieces of the run.
+        shapes: those of its train state, if they are known: then nothing is traced.
+    """
+    if shapes is None:
+        shapes = jax.eval_shape(state_factory(experiment))
+    if experiment.training.members == 1:
+        return shapes.variables
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes.variables)
+
+
+def check_loss(experiment: Experiment, shapes: training.TrainState | None = None) -> None:
     """Traces the augmentations and the loss, so that their errors come before the workdir is written.
+
+    Args:
+        experiment: the pieces of the run.
+        shapes: see `network_shapes`.
 
     Raises:
         ConfigError: an augmentation or the loss returns something of another form.
@@ -130,7 +148,7 @@ def check_loss(experiment: Experiment) -> None:
     size = experiment.data.batch_size // experiment.training.accumulate
     batch = {name: _rows(size, spec) for name, spec in experiment.facts.example.items()}
     _check_augmentations(experiment, batch)
-    variables = dict(jax.eval_shape(task.init, key, batch))
+    variables = dict(network_shapes(experiment, shapes))
     params = variables.pop('params')
     output = contracts.traced('task.loss', task.loss, params, variables, batch, key)
     config.raise_for(f'task: {line}' for line in contracts.loss_problems(output, variables))
@@ -152,8 +170,12 @@ def _check_augmentations(experiment: Experiment, batch: Mapping[str, Any]) -> No
         batch = after
 
 
-def check_evaluation(experiment: Experiment) -> None:
+def check_evaluation(experiment: Experiment, shapes: training.TrainState | None = None) -> None:
     """Traces an evaluation of the network that the training examples make, so that its errors come before training.
+
+    Args:
+        experiment: the pieces of the run.
+        shapes: see `network_shapes`.
 
     Raises:
         ConfigError, ValueError: a feature that a metric needs is not there; the network does not take examples of this
@@ -161,11 +183,11 @@ def check_evaluation(experiment: Experiment) -> None:
     """
     if experiment.data.eval_split is None:
         return
-    facts, key, task = experiment.facts, jax.random.key(0), experiment.task
+    facts, task = experiment.facts, experiment.task
     example, batch = (
         {name: _rows(TRACED, spec) for name, spec in specs.items()} for specs in (facts.example, facts.eval_example)
     )
-    variables = jax.eval_shape(experiment.phases[0].task.init, key, example)
+    variables = network_shapes(experiment, shapes)
     try:
         predictions = jax.eval_shape(task.predict, variables, batch)
         config.raise_for(f'task: {line}' for line in contracts.prediction_problems(predictions, TRACED))

@@ -12,7 +12,7 @@ from absl import logging
 from jax.sharding import Mesh
 
 from experiments.run import batches as opening
-from experiments.run import gallery, memory, planning, reporting, resuming, shared, workdir
+from experiments.run import gallery, memory, planning, programs, reporting, resuming, shared, workdir
 from experiments.run.assemble import Experiment, assemble, check_average, check_evaluation, check_loss, state_factory
 from experiments.run.check import Checked
 from experiments.run.exits import RESUME_ME
@@ -129,7 +129,7 @@ def train(
             return 0
         step, cost = _compile(run, state, start)
         session.save_config()
-        say(f'compiled in {cost.compile_seconds:.1f} s{planning.described(cost)}')
+        say(f'compiled in {cost.compile_seconds:.1f} s{planning.described(cost)}{programs.described()}')
         if warning := planning.excess(cost.memory, planning.memory_of(jax.devices()[0])):
             logging.warning('%s: %s', warning, _remedy(run))
         began = time.perf_counter()
@@ -170,8 +170,8 @@ def _open(checked: Checked, folder: Path) -> Run:
     init = state_factory(experiment)
     shapes = jax.eval_shape(init)
     check_average(experiment)
-    check_loss(experiment)
-    check_evaluation(experiment)
+    check_loss(experiment, shapes)
+    check_evaluation(experiment, shapes)
     workdir.check_space(folder, shapes, options.keep_last + options.keep_best)
     opening.warn_of(checked, experiment.task.presentation, opened.source, fields.train_transforms, opened.names)
     if fields.eval_split is not None:
@@ -201,7 +201,8 @@ def _begin(
         if run.given:
             taken, wanted = (len(jax.tree.leaves(x)) for x in (run.given, (run.shapes.params, run.shapes.state)))
             say(f'{taken} of {wanted} arrays are taken from {run.experiment.finetune.start_from}')
-        state, start = training.create_state(run.init, run.mesh, run.given, sharding=run.sharding), 0
+        given = [run.given] if run.given else []  # without it, the trace is that of the shapes
+        state, start = training.create_state(run.init, run.mesh, *given, sharding=run.sharding), 0
     else:
         position = dict(restored.data or {})
         unreported = position.pop(UNREPORTED, {})

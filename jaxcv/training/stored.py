@@ -22,6 +22,8 @@ from jaxcv.training.state import TrainState
 from jaxcv.types import PyTree, Variables
 
 Which = int | Literal['last', 'best']
+CHECKSUM = jax.ShapeDtypeStruct((), np.dtype('uint32'))
+"""Shape of a `checksum`."""
 
 
 class Restored(NamedTuple):
@@ -53,7 +55,7 @@ def read(manager: Any, directory: Path, step: int, like: PyTree) -> tuple[Restor
     import orbax.checkpoint as ocp
 
     stored, damage, different = None, '', []
-    target = {'state': like, 'checksum': _replicated(jax.eval_shape(checksum, like), like)}
+    target = {'state': like, 'checksum': _replicated(CHECKSUM, like)}
     try:
         different = _different(directory / str(step) / 'state', target)
         if not different:
@@ -122,9 +124,10 @@ def differences(directory: Path, like: PyTree) -> list[str]:
         []
     """
     steps = steps_in(directory)
+    if not steps:
+        return []
     try:
-        target = {'state': like, 'checksum': jax.eval_shape(checksum, like)}
-        return _different(directory / str(steps[-1]) / 'state', target) if steps else []
+        return _different(directory / str(steps[-1]) / 'state', {'state': like, 'checksum': CHECKSUM})
     except Exception:  # damage raises any of a dozen exceptions of Orbax and JSON
         return []
 
