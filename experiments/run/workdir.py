@@ -40,12 +40,25 @@ def is_first_process() -> bool:
 
 def say(text: str) -> None:
     """Prints, in one process only; a terminal or a pipe that is gone is no error."""
-    if not is_first_process():
-        return
+    if is_first_process():
+        write_out(text)
+
+
+def write_out(text: str) -> None:
+    """Prints in every process, without starting JAX's devices; a terminal or a pipe that is gone is no error."""
+    with contextlib.suppress(OSError):
+        print(text)
+    flushed()
+
+
+def flushed() -> bool:
+    """Whether what was printed is written; if the terminal or the pipe is gone, all further output is discarded."""
     try:
-        print(text, flush=True)
+        sys.stdout.flush()
     except OSError:  # else the interpreter fails once more at its end, and takes another exit code
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def command(launcher: str, *arguments: str) -> str:
