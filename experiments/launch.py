@@ -25,7 +25,7 @@ from experiments.run.exits import BAD_INPUT, FAULT, NOT_FINITE
 from experiments.run.overrides import described, overridden
 from experiments.run.own_code import imported
 from experiments.run.python_file import result_of
-from experiments.run.workdir import flushed, say, write_out
+from experiments.run.workdir import discard_output, output_is_closed, say, write_out
 from jaxcv import config, training
 from jaxcv.config.text import integer_in
 from jaxcv.extras import MissingExtraError
@@ -147,7 +147,8 @@ def launch(main: Callable[..., int | None], *, uses: Collection[str]) -> None:
             print('Interrupted.', file=sys.stderr)
             return 128 + signal.SIGINT
         except Exception as error:
-            if isinstance(error, BrokenPipeError) and not flushed():  # of `| head`
+            if isinstance(error, BrokenPipeError) and output_is_closed():
+                discard_output()
                 return 128 + signal.SIGPIPE
             if TRACEBACK.value:
                 raise

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import select
 import shlex
 import shutil
 import sys
@@ -46,19 +47,22 @@ def say(text: str) -> None:
 
 def write_out(text: str) -> None:
     """Prints in every process, without starting JAX's devices; a terminal or a pipe that is gone is no error."""
-    with contextlib.suppress(OSError):
-        print(text)
-    flushed()
-
-
-def flushed() -> bool:
-    """Whether what was printed is written; if the terminal or the pipe is gone, all further output is discarded."""
     try:
-        sys.stdout.flush()
-    except OSError:  # else the interpreter fails once more at its end, and takes another exit code
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    return True
+        print(text, flush=True)
+    except OSError:
+        discard_output()
+
+
+def discard_output() -> None:
+    """Discards all that is printed from now on: else the interpreter fails once more at its end, with another code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def output_is_closed() -> bool:
+    """Whether the output is a pipe whose reader has ended, as `head` does after its lines."""
+    output = select.poll()
+    output.register(sys.stdout, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in output.poll(0))
 
 
 def command(launcher: str, *arguments: str) -> str:
