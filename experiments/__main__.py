@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from experiments import launch
 from experiments.run import tables
 from experiments.run.exits import BAD_INPUT
+from experiments.run.workdir import write_out
 from jaxcv.names import close
 
 PREFIX = 'python -m experiments'
@@ -47,5 +48,4 @@ if __name__ == '__main__':
     if message := misspelled(sys.argv[1:]):
         print(f'Error: {message}', file=sys.stderr)
         sys.exit(BAD_INPUT)
-    print(tables.aligned(commands()))
-    print('\n--help after one of them shows its flags.')
+    write_out(f'{tables.aligned(commands())}\n\n--help after one of them shows its flags.')

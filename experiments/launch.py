@@ -26,7 +26,7 @@ from experiments.run.exits import BAD_INPUT, FAULT, NOT_FINITE
 from experiments.run.overrides import described, overridden
 from experiments.run.own_code import imported
 from experiments.run.python_file import result_of
-from experiments.run.workdir import say
+from experiments.run.workdir import discard_output, output_is_closed, say, write_out
 from jaxcv import config, training
 from jaxcv.config.text import integer_in
 from jaxcv.extras import MissingExtraError
@@ -142,11 +142,16 @@ def launch(main: Callable[..., int | None], *, uses: Collection[str]) -> None:
 
     def guarded(argv: list[str]) -> int | None:
         try:
-            return run(argv)
+            code = run(argv)
+            sys.stdout.flush()
+            return code
         except KeyboardInterrupt:
             print('Interrupted.', file=sys.stderr)
             return 128 + signal.SIGINT
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and output_is_closed():
+                discard_output()
+                return 128 + signal.SIGPIPE
             if TRACEBACK.value:
                 raise
             error = without_extra(error)
@@ -154,7 +159,7 @@ def launch(main: Callable[..., int | None], *, uses: Collection[str]) -> None:
             return _report(error if code != FAULT else fault(error, USE.value), code)
 
     if any(word in HELP for word in sys.argv[1:]):
-        print(_help(module, shown))
+        write_out(_help(module, shown))
         sys.exit(0)
     if not sys.argv[1:]:
         print(f'{_help(module, shown)}\n\nFor example:\n{_example(module)}', file=sys.stderr)

@@ -16,7 +16,7 @@ Specs = Mapping[str, Mapping[str, Any]]
 """Feature -> {'shape': ..., 'dtype': ...} of one example."""
 Function = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 TOLERANCE = 1e-3
-"""The largest difference between a number of the file's answer and the function's, in the answer's own size."""
+"""The largest difference between a number of the file's answer and the function's, as a share of its largest number."""
 SAME = 0.99
 """The least share of whole numbers, such as classes of pixels, that are the same: two classes may be equally likely."""
 COMPARED = (1, 3)
@@ -32,7 +32,7 @@ def onnx_file(function: Function, inputs: Specs, about: Mapping[str, Any]) -> tu
         about: the description, in the file's metadata under 'about' as JSON.
 
     Returns:
-        The content of the file, and the largest difference of a number.
+        The content of the file, and the largest difference of a number, as a share of the largest one.
 
     Raises:
         ConfigError: jax2onnx cannot convert the function, or the file gives another answer.
@@ -73,7 +73,7 @@ def onnx_file(function: Function, inputs: Specs, about: Mapping[str, Any]) -> tu
 
 
 def _compare(session: Any, function: Function, inputs: Specs, names: list[str], count: int) -> float:
-    """The largest difference of a number; an error where it is too large."""
+    """The largest difference of a number, as a share of the largest one; an error where it is too large."""
     draw = np.random.default_rng(0)
     batch = {name: _random(draw, (count, *spec['shape']), np.dtype(spec['dtype'])) for name, spec in inputs.items()}
     expected = jax.device_get(jax.jit(function)(batch))
@@ -83,9 +83,8 @@ def _compare(session: Any, function: Function, inputs: Specs, names: list[str], 
         if wanted.shape != found.shape:
             raise ValueError(f'{name} has the shape {found.shape} in onnxruntime, and {wanted.shape} in JAX')
         if np.issubdtype(wanted.dtype, np.floating):
-            difference = float(
-                np.max(np.abs(found - wanted), initial=0.0) / max(1.0, np.max(np.abs(wanted), initial=0.0))
-            )
+            size = np.max(np.abs(wanted), initial=0.0) or 1.0
+            difference = float(np.max(np.abs(found - wanted), initial=0.0) / size)
             largest = max(largest, difference)
             if not difference <= TOLERANCE:
                 raise ValueError(f'{name} differs by {difference:.1e} in onnxruntime')

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import select
 import shlex
 import shutil
 import sys
@@ -40,12 +41,28 @@ def is_first_process() -> bool:
 
 def say(text: str) -> None:
     """Prints, in one process only; a terminal or a pipe that is gone is no error."""
-    if not is_first_process():
-        return
+    if is_first_process():
+        write_out(text)
+
+
+def write_out(text: str) -> None:
+    """Prints in every process, without starting JAX's devices; a terminal or a pipe that is gone is no error."""
     try:
         print(text, flush=True)
-    except OSError:  # else the interpreter fails once more at its end, and takes another exit code
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:
+        discard_output()
+
+
+def discard_output() -> None:
+    """Discards all that is printed from now on: else the interpreter fails once more at its end, with another code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def output_is_closed() -> bool:
+    """Whether the output is a pipe whose reader has ended, as `head` does after its lines."""
+    output = select.poll()
+    output.register(sys.stdout, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in output.poll(0))
 
 
 def command(launcher: str, *arguments: str) -> str:

@@ -1,6 +1,10 @@
 """Mistakes of newcomers, and the answer to each: one message with the remedy, exit code 2, and nothing is written."""
 
 import contextlib
+import os
+import runpy
+import signal
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -10,8 +14,22 @@ import numpy as np
 import pytest
 
 from experiments import __main__ as commands
-from experiments import describe, evaluate, export, faults, launch, look, predict, push, search, summarize, train
+from experiments import (
+    describe,
+    evaluate,
+    export,
+    faults,
+    launch,
+    look,
+    predict,
+    push,
+    search,
+    starting,
+    summarize,
+    train,
+)
 from experiments import list as listing
+from experiments.run import workdir
 from experiments.run.check import check
 from experiments.run.exits import BAD_INPUT
 from experiments.run.training import train as run
@@ -256,6 +274,61 @@ def test_a_missing_extra_has_one_answer(answer, monkeypatch, package):
     launcher, words, extra = MISSING[package]
     monkeypatch.setitem(sys.modules, package, None)
     assert f"the package {package} is not installed: pip install 'jaxcv[{extra}]'" in answer(launcher, words)
+
+
+@pytest.mark.parametrize(
+    ('study', 'module'),
+    [('photos', 'skimage.data'), ('forest', 'sklearn.ensemble'), ('optimizers', 'matplotlib.figure')],
+)
+def test_a_study_without_an_extra_has_one_answer(monkeypatch, capfd, study, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(sys, 'argv', [study, '--help'])
+    with pytest.raises(ModuleNotFoundError) as raised:
+        runpy.run_path(str(launch.ROOT / 'studies' / f'{study}.py'))
+    with pytest.raises(SystemExit) as ended:  # as `sys.excepthook`
+        starting.show(raised.type, raised.value, raised.tb)
+    assert ended.value.code == BAD_INPUT
+    assert capfd.readouterr().err == f'Error: {extras.remedy(module.partition(".")[0])}\n'
+
+
+@pytest.mark.parametrize(
+    ('error', 'flags', 'shown'),
+    [
+        (ModuleNotFoundError("No module named 'absl'", name='absl'), (), 'source .venv/bin/activate'),
+        (ModuleNotFoundError("No module named 'skimage'", name='skimage'), ('--traceback',), 'ModuleNotFoundError'),
+        (ModuleNotFoundError("No module named 'jaxcv.no'", name='jaxcv.no'), (), 'ModuleNotFoundError'),
+        (ImportError('a broken library'), (), 'ImportError: a broken library'),
+    ],
+)
+def test_errors_while_a_launcher_is_imported(monkeypatch, capfd, error, flags, shown):
+    monkeypatch.setattr(sys, 'argv', ['command', *flags])
+    ending = pytest.raises(SystemExit) if shown.startswith('source') else contextlib.nullcontext()
+    with ending:
+        starting.show(type(error), error, None)
+    assert shown in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_process_without_scikit_image(tmp_path):
+    (tmp_path / 'sitecustomize.py').write_text("import sys\nsys.modules['skimage'] = None\n")
+    ended = subprocess.run(
+        [sys.executable, '-m', 'experiments.studies.photos'],
+        cwd=launch.ROOT.parent,
+        env={**os.environ, 'PYTHONPATH': str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stderr) == (BAD_INPUT, f'Error: {extras.remedy("skimage")}\n')
+
+
+def test_a_pipe_that_nobody_reads_ends_a_list_quietly(command, monkeypatch):
+    reader, writer = os.pipe()
+    with open(writer, 'w') as output:
+        monkeypatch.setattr(sys, 'stdout', output)
+        assert not workdir.output_is_closed()
+        os.close(reader)
+        ended = command(listing, 'fields')
+        assert (ended.code, ended.err) == (128 + signal.SIGPIPE, '')
 
 
 def test_other_modules_that_are_missing_are_faults():
