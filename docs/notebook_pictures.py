@@ -41,7 +41,7 @@ def main(chosen: list[str]) -> None:
         NotebookClient(notebook, timeout=3600, resources={'metadata': {'path': str(ROOT)}}).execute()
         took = {'seconds': round(time.monotonic() - start), 'machine': machine()}
         print(f'{path.name}: {took["seconds"]} s on {took["machine"]}')
-        write_json(TIMES, {**(read_json(TIMES) if TIMES.exists() else {}), path.stem: took}, indent=2)
+        write_json(TIMES, {**(read_json(TIMES) if TIMES.exists() else {}), path.stem: took})
         small(figures(notebook)[FIGURES[number]]).save(PICTURES / f'{path.stem}.png', optimize=True)
     overview().save(PICTURES / 'overview.png', optimize=True)
 
