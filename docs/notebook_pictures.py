@@ -3,11 +3,14 @@
     .venv/bin/python -m docs.notebook_pictures [01 04 ...]
 
 Runs each notebook of `colab/` in full, on a CPU in some minutes, and keeps one of the figures that it displays, made
-smaller, as `docs/pictures/NAME.png`; prints how long it took.
+smaller, as `docs/pictures/NAME.png`, and in `docs/notebook_times.json` how long it took, on which machine. Nothing else
+should run meanwhile.
 """
 
 import base64
 import io
+import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -16,9 +19,12 @@ import nbformat
 from nbclient import NotebookClient
 from PIL import Image
 
+from jaxcv.files import read_json, write_json
+
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / 'docs' / 'pictures'
-FIGURES = {'01': -1, '02': 2, '03': -1, '04': 0, '05': 2, '05b': 3, '06': 2, '07': 0, '08': 2}
+TIMES = ROOT / 'docs' / 'notebook_times.json'
+FIGURES = {'01': -1, '02': 2, '03': -1, '04': 3, '05': 2, '05b': 3, '06': 2, '07': 0, '08': 2}
 """Which of the figures of a notebook, in their order, is its picture."""
 WIDTH = 900
 HEIGHT = 522  # two rows of the scenes and their masks
@@ -33,9 +39,17 @@ def main(chosen: list[str]) -> None:
         notebook = nbformat.read(path, as_version=4)
         start = time.monotonic()
         NotebookClient(notebook, timeout=3600, resources={'metadata': {'path': str(ROOT)}}).execute()
-        print(f'{path.name}: {time.monotonic() - start:.0f} s')
+        took = {'seconds': round(time.monotonic() - start), 'machine': machine()}
+        print(f'{path.name}: {took["seconds"]} s on {took["machine"]}')
+        write_json(TIMES, {**(read_json(TIMES) if TIMES.exists() else {}), path.stem: took})
         small(figures(notebook)[FIGURES[number]]).save(PICTURES / f'{path.stem}.png', optimize=True)
     overview().save(PICTURES / 'overview.png', optimize=True)
+
+
+def machine() -> str:
+    """The cores and the processor, as Linux names it."""
+    found = re.search(r'^model name\s*: (.+)$', Path('/proc/cpuinfo').read_text(), re.MULTILINE)
+    return f'{os.cpu_count()} cores of {found[1] if found else "an unknown processor"}'
 
 
 def figures(notebook) -> list[Image.Image]:

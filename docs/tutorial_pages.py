@@ -1,10 +1,15 @@
-"""Copies the notebooks into the documentation, where their pictures are one folder nearer."""
+"""Copies the notebooks into the documentation, where their pictures are one folder nearer, and lists them."""
 
 from pathlib import Path
 
+from jaxcv.files import read_json
+
+TIMES = Path(__file__).parent / 'notebook_times.json'
+"""What `notebook_pictures` measured."""
+
 
 def write(notebooks: Path, folder: Path) -> None:
-    """Write the copies; an unchanged one keeps its time, so that it is not built again."""
+    """Write the copies and their list; an unchanged copy keeps its time, so that it is not built again."""
     folder.mkdir(exist_ok=True)
     found = sorted(notebooks.glob('*.ipynb'))
     for old in set(folder.glob('*.ipynb')) - {folder / path.name for path in found}:
@@ -15,5 +20,19 @@ def write(notebooks: Path, folder: Path) -> None:
         if not copy.exists() or copy.read_text() != text:
             copy.write_text(text)
     names = [path.stem for path in found]
-    lines = ['# Tutorials', '', 'Notebooks, which run on Colab and on a CPU in a few minutes.', '']
-    (folder / 'index.md').write_text('\n'.join([*lines, '```{toctree}', ':maxdepth: 1', '', *names, '```', '']))
+    head = ['# Tutorials', '', 'Notebooks, which run on Colab and on a CPU.', '']
+    table = ['| | run in full, on a CPU |', '| --- | --- |', *(row(path) for path in found), '']
+    tree = ['```{toctree}', ':hidden:', ':maxdepth: 1', '', *names, '```', '']
+    (folder / 'index.md').write_text('\n'.join([*head, *table, *tree]))
+
+
+def row(path: Path) -> str:
+    """The line of a notebook: its title, and how long it took where it was measured.
+
+    Example:
+        >>> row(TIMES.parents[1] / 'colab' / '01_train_a_classifier.ipynb').partition(' | ')[0]
+        '| [Train a classifier](01_train_a_classifier.ipynb)'
+    """
+    title = read_json(path)['cells'][0]['source'][0].removeprefix('# ').strip()
+    took = read_json(TIMES)[path.stem]
+    return f'| [{title}]({path.name}) | {took["seconds"]} s, {took["machine"]} |'

@@ -217,7 +217,7 @@ def detections(image: np.ndarray, found: Mapping[str, Detections]) -> Figure:
     """
     pictures = [SHOW.write(image, answer(part), named('')).pictures['boxes'] for part in found.values()]
     captions = [f'{len(part.boxes)} {name}' for name, part in found.items()]
-    return viz.image_grid(pictures, captions=captions, columns=2, title='Windows before and after grouping')
+    return viz.image_grid(pictures, captions=captions, columns=3, title='Windows before and after grouping')
 
 
 def named(name: str) -> Names:

@@ -250,11 +250,13 @@ def _columns(path: Path, header: Sequence[str], options: _Options) -> list[str]:
         hint = f'; near ones: {joined(sorted(near))}' if near else ''
         other = next((mark for mark in ';\t|' if len(header) == 1 and mark in header[0]), '')
         hint += f'; its cells are separated by {other!r}: give delimiter={other!r}' if other else ''
-        lacks = f'lacks {len(missing)} columns: {joined(missing)}' if missing else ''
+        lacks = f'lacks {len(missing)} column{"s" * (len(missing) > 1)}: {joined(missing)}' if missing else ''
         repeats = f'has columns twice: {joined(twice)}' if twice else ''
         found = ' and '.join(filter(None, (lacks, repeats)))
-        give = ', '.join(f'{option}=COLUMN' for option, name in wanted.items() if normalized(name) not in header)
-        hint += f'; name those that hold them in data.options: {give}' if give and not other else ''
+        give = [option for option, name in wanted.items() if normalized(name) not in header]
+        free = set(header) - {normalized(name) for name in wanted.values()}
+        column = free.pop() if len(free) == len(give) == 1 else 'COLUMN'
+        hint += f'; name those that hold them: data.options={dict.fromkeys(give, column)}' if give and not other else ''
         raise ValueError(f'{path} {found}. Its columns are: {joined(header)}{hint}')
     return [name for name in header if name not in apart] if every else listed
 

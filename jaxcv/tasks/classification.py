@@ -96,7 +96,7 @@ def classification(
         {
             'loss': metrics.mean_loss(loss=loss),
             'top1': metrics.top_k_accuracy(k=1),
-            'top5': metrics.top_k_accuracy(k=5),
+            **({'top5': metrics.top_k_accuracy(k=5)} if num_classes > 5 else {}),
             'calibration_error': metrics.expected_calibration_error(),
             'confusion': metrics.confusion_matrix(num_classes=num_classes),
             'class_scores': metrics.class_scores(num_classes=num_classes),

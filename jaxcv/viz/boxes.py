@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
-from jaxcv.viz.figures import INK, WRONG, class_name, headline, shorten, style
+from jaxcv.viz.figures import INK, class_name, headline, shorten, style
 from jaxcv.viz.grids import as_picture, show
 from jaxcv.viz.masks import mask_colors
 
@@ -209,9 +209,9 @@ def _rectangles(cell: Axes, objects: Objects, class_names: Sequence[str]) -> Non
             x1 - 0.5,
             y1 - 0.5,
             _text(objects, i, class_names),
-            fontsize=6.5,
+            fontsize=8,
             va='bottom',
-            color=WRONG if wrong else INK,
+            color=[x / 255 for x in _ink(255 * color)],
             bbox={'facecolor': color, 'edgecolor': 'none', 'pad': 0.6, 'alpha': 0.85},
             parse_math=False,
             clip_on=True,
@@ -223,7 +223,7 @@ def _text(objects: Objects, i: int, class_names: Sequence[str]) -> str:
     return name if objects.scores is None else f'{name} {100 * float(objects.scores[i]):.0f}'
 
 
-def _ink(color: Sequence[int]) -> tuple[int, int, int]:
+def _ink(color: Sequence[float] | np.ndarray) -> tuple[int, int, int]:
     """Return black or white, whichever can be read on the colour."""
     luma = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
     return (0, 0, 0) if luma > 128 else (255, 255, 255)

@@ -11,6 +11,9 @@ from jaxcv.arguments import AtLeast1, checked
 from jaxcv.types import Array
 from jaxcv.viz.figures import GRID, INK, WRONG, class_name, headline, shorten
 
+SMALL = 64
+"""Pixels; pictures of at most as many keep them as squares, larger ones are smoothed, and fill a page's width."""
+
 
 @checked
 def image_grid(
@@ -121,6 +124,8 @@ def _grid(
     lines = max((caption.count('\n') + 1 for caption in captions), default=0) if captions else 0
 
     width = 1.5 if all(len(line) <= 12 for caption in captions or () for line in caption.split('\n')) else 2.2
+    if np.median([min(picture.shape[:2]) for picture in pictures]) > SMALL:
+        width = max(width, min(3.6, 10.8 / columns))
     aspect = np.median([picture.shape[0] / picture.shape[1] for picture in pictures])
     height = width * float(np.clip(aspect, 0.4, 2)) + 0.19 * lines + 0.08
     figure = Figure(figsize=(max(3.4, columns * width), rows * height + 0.5), layout='constrained')
@@ -135,8 +140,7 @@ def _grid(
 
 def show(cell: Axes, picture: np.ndarray) -> None:
     """Draw a picture of `as_picture` into its cell, without ticks."""
-    # Small pictures keep their pixels; large ones are smoothed as they shrink.
-    smooth = 'nearest' if max(picture.shape[:2]) <= 64 else 'antialiased'
+    smooth = 'nearest' if max(picture.shape[:2]) <= SMALL else 'antialiased'
     cell.imshow(picture, cmap='gray', vmin=0, vmax=1, interpolation=smooth)
     cell.set_xticks([])
     cell.set_yticks([])

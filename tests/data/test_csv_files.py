@@ -100,6 +100,8 @@ def test_all_that_is_amiss_is_said_at_once(root):
     assert 'lacks 2 columns: name (file=name), lable (label=lable)' in message(root, file='name', label='lable')
     assert "folder_csv has no argument 'labl', did you mean label?" in message(root, labl='x')
     table(root, 'file,cat', '0.png,1', '1.png,maybe', '2.png,')
+    assert 'lacks 1 column: label (label=label). Its columns are: file, cat; name those that hold them' in message(root)
+    assert "data.options={'label': 'cat'}" in message(root)
     assert "2 rows with other values than 0 and 1: 'maybe' of cat in line 3, '' of cat in line 4" in message(
         root, columns=['cat']
     )

@@ -166,7 +166,7 @@ MISTAKES = {
     'a table without the columns': (
         train,
         csv('labels.csv'),
-        'Its columns are: picture, tags; name those that hold them in data.options: file=COLUMN, label=COLUMN',
+        "columns are: picture, tags; name those that hold them: data.options={'file': 'COLUMN', 'label': 'COLUMN'}",
     ),
     'a folder as table': (train, csv('photos'), 'photos has no table: it should hold train.csv, or give table=NAME'),
     'look at nothing': (look, ['--folder=seen'], 'give --config=NAME'),
