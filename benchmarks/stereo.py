@@ -23,7 +23,7 @@ from benchmarks import turns
 
 THREADS = 2
 PARTS = ('correlation', 'convolutions', 'steps')
-MODELS = ('flownet_s', 'flownet_c', 'dispnet_c', 'gcnet')
+MODELS = ('flownet_s', 'flownet_c', 'dispnet', 'dispnet_c', 'gcnet')
 
 
 def main() -> None:
@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=5, help='how often the forms take turns')
     parser.add_argument('--models', nargs='+', default=MODELS, choices=MODELS)
     parser.add_argument('--size', type=int, nargs=2, default=(128, 192), help='height and width of the train steps')
+    parser.add_argument('--xla', action='store_true', help="convolutions also as XLA's own, some of them slow")
     parser.add_argument('--quick', action='store_true', help='one round, to see that it runs')
     turns.add_out(parser)
     arguments = parser.parse_args()
@@ -63,13 +64,33 @@ def record(arguments: argparse.Namespace, case: str, found: Mapping[str, float],
     turns.record(arguments.out, turns.Row(case, own, peer, theirs, theirs / own))
 
 
+MAPS = {'2 x 48 x 64 x 256': ('looped',), '1 x 24 x 32 x 256': ('looped', 'unrolled')}
+"""Shapes of feature maps, and the naive forms that are measured there; 441 unrolled products compile for a minute."""
+
+
 def correlations(arguments) -> None:
+    print(f'{"correlation of":<20}{"pass":<10}{"form":<10}{"seconds":>8}{"compiled in":>13}  temporary MiB', flush=True)
+    for maps, naive in list(MAPS.items())[-1 if arguments.quick else 0 :]:
+        for name in ('forward', 'gradient'):
+            forms, facts = {}, {}
+            for form in ('jaxcv', *naive):
+                forms[form], *facts[form] = correlation_form(form, maps, gradient=name == 'gradient')
+            found = medians(forms, arguments.rounds)
+            for form, seconds in found.items():
+                compiled, memory = facts[form]
+                print(f'{maps:<20}{name:<10}{form:<10}{seconds:>8.3f}{compiled:>13.1f}{memory:>15.0f}', flush=True)
+            record(arguments, f'correlation of {maps}, {name}', found, 'looped')
+
+
+def correlation_form(form: str, maps: str, *, gradient: bool) -> tuple[Callable[[], None], float, float]:
+    """Return a form of FlowNetC's correlation, the seconds that it compiles, and its temporary memory in MiB."""
     import jax
     import jax.numpy as jnp
 
     from jaxcv import ops
 
-    first, second = (jax.random.normal(jax.random.key(i), (2, 48, 64, 256)) for i in (0, 1))
+    shape = tuple(int(size) for size in maps.split(' x '))
+    first, second = (jax.random.normal(jax.random.key(i), shape) for i in (0, 1))
     steps = [(a, b) for a in range(0, 41, 2) for b in range(0, 41, 2)]
 
     def shifted(first, padded, step):
@@ -80,7 +101,8 @@ def correlations(arguments) -> None:
         return jnp.pad(second, ((0, 0), (20, 20), (20, 20), (0, 0)))
 
     def unrolled(first, second):
-        return jnp.stack([shifted(first, padded(second), step) for step in steps], axis=-1)
+        wide = padded(second)
+        return jnp.stack([shifted(first, wide, step) for step in steps], axis=-1)
 
     def looped(first, second):
         wide = padded(second)
@@ -88,19 +110,14 @@ def correlations(arguments) -> None:
         return jnp.moveaxis(scores, 0, -1)
 
     ours = functools.partial(ops.correlation, max_displacement=20, stride=2)
-    print('correlation                   seconds   temporary MiB', flush=True)
-    for name in ('forward', 'gradient'):
-        forms, memory = {}, {}
-        for form, function in {'jaxcv': ours, 'looped': looped, 'unrolled': unrolled}.items():
-            if name == 'gradient':
-                function = jax.grad(lambda first, second, f=function: jnp.square(f(first, second)).sum(), (0, 1))
-            compiled = jax.jit(function).lower(first, second).compile()
-            memory[form] = compiled.memory_analysis().temp_size_in_bytes / 2**20
-            forms[form] = lambda run=compiled: jax.block_until_ready(run(first, second))
-        found = medians(forms, arguments.rounds)
-        for form, seconds in found.items():
-            print(f'{name:<12}{form:<12}{seconds:>13.3f}{memory[form]:>16.0f}', flush=True)
-        record(arguments, f'correlation, {name}', found, 'looped')
+    function = {'jaxcv': ours, 'looped': looped, 'unrolled': unrolled}[form]
+    if gradient:
+        function = jax.grad(lambda first, second, f=function: jnp.square(f(first, second)).sum(), (0, 1))
+    began = time.perf_counter()
+    compiled = jax.jit(function).lower(first, second).compile()
+    seconds = time.perf_counter() - began
+    memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
+    return lambda: jax.block_until_ready(compiled(first, second)), seconds, memory
 
 
 CONVOLUTIONS = {
@@ -141,18 +158,22 @@ CONVOLUTIONS = {
 
 
 def convolutions(arguments) -> None:
-    print(f'{"milliseconds":<32}{"pass":<10}{"jaxcv":>8}{"torch":>8}{"XLA":>8}  ratio', flush=True)
+    print(f'{"milliseconds":<32}{"pass":<10}{"jaxcv":>8}{"torch":>8}  ratio{"XLA" * arguments.xla:>8}', flush=True)
     for name, case in CONVOLUTIONS.items():
         for backward in (False, True):
-            found = medians(convolution_forms(*case, backward=backward), arguments.rounds)
+            forms = convolution_forms(*case, backward=backward)
+            xla = forms.pop('XLA')
+            found = medians(forms, arguments.rounds)
             columns = ''.join(f'{1e3 * seconds:>8.1f}' for seconds in found.values())
-            what = 'gradient' if backward else 'forward'
-            print(f'{name:<32}{what:<10}{columns}{found["torch"] / found["jaxcv"]:>7.2f}', flush=True)
-            record(arguments, f'{name}, {what}', found, 'torch')
+            columns += f'{found["torch"] / found["jaxcv"]:>7.2f}'
+            if arguments.xla:
+                columns += f'{1e3 * medians({"XLA": xla()}, 1)["XLA"]:>8.0f}'
+            print(f'{name:<32}{"gradient" if backward else "forward":<10}{columns}', flush=True)
+            record(arguments, f'{name}, {"gradient" if backward else "forward"}', found, 'torch')
 
 
 def convolution_forms(function: str, shape, kernel_shape, options: Mapping, *, backward: bool) -> dict[str, Callable]:
-    """Return jaxcv's form, PyTorch's and XLA's own of one convolution, or of its forward pass and gradients."""
+    """Return a convolution, or its forward pass and gradients, of jaxcv, of PyTorch, and how to make XLA's own."""
     import jax
     import numpy as np
     import torch
@@ -186,9 +207,11 @@ def convolution_forms(function: str, shape, kernel_shape, options: Mapping, *, b
             if backward:
                 y.backward(their_gradient)
 
-    ours = compiled()
-    with plain():
-        return {'jaxcv': ours, 'torch': theirs, 'XLA': compiled()}
+    def xla() -> Callable[[], None]:
+        with plain():
+            return compiled()
+
+    return {'jaxcv': compiled(), 'torch': theirs, 'XLA': xla}
 
 
 def steps(arguments) -> None:

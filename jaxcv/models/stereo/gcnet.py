@@ -18,6 +18,7 @@ from jaxcv.models.stereo.pairs import both, split_pairs
 from jaxcv.models.strides import Stage
 from jaxcv.nn.conv import Conv
 from jaxcv.nn.norm import BatchNorm
+from jaxcv.nn.remat import remat
 from jaxcv.nn.volumes import Conv3D, ConvTranspose3D
 from jaxcv.ops.convolution import conv3d
 from jaxcv.ops.cost_volume import cost_volume, soft_argmin
@@ -169,7 +170,7 @@ class GCNet(nn.Module):
         return {'unary': Stage(2, self.width), 'volume': Stage(2, self.width)}
 
     def _block(self, module: Callable[..., Any]) -> Callable[..., Any]:
-        return nn.remat(module) if self.remat else module
+        return remat(module) if self.remat else module
 
     @nn.compact
     def features(self, pairs: Images, *, train: bool = False) -> dict[str, Array]:

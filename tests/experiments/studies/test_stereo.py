@@ -83,7 +83,7 @@ def small_set(monkeypatch, views):
     example = {'left': left, 'right': right, **truths, **visible}
     small = Source(60, lambda index: example, lambda index: f'[{index}]', {})
 
-    def source(name, split, data_dir=None):
+    def source(name, split, data_dir=None, options=None):
         return stereo.data.subset(small, range(50 if split == 'train' else 2))
 
     monkeypatch.setattr(stereo.data, 'source', source)
