@@ -5,8 +5,9 @@
 
 The first command runs `experiments.train` until the first step has ended, in a process of its own: cold, with an empty
 folder of compiled programs, and warm, with those of the cold run. Stages, in seconds: `imports`, from the start of the
-process; `data`, the config, the data, and all checks; `state`, its initialization; `trace`, `lower` and `compile` of
-the train step, from JAX's own events; `step`, the first one. After `--` stand the launcher's flags.
+process; `data`, the config, the data, and all checks; `state`, its initialization, beside which the step is compiled;
+`trace`, `lower` and `compile` of the train step, from JAX's own events; `step`, the first one. After `--` stand the
+launcher's flags.
 
 The second one traces, lowers and compiles the train step of classifiers, 8 images of 224 x 224 pixels, without keeping
 the programs, and prints the number of operations before and after the compiler.
@@ -114,8 +115,9 @@ def until_first_step(out: Path, began: float, flags: Sequence[str]) -> None:
         jax.monitoring.register_event_duration_secs_listener(heard)
         return compile_ahead(*arguments)
 
-    def heard(event: str, seconds: float, **_: Any) -> None:
-        if (stage := EVENTS.get(event)) is not None:  # the step's own is the longest: functions in it are traced too
+    def heard(event: str, seconds: float, *, fun_name: str = '', **_: Any) -> None:
+        # The step's own is the longest: functions in it are traced too.
+        if (stage := EVENTS.get(event)) is not None and 'init' not in fun_name:
             stages[stage] = max(seconds, stages.get(stage, 0.0))
 
     def running(step: Any, state: Any, batches: Any, *_: Any, **__: Any) -> None:
