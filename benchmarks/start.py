@@ -5,8 +5,9 @@
 
 The first command runs `experiments.train` until the first step has ended, in a process of its own: cold, with an empty
 folder of compiled programs, and warm, with those of the cold run. Stages, in seconds: `imports`, from the start of the
-process; `data`, the config, the data, and all checks; `state`, its initialization; `trace`, `lower` and `compile` of
-the train step, from JAX's own events; `step`, the first one. After `--` stand the launcher's flags.
+process; `data`, the config, the data, and all checks; `state`, its initialization, beside which the step is compiled;
+`trace`, `lower` and `compile` of the train step, from JAX's own events; `step`, the first one; `processor`, the seconds
+of all cores, which other jobs lengthen less. After `--` stand the launcher's flags.
 
 The second one traces, lowers and compiles the train step of classifiers, 8 images of 224 x 224 pixels, without keeping
 the programs, and prints the number of operations before and after the compiler.
@@ -14,7 +15,6 @@ the programs, and prints the number of operations before and after the compiler.
 
 import argparse
 import itertools
-import json
 import os
 import shutil
 import statistics
@@ -26,13 +26,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxcv.files import read_json, write_json
+from jaxcv.files import read_json, to_json, write_json
 
 RUNS = {
     'digits': ['--config=digits'],
     'resnet50, 8 x 8 pixels': ['--config=digits', '--config.model=resnet50', '--config.data.batch_size=8'],
 }
-STAGES = ('imports', 'data', 'state', 'trace', 'lower', 'compile', 'step', 'total')
+STAGES = ('imports', 'data', 'state', 'trace', 'lower', 'compile', 'step', 'total', 'processor')
 EVENTS = {
     '/jax/core/compile/jaxpr_trace_duration': 'trace',
     '/jax/core/compile/jaxpr_to_mlir_module_duration': 'lower',
@@ -114,8 +114,9 @@ def until_first_step(out: Path, began: float, flags: Sequence[str]) -> None:
         jax.monitoring.register_event_duration_secs_listener(heard)
         return compile_ahead(*arguments)
 
-    def heard(event: str, seconds: float, **_: Any) -> None:
-        if (stage := EVENTS.get(event)) is not None:  # the step's own is the longest: functions in it are traced too
+    def heard(event: str, seconds: float, *, fun_name: str = '', **_: Any) -> None:
+        # The step's own is the longest: functions in it are traced too.
+        if (stage := EVENTS.get(event)) is not None and 'init' not in fun_name:
             stages[stage] = max(seconds, stages.get(stage, 0.0))
 
     def running(step: Any, state: Any, batches: Any, *_: Any, **__: Any) -> None:
@@ -124,6 +125,7 @@ def until_first_step(out: Path, began: float, flags: Sequence[str]) -> None:
         end = time.time()
         stages.update(imports=marks['imports'] - began, data=marks['data'] - marks['imports'])
         stages.update(state=marks['state'] - marks['data'], step=end - start, total=end - began)
+        stages['processor'] = time.process_time()
         write_json(out, stages)
         os._exit(0)
 
@@ -160,7 +162,7 @@ def compiled(name: str) -> str:
     seconds = [round(after - before, 2) for before, after in itertools.pairwise(marks)]
     found = dict(zip(('init', 'trace', 'lower', 'compile'), seconds, strict=True))
     operations = lowered.as_text().count(' = '), program.as_text().count(' = ')
-    return json.dumps({'model': name, **found, 'processor': round(processor, 2), 'operations': operations})
+    return to_json({'model': name, **found, 'processor': round(processor, 2), 'operations': operations})
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,7 +109,7 @@ def train(
         at_the_end.enter_context(workdir.alone(folder))
         at_the_end.enter_context(memory.named(_remedy(run)))
         at_the_end.enter_context(without_stray_errors())
-        session, state, start = _begin(run, at_the_end, changes_allowed=changes_allowed)
+        session, made, start = _begin(run, at_the_end, changes_allowed=changes_allowed)
         stopping = session.stopping
         files = run.source.files, run.evaluation.source.files
         say(reporting.headline(run.experiment, run.shapes, start, files))
@@ -120,14 +121,15 @@ def train(
 
         evaluate = _evaluator(run, lambda: [*written(), stopping.writer], on_evaluation)
         if start and session.evaluate_due(start) and not session.store.metrics(start):  # it was interrupted just then
-            _evaluate_late(run, session.store, evaluate, on_evaluation, state)
+            _evaluate_late(run, session.store, evaluate, on_evaluation, made())
         if start >= num_steps or stopping.is_due():
             session.save_config()
             words = [f'--workdir={folder}', *options(workdir.used_by(run.experiment.checked))]
             say(f'This run is complete. To evaluate it: {workdir.command("evaluate", *words)}')
             reporting.draw_curves(run.experiment, folder)
             return 0
-        step, cost = _compile(run, state, start)
+        step, cost = _compile(run, start)
+        state = made()
         session.save_config()
         say(f'compiled in {cost.compile_seconds:.1f} s{planning.described(cost)}{programs.described()}')
         if warning := planning.excess(cost.memory, planning.memory_of(jax.devices()[0])):
@@ -186,8 +188,12 @@ def _open(checked: Checked, folder: Path) -> Run:
 
 def _begin(
     run: Run, at_the_end: contextlib.ExitStack, *, changes_allowed: bool
-) -> tuple[Session, training.TrainState, int]:
-    """Restores the newest checkpoint, or makes the state before the first step; only then the config is written."""
+) -> tuple[Session, Callable[[], training.TrainState], int]:
+    """Restores the newest checkpoint, or makes the state before the first step; only then the config is written.
+
+    Returns:
+        The session, what waits for the state, and its step.
+    """
     changed = workdir.check_config(run.experiment, run.folder, changes_allowed=changes_allowed)
     plan = resuming.plan(run.experiment, run.folder, run.shapes, changes_allowed=changes_allowed)
     log_due, evaluate_due, save_due = due(run.experiment)
@@ -202,12 +208,16 @@ def _begin(
             taken, wanted = (len(jax.tree.leaves(x)) for x in (run.given, (run.shapes.params, run.shapes.state)))
             say(f'{taken} of {wanted} arrays are taken from {run.experiment.finetune.start_from}')
         given = [run.given] if run.given else []  # without it, the trace is that of the shapes
-        state, start = training.create_state(run.init, run.mesh, *given, sharding=run.sharding), 0
+        # While the step is compiled: both take long, and neither needs the other.
+        thread = at_the_end.enter_context(ThreadPoolExecutor(1))
+        made = thread.submit(training.create_state, run.init, run.mesh, *given, sharding=run.sharding).result
+        start = 0
     else:
         position = dict(restored.data or {})
         unreported = position.pop(UNREPORTED, {})
         opening.resume(batches, position, changes_allowed=changes_allowed)
         state, start = plan.apply(restored.state, run.mesh, run.sharding), restored.step
+        made = lambda: state  # noqa: E731
         if lines := [*changed, *plan.lines]:
             say('resumed with changes:\n' + '\n'.join(f'  {line}' for line in lines))
     stopping = _early_stopping(run, start)
@@ -215,7 +225,7 @@ def _begin(
     if plan.other_optimizer:
         store, save_config = _with_config(store, save_config), lambda: None
     steps = log_due, evaluate_due, save_due
-    return Session(store, batches, unreported, interrupted, stopping, *steps, save_config), state, start
+    return Session(store, batches, unreported, interrupted, stopping, *steps, save_config), made, start
 
 
 def due(experiment: Experiment) -> tuple[hooks.Due, hooks.Due, hooks.Due]:
@@ -364,9 +374,10 @@ def _early_stopping(run: Run, start: int) -> Stopping:
     return Stopping(writers.Writer(write, lambda: None), lambda: stopping.should_stop(state))
 
 
-def _compile(run: Run, state: training.TrainState, start: int) -> tuple[Callable, performance.Cost]:
+def _compile(run: Run, start: int) -> tuple[Callable, performance.Cost]:
     """The step of every phase still to come, compiled before the first one starts."""
     experiment = run.experiment
+    state = training.with_shardings(run.shapes, run.mesh, sharding=run.sharding)
     batch = planning.batch_shapes(experiment, run.mesh)
 
     def compiled(task: Task) -> tuple[Callable, performance.Cost]:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jaxcv import training
+from jaxcv.training import parallel
 from tests.processes import run_two
 from tests.training import problem
 
@@ -52,3 +53,15 @@ def test_a_batch_that_does_not_divide_is_told():
 def test_several_processes_need_all_three_flags():
     with pytest.raises(ValueError, match='--coordinator=host:port, --processes and --process'):
         training.initialize_processes('localhost:1', None, 0)
+
+
+def test_only_many_small_arrays_are_made_by_a_program_that_is_not_optimized(monkeypatch):
+    given = []
+    jit = jax.jit
+    monkeypatch.setattr(jax, 'jit', lambda f, **options: given.append(options) or jit(f))
+    mesh = training.make_mesh(jax.devices()[:1])
+    for count, side in ((3, 8), (3, 2048)):
+        state = training.TrainState(0, [np.zeros((side, side), np.int8)] * count, {}, (), 0, True)
+        training.create_state(lambda state=state: state, mesh)
+    quick = parallel.RUN_ONCE if jax.default_backend() == 'cpu' else None
+    assert [options['compiler_options'] for options in given if 'compiler_options' in options] == [quick, None]

@@ -35,7 +35,7 @@ def exchanged(devices, sharding):
     return found, network, count(sharded)
 
 
-@pytest.mark.parametrize('devices', [1, 2, pytest.param(4, marks=pytest.mark.slow), 8])
+@pytest.mark.parametrize('devices', [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 4)), 8])
 def test_data_parallel(devices):
     found, network, _ = exchanged(devices, 'replicate')
     expected = scale.data_parallel(network, devices=devices)
