@@ -1,11 +1,18 @@
-"""Copies the notebooks into the documentation, where their pictures are one folder nearer, and lists them."""
+"""Copies the notebooks into the documentation, where their pictures are one folder nearer, and lists them.
 
+A notebook does not know the repository's address, which forks have another one of: its badge opens Colab's list of
+repositories, and its first cell asks. In a build by GitHub both are filled in, as GITHUB_REPOSITORY has the address.
+"""
+
+import os
 from pathlib import Path
 
 from jaxcv.files import read_json
 
 TIMES = Path(__file__).parent / 'notebook_times.json'
 """What `notebook_pictures` measured."""
+COLAB = 'https://colab.research.google.com/github/'
+ASKED = "input('Address of the repository, https://...: ')"
 
 
 def write(notebooks: Path, folder: Path) -> None:
@@ -15,7 +22,9 @@ def write(notebooks: Path, folder: Path) -> None:
     for old in set(folder.glob('*.ipynb')) - {folder / path.name for path in found}:
         old.unlink()
     for path in found:
-        text = path.read_text().replace('](../docs/', '](../')
+        text = addressed(
+            path.read_text().replace('](../docs/', '](../'), path.name, os.environ.get('GITHUB_REPOSITORY')
+        )
         copy = folder / path.name
         if not copy.exists() or copy.read_text() != text:
             copy.write_text(text)
@@ -36,3 +45,16 @@ def row(path: Path) -> str:
     title = read_json(path)['cells'][0]['source'][0].removeprefix('# ').strip()
     took = read_json(TIMES)[path.stem]
     return f'| [{title}]({path.name}) | {took["seconds"]} s, {took["machine"]} |'
+
+
+def addressed(text: str, name: str, repository: str | None) -> str:
+    """The notebook with the address of a repository of GitHub, 'account/name', if that is known.
+
+    Example:
+        >>> addressed(f'({COLAB})', '01.ipynb', 'account/jaxcv')
+        '(https://colab.research.google.com/github/account/jaxcv/blob/main/colab/01.ipynb)'
+    """
+    if not repository:
+        return text
+    text = text.replace(f'({COLAB})', f'({COLAB}{repository}/blob/main/colab/{name})')
+    return text.replace(ASKED, f"'https://github.com/{repository}'")

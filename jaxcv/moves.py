@@ -93,7 +93,7 @@ def move_example(
 
 def move_boxes(
     boxes: Num[Any, 'k 4'], move: Move, *, min_visible: float = 0.0
-) -> tuple[Float[Any, 'k 4'], Bool[Any, 'k']]:
+) -> tuple[Float[Any, 'k 4'], Bool[Any, ' k']]:
     """Move boxes and clip them to the result, and say which are still visible.
 
     Args:

@@ -75,7 +75,7 @@ class Course(NamedTuple):
 
     losses: Float[np.ndarray, 'rates epochs+1']
     """On all training images: before the first epoch, and after each."""
-    accuracy: Float[np.ndarray, 'rates']
+    accuracy: Float[np.ndarray, ' rates']
     """On the test images, after the last epoch."""
 
 

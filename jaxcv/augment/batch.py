@@ -15,7 +15,7 @@ __all__ = ['Keys', 'check_images', 'fill_value', 'for_each', 'keys_for']
 _ROUNDING = 0.01
 """By so much images may leave [0, 1]: those in half precision, and resized ones."""
 
-Keys: TypeAlias = PRNGKeyArray | Key[Array, 'n']
+Keys: TypeAlias = PRNGKeyArray | Key[Array, ' n']
 """The key of an augmentation: one, or one for each of n examples."""
 
 
@@ -49,7 +49,7 @@ def for_each(function: Callable[[PRNGKeyArray, Example], Example], key: Keys, ba
     return jax.vmap(function)(keys_for(key, len(next(iter(batch.values())))), dict(batch))
 
 
-def keys_for(key: Keys, n: int) -> Key[Array, 'n']:
+def keys_for(key: Keys, n: int) -> Key[Array, ' n']:
     """One key for each of n examples: one key is split, n keys are taken as they are.
 
     Raises:

@@ -303,7 +303,7 @@ def _apply(one: Float[Array, '*k 2 3'], points: Float[Array, '*n 2']) -> Float[A
     return points[..., :1] * one[..., 0] + points[..., 1:] * one[..., 1] + one[..., 2]
 
 
-def _inside(maps: Float[Array, 'k 2 3'], new: tuple[int, int], old: tuple[int, int]) -> Bool[Array, 'k']:
+def _inside(maps: Float[Array, 'k 2 3'], new: tuple[int, int], old: tuple[int, int]) -> Bool[Array, ' k']:
     """Whether each map takes all corners of the result from inside of the image."""
     corners = jnp.array([[x, y] for x in (0, new[1] - 1) for y in (0, new[0] - 1)], jnp.float32)
     return jax.vmap(lambda one: _is_inside(_apply(one, corners), old).all())(maps)

@@ -41,9 +41,9 @@ class Cascade(NamedTuple):
     right: Int32[Array | np.ndarray, 'trees nodes']
     leaves: Float32[Array | np.ndarray, 'trees nodes+1']
     """The votes."""
-    stage: Int32[Array | np.ndarray, 'trees']
+    stage: Int32[Array | np.ndarray, ' trees']
     """The stage of each tree, from 0; trees of a stage are neighbours."""
-    stage_thresholds: Float32[Array | np.ndarray, 'stages']
+    stage_thresholds: Float32[Array | np.ndarray, ' stages']
     """A window passes a stage whose votes sum up to this threshold, less 0.00001, or more."""
 
 
@@ -51,18 +51,18 @@ class WindowScores(NamedTuple):
     """Votes of windows in all stages, without rejections."""
 
     sums: Float[Array, 'n stages']
-    passed: Int[Array, 'n']
+    passed: Int[Array, ' n']
     """The number of stages before the first rejection."""
 
 
 @checked
 def stumps(
     features: HaarFeatures,
-    feature: Int[np.ndarray, 'trees'],
-    threshold: Float[np.ndarray, 'trees'],
+    feature: Int[np.ndarray, ' trees'],
+    threshold: Float[np.ndarray, ' trees'],
     leaves: Float[np.ndarray, 'trees 2'],
-    stage: Int[np.ndarray, 'trees'],
-    stage_thresholds: Float[np.ndarray, 'stages'],
+    stage: Int[np.ndarray, ' trees'],
+    stage_thresholds: Float[np.ndarray, ' stages'],
     *,
     size: tuple[AtLeast1, AtLeast1],
 ) -> Cascade:

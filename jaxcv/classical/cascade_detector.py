@@ -35,9 +35,9 @@ class Detections(NamedTuple):
 
     boxes: Int[np.ndarray, 'd 4']
     """xyxy in pixels of the image."""
-    neighbors: Int[np.ndarray, 'd']
+    neighbors: Int[np.ndarray, ' d']
     """The number of windows in the group; 1 for windows that are not grouped."""
-    scores: Float[np.ndarray, 'd']
+    scores: Float[np.ndarray, ' d']
     """The sum of votes in the last stage: the largest one in the group. Its scale is the cascade's own."""
 
 
@@ -286,7 +286,7 @@ def _search(scales: Plan, made: Tables, window: tuple[int, int]) -> _Search:
     return _Search(scales, layout, jax.device_put(inputs), owner)
 
 
-def _rectangles(search: _Search, found: Found) -> tuple[Int[np.ndarray, 'n 4'], Float[np.ndarray, 'n']]:
+def _rectangles(search: _Search, found: Found) -> tuple[Int[np.ndarray, 'n 4'], Float[np.ndarray, ' n']]:
     """Return the windows that were found, (x, y, width, height) in pixels of the image, and their scores."""
     rectangles, scores = [], []
     for group, start in enumerate(search.layout.starts):

@@ -74,9 +74,9 @@ _Chunks = tuple[Array, Array, Array, Array]
 class Found(NamedTuple):
     """Windows that pass all stages."""
 
-    queue: Int[Array, 'places']
+    queue: Int[Array, ' places']
     """Their places, those of each group from its start on."""
-    scores: Float[Array, 'places']
+    scores: Float[Array, ' places']
     counts: Int[Array, '2']
 
 
@@ -214,7 +214,7 @@ def _queued(alive: Bool[Array, ' places'], layout: Layout) -> tuple[Int[Array, '
 
 
 def _appended(
-    queue: Int[Array, ' queue'], end: Int[Array, ''], places: Int[Array, 'c'], kept: Bool[Array, 'c']
+    queue: Int[Array, ' queue'], end: Int[Array, ''], places: Int[Array, ' c'], kept: Bool[Array, ' c']
 ) -> tuple[Int[Array, ' queue'], Int[Array, '']]:
     """Write the kept places into the queue from `end` on; return it and their number."""
     ranks = jnp.cumsum(kept, dtype=jnp.int32)
@@ -268,11 +268,11 @@ def _through_stages(
 def _stage_votes(
     entries: Int[Array, ' entries'],
     scales: Float[Array, ' places'],
-    places: Int[Array, 'c'],
+    places: Int[Array, ' c'],
     inputs: Inputs,
     group: Int[Array, ''],
     s: Int[Array, ''],
-) -> Float[Array, 'c']:
+) -> Float[Array, ' c']:
     """Return the sum of votes of a stage for some windows."""
     scale = scales.at[places].get(mode='promise_in_bounds')
 
@@ -301,7 +301,7 @@ def _part(inputs: Inputs, group: Int[Array, ''], start: Int[Array, ''], size: in
     return inputs._replace(offsets=offsets, **parts)
 
 
-def _votes(read: Callable[[Array], Array], trees: Inputs, scale: Float[Array, 'c']) -> Float[Array, 'c']:
+def _votes(read: Callable[[Array], Array], trees: Inputs, scale: Float[Array, ' c']) -> Float[Array, ' c']:
     """Return the sum of the votes of some trees.
 
     Args:

@@ -18,16 +18,16 @@ class Groups(NamedTuple):
 
     rectangles: Int[np.ndarray, 'g 4']
     """(x, y, width, height)."""
-    counts: Int[np.ndarray, 'g']
+    counts: Int[np.ndarray, ' g']
     """Members."""
-    scores: Float[np.ndarray, 'g']
+    scores: Float[np.ndarray, ' g']
     """The largest score of the members."""
 
 
 @checked
 def group_rectangles(
     rectangles: Int[np.ndarray, 'n 4'],
-    scores: Float[np.ndarray, 'n'],
+    scores: Float[np.ndarray, ' n'],
     *,
     min_neighbors: AtLeast1 = 3,
     tolerance: NonNegative = 0.2,

@@ -28,7 +28,7 @@ class HaarFeatures(NamedTuple):
     of a tilted one is counted as in `jaxcv.ops.tilted_sums`."""
     weights: Float32[Array | np.ndarray, 'f 3']
     """0 for a rectangle that is absent."""
-    tilted: Bool[Array | np.ndarray, 'f']
+    tilted: Bool[Array | np.ndarray, ' f']
     """Whether the rectangles are turned by 45 degrees."""
 
 
@@ -58,7 +58,7 @@ def feature_values(windows: UInt8[Array, 'n h w'], features: HaarFeatures) -> Fl
     return weighted[..., 0] + weighted[..., 1] + weighted[..., 2]
 
 
-def window_scales(windows: UInt8[Array, 'n h w']) -> Float[Array, 'n']:
+def window_scales(windows: UInt8[Array, 'n h w']) -> Float[Array, ' n']:
     """Factor of each window that removes its contrast: `1 / √(area · Σ I² - (Σ I)²) = 1 / (area · σ)`.
 
     It is that of OpenCV's detector: the sums leave out one pixel on each side of the window. A feature's value times

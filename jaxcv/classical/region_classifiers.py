@@ -29,7 +29,7 @@ class RegionExample(NamedTuple):
     """Of the last pooled stage (pool5), for the boxes."""
     boxes: Float[np.ndarray, 'g 4']
     """Of the objects."""
-    box_labels: Int[np.ndarray, 'g']
+    box_labels: Int[np.ndarray, ' g']
     box_features: Float[np.ndarray, 'g f']
     """The features of the objects' own boxes."""
 
@@ -39,7 +39,7 @@ class RegionSVMs(NamedTuple):
 
     weights: Float[np.ndarray, 'f c']
     """They include the factor of the features."""
-    bias: Float[np.ndarray, 'c']
+    bias: Float[np.ndarray, ' c']
 
 
 class BoxRidges(NamedTuple):

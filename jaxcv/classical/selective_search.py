@@ -55,7 +55,7 @@ class Regions(NamedTuple):
 
     boxes: Float[np.ndarray, 'p 4']
     """xyxy in pixels."""
-    valid: Bool[np.ndarray, 'p']
+    valid: Bool[np.ndarray, ' p']
     """Which are real."""
 
 
@@ -183,7 +183,7 @@ def cached_search(
 
 def recall(
     regions: Float[np.ndarray, 'p 4'], boxes: Float[np.ndarray, 'g 4'], *, thresholds: Sequence[float] = (0.5, 0.7)
-) -> Float[np.ndarray, 't']:
+) -> Float[np.ndarray, ' t']:
     """Share of objects that a region overlaps by an IoU of at least a threshold.
 
     Args:

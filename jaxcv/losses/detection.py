@@ -87,11 +87,11 @@ class Truth(NamedTuple):
 
     boxes: Float[Array, 'g 4']
     """xyxy in pixels."""
-    box_labels: Int[Array, 'g']
+    box_labels: Int[Array, ' g']
     """Classes, from 0 on."""
-    box_valid: Bool[Array, 'g']
+    box_valid: Bool[Array, ' g']
     """False for padding."""
-    box_crowd: Bool[Array, 'g'] | None = None
+    box_crowd: Bool[Array, ' g'] | None = None
     """Regions of a crowd, in which nothing is trained."""
 
     @classmethod

@@ -32,7 +32,7 @@ def multi_scale_flow(
     reduction: Reduction = 'sum',
     sampling: Sampling = 'mean',
     scale: Positive = 20.0,
-) -> Float[Array, 'n']:
+) -> Float[Array, ' n']:
     """Multi-scale endpoint error: `L = sum_l w_l sum_c v_lc |p_lc - f_lc| / scale`, over the cells c of each level l.
 
     The truth f of a cell is the mean of its known pixels' flows, and v the share of its pixels that are known: unknown
@@ -81,7 +81,7 @@ def multi_scale_disparity(
     reduction: Reduction = 'mean',
     sampling: Sampling = 'nearest',
     scale: Positive = 1.0,
-) -> Float[Array, 'n']:
+) -> Float[Array, ' n']:
     """Multi-scale L1 loss of disparities: `L = sum_l w_l mean_c |p_lc - d_lc| / scale`, over a level's known cells c.
 
     DispNet is trained on the coarsest level first, then on finer ones: `moving_weights` are its weights. GC-Net has one
@@ -116,7 +116,9 @@ def multi_scale_disparity(
 
 
 @checked
-def moving_weights(step: Float[Array, ''], *, levels: AtLeast1 = 6, every: AtLeast1 = 50_000) -> Float[Array, 'levels']:
+def moving_weights(
+    step: Float[Array, ''], *, levels: AtLeast1 = 6, every: AtLeast1 = 50_000
+) -> Float[Array, ' levels']:
     """Return weights of levels that move from the coarsest to the finest one during training.
 
     In stage k of `every` updates the weights are 1 of level k, 0.2 of the coarser one and 0.5 of the finer one. In the

@@ -17,7 +17,7 @@ from jaxcv.types import Array, Bool, Float, Int, PRNGKeyArray
 @checked
 def proposal_loss(
     key: PRNGKeyArray,
-    logits: Float[Array, 'k'],
+    logits: Float[Array, ' k'],
     codes: Float[Array, 'k 4'],
     anchors: Float[Array, 'k 4'],
     truth: Truth,
@@ -138,8 +138,8 @@ def region_loss(
 def mask_loss(
     mask_logits: Float[Array, 's m m c'],
     targets: Float[Array, 's m m'],
-    labels: Int[Array, 's'],
-    positive: Bool[Array, 's'],
+    labels: Int[Array, ' s'],
+    positive: Bool[Array, ' s'],
 ) -> Float[Array, '']:
     """Loss of a mask head: the mean over the pixels of all positives of the cross-entropy of their class's mask.
 
@@ -166,7 +166,9 @@ def mask_loss(
     return jnp.where(positive, values, 0).sum() / jnp.maximum(1, positive.sum())
 
 
-def region_labels(indices: Int[Array, 's'], positive: Bool[Array, 's'], box_labels: Int[Array, 'g']) -> Int[Array, 's']:
+def region_labels(
+    indices: Int[Array, ' s'], positive: Bool[Array, ' s'], box_labels: Int[Array, ' g']
+) -> Int[Array, ' s']:
     """Class of each region, the background being 0.
 
     Args:

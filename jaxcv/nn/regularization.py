@@ -66,7 +66,7 @@ class StochasticDepth(nn.Module):
     rate: Below1
 
     @nn.compact
-    def __call__(self, x: Float[Array, 'n *shape'], *, train: bool = False) -> Float[Array, 'n *shape']:
+    def __call__(self, x: Float[Array, ' n *shape'], *, train: bool = False) -> Float[Array, ' n *shape']:
         """Return the branch x; `train` sets those of some examples to 0 at random."""
         return nn.Dropout(self.rate, broadcast_dims=tuple(range(1, x.ndim)))(x, deterministic=not train)
 

@@ -74,8 +74,8 @@ def gaussian_radius(
 @checked
 def center_targets(
     boxes: Float[Array, 'g 4'],
-    box_labels: Int[Array, 'g'],
-    box_valid: Bool[Array, 'g'],
+    box_labels: Int[Array, ' g'],
+    box_valid: Bool[Array, ' g'],
     *,
     size: tuple[int, int],
     stride: float,

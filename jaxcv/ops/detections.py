@@ -21,9 +21,9 @@ class Detections(NamedTuple):
 
     boxes: Float[Array, 'd 4']
     """xyxy in pixels."""
-    scores: Float[Array, 'd']
-    box_labels: Int[Array, 'd']
-    box_valid: Bool[Array, 'd']
+    scores: Float[Array, ' d']
+    box_labels: Int[Array, ' d']
+    box_valid: Bool[Array, ' d']
     """Which are real."""
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxcv.types import IGNORED, Array, Bool, Int
 
 
-def labelled_pixels(masks: Int[Array, 'n h w'], valid: Bool[Array, 'n']) -> Bool[Array, 'n h w']:
+def labelled_pixels(masks: Int[Array, 'n h w'], valid: Bool[Array, ' n']) -> Bool[Array, 'n h w']:
     """Select the pixels of losses, metrics and averages: those of valid images that are not `IGNORED`.
 
     Args:

@@ -16,11 +16,11 @@ LowQuality = Literal['none', 'own', 'rescuing', 'best']
 class Matches(NamedTuple):
     """The match of each anchor. One that is neither positive nor negative is excluded from the loss."""
 
-    boxes: Int[Array, 'k']
+    boxes: Int[Array, ' k']
     """The place of its box; 0 where it is not positive."""
-    positive: Bool[Array, 'k']
-    negative: Bool[Array, 'k']
-    iou: Float[Array, 'k']
+    positive: Bool[Array, ' k']
+    negative: Bool[Array, ' k']
+    iou: Float[Array, ' k']
     """The largest IoU with any box, 0 where there is none."""
 
 
@@ -28,9 +28,9 @@ class Matches(NamedTuple):
 def match_anchors(
     anchors: Float[Array, 'k 4'],
     boxes: Float[Array, 'g 4'],
-    box_valid: Bool[Array, 'g'],
+    box_valid: Bool[Array, ' g'],
     *,
-    box_crowd: Bool[Array, 'g'] | None = None,
+    box_crowd: Bool[Array, ' g'] | None = None,
     positive: float = 0.5,
     negative: float = 0.4,
     low_quality: LowQuality = 'own',
@@ -112,7 +112,7 @@ def match_anchors(
     return Matches(jnp.where(matched, own, 0), matched, missed, best)
 
 
-def match_bipartite(anchors: Float[Array, 'k 4'], boxes: Float[Array, 'g 4'], box_valid: Bool[Array, 'g']) -> Matches:
+def match_bipartite(anchors: Float[Array, 'k 4'], boxes: Float[Array, 'g 4'], box_valid: Bool[Array, ' g']) -> Matches:
     """Match each box to one anchor: the pair of largest IoU first, then the largest of those left, and so on.
 
     Args:
@@ -160,12 +160,12 @@ def _largest_share(anchors: Array, regions: Array) -> Array:
 
 def balanced_sample(
     key: PRNGKeyArray,
-    positive: Bool[Array, 'k'],
-    negative: Bool[Array, 'k'],
+    positive: Bool[Array, ' k'],
+    negative: Bool[Array, ' k'],
     *,
     count: int,
     share: float = 0.5,
-) -> tuple[Bool[Array, 'k'], Bool[Array, 'k']]:
+) -> tuple[Bool[Array, ' k'], Bool[Array, ' k']]:
     """Draw a fixed number of positives and negatives.
 
     Args:
@@ -197,8 +197,8 @@ def balanced_sample(
 
 
 def sampled_indices(
-    positive: Bool[Array, 'k'], negative: Bool[Array, 'k'], *, count: int
-) -> tuple[Int[Array, 'count'], Bool[Array, 'count']]:
+    positive: Bool[Array, ' k'], negative: Bool[Array, ' k'], *, count: int
+) -> tuple[Int[Array, ' count'], Bool[Array, ' count']]:
     """Gather what `balanced_sample` drew into a fixed number of places, positives first.
 
     Args:
@@ -220,13 +220,13 @@ def sampled_indices(
 
 
 def hard_negatives(
-    losses: Float[Array, 'k'],
-    positive: Bool[Array, 'k'],
-    negative: Bool[Array, 'k'],
+    losses: Float[Array, ' k'],
+    positive: Bool[Array, ' k'],
+    negative: Bool[Array, ' k'],
     *,
     ratio: float = 3.0,
     least: int = 0,
-) -> Bool[Array, 'k']:
+) -> Bool[Array, ' k']:
     """Select the negatives of the largest loss, so many for each positive (hard negative mining).
 
     Args:

@@ -20,15 +20,15 @@ class Proposals(NamedTuple):
 
     boxes: Float[Array, 'm 4']
     """xyxy in pixels."""
-    scores: Float[Array, 'm']
+    scores: Float[Array, ' m']
     """Logits; only their order has a meaning."""
-    valid: Bool[Array, 'm']
+    valid: Bool[Array, ' m']
     """Which are real."""
 
 
 @checked
 def select_proposals(
-    logits: Sequence[Float[Array, '_']],
+    logits: Sequence[Float[Array, ' _']],
     codes: Sequence[Float[Array, '_ 4']],
     anchors: Sequence[Float[Array, '_ 4']],
     *,
@@ -91,10 +91,10 @@ class SampledRegions(NamedTuple):
     """Regions of an image that a second stage trains on, the positives first."""
 
     boxes: Float[Array, 's 4']
-    indices: Int[Array, 's']
+    indices: Int[Array, ' s']
     """The object of each; 0 where it is not positive."""
-    positive: Bool[Array, 's']
-    valid: Bool[Array, 's']
+    positive: Bool[Array, ' s']
+    valid: Bool[Array, ' s']
     """Which are real. Those that are not positive are background."""
 
 
@@ -102,11 +102,11 @@ class SampledRegions(NamedTuple):
 def sample_regions(
     key: PRNGKeyArray,
     proposals: Float[Array, 'p 4'],
-    proposal_valid: Bool[Array, 'p'],
+    proposal_valid: Bool[Array, ' p'],
     boxes: Float[Array, 'g 4'],
-    box_valid: Bool[Array, 'g'],
+    box_valid: Bool[Array, ' g'],
     *,
-    box_crowd: Bool[Array, 'g'] | None = None,
+    box_crowd: Bool[Array, ' g'] | None = None,
     count: AtLeast1 = 512,
     share: Share = 0.25,
     positive: Share = 0.5,
@@ -166,7 +166,7 @@ def select_region_detections(
     class_logits: Float[Array, 'r c'],
     codes: Float[Array, 'r k 4'],
     regions: Float[Array, 'r 4'],
-    valid: Bool[Array, 'r'],
+    valid: Bool[Array, ' r'],
     *,
     coder: BoxCoder,
     size: tuple[int, int],
@@ -228,7 +228,7 @@ def select_scored_regions(
     scores: Float[Array, 'r c'],
     codes: Float[Array, 'r k 4'],
     regions: Float[Array, 'r 4'],
-    valid: Bool[Array, 'r'],
+    valid: Bool[Array, ' r'],
     *,
     coder: BoxCoder,
     size: tuple[int, int],

@@ -188,9 +188,9 @@ class Samples(NamedTuple):
     high: Int[Array, 'r p m']
     low_weight: Float[Array, 'r p m']
     high_weight: Float[Array, 'r p m']
-    start: Int[Array, 'r']
+    start: Int[Array, ' r']
     """The first pixel."""
-    length: Int[Array, 'r']
+    length: Int[Array, ' r']
     """Pixels from the first to the last."""
 
 
@@ -242,10 +242,10 @@ def axis_samples(
 class Plan(NamedTuple):
     """Where the regions of all images lie in an atlas."""
 
-    images: Int[Array, 'r']
+    images: Int[Array, ' r']
     down: Samples
     right: Samples
-    valid: Bool[Array, 'r']
+    valid: Bool[Array, ' r']
 
 
 @functools.partial(jax.jit, static_argnums=(4, 5, 6, 7))

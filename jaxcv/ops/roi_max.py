@@ -102,10 +102,10 @@ class Bins(NamedTuple):
 class BinPlan(NamedTuple):
     """Where the bins of the regions of all images lie in an atlas."""
 
-    images: Int[Array, 'r']
+    images: Int[Array, ' r']
     rows: Bins
     columns: Bins
-    valid: Bool[Array, 'r']
+    valid: Bool[Array, ' r']
 
 
 @functools.partial(jax.jit, static_argnums=(4, 5))

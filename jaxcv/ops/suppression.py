@@ -37,30 +37,30 @@ SEGMENTS = 4
 class Kept(NamedTuple):
     """Boxes that are kept, by descending score."""
 
-    indices: Int[Array, 'm']
+    indices: Int[Array, ' m']
     """Places in the boxes that were given; 0 where there are no more."""
-    valid: Bool[Array, 'm']
+    valid: Bool[Array, ' m']
     """Which of them are real."""
 
 
 class SoftKept(NamedTuple):
     """Boxes of soft suppression, by descending new score."""
 
-    indices: Int[Array, 'm']
+    indices: Int[Array, ' m']
     """Places in the boxes that were given; 0 where there are no more."""
-    scores: Float[Array, 'm']
+    scores: Float[Array, ' m']
     """The new scores; 0 where there are no more."""
-    valid: Bool[Array, 'm']
+    valid: Bool[Array, ' m']
     """Which of them are real."""
 
 
 @checked
 def nms(
     boxes: Float[Array, 'n 4'],
-    scores: Float[Array, 'n'],
+    scores: Float[Array, ' n'],
     *,
-    valid: Bool[Array, 'n'] | None = None,
-    groups: Int[Array, 'n'] | None = None,
+    valid: Bool[Array, ' n'] | None = None,
+    groups: Int[Array, ' n'] | None = None,
     threshold: float,
     max_out: int,
 ) -> Kept:
@@ -107,10 +107,10 @@ def nms(
 @checked
 def soft_nms(
     boxes: Float[Array, 'n 4'],
-    scores: Float[Array, 'n'],
+    scores: Float[Array, ' n'],
     *,
-    valid: Bool[Array, 'n'] | None = None,
-    groups: Int[Array, 'n'] | None = None,
+    valid: Bool[Array, ' n'] | None = None,
+    groups: Int[Array, ' n'] | None = None,
     decay: Literal['gaussian', 'linear'] = 'gaussian',
     sigma: float = 0.5,
     threshold: float = 0.3,
@@ -247,7 +247,7 @@ def _tiles(boxes: Array, scores: Array, groups: Array, *, threshold: float | Arr
     return _taken(order, lax.fori_loop(0, (n + more) // tile, settle, alive)[:n], max_out)
 
 
-def _any_suppresses(kept: Bool[Array, 'a'], over: Bool[Array, 'a b']) -> Bool[Array, 'b']:
+def _any_suppresses(kept: Bool[Array, ' a'], over: Bool[Array, 'a b']) -> Bool[Array, ' b']:
     """Return which of b boxes one of the kept ones suppresses: a product of a vector and a matrix, then `> 0`."""
     return jnp.dot(kept.astype(jnp.bfloat16), over.astype(jnp.bfloat16), preferred_element_type=jnp.float32) > 0
 

@@ -16,7 +16,7 @@ from jaxcv.types import Array, Batch, Key, Variables
 
 
 def init_ensemble(
-    keys: Key[Array, 'members'],
+    keys: Key[Array, ' members'],
     task: Task,
     optimizer: optax.GradientTransformation,
     batch: Batch,

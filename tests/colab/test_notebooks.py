@@ -46,13 +46,13 @@ def test_notebook_is_laid_out_for_reading(path):
     lines = first.source.splitlines()
     assert first.cell_type == 'markdown'
     assert lines[0].startswith('# ')
-    assert any('colab.research.google.com/github/' in line and line.endswith(f'/colab/{path.name})') for line in lines)
+    assert any(line.endswith('(https://colab.research.google.com/github/)') for line in lines)
     badge, picture = re.findall(r'!\[[^]]+\]\(\.\./([^)]+)\)', first.source)
     assert picture == f'docs/pictures/{path.stem}.png'
     assert (ROOT / badge).exists()
     assert (ROOT / picture).stat().st_size < 250_000
 
-    (extras,) = re.findall(r'"jaxcv(?:\[([\w,]+)\])? @ git\+https://github.com/', install.source)
+    (extras,) = re.findall(r'"jaxcv(?:\[([\w,]+)\])? @ git\+\{repository\}"', install.source)
     declared = (ROOT / 'setup.cfg').read_text().partition('[options.extras_require]')[2]
     assert all(re.search(rf'^{extra} =$', declared, re.MULTILINE) for extra in extras.split(',') if extra)
 
