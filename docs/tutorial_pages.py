@@ -34,6 +34,6 @@ def row(path: Path) -> str:
         '| [Train a classifier](01_train_a_classifier.ipynb)'
     """
     title = read_json(path)['cells'][0]['source'][0].removeprefix('# ').strip()
-    took = read_json(TIMES)[path.stem]
-    alone = f'{took["seconds"]} s' if 'seconds' in took else 'not measured'
-    return f'| [{title}]({path.name}) | {took["cpu_seconds"]} s | {alone} | {took["machine"]} |'
+    took = read_json(TIMES).get(path.stem, {})
+    seconds = [f'{took[kind]} s' if kind in took else 'not measured' for kind in ('cpu_seconds', 'seconds')]
+    return f'| [{title}]({path.name}) | {" | ".join(seconds)} | {took.get("machine", "")} |'
