@@ -1,16 +1,17 @@
 """Makes the pictures of the notebooks' first screens, and the overview of the first page.
 
-    .venv/bin/python -m docs.notebook_pictures [01 04 ...]
+    .venv/bin/python -m docs.notebook_pictures [--idle] [01 04 ...]
 
 Runs each notebook of `colab/` in full, on a CPU in some minutes, and keeps one of the figures that it displays, made
-smaller, as `docs/pictures/NAME.png`, and in `docs/notebook_times.json` how long it took, on which machine. Nothing else
-should run meanwhile.
+smaller, as `docs/pictures/NAME.png`. `docs/notebook_times.json` gets the machine and the CPU time; and with `--idle`,
+where nothing else runs meanwhile, how long it took.
 """
 
 import base64
 import io
 import os
 import re
+import resource
 import sys
 import time
 from pathlib import Path
@@ -30,17 +31,20 @@ WIDTH = 900
 HEIGHT = 522  # two rows of the scenes and their masks
 
 
-def main(chosen: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Run the chosen notebooks, or all of them."""
+    chosen = [argument for argument in arguments if argument != '--idle']
     for path in sorted((ROOT / 'colab').glob('*.ipynb')):
         number = path.stem.partition('_')[0]
         if chosen and number not in chosen:
             continue
         notebook = nbformat.read(path, as_version=4)
-        start = time.monotonic()
+        start, used = time.monotonic(), cpu_seconds()
         NotebookClient(notebook, timeout=3600, resources={'metadata': {'path': str(ROOT)}}).execute()
-        took = {'seconds': round(time.monotonic() - start), 'machine': machine()}
-        print(f'{path.name}: {took["seconds"]} s on {took["machine"]}')
+        took = {'machine': machine(), 'cpu_seconds': round(cpu_seconds() - used)}
+        if '--idle' in arguments:
+            took['seconds'] = round(time.monotonic() - start)
+        print(f'{path.name}: {took}')
         write_json(TIMES, {**(read_json(TIMES) if TIMES.exists() else {}), path.stem: took})
         small(figures(notebook)[FIGURES[number]]).save(PICTURES / f'{path.stem}.png', optimize=True)
     overview().save(PICTURES / 'overview.png', optimize=True)
@@ -50,6 +54,12 @@ def machine() -> str:
     """The cores and the processor, as Linux names it."""
     found = re.search(r'^model name\s*: (.+)$', Path('/proc/cpuinfo').read_text(), re.MULTILINE)
     return f'{os.cpu_count()} cores of {found[1] if found else "an unknown processor"}'
+
+
+def cpu_seconds() -> float:
+    """The CPU time of the processes that have ended, such as the kernels of notebooks."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def figures(notebook) -> list[Image.Image]:

@@ -30,21 +30,22 @@ def write(notebooks: Path, folder: Path) -> None:
             copy.write_text(text)
     names = [path.stem for path in found]
     head = ['# Tutorials', '', 'Notebooks, which run on Colab and on a CPU.', '']
-    table = ['| | run in full, on a CPU |', '| --- | --- |', *(row(path) for path in found), '']
+    table = ['| | CPU time | on an idle machine | |', '| --- | --- | --- | --- |', *(row(path) for path in found), '']
     tree = ['```{toctree}', ':hidden:', ':maxdepth: 1', '', *names, '```', '']
     (folder / 'index.md').write_text('\n'.join([*head, *table, *tree]))
 
 
 def row(path: Path) -> str:
-    """The line of a notebook: its title, and how long it took where it was measured.
+    """The line of a notebook: its title, and how long a run in full took.
 
     Example:
         >>> row(TIMES.parents[1] / 'colab' / '01_train_a_classifier.ipynb').partition(' | ')[0]
         '| [Train a classifier](01_train_a_classifier.ipynb)'
     """
     title = read_json(path)['cells'][0]['source'][0].removeprefix('# ').strip()
-    took = read_json(TIMES)[path.stem]
-    return f'| [{title}]({path.name}) | {took["seconds"]} s, {took["machine"]} |'
+    took = read_json(TIMES).get(path.stem, {})
+    seconds = [f'{took[kind]} s' if kind in took else 'not measured' for kind in ('cpu_seconds', 'seconds')]
+    return f'| [{title}]({path.name}) | {" | ".join(seconds)} | {took.get("machine", "")} |'
 
 
 def addressed(text: str, name: str, repository: str | None) -> str:

@@ -187,6 +187,7 @@ def precision_recall(
 
 def _rectangles(cell: Axes, objects: Objects, class_names: Sequence[str]) -> None:
     colors = box_colors(254) / 255
+    room = 0.07 * float(np.ptp(cell.get_ylim()))  # of a label above a box
     for i, label in enumerate(objects.labels.tolist()):
         x1, y1, x2, y2 = (float(x) for x in objects.boxes[i])
         wrong = objects.wrong is not None and bool(objects.wrong[i])
@@ -210,7 +211,7 @@ def _rectangles(cell: Axes, objects: Objects, class_names: Sequence[str]) -> Non
             y1 - 0.5,
             _text(objects, i, class_names),
             fontsize=8,
-            va='bottom',
+            va='top' if y1 < room else 'bottom',
             color=[x / 255 for x in _ink(255 * color)],
             bbox={'facecolor': color, 'edgecolor': 'none', 'pad': 0.6, 'alpha': 0.85},
             parse_math=False,
