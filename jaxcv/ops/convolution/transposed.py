@@ -8,6 +8,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxcv.arguments import AtLeast0, AtLeast1, checked
@@ -17,6 +18,9 @@ from jaxcv.ops.convolution.unrolled_vmap import unroll_vmap
 from jaxcv.types import Array, Float
 
 Both = tuple[Array, Array]
+
+FEW_PIXELS = 96
+"""Of the features: up to here a CPU is faster by one matrix product, 3 times at 6 x 8 and 100 times at 2 x 3."""
 
 
 @checked
@@ -79,7 +83,8 @@ def transposed_conv(x: Array, kernel: Array, strides: int, padding: int, output_
         >>> transposed_conv(jnp.ones((1, 2, 2, 1)), jnp.ones((4, 4, 1, 1)), 2, 1, 0, 1)[0, :, 1, 0]
         Array([2., 4., 4., 2.], dtype=float32)
     """
-    return unroll_vmap(lambda x, kernel: _value(x, kernel, strides, padding, output_padding, dilation))(x, kernel)
+    value = _by_squares if x.shape[1] * x.shape[2] <= FEW_PIXELS else _value
+    return unroll_vmap(lambda x, kernel: value(x, kernel, strides, padding, output_padding, dilation))(x, kernel)
 
 
 def _forward(
@@ -114,15 +119,31 @@ def _value(x: Array, kernel: Array, strides: int, padding: int, output_padding: 
     """Convolve x, with zeros between its pixels, with the kernel turned by half a circle."""
     before = dilation * (kernel.shape[0] - 1) - padding
     after = before + output_padding
+    # In a loop XLA:CPU takes 5 times as long with the axes HWOI.
     return lax.conv_general_dilated(
         x,
-        kernel[::-1, ::-1],
+        kernel[::-1, ::-1].swapaxes(2, 3),
         window_strides=(1, 1),
         padding=((before, after), (before, after)),
         lhs_dilation=(strides, strides),
         rhs_dilation=(dilation, dilation),
-        dimension_numbers=('NHWC', 'HWOI', 'NHWC'),
+        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
     )
+
+
+def _by_squares(x: Array, kernel: Array, strides: int, padding: int, output_padding: int, dilation: int) -> Array:
+    """Multiply all pixels of x with all places of the kernel, and add up the squares where they overlap."""
+    size, sides = kernel.shape[0], x.shape[1:3]
+    lengths = [output_length(n, size, strides, padding, output_padding, dilation) for n in sides]
+    squares = jnp.einsum('nhwc,abfc->abnhwf', x, kernel)
+    zero, result = jnp.zeros((), squares.dtype), 0
+    for place in np.ndindex(size, size):
+        first = [dilation * a - padding for a in place]
+        last = [i + strides * (n - 1) for i, n in zip(first, sides, strict=True)]
+        # Negative edges cut off what the padding does.
+        edges = [(i, length - 1 - j, strides - 1) for i, j, length in zip(first, last, lengths, strict=True)]
+        result += lax.pad(squares[place], zero, [(0, 0, 0), *edges, (0, 0, 0)])
+    return jnp.asarray(result)
 
 
 def output_length(length: int, size: int, strides: int, padding: int, output_padding: int, dilation: int) -> int:

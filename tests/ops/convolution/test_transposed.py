@@ -8,24 +8,25 @@ import pytest
 from jaxcv.ops import conv2d, conv_transpose2d
 from tests.weights.seeded import seeded
 
-X = seeded('x', (2, 5, 7, 3))
 
-
-@pytest.mark.parametrize('options', [(4, 2, 1, 0), (2, 2, 0, 0), (3, 2, 1, 1)])
+# The last one has more pixels than are multiplied as one matrix.
+@pytest.mark.parametrize(
+    'options', [(4, 2, 1, 0, 5), (2, 2, 0, 0, 5), (3, 2, 1, 1, 5), (3, 3, 0, 2, 5), (4, 2, 1, 0, 14)]
+)
 def test_is_the_transpose_of_a_convolution(options):
     """<conv(y), x> = <y, conv_transpose(x)>, and so are the gradients."""
-    size, strides, padding, output_padding = options
+    size, strides, padding, output_padding, rows = options
 
     def transposed(kernel, x):
         return conv_transpose2d(x, kernel, strides=strides, padding=padding, output_padding=output_padding)
 
-    kernel, x = jnp.asarray(seeded('kernel', (size, size, 4, 3))), jnp.asarray(X)
+    kernel, x = jnp.asarray(seeded('kernel', (size, size, 4, 3))), jnp.asarray(seeded('x', (2, rows, 7, 3)))
 
     @jax.jit
     def everything(kernel, x):
         z = transposed(kernel, x)
         y = jnp.cos(jnp.arange(z.size)).reshape(z.shape)
-        seen = lambda kernel: (conv2d(y, kernel, strides=strides, padding=padding)[:, :5, :7] * x).sum()  # noqa: E731
+        seen = lambda kernel: (conv2d(y, kernel, strides=strides, padding=padding)[:, :rows, :7] * x).sum()  # noqa: E731
         stamped = lambda kernel: (transposed(kernel, x) * y).sum()  # noqa: E731
         return jax.value_and_grad(seen)(kernel), jax.value_and_grad(stamped)(kernel)
 
