@@ -200,7 +200,7 @@ def _sizes(shape: tuple[int, int, int], k: int, block_size: int) -> tuple[int, i
     """Rows of a block, all or a multiple of those of a group, and of a group: few queries get larger blocks."""
     n, m, d = shape
     group = 1
-    while 2 * group <= _GROUP and 128 * group * (k + _SPARE) <= n:
+    while 2 * group <= _GROUP and 64 * group * (k + _SPARE) <= n:
         group *= 2
     if m * n <= block_size**2:
         return n, group
