@@ -123,12 +123,14 @@ def _by_products(rows: Array, queries: Array, k: int, block_size: int, *, square
         part, norms = (x if x is None else lax.dynamic_slice_in_dim(x, start, size) for x in (rows, squares))
         return join(best, part, norms, start)
 
+    def block(start: int, stop: int) -> tuple[Array, Array | None]:
+        return rows[start:stop], None if squares is None else squares[start:stop]
+
     best: tuple[Array, ...] = (jnp.full((m, kept), jnp.inf), jnp.full((m, kept), n, jnp.int32), jnp.zeros(()))
     # A block of all rows is no copy of them.
-    best = lax.fori_loop(0, whole, step, best) if whole > 1 else join(best, rows[:size], squares, 0)
+    best = lax.fori_loop(0, whole, step, best) if whole > 1 else join(best, *block(0, size), 0)
     if rest:
-        start = whole * size
-        best = join(best, rows[start:], None if squares is None else squares[start:], start)
+        best = join(best, *block(whole * size, n), whole * size)
     rounded, starts, norm = best
     stride = jnp.where(starts < whole * size, width, rest_width)
 
