@@ -15,7 +15,8 @@ Measured on 2 idle CPU cores, ms and ratios against NumPy and scikit-learn:
 
 Of few queries NumPy's one product is faster: the goal is not reached there.
 
-Ratios above 1: jaxcv is faster. `memory` is what XLA plans for a call, beyond the gallery and the answer.
+Ratios above 1: jaxcv is faster. `memory` is what XLA plans for a call, beyond the gallery and the answer;
+`call` is the time of a compiled function of JAX that does no more than add 1 to the queries.
 """
 
 import argparse
@@ -35,10 +36,11 @@ def main(arguments: argparse.Namespace) -> None:
     print(f'{arguments.queries} queries of {arguments.columns} numbers, load {os.getloadavg()[0]:.1f}')
     print(
         f'{"rows":>10}{"jaxcv, ms":>12}{"NumPy, ms":>12}{"ratio":>8}{"sklearn, ms":>13}{"ratio":>8}{"memory, MB":>12}'
+        f'{"call, ms":>10}'
     )
     for rows in arguments.rows:
         with turns.workers(LIBRARIES, str(rows), arguments) as (memory, started):
-            cells = []
+            cells, call = [], turns.compared({turns.OWN: started[turns.OWN]}, 'call', rounds=arguments.rounds).own
             for peer in LIBRARIES:
                 if peer != turns.OWN and peer in started:
                     pair = {name: started[name] for name in (turns.OWN, peer)}
@@ -47,7 +49,7 @@ def main(arguments: argparse.Namespace) -> None:
                     turns.record(arguments.out, found.row(f'gallery of {rows:,}', memory=turns.peaks(started, found)))
         (ours, *_), times = cells, [(1e3 * (cell.peer or 0), cell.ratio or 0) for cell in cells]
         shown = ''.join(f'{time:>{width}.3f}{ratio:8.2f}' for (time, ratio), width in zip(times, (12, 13), strict=True))
-        print(f'{rows:>10,}{1e3 * ours.own:12.3f}{shown}{memory:12.1f}', flush=True)
+        print(f'{rows:>10,}{1e3 * ours.own:12.3f}{shown}{memory:12.1f}{1e3 * call:10.3f}', flush=True)
 
 
 def vectors(rows: int, arguments: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -74,6 +76,11 @@ def of_jaxcv(rows: str, arguments: Any) -> tuple[Any, dict[str, Any]]:
     enrolled = jax.block_until_ready(recognition.enroll(gallery, identities))
     expected = numpy_identities(gallery, identities, queries, (gallery**2).sum(axis=1))
 
+    increased = jax.jit(lambda queries: queries + 1)
+
+    def call() -> None:
+        jax.block_until_ready(increased(queries))
+
     def identify() -> None:
         jax.block_until_ready(recognition.identify(enrolled, queries, threshold=THRESHOLD))
 
@@ -82,7 +89,7 @@ def of_jaxcv(rows: str, arguments: Any) -> tuple[Any, dict[str, Any]]:
         raise RuntimeError(f'{(~same).sum()} identities differ from those of NumPy')
     function = jax.jit(lambda enrolled, queries: recognition.identify(enrolled, queries, threshold=THRESHOLD))
     planned = function.lower(enrolled, jax.ShapeDtypeStruct(queries.shape, np.float32)).compile().memory_analysis()
-    return planned.temp_size_in_bytes / 1e6 if planned else 0.0, {'identify': identify}
+    return planned.temp_size_in_bytes / 1e6 if planned else 0.0, {'identify': identify, 'call': call}
 
 
 def of_numpy(rows: str, arguments: Any) -> tuple[None, dict[str, Any]]:

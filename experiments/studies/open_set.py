@@ -39,8 +39,30 @@ So the task is the likely cause, not a fault of one loss, and which loss is the 
 the papers' networks see thousands of them. Batch-hard mining loses the least of the new digits and learns the least of
 the old ones: in the plane it collapses to a point. Without a margin the contrastive loss pushes without end, to a line.
 
-With `--quarter_turns` (in a workdir of its own) all rows are trained on 20 identities, the quarter turns of the same
-images: if five identities are too few, less is lost so. NOT RUN yet.
+Twenty identities, the quarter turns of the same 592 images, in as many updates; the test images stay upright:
+
+    python -m experiments.studies.open_set --workdir=runs/turns --quarter_turns --embedding_seeds=3
+
+%, mean ± standard error of 3 runs, half a minute each, on one CPU core with jax 0.10.2:
+
+                          verification         EER       MAP@R  before the last layer  MAP@R of 0 to 4
+    pixels                        78.3        22.4        60.7                                    65.6
+    linear discriminants          75.7        24.6        51.7                                    73.1
+    network, not trained    72.6 ± 0.8  27.5 ± 0.8  46.6 ± 1.2             49.0 ± 0.3       48.1 ± 0.7
+    softmax, its features   76.9 ± 0.4  23.2 ± 0.5  54.4 ± 1.5             60.4 ± 1.5       94.2 ± 1.0
+    contrastive, no margin  58.0 ± 0.2  42.9 ± 0.9  22.0 ± 0.8             34.5 ± 0.7       53.8 ± 3.5
+    contrastive, margin 1   73.7 ± 0.8  26.3 ± 0.7  45.7 ± 2.1             51.8 ± 1.5       94.6 ± 1.0
+    triplet, all            70.6 ± 1.4  29.6 ± 1.5  39.0 ± 2.0             46.5 ± 2.0       93.7 ± 1.3
+    triplet, semi-hard      70.6 ± 1.7  29.5 ± 1.6  36.7 ± 2.1             44.7 ± 1.8       92.1 ± 1.6
+    triplet, batch-hard     67.3 ± 0.6  33.5 ± 0.7  38.4 ± 0.7             47.0 ± 1.5       57.7 ± 1.5
+    ArcFace                 75.2 ± 0.4  24.7 ± 0.4  49.8 ± 0.6             56.7 ± 1.2       95.8 ± 0.6
+    CosFace                 77.6 ± 0.8  22.6 ± 0.8  55.5 ± 1.3             60.1 ± 1.5       93.9 ± 0.8
+
+* With four times the identities the MAP@R of new digits is 10 to 27 points higher, by all losses but the two that learn
+  least of the seen ones (no margin, batch-hard). Linear discriminants, 19 instead of 4, gain 26.
+* The losses differ now: softmax features and CosFace are best, then ArcFace, then pairs, then triplets. The first three
+  are better than the untrained network; before the last layer, softmax features and CosFace have what pixels have.
+* None is better than pixels. Turned images are also an augmentation, which is not separated here.
 """
 
 import functools

@@ -40,12 +40,11 @@ def to_numbers(name: str, values: Any, *, shape: tuple[int, ...]) -> Array | np.
         array([1., 2.])
     """
     array = to_array(name, values)
-    if not (jnp.issubdtype(array.dtype, jnp.bool_) or jnp.issubdtype(array.dtype, jnp.integer)) and not (
-        jnp.issubdtype(array.dtype, jnp.floating)
-    ):
+    floating = jnp.issubdtype(array.dtype, jnp.floating)
+    if not (floating or jnp.issubdtype(array.dtype, jnp.bool_) or jnp.issubdtype(array.dtype, jnp.integer)):
         raise ValueError(f'{name} must be real numbers, got {_kind(array)}')
     _check_shape(name, array, shape)
-    if isinstance(array, jax.Array) and (_is_traced(array) or jnp.issubdtype(array.dtype, jnp.floating)):
+    if isinstance(array, jax.Array) and (_is_traced(array) or floating):
         numbers: Array | np.ndarray = array.astype(jnp.promote_types(array.dtype, jnp.float32))
     else:
         numbers = np.asarray(array).astype(np.float64)

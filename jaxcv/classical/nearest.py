@@ -29,7 +29,12 @@ _GROUP = 32
 
 @functools.partial(jax.jit, static_argnames=('k', 'block_size'))
 def nearest_rows(
-    rows: Float[Array, 'n d'], queries: Float[Array, 'm d'], *, k: int, block_size: int
+    rows: Float[Array, 'n d'],
+    queries: Float[Array, 'm d'],
+    *,
+    k: int,
+    block_size: int,
+    squares: Float[Array, ' n'] | None = None,
 ) -> tuple[Float[Array, 'm k'], Int[Array, 'm k']]:
     """Find the k rows nearest to each query, nearest first; ties go to the smaller index.
 
@@ -38,6 +43,7 @@ def nearest_rows(
         queries: `[m, d]`, float32, finite.
         k: from 1 to n.
         block_size: memory is bounded by a multiple of `block_size²`.
+        squares: `‖x‖²` of each row, where they are known; for one query they take as long as the search.
 
     Returns:
         Squared distances `[m, k]`, summed up from the differences, and int32 indices `[m, k]`.
@@ -47,7 +53,8 @@ def nearest_rows(
         >>> squared.tolist(), index.tolist()
         ([[1.0, 9.0]], [[2, 1]])
     """
-    search = _by_differences if rows.shape[1] <= _DIRECT or len(rows) <= _FEW else _by_products
+    direct = rows.shape[1] <= _DIRECT or len(rows) <= _FEW
+    search = _by_differences if direct else functools.partial(_by_products, squares=squares)
     if len(queries) <= block_size:
         return search(rows, queries, k, block_size)
     squared, index = lax.map(lambda part: search(rows, part, k, block_size), _blocks(queries, block_size))
@@ -84,7 +91,7 @@ def _by_differences(rows: Array, queries: Array, k: int, block_size: int) -> tup
     return best if few else _nearest_of(rows, queries, best[1], k, block_size)
 
 
-def _by_products(rows: Array, queries: Array, k: int, block_size: int) -> tuple[Array, Array]:
+def _by_products(rows: Array, queries: Array, k: int, block_size: int, *, squares: Array | None) -> tuple[Array, Array]:
     """A matrix product gives the least distance of each group of rows; those of the nearest groups are exact.
 
     A group is of every so many rows of a block, so that the minimum is one of vectors. What is kept of a block is one
@@ -92,33 +99,38 @@ def _by_products(rows: Array, queries: Array, k: int, block_size: int) -> tuple[
     """
     (n, d), m = rows.shape, len(queries)
     size, group = _sizes((n, m, d), k, block_size)
-    width = size // group
     whole, rest = divmod(n, size)
-    rest_width = -(-rest // group)
+    width, rest_width = -(-size // group), -(-rest // group)
     count = whole * width + rest_width  # of groups
     kept = min(count, k + _SPARE)
 
-    def join(best: Sequence[Array], part: Array, first: Array | int, real: int | None = None) -> tuple[Array, ...]:
+    def join(best: Sequence[Array], part: Array, norms: Array | None, first: Array | int) -> tuple[Array, ...]:
         """The groups with the least distances, of the best so far and of a block's."""
-        rounded = by_product(queries, part)
-        if real is not None:
-            rounded = jnp.where(jnp.arange(len(part)) < real, rounded, jnp.inf)
-        wide = len(part) // group
+        norms = jnp.sum(jnp.square(part), axis=1) if norms is None else norms
+        wide = -(-len(part) // group)
+        # The last group of the last block may lack rows.
+        absent = [(0, 0), (0, wide * group - len(part))]
+        rounded = jnp.pad(by_product(queries, part, squares=norms), absent, constant_values=jnp.inf)
         least = rounded.reshape(m, group, wide).min(axis=1)
         values = jnp.concatenate([best[0], least], axis=1)
         starts = jnp.broadcast_to(first + jnp.arange(wide, dtype=jnp.int32), (m, wide))
         negative, place = lax.top_k(-values, kept)
         starts = jnp.take_along_axis(jnp.concatenate([best[1], starts], axis=1), place, axis=1)
-        return -negative, starts, jnp.maximum(best[2], jnp.max(jnp.sum(jnp.square(part), axis=1)))
+        return -negative, starts, jnp.maximum(best[2], norms.max())
 
     def step(i: Array, best: tuple[Array, ...]) -> tuple[Array, ...]:
-        return join(best, lax.dynamic_slice_in_dim(rows, i * size, size), i.astype(jnp.int32) * size)
+        start = i.astype(jnp.int32) * size
+        part, norms = (x if x is None else lax.dynamic_slice_in_dim(x, start, size) for x in (rows, squares))
+        return join(best, part, norms, start)
+
+    def block(start: int, stop: int) -> tuple[Array, Array | None]:
+        return rows[start:stop], None if squares is None else squares[start:stop]
 
     best: tuple[Array, ...] = (jnp.full((m, kept), jnp.inf), jnp.full((m, kept), n, jnp.int32), jnp.zeros(()))
-    best = lax.fori_loop(0, whole, step, best)
+    # A block of all rows is no copy of them.
+    best = lax.fori_loop(0, whole, step, best) if whole > 1 else join(best, *block(0, size), 0)
     if rest:
-        padded = jnp.pad(rows[whole * size :], [(0, rest_width * group - rest), (0, 0)])
-        best = join(best, padded, whole * size, rest)
+        best = join(best, *block(whole * size, n), whole * size)
     rounded, starts, norm = best
     stride = jnp.where(starts < whole * size, width, rest_width)
 
@@ -187,11 +199,13 @@ def _least(squared: Array, index: Array) -> tuple[Array, Array]:
 
 
 def _sizes(shape: tuple[int, int, int], k: int, block_size: int) -> tuple[int, int]:
-    """Rows of a block, a multiple of those of a group, and of a group: few queries get larger blocks."""
+    """Rows of a block, all or a multiple of those of a group, and of a group: few queries get larger blocks."""
     n, m, d = shape
     group = 1
-    while 2 * group <= _GROUP and 128 * group * (k + _SPARE) <= n:
+    while 2 * group <= _GROUP and 64 * group * (k + _SPARE) <= n:
         group *= 2
+    if m * n <= block_size**2:
+        return n, group
     more = min(block_size**2 // (4 * max(1, m)), _NUMBERS // d)
     size = min(n, max(block_size, more))
     return max(group, size // group * group), group

@@ -41,6 +41,8 @@ class Gallery(NamedTuple):
     """float32; one row for each image, or for each identity."""
     identities: Int[Any, ' g']
     """int32, from 0 on; several rows may have the same one."""
+    squares: Float[Any, ' g'] | None = None
+    """`‖v‖²` of each row, by `enroll`; None: computed at each call, which takes as long as the search of one query."""
 
 
 class Spread(NamedTuple):
@@ -91,8 +93,16 @@ def enroll(vectors: Shaped[Any, 'm d'], identities: Shaped[Any, ' m'], *, galler
     """
     rows = jnp.asarray(to_rows('vectors', vectors, columns=None if gallery is None else gallery.vectors.shape[1]))
     numbers = to_classes('identities', identities, shape=(len(rows),), num_classes=None)
-    new = Gallery(rows.astype(jnp.float32), jnp.asarray(numbers, jnp.int32))
-    return new if gallery is None else Gallery(*map(jnp.concatenate, zip(gallery, new, strict=True)))
+    new = _with_squares(Gallery(rows.astype(jnp.float32), jnp.asarray(numbers, jnp.int32)))
+    if gallery is None:
+        return new
+    return Gallery(*map(jnp.concatenate, zip(_with_squares(gallery), new, strict=True)))
+
+
+def _with_squares(gallery: Gallery) -> Gallery:
+    if gallery.squares is not None:
+        return gallery
+    return gallery._replace(squares=jnp.sum(jnp.square(gallery.vectors), axis=1))
 
 
 def class_means(gallery: Gallery, *, normalize: bool = True) -> Gallery:
@@ -113,7 +123,7 @@ def class_means(gallery: Gallery, *, normalize: bool = True) -> Gallery:
     identities, places, counts = np.unique(np.asarray(gallery.identities), return_inverse=True, return_counts=True)
     sums = jnp.zeros((len(identities), gallery.vectors.shape[1])).at[places].add(gallery.vectors)
     means = sums / counts[:, None]
-    return Gallery(l2_normalize(means) if normalize else means, jnp.asarray(identities, jnp.int32))
+    return _with_squares(Gallery(l2_normalize(means) if normalize else means, jnp.asarray(identities, jnp.int32)))
 
 
 def spread(gallery: Gallery, *, mesh: Mesh) -> Spread:
@@ -135,8 +145,8 @@ def spread(gallery: Gallery, *, mesh: Mesh) -> Spread:
     """
     whole = len(gallery.vectors) // mesh.size * mesh.size
     by_rows, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ([mesh.axis_names], []))
-    shards, rest = (Gallery(*(x[part] for x in gallery)) for part in (slice(whole), slice(whole, None)))
-    return Spread(jax.device_put(shards, by_rows), jax.device_put(rest, everywhere))
+    shards, rest = (Gallery(*(x[part] for x in gallery[:2])) for part in (slice(whole), slice(whole, None)))
+    return Spread(*map(_with_squares, (jax.device_put(shards, by_rows), jax.device_put(rest, everywhere))))
 
 
 @checked
@@ -183,6 +193,8 @@ def identify(
         return Identified(jnp.full(len(vectors), UNKNOWN, jnp.int32), jnp.full(len(vectors), jnp.inf))
     # Embeddings are near the origin: the rows are compared as they are, and nothing of the gallery is computed anew.
     limit = np.float32(np.inf if threshold is None else threshold)
+    if isinstance(vectors, np.ndarray):
+        vectors = vectors.astype(np.float32)  # XLA takes three times as long to round them
     mesh = None if len(parts) == 1 else _mesh_of(parts[0].vectors)
     return Identified(*_identify(parts, vectors, limit, k=min(k, rows), block_size=block_size, mesh=mesh))
 
@@ -220,9 +232,10 @@ def _nearest(
     The rows of the first part may be spread over the devices of a mesh.
     """
 
-    def search(rows: Array, identities: Array, queries: Array) -> tuple[Array, Array]:
-        squared, places = nearest_rows(rows, queries, k=min(k, len(rows)), block_size=block_size)
-        return squared, identities[places]
+    def search(part: Gallery, queries: Array) -> tuple[Array, Array]:
+        rows = part.vectors
+        squared, places = nearest_rows(rows, queries, k=min(k, len(rows)), block_size=block_size, squares=part.squares)
+        return squared, part.identities[places]
 
     found = []
     for part, devices in zip(parts, (mesh, None), strict=False):
@@ -231,13 +244,13 @@ def _nearest(
             of_each = jax.shard_map(
                 search,
                 mesh=devices,
-                in_specs=(by_rows, by_rows, PartitionSpec()),
+                in_specs=(by_rows, PartitionSpec()),
                 out_specs=by_columns,
                 check_vma=False,  # the loops of `nearest_rows` begin with constants, which are the same everywhere
             )
-            found.append(of_each(*part, queries))
+            found.append(of_each(part, queries))
         elif len(part.vectors):
-            found.append(search(*part, queries))
+            found.append(search(part, queries))
     if len(found) == 1 and mesh is None:
         return found[0]
     # The candidates of each device come in the order of its rows, and the devices in that of theirs.

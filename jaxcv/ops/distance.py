@@ -67,11 +67,13 @@ def nearest_to_mean(rows: Float[Array, 'n d']) -> Float[Array, ' d']:
     return jnp.take_along_axis(rows, place[None], axis=0)[0]
 
 
-def by_product(x: Float[Array, 'm d'], y: Float[Array, 'n d']) -> Float[Array, 'm n']:
-    """`‖x_i‖² - 2 x_i·y_j + ‖y_j‖²`, clipped at zero."""
+def by_product(
+    x: Float[Array, 'm d'], y: Float[Array, 'n d'], *, squares: Float[Array, ' n'] | None = None
+) -> Float[Array, 'm n']:
+    """`‖x_i‖² - 2 x_i·y_j + ‖y_j‖²`, clipped at zero; `squares` are the `‖y_j‖²`, where they are known."""
     products = jnp.matmul(x, y.T, precision=lax.Precision.HIGHEST)
-    squares = jnp.sum(x * x, axis=-1)[:, None] + jnp.sum(y * y, axis=-1)[None, :]
-    return jnp.maximum(squares - 2 * products, 0)
+    of_y = jnp.sum(y * y, axis=-1) if squares is None else squares
+    return jnp.maximum(jnp.sum(x * x, axis=-1)[:, None] + of_y[None, :] - 2 * products, 0)
 
 
 def by_difference(x: Float[Array, '... d'], y: Float[Array, '... d']) -> Float[Array, '...']:

@@ -40,16 +40,24 @@ def test_identification(k, threshold):
     assert found.distances[-2:].tolist() == [0, 0]
 
 
-@pytest.mark.parametrize(('k', 'queries'), [(1, 3), (5, 100)])
-def test_the_nearest_of_many_rows(k, queries):
-    """By the least distances of groups of rows, of which the last block has fewer; equal rows come by their places."""
+@pytest.mark.parametrize(('k', 'queries', 'block_size'), [(1, 3, 64), (5, 100, 64), (1, 3, 1024)])
+def test_the_nearest_of_many_rows(k, queries, block_size):
+    """By the least distances of groups of rows, of which the last block has fewer; equal rows come by their places.
+
+    Also by one block, and with squares that are known before.
+    """
     rng = np.random.default_rng(k)
     rows = rng.normal(size=(5003, 70)).astype(np.float32)
     rows[[4990, 5002]] = rows[[7, 7]]
     asked = rng.normal(size=(queries, 70)).astype(np.float32)
     asked[:2] = rows[[7, 5001]] + np.float32(0.01) * asked[:2]
-    assert nearest._sizes((5003, queries, 70), k, 64)[1] > 1
-    squared, places = nearest.nearest_rows(jnp.asarray(rows), jnp.asarray(asked), k=k, block_size=64)
+    size, group = nearest._sizes((5003, queries, 70), k, block_size)
+    assert group > 1
+    assert (size == 5003) == (block_size == 1024)
+    squares = jnp.asarray((rows**2).sum(axis=1)) if queries == 3 else None
+    squared, places = nearest.nearest_rows(
+        jnp.asarray(rows), jnp.asarray(asked), k=k, block_size=block_size, squares=squares
+    )
     expected = cdist(asked, rows, 'sqeuclidean')
     expected[:, [4990, 5002]] = expected[:, [7]]
     order = np.argsort(expected, axis=1, kind='stable')[:, :k]
@@ -116,7 +124,10 @@ def test_class_means_and_empty_galleries():
     nobody = rec.identify(empty, QUERIES[:2], threshold=1.0)
     assert nobody.identities.tolist() == [rec.UNKNOWN] * 2
     assert np.isinf(nobody.distances).all()
-    assert rec.enroll(VECTORS, IDENTITIES, gallery=empty).vectors.shape == (8, 4)
+    enrolled = rec.enroll(VECTORS, IDENTITIES, gallery=empty)
+    assert enrolled.vectors.shape == (8, 4)
+    for gallery in (enrolled, GALLERY, means):
+        np.testing.assert_allclose(gallery.squares, (gallery.vectors**2).sum(axis=1), rtol=1e-6)
 
 
 def test_verification():

@@ -70,8 +70,8 @@ def test_sixty_eight_landmarks_agree_with_five(answers):
     path = weights.packaged(DLIB, file='shape_predictor_68_face_landmarks.dat')
     predictor = weights.read_shape_predictor(path)
     assert predictor.initial.shape == (68, 2)
-    box = np.asarray(answers['dlib/box'], np.float32)
-    landmarks = shape_predictor.predict(predictor, ASTRONAUT, box[None])[0]
+    box = jnp.asarray(answers['dlib/box'], jnp.float32)
+    landmarks = shape_predictor.predict(predictor, jnp.asarray(ASTRONAUT), box[None])[0]
     same = landmarks[np.array([45, 42, 36, 39, 33])]
     assert np.linalg.norm(same - answers['dlib/landmarks'], axis=1).max() < 0.06 * (box[2] - box[0])
 
