@@ -11,6 +11,7 @@ from types import ModuleType
 EXTRAS = {
     'array_record': 'data',
     'grain': 'data',
+    'simplejpeg': 'data',
     'tensorflow_datasets': 'data',
     'matplotlib': 'viz',
     'skimage': 'demo',

@@ -140,4 +140,6 @@ def moved_features(example: Mapping[str, Any]) -> list[str]:
         >>> moved_features({'label': 3, 'boxes': 1, 'image': 0, 'mine': 2})
         ['image', 'boxes']
     """
-    return [name for name, feature in FEATURES.items() if feature.moved and name in example]
+    # Asked several times of each example: a walk through the whole table takes ten times as long.
+    found = [name for name in example if (feature := FEATURES.get(name)) and feature.moved]
+    return found if len(found) < 2 else [name for name in FEATURES if name in found]

@@ -305,8 +305,9 @@ def test_both_views_of_a_pair_move_as_an_image_does(name):
         if name in LEFT_TO_RIGHT and not np.array_equal(alone[0], left):
             alone = alone[::-1]  # the right view, mirrored, is a left view
             exchanged += 1
-        np.testing.assert_array_equal(moved['left'], alone[0])
-        np.testing.assert_array_equal(moved['right'], alone[1])
+        # Bytes are equal; floats but for their rounding, which depends on what is compiled together.
+        np.testing.assert_allclose(moved['left'], alone[0], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(moved['right'], alone[1], rtol=0, atol=1e-5)
     assert exchanged or name not in LEFT_TO_RIGHT
 
 

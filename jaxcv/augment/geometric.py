@@ -16,6 +16,7 @@ from jax import lax
 from jaxcv import ops
 from jaxcv.arguments import AtLeast0, AtLeast1, Positive, Range, Share, checked
 from jaxcv.augment.batch import Keys, fill_value, for_each
+from jaxcv.augment.resampling import resample_window
 from jaxcv.features import FEATURES, Example
 from jaxcv.moves import (
     Move,
@@ -231,6 +232,7 @@ def random_scale_crop(
     """
     height, width = height_and_width(size)
     check_scales((height, width), scales)
+    short = min(image_size(batch, batch_axes=1))
     shape = jnp.array(image_size(batch, batch_axes=1))
 
     def patch(key: Array, example: Example) -> Example:
@@ -238,7 +240,9 @@ def random_scale_crop(
         short_side = scales[0] + jnp.floor(draws[0] * (scales[1] - scales[0] + 1))
         resized = jnp.round(shape * short_side / shape.min())
         corner = jnp.floor(draws[1:] * (resized - jnp.array([height, width]) + 1))
-        return _resampled(example, Move((height, width), resized / shape, -corner), min_visible)
+        move = Move((height, width), resized / shape, -corner)
+        # The long side is rounded, by half a pixel at most.
+        return _resampled(example, move, min_visible, (short / (scales[0] - 0.5),) * 2)
 
     return for_each(patch, key, batch)
 
@@ -289,7 +293,9 @@ def random_resized_crop(
     def crop(key: Array, example: Example) -> Example:
         top_left, box = _draw_box(key, h, w, area, ratio)
         scale = jnp.array([height, width]) / box
-        return _resampled(example, Move((height, width), scale, -top_left * scale), min_visible)
+        return _resampled(
+            example, Move((height, width), scale, -top_left * scale), min_visible, (h / height, w / width)
+        )
 
     return for_each(crop, key, batch)
 
@@ -310,14 +316,16 @@ def _draw_box(
     return jnp.where(fits.any(), top_left, (shape - box) // 2), box
 
 
-def _resampled(example: Example, move: Move, min_visible: float) -> Example:
-    """The example at a window inside of the old image: images resized bilinearly, the rest by the nearest pixel."""
+def _resampled(example: Example, move: Move, min_visible: float, most_shrunk: tuple[float, float]) -> Example:
+    """The example at a window inside of the old image: images resized bilinearly, the rest by the nearest pixel.
+
+    `most_shrunk` is as in `resample_window`.
+    """
     centres = [(jnp.arange(length) + 0.5 - move.shift[i]) / move.scale[i] for i, length in enumerate(move.size)]
 
     def resample(name: str, x: Array) -> Array:
         if FEATURES[name].moved == 'resampled':
-            shape = (*move.size, x.shape[-1])
-            out = jax.image.scale_and_translate(ops.to_float(x), shape, (0, 1), move.scale, move.shift, method='linear')
+            out = resample_window(ops.to_float(x), move, most_shrunk=most_shrunk)
             return jnp.clip(out, 0, 1)  # the weights of a pixel add up to 1 but for rounding
         rows, columns = (
             jnp.clip(jnp.floor(at).astype(jnp.int32), 0, length - 1)

@@ -27,9 +27,8 @@ class Rows:
     """
 
     def __init__(self, count: int, where: Callable[[int], str]):
-        self.arrays: HostBatch = {}
-        """Feature -> `[count ...]`; empty before the first example."""
-        self._count = count
+        self._arrays: HostBatch = {}
+        self._left_out = np.ones(count, bool)
         self._where = where
         self._first: Example = {}
         self._kinds: _Kinds = {}
@@ -40,13 +39,23 @@ class Rows:
         Raises:
             ValueError: Its features, their shapes or their types are not those of the first example.
         """
-        if not self.arrays:
+        if not self._arrays:
             self._first, self._kinds = example, _kinds(example)
-            self.arrays = {name: np.zeros((self._count, *v.shape), v.dtype) for name, v in example.items()}
+            count = len(self._left_out)
+            self._arrays = {name: np.empty((count, *v.shape), v.dtype) for name, v in example.items()}
         if _kinds(example) != self._kinds:
             raise self._mismatch(example)
         for name, value in example.items():
-            self.arrays[name][place] = value
+            self._arrays[name][place] = value
+        self._left_out[place] = False
+
+    @property
+    def arrays(self) -> HostBatch:
+        """Feature -> `[count ...]`; empty before the first example."""
+        if self._left_out.any():
+            for array in self._arrays.values():
+                array[self._left_out] = 0
+        return self._arrays
 
     def _mismatch(self, example: Example) -> ValueError:
         one, two = self._kinds, _kinds(example)

@@ -21,6 +21,7 @@ __all__ = ['BrokenExampleError', 'checked', 'reader']
 _INTEGERS = '?' + np.typecodes['AllInteger']
 _CONVERTED_FROM = {'bool': _INTEGERS, 'uint8': '?B', 'int32': _INTEGERS, 'float32': _INTEGERS + np.typecodes['Float']}
 _PIXELS, _OBJECTS = frozenset('hw'), frozenset('k')
+_FLOATS = {name: row for name, row in FEATURES.items() if row.dtype == 'float32'}
 _OF_PIXELS = [name for name, row in FEATURES.items() if row.names and row.moved]
 """Features that have a class for each pixel."""
 
@@ -181,8 +182,8 @@ def _remedy(array: np.ndarray, row: Feature) -> str:
 
 def _check_finite(features: Example) -> None:
     """Numbers of the table are finite, but for those that its `valid` feature marks as missing."""
-    for name, row in FEATURES.items():
-        if row.dtype != 'float32' or name not in features or np.isfinite(features[name]).all():
+    for name, row in _FLOATS.items():
+        if name not in features or np.isfinite(features[name]).all():
             continue
         bad = ~np.isfinite(features[name])
         bad = bad.any(-1) if row.axes[-1].isdigit() else bad

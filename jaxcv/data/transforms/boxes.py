@@ -8,7 +8,7 @@ import numpy as np
 from jaxcv.arguments import AtLeast1, checked
 from jaxcv.data.seeds import uniform
 from jaxcv.data.transforms.moving import FAST, Fill, check_fill, cropped, padded, resized
-from jaxcv.data.transforms.transform import Transform
+from jaxcv.data.transforms.transform import Selecting, Transform
 from jaxcv.features import Example, lookup
 from jaxcv.moves import check_share, image_size
 from jaxcv.sizes import height_and_width
@@ -54,7 +54,7 @@ def letterbox(
         top, left = (down // 2, across // 2) if place == 'centre' else (0, 0)
         return padded(resized(example, new_h, new_w), (top, down - top), (left, across - left), fill=fill)
 
-    return apply
+    return Selecting(apply)
 
 
 @checked
@@ -120,7 +120,7 @@ def resize_sides(
         rows, columns = sides if shape[1] > shape[0] else sides[::-1]  # as `orientations` has it
         return padded(done, (0, rows - height), (0, columns - width), fill=fill)
 
-    return apply
+    return Selecting(apply)
 
 
 def random_scale_jitter(
@@ -171,7 +171,7 @@ def random_scale_jitter(
         rest = (0, max(height - new_h, 0)), (0, max(width - new_w, 0))
         return {**padded(patch, *rest, fill=fill), 'seed': seed}
 
-    return apply
+    return Selecting(apply)
 
 
 def random_zoom_out(*, largest: float = 4.0, probability: float = 0.5, fill: Fill = 0.0) -> Transform:
@@ -270,7 +270,7 @@ def random_iou_crop(
         moved['box_valid'] = moved['box_valid'] & _has_centres(boxes, patch)
         return {**moved, 'seed': seed}
 
-    return apply
+    return Selecting(apply)
 
 
 Patch = tuple[int, int, int, int]

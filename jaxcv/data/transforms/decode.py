@@ -1,6 +1,7 @@
 """Decoding of images and masks."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any, Literal
 
 import cv2
@@ -8,8 +9,10 @@ import numpy as np
 from absl import logging
 
 from jaxcv.arguments import checked
+from jaxcv.data.jpeg import jpeg_head, jpeg_rows
 from jaxcv.data.pixels import image_pixels, mask_pixels
-from jaxcv.data.transforms.transform import Transform
+from jaxcv.data.transforms.lazy import LazyImage
+from jaxcv.data.transforms.transform import Decoding, Selecting, Transform
 from jaxcv.features import FEATURES, IGNORED, Example, FeatureError, MisuseError, lookup
 from jaxcv.moves import image_size, is_encoded
 
@@ -18,10 +21,13 @@ __all__ = ['decode', 'decode_mask']
 _ALL_BITS = 2**14
 """From this value on, numbers of 16 bits are taken for such as use all of them."""
 _IGNORED_16 = 2**16 - 1
+_IMAGES = [name for name, feature in FEATURES.items() if feature.decoder == 'decode']
 
 
 @checked
-def decode(*, channels: Literal[1, 3] = 3, bits: Literal[8, 10, 12, 14, 16] | None = None) -> Transform:
+def decode(
+    *, channels: Literal[1, 3] = 3, bits: Literal[8, 10, 12, 14, 16] | None = None, reduced: bool = False
+) -> Transform:
     """Decode encoded images (JPEG, PNG, BMP, WebP, TIFF, GIF, PNM, AVIF) to uint8: `image`, and the images of a pair.
 
     The format is found by the content; names of files do not matter. All kinds give the same:
@@ -37,6 +43,9 @@ def decode(*, channels: Literal[1, 3] = 3, bits: Literal[8, 10, 12, 14, 16] | No
     * Values that are no unsigned integers (OpenEXR, HDR, TIFF of floats or with negative numbers) are errors: only the
       maker of the data can say which of them is white.
 
+    Of a JPEG only those rows are decoded that a crop right after this transform leaves (`jaxcv.data.jpeg`), which
+    changes no pixel.
+
     An array that is already decoded only has its channels and depth converted, so decoding twice changes nothing.
 
     Truncated files are errors, as is a JPEG whose end was never written (OpenCV would fill it with gray). Damage
@@ -46,6 +55,9 @@ def decode(*, channels: Literal[1, 3] = 3, bits: Literal[8, 10, 12, 14, 16] | No
     Args:
         channels: 3 for RGB, 1 for gray (0.299 R + 0.587 G + 0.114 B).
         bits: The depth of images whose files have 16 bits a channel; None: by the rule above.
+        reduced: For training on large photos: where a crop or a resize follows, a JPEG may be decoded at 1/2, 1/4 or
+            1/8 of its size, as long as no side becomes smaller than the result. Pixels then differ a little, and the
+            edges of a crop by up to half a pixel of the result. Not for evaluation, whose values would change.
 
     Returns:
         The transform: each of `image`, `next_image`, `left` and `right` that is there becomes uint8 `[h w channels]`.
@@ -73,11 +85,24 @@ def decode(*, channels: Literal[1, 3] = 3, bits: Literal[8, 10, 12, 14, 16] | No
             image = pixels.array
         return _with_channels(_of_8_bits(name, np.asarray(image), bits), channels)
 
-    def apply(example: Example) -> Example:
-        names = [name for name, feature in FEATURES.items() if feature.decoder == 'decode' and name in example]
-        return {**example, **{name: decoded(name, lookup(example, name)) for name in names or ['image']}}
+    def lazy(name: str, image: Any) -> np.ndarray | LazyImage:
+        encoded = _encoded(name, image)
+        if encoded is None or channels == 1 or (head := jpeg_head(encoded)) is None:
+            return decoded(name, image)
 
-    return apply
+        def rows(stop: int, reduction: int) -> np.ndarray:
+            try:
+                return _with_channels(jpeg_rows(encoded, head, stop=stop, reduction=reduction), channels)
+            except ValueError as error:
+                raise FeatureError(name, f'the {name} cannot be decoded: {error}') from None
+
+        return LazyImage(rows, (head.height, head.width, channels), (0, 0, head.height, head.width), reduced)
+
+    def apply(example: Example, read: Callable[[str, Any], Any] = decoded) -> Example:
+        names = [name for name in _IMAGES if name in example]
+        return {**example, **{name: read(name, lookup(example, name)) for name in names or ['image']}}
+
+    return Decoding(apply, lambda example: apply(example, lazy))
 
 
 def decode_mask() -> Transform:
@@ -118,7 +143,7 @@ def decode_mask() -> Transform:
             image_size({'image': example['image'], 'mask': mask})
         return {**example, 'mask': mask}
 
-    return apply
+    return Selecting(apply)
 
 
 def _encoded(name: str, value: Any) -> bytes | None:

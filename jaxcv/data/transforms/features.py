@@ -13,6 +13,7 @@ from jaxcv.features import FEATURES, IGNORED, SEEDS, Example, FeatureError, Misu
 
 __all__ = ['check_boxes', 'keep', 'pad_boxes', 'relabel', 'rename']
 
+_BOXES = {name: feature for name, feature in FEATURES.items() if feature.moved == 'corners'}
 _MOST_IDS = 65536
 
 
@@ -199,8 +200,8 @@ def check_boxes(example: Example) -> None:
         are finite, with x2 > x1 and y2 > y1. If they are x, y, width and height, put {'name': 'convert_boxes',
         'source': 'xywh'} before; mark boxes to leave out as not box_valid
     """
-    for name, feature in FEATURES.items():
-        if feature.moved != 'corners' or name not in example:
+    for name, feature in _BOXES.items():
+        if name not in example:
             continue
         boxes = np.asarray(example[name])
         if boxes.ndim != 2 or boxes.shape[-1] != 4:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxcv.arguments import AtLeast1, Positive, Range, Share, checked
 from jaxcv.data.seeds import uniform
 from jaxcv.data.transforms.moving import FAST, cropped, mirrored, moved, padded, resized
-from jaxcv.data.transforms.transform import Transform
+from jaxcv.data.transforms.transform import Selecting, Transform
 from jaxcv.features import FEATURES, OF_CLASSES, Example
 from jaxcv.moves import (
     Move,
@@ -78,7 +78,7 @@ def random_resized_crop(
         patch = cropped(example, *box, min_visible=min_visible)
         return {**resized(patch, height, width, average_from=FAST), 'seed': seed}
 
-    return apply
+    return Selecting(apply)
 
 
 @checked
@@ -111,7 +111,7 @@ def random_crop(*, size: PositiveSize, min_visible: Share = 0.0) -> Transform:
         top, left = int(down * (h - height + 1)), int(across * (w - width + 1))
         return {**cropped(example, top, left, height, width, min_visible=min_visible), 'seed': seed}
 
-    return apply
+    return Selecting(apply)
 
 
 @checked
@@ -154,7 +154,7 @@ def random_scale_crop(
         whole = resized(example, h, w, average_from=FAST)
         return {**cropped(whole, top, left, height, width, min_visible=min_visible), 'seed': seed}
 
-    return apply
+    return Selecting(apply)
 
 
 @checked
@@ -215,7 +215,7 @@ def resize(*, size: PositiveSize) -> Transform:
         (2, 5, 3)
     """
     height, width = height_and_width(size)
-    return lambda example: resized(example, height, width)
+    return Selecting(lambda example: resized(example, height, width))
 
 
 @checked
@@ -240,7 +240,7 @@ def resize_short_side(*, size: AtLeast1) -> Transform:
         height, width = (round(side * short / min(shape)) for side in shape)
         return resized(example, height, width)
 
-    return apply
+    return Selecting(apply)
 
 
 @checked

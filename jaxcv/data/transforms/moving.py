@@ -13,6 +13,7 @@ import numpy as np
 from jaxcv.data.pixels import MOST_PIXELS
 from jaxcv.data.transforms.decode import with_channel_axis
 from jaxcv.data.transforms.features import check_boxes
+from jaxcv.data.transforms.lazy import LazyImage
 from jaxcv.features import FEATURES, Example, MisuseError, moved_features
 from jaxcv.moves import Move, image_size, move_example
 
@@ -31,7 +32,8 @@ def moved(
 ) -> Example:
     """The example with `pixels` applied to the rows and columns of all that has some, as in `move_example`."""
     check_boxes(example)
-    arrays = {name: np.asarray(example[name]) for name in moved_features(example)}
+    values = {name: example[name] for name in moved_features(example)}
+    arrays = {name: np.asarray(value) for name, value in values.items() if not isinstance(value, LazyImage)}
     images = {name: with_channel_axis(array) for name, array in arrays.items() if FEATURES[name].axes == 'h w c'}
     return move_example({**example, **arrays, **images}, move, pixels, min_visible=min_visible)
 
@@ -116,8 +118,10 @@ def resized(example: Example, height: int, width: int, *, average_from: float = 
     return moved(example, Move((height, width), scale=(height / h, width / w)), resample)
 
 
-def _resized_image(image: np.ndarray, height: int, width: int, average_from: float) -> np.ndarray:
+def _resized_image(image: np.ndarray | LazyImage, height: int, width: int, average_from: float) -> np.ndarray:
     """Bilinear where it grows or shrinks by less than `average_from`, else the mean over each result pixel's area."""
+    if isinstance(image, LazyImage):
+        image = image.at_least(height, width)
     h, w = image.shape[:2]
     # INTER_AREA averages only if neither side grows: so shrink first, then let the other side grow.
     if max(h / height, w / width) >= average_from:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxcv.arguments import checked
 from jaxcv.data.outlines import outline_mask
 from jaxcv.data.pixels import image_shape
-from jaxcv.data.transforms.transform import Transform
+from jaxcv.data.transforms.transform import Selecting, Transform
 from jaxcv.features import Example, FeatureError, MisuseError, lookup
 from jaxcv.moves import image_size, is_encoded
 from jaxcv.sizes import PositiveSize, height_and_width
@@ -60,7 +60,7 @@ def convert_boxes(*, source: BoxFormat = 'xyxy', normalized: bool = False, first
             converted['box_labels'] = (labels - first_class).astype(np.int32)
         return {**example, **converted}
 
-    return apply
+    return Selecting(apply)
 
 
 def tfds_objects(*, one_based: bool = False) -> Transform:
@@ -110,7 +110,7 @@ def tfds_objects(*, one_based: bool = False) -> Transform:
             **others,
         }
 
-    return apply
+    return Selecting(apply)
 
 
 def outline_masks() -> Transform:

@@ -1,11 +1,13 @@
 """The type of a transform, the composition of several, and their effect on the names of classes."""
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from jaxcv.data.transforms.lazy import with_pixels
 from jaxcv.features import FEATURES, Example, MisuseError, Names
 
-__all__ = ['Renaming', 'Transform', 'compose', 'names_after']
+__all__ = ['Decoding', 'Renaming', 'Selecting', 'Transform', 'compose', 'names_after']
 
 Transform = Callable[[Example], Example]
 
@@ -23,8 +25,39 @@ class Renaming:
         return self.apply(example)
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """A transform that decodes images, now or when their pixels are needed."""
+
+    apply: Transform
+    """The images become arrays."""
+    lazily: Transform
+    """Those that can be decoded in part become a `LazyImage`: before a transform that is `Selecting`."""
+
+    def __call__(self, example: Example) -> Example:
+        """Transform an example."""
+        return self.apply(example)
+
+
+@dataclass(frozen=True)
+class Selecting:
+    """A transform that needs some of the images' pixels only, or none: it may get each as a `LazyImage`.
+
+    It crops them by slices and resizes them by `moving.resized`, or leaves them as they are; other functions of arrays
+    get them by `np.asarray`.
+    """
+
+    apply: Transform
+
+    def __call__(self, example: Example) -> Example:
+        """Transform an example."""
+        return self.apply(example)
+
+
 def compose(transforms: Sequence[Transform]) -> Transform:
     """One transform that applies several in order.
+
+    Images are decoded as late as the transforms allow, by `Decoding` and `Selecting`, and only as far as they need.
 
     Args:
         transforms: Closures `example -> example`.
@@ -39,12 +72,13 @@ def compose(transforms: Sequence[Transform]) -> Transform:
         >>> compose([add, add])({'label': 1})
         {'label': 3}
     """
+    steps = list(zip(transforms, _steps(transforms), strict=True))
 
     def apply(example: Example) -> Example:
         first = example
-        for place, transform in enumerate(transforms):
+        for place, (transform, step) in enumerate(steps):
             try:
-                example = transform(example)
+                example = step(example)
             except MisuseError as error:
                 dropped = error.feature in first and error.feature not in example
                 reason = f'{error}; an earlier transform dropped it' if dropped else str(error)
@@ -65,6 +99,20 @@ def compose(transforms: Sequence[Transform]) -> Transform:
         return example
 
     return apply
+
+
+def _steps(transforms: Sequence[Transform]) -> Iterator[Transform]:
+    """Each transform, with images that are decoded before the first one that needs them whole."""
+    for transform, following in itertools.zip_longest(transforms, transforms[1:]):
+        step = transform.lazily if isinstance(transform, Decoding) else transform
+        if isinstance(following, Selecting):
+            yield step
+        elif isinstance(transform, Decoding):
+            yield transform
+        elif isinstance(transform, Selecting):
+            yield lambda example, step=step: with_pixels(step(example))
+        else:
+            yield transform
 
 
 def names_after(names: Names, transforms: Sequence[Transform]) -> Names:
@@ -90,6 +138,6 @@ def names_after(names: Names, transforms: Sequence[Transform]) -> Names:
 
 def _name(transform: Transform) -> str:
     """The name of the function that made a transform."""
-    function = transform.apply if isinstance(transform, Renaming) else transform
+    function = transform.apply if isinstance(transform, Decoding | Renaming | Selecting) else transform
     name = getattr(function, '__qualname__', type(function).__name__)
     return name.partition('.<locals>')[0]
