@@ -33,7 +33,14 @@ NAMES = (
     'nms',
     'gallery',
     'random_forest',
+    'knn',
     'viola_jones',
+    'augment',
+    'input_pipeline',
+    'conv_layers',
+    'ensemble',
+    'loop_overhead',
+    'sliding_windows',
 )
 PACKAGES = ('jax', 'jaxlib', 'flax', 'torch', 'torchvision', 'scikit-learn', 'numpy', 'opencv-python-headless')
 IDLE = 0.3

@@ -1,10 +1,11 @@
-"""Augmentations, images a second: jaxcv's on the device, a batch at a time, against torchvision's v2 on the host.
+"""Augmentations of a batch: jaxcv's on the device against torchvision's v2 on the host, in turn in one run.
 
-    PYTHONPATH=. python benchmarks/augment.py     (with torch, torchvision and jaxcv's requirements)
+    pip install -r benchmarks/requirements.txt
+    python -m benchmarks.augment [random_flip random_resized_crop ...] [--rounds=5]
 
 64 float images of 224x224. torchvision draws once for all it is given, so it gets one image after another, as a
 DataLoader's workers do, with torch's own threads; jaxcv draws for each image of the batch. Each side lives in a process
-of its own; they take turns. Ratios are medians over the rounds.
+of its own on the same two cores; they take turns (`benchmarks.turns`). Ratios above 1: jaxcv is faster.
 
 Measured in 3 rounds on 2 cores with many other jobs on them (load 7), torch 2.13.0; jaxcv / torchvision:
 
@@ -19,15 +20,13 @@ any of its operations would need; torchvision only what was drawn.
 """
 
 import argparse
-import json
-import statistics
-import subprocess
-import sys
-import time
+import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from benchmarks import turns
 
 SIZE, BATCH = 224, 64
 NAMES = (
@@ -44,96 +43,92 @@ NAMES = (
 )
 
 
-def jaxcv() -> dict[str, Callable[[], Any]]:
+def main(arguments: argparse.Namespace) -> None:
+    """Print the table."""
+    turns.settle(arguments)
+    if arguments.quick:
+        arguments.size, arguments.batch, arguments.names = 32, 4, arguments.names[:2]
+    print(f'{arguments.batch} images of {arguments.size} x {arguments.size}, load {os.getloadavg()[0]:.1f}')
+    print(f'{"":<20}{"jaxcv, ms":>12}{"torchvision, ms":>18}{"ratio":>8}{"spread":>16}{"compiled in, s":>16}')
+    for name in arguments.names:
+        with turns.workers(LIBRARIES, name, arguments) as (compiled, started):
+            found = turns.compared(started, name, rounds=arguments.rounds)
+            peaks = turns.peaks(started, found)
+        turns.record(arguments.out, found.row(name, memory=peaks, compile=compiled))
+        low, high = found.spread or (0, 0)
+        print(
+            f'{name:<20}{1e3 * found.own:12.2f}{1e3 * (found.peer or 0):18.2f}{found.ratio or 0:8.2f}'
+            f'{f"{low:.2f} to {high:.2f}":>16}{compiled:16.1f}',
+            flush=True,
+        )
+
+
+def of_jaxcv(name: str, arguments: Any) -> tuple[float, dict[str, Callable[[], None]]]:
+    """Ours, compiled, with another key each time."""
     import functools
+    import time
 
     import jax
     import jax.numpy as jnp
 
     from jaxcv.augment import color, geometric, mixing, randaugment
 
-    options = {'random_resized_crop': {'size': SIZE}, 'mixup': {'num_classes': 1000}, 'cutmix': {'num_classes': 1000}}
-    images = np.random.default_rng(0).random((BATCH, SIZE, SIZE, 3), np.float32)
-    batch = {'image': jnp.asarray(images), 'label': jnp.arange(BATCH)}
-    keys = iter(jax.random.split(jax.random.key(0), 10_000))
+    options: dict[str, dict[str, int]] = {
+        'random_resized_crop': {'size': arguments.size},
+        **{name: {'num_classes': 1000} for name in ('mixup', 'cutmix')},
+    }
+    images = np.random.default_rng(0).random((arguments.batch, arguments.size, arguments.size, 3), np.float32)
+    batch = {'image': jnp.asarray(images), 'label': jnp.arange(arguments.batch)}
+    keys = iter(jax.random.split(jax.random.key(0), 100_000))
+    module = next(module for module in (color, geometric, mixing, randaugment) if hasattr(module, name))
+    function = jax.jit(functools.partial(getattr(module, name), **options.get(name, {})))
 
-    def bind(name: str) -> Callable[[], Any]:
-        module = next(module for module in (color, geometric, mixing, randaugment) if hasattr(module, name))
-        function = jax.jit(functools.partial(getattr(module, name), **options.get(name, {})))
-        return lambda: jax.block_until_ready(function(next(keys), batch))
+    def run() -> None:
+        jax.block_until_ready(function(next(keys), batch))
 
-    return {name: bind(name) for name in NAMES}
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start, {name: run}
 
 
-def torchvision() -> dict[str, Callable[[], Any]]:
+def of_torchvision(name: str, arguments: Any) -> tuple[None, dict[str, Callable[[], None]]]:
+    """Its own of the second version, image after image; mixup and cutmix of the batch."""
     import torch
     from torchvision.transforms import v2
 
-    images = torch.from_numpy(np.random.default_rng(0).random((BATCH, 3, SIZE, SIZE), np.float32))
-    labels = torch.arange(BATCH)
+    torch.set_num_threads(turns.THREADS)
+    shape = (arguments.batch, 3, arguments.size, arguments.size)
+    images = torch.from_numpy(np.random.default_rng(0).random(shape, np.float32))
+    labels = torch.arange(arguments.batch)
     of_one = {
-        'random_flip': v2.RandomHorizontalFlip(),
-        'random_resized_crop': v2.RandomResizedCrop(SIZE, antialias=True),
-        'random_brightness': v2.ColorJitter(brightness=0.4),
-        'random_contrast': v2.ColorJitter(contrast=0.4),
-        'random_saturation': v2.ColorJitter(saturation=0.4),
-        'random_hue': v2.ColorJitter(hue=0.1),
-        'color_jitter': v2.ColorJitter(0.4, 0.4, 0.4, 0.1),
-        'rand_augment': v2.RandAugment(),
+        'random_flip': lambda: v2.RandomHorizontalFlip(),
+        'random_resized_crop': lambda: v2.RandomResizedCrop(arguments.size, antialias=True),
+        'random_brightness': lambda: v2.ColorJitter(brightness=0.4),
+        'random_contrast': lambda: v2.ColorJitter(contrast=0.4),
+        'random_saturation': lambda: v2.ColorJitter(saturation=0.4),
+        'random_hue': lambda: v2.ColorJitter(hue=0.1),
+        'color_jitter': lambda: v2.ColorJitter(0.4, 0.4, 0.4, 0.1),
+        'rand_augment': lambda: v2.RandAugment(),
     }
-    of_a_batch = {'mixup': v2.MixUp(alpha=0.2, num_classes=1000), 'cutmix': v2.CutMix(alpha=1.0, num_classes=1000)}
-    return {
-        **{name: lambda f=f: torch.stack([f(image) for image in images]) for name, f in of_one.items()},
-        **{name: lambda f=f: f(images, labels) for name, f in of_a_batch.items()},
+    of_a_batch = {
+        'mixup': lambda: v2.MixUp(alpha=0.2, num_classes=1000),
+        'cutmix': lambda: v2.CutMix(alpha=1.0, num_classes=1000),
     }
+    if name in of_one:
+        one = of_one[name]()
+        return None, {name: lambda: torch.stack([one(image) for image in images])}
+    whole = of_a_batch[name]()
+    return None, {name: lambda: whole(images, labels)}
 
 
-SIDES = {'jaxcv': jaxcv, 'torchvision': torchvision}
-
-
-def serve(side: str) -> None:
-    """Answer each line of the input, a name, with images a second; in a process of its own."""
-    augmentations = SIDES[side]()
-    for line in sys.stdin:
-        start = time.perf_counter()
-        augmentations[line.strip()]()
-        print(BATCH / (time.perf_counter() - start), flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument('names', nargs='*', metavar='augmentation', help='all by default', default=NAMES)
-    parser.add_argument('--rounds', type=int, default=7)
-    parser.add_argument('--serve', choices=SIDES, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.serve:
-        return serve(options.serve)
-
-    workers = {
-        side: subprocess.Popen(
-            [sys.executable, __file__, f'--serve={side}'],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )
-        for side in SIDES
-    }  # fmt: skip
-    print('                       jaxcv   torchvision   ratio   (images/s, medians)')
-    for name in options.names:
-        speeds: dict[str, list[float]] = {side: [] for side in SIDES}
-        for turn in range(options.rounds + 1):  # the first compiles
-            for side, worker in workers.items():
-                worker.stdin.write(f'{name}\n')
-                worker.stdin.flush()
-                speed = json.loads(worker.stdout.readline())
-                if turn:
-                    speeds[side].append(speed)
-        ratios = [mine / other for mine, other in zip(*speeds.values(), strict=True)]
-        mine, other = map(statistics.median, speeds.values())
-        spread = f'{min(ratios):.2f} to {max(ratios):.2f}'
-        print(f'{name:20} {mine:7.0f}  {other:12.0f}  {statistics.median(ratios):6.2f}   ({spread})', flush=True)
-    for worker in workers.values():
-        worker.stdin.close()
-        worker.wait()
-
+LIBRARIES: dict[str, turns.Passes] = {turns.OWN: of_jaxcv, 'torchvision': of_torchvision}
 
 if __name__ == '__main__':
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('names', nargs='*', metavar='augmentation', help='all by default', default=NAMES)
+    parser.add_argument('--size', type=int, default=SIZE)
+    parser.add_argument('--batch', type=int, default=BATCH)
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--quick', action='store_true', help='one short round of small images, of the first two')
+    turns.add_out(parser)
+    main(parser.parse_args())

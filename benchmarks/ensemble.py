@@ -21,6 +21,8 @@ import subprocess
 import sys
 import time
 
+from benchmarks import turns
+
 ROWS = {
     '1 CPU device': {'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '1'},
     '2 CPU devices': {'JAX_PLATFORMS': 'cpu', 'JAX_NUM_CPU_DEVICES': '2'},
@@ -30,6 +32,8 @@ ROWS = {
 
 def main(options: argparse.Namespace) -> None:
     """Print the table, a process a row."""
+    if options.quick:
+        options.members, options.steps, options.rounds = 2, 2, 1
     print(f'{options.members} networks, {options.steps} steps, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}')
     print(f'{"":<16}{"compile, s":>16}{"steps, s":>16}{"ratio":>8}{"with compiling":>16}')
     print(f'{"":<16}{"apart      one":>16}{"apart      one":>16}', flush=True)
@@ -89,12 +93,18 @@ def measure(options: argparse.Namespace) -> None:
     for _ in range(options.rounds):
         apart.append(seconds(one, [member(key) for key in keys], batch))
         together.append(seconds(program, [ensemble(keys)], shared))
-    rounds = list(zip(apart, together, strict=True))
-    ratio = statistics.median(a / t for a, t in rounds)
-    compiling = statistics.median((a + cost.compile_seconds) / (t + program_cost.compile_seconds) for a, t in rounds)
+    ratio, spread = turns.ratios(together, apart)
+    compiling, _ = turns.ratios(
+        [seconds + program_cost.compile_seconds for seconds in together],
+        [seconds + cost.compile_seconds for seconds in apart],
+    )
+    case = f'{options.members} members, {options.steps} steps, {options.row}'
+    own, theirs = statistics.median(together), statistics.median(apart)
+    row = turns.Row(case, own, 'one after another', theirs, ratio, spread, compile=program_cost.compile_seconds)
+    turns.record(options.out, row)
     print(
         f'{cost.compile_seconds:8.1f}{program_cost.compile_seconds:8.1f}'
-        f'{statistics.median(apart):8.2f}{statistics.median(together):8.2f}{ratio:8.2f}{compiling:16.2f}'
+        f'{theirs:8.2f}{own:8.2f}{ratio:8.2f}{compiling:16.2f}'
     )
 
 
@@ -104,6 +114,8 @@ if __name__ == '__main__':
     parser.add_argument('--steps', type=int, default=50)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--width', type=int, default=16)
+    parser.add_argument('--quick', action='store_true', help='one round of two members and two steps')
     parser.add_argument('--row', choices=list(ROWS), help=argparse.SUPPRESS)
+    turns.add_out(parser)
     arguments = parser.parse_args()
     measure(arguments) if arguments.row else main(arguments)

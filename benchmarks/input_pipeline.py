@@ -1,23 +1,17 @@
 """ImageNet's training input, images a second: jaxcv against a torch DataLoader with Pillow and against tf.data.
 
-    PYTHONPATH=. python benchmarks/input_pipeline.py     (with torch, torchvision, tensorflow and jaxcv's requirements)
+    pip install -r benchmarks/requirements.txt
+    python -m benchmarks.input_pipeline [--widths 500 2000] [--rounds=7]
 
-Random resized crop to 224 and a flip, batches of 64 as uint8, from 512 JPEGs of 500x375 in a folder; 2 threads, 2 torch
-workers, 2 parallel calls of tf.data. Each loader lives in a process of its own; they take turns, and only the steady
-flow is timed. Ratios are medians over the rounds.
+Random resized crop to 224 and a flip, batches of 64 as uint8, from JPEGs of 500x375 and of 2000x1500 in a folder; 2
+threads, 2 torch workers, 2 parallel calls of tf.data. Each loader lives in a process of its own; they take turns, and
+only the steady flow is timed. Ratios are medians over the rounds; above 1, jaxcv is faster.
 
-Measured on 2 cores of a Xeon with other jobs on them (load 4, so absolute speeds mean little), OpenCV 5.0.0,
-torch 2.13.0, torchvision 0.29.2, Pillow 13.0.0, TensorFlow 2.21.0:
-
-    jaxcv / torch      1.92 (rounds 1.87 to 2.13)
-    jaxcv / tf.data    0.83 (rounds 0.73 to 0.94)
-
-Against torch the goal of 1.5 is reached; tf.data is faster. A likely reason: tf.data decodes only the crop (0.67 ms
-against 0.94 ms for the whole JPEG with TensorFlow), which OpenCV cannot.
+MEASURED
 """
 
 import argparse
-import json
+import os
 import statistics
 import subprocess
 import sys
@@ -29,13 +23,16 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import turns
+
 SIZE, BATCH = 224, 64
-THREADS = 2  # workers, parallel calls
+THREADS = turns.THREADS  # workers, parallel calls
 AHEAD = 4  # batches in the buffer
+READY = 'ready'
 
 
-def make_photos(folder: Path, count: int) -> None:
-    """Crops of scikit-learn's two sample photos, 500x375, JPEG quality 90."""
+def make_photos(folder: Path, count: int, width: int = 500) -> None:
+    """Crops of scikit-learn's two sample photos, enlarged to a width and 3/4 of it, JPEG quality 90."""
     import cv2
     from sklearn.datasets import load_sample_images
 
@@ -45,11 +42,10 @@ def make_photos(folder: Path, count: int) -> None:
     for index in range(count):
         photo = photos[index % len(photos)]
         height = int(rng.integers(240, photo.shape[0] + 1))
-        width = height * 4 // 3
-        top, left = rng.integers(0, photo.shape[0] - height + 1), rng.integers(0, photo.shape[1] - width + 1)
-        image = cv2.resize(
-            photo[top : top + height, left : left + width, ::-1], (500, 375), interpolation=cv2.INTER_CUBIC
-        )
+        across = height * 4 // 3
+        top, left = rng.integers(0, photo.shape[0] - height + 1), rng.integers(0, photo.shape[1] - across + 1)
+        patch = photo[top : top + height, left : left + across, ::-1]
+        image = cv2.resize(patch, (width, width * 3 // 4), interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(folder / f'train/photo/{index:04}.jpg'), image, [cv2.IMWRITE_JPEG_QUALITY, 90])
 
 
@@ -57,7 +53,7 @@ def jaxcv(folder: Path) -> Callable[[], Iterable[Any]]:
     from jaxcv.data import source, train_batches, transforms
 
     data = source('folder', split='train', data_dir=folder)
-    steps = [transforms.decode(), transforms.random_resized_crop(size=SIZE), transforms.random_flip()]
+    steps = [transforms.decode(reduced=True), transforms.random_resized_crop(size=SIZE), transforms.random_flip()]
 
     options = {'batch_size': BATCH, 'seed': 0, 'threads': THREADS, 'buffer': AHEAD}
     return lambda: (batch['image'] for batch in train_batches(data, transforms=steps, **options))
@@ -117,12 +113,17 @@ def tf_data(folder: Path) -> Callable[[], Iterable[Any]]:
     return lambda: (images for images, _ in dataset.as_numpy_iterator())
 
 
-LOADERS = {'jaxcv': jaxcv, 'torch': torch, 'tf_data': tf_data}
+LOADERS = {turns.OWN: jaxcv, 'torch': torch, 'tf.data': tf_data}
 
 
 def serve(name: str, folder: Path) -> None:
     """Answer each line of the input, a number of batches, with images a second; in a process of its own."""
-    stream = LOADERS[name](folder)
+    try:
+        stream = LOADERS[name](folder)
+    except ImportError as error:
+        print(error, flush=True)
+        return
+    print(READY, flush=True)
     for line in sys.stdin:
         batches = iter(stream())
         for _ in range(AHEAD + THREADS):  # from an empty buffer to a steady flow
@@ -134,45 +135,68 @@ def serve(name: str, folder: Path) -> None:
         del batches
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--rounds', type=int, default=7)
-    parser.add_argument('--batches', type=int, default=24, help='batches of 64 in a round')
-    parser.add_argument('--photos', type=int, default=512)
-    parser.add_argument('--serve', choices=LOADERS, help=argparse.SUPPRESS)
-    parser.add_argument('--folder', type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.serve:
-        return serve(options.serve, options.folder)
-
-    with tempfile.TemporaryDirectory() as folder:
-        make_photos(Path(folder), options.photos)
-        workers = {
-            name: subprocess.Popen(
-                [sys.executable, __file__, f'--serve={name}', f'--folder={folder}'],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            )
-            for name in LOADERS
-        }  # fmt: skip
-        speeds: dict[str, list[float]] = {name: [] for name in LOADERS}
-        for turn in range(options.rounds + 1):  # the first warms up
-            for name, worker in workers.items():
-                worker.stdin.write(f'{options.batches}\n')
-                worker.stdin.flush()
-                speed = json.loads(worker.stdout.readline())
-                time.sleep(1)  # until it has fetched its batches ahead
-                if turn:
-                    speeds[name].append(speed)
-        for worker in workers.values():
-            worker.stdin.close()
+def measure(folder: Path, options: argparse.Namespace, batches: int) -> dict[str, list[float]]:
+    """Images a second of each loader that is there, by rounds."""
+    workers = {}
+    for name in LOADERS:
+        command = [sys.executable, '-m', 'benchmarks.input_pipeline', f'--serve={name}', f'--folder={folder}']
+        pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'stderr': subprocess.DEVNULL}
+        worker = subprocess.Popen(command, text=True, **pipes)
+        ready = worker.stdout.readline().strip()
+        if ready == READY:
+            workers[name] = worker
+        else:
             worker.wait()
+            print(f'{name} is left out: {ready} (pip install -r benchmarks/requirements.txt)', flush=True)
+    speeds: dict[str, list[float]] = {name: [] for name in workers}
+    for turn in range(options.rounds + 1):  # the first warms up
+        for name, worker in workers.items():
+            worker.stdin.write(f'{batches}\n')
+            worker.stdin.flush()
+            speed = float(worker.stdout.readline())
+            time.sleep(0 if options.quick else 1)  # until it has fetched its batches ahead
+            if turn:
+                speeds[name].append(speed)
+    for worker in workers.values():
+        worker.stdin.close()
+        worker.wait()
+    return speeds
 
-    for name, values in speeds.items():
-        print(f'{name:8} {statistics.median(values):6.0f} images/s  ({min(values):.0f} to {max(values):.0f})')
-    for name in ('torch', 'tf_data'):
-        ratios = [mine / other for mine, other in zip(speeds['jaxcv'], speeds[name], strict=True)]
-        print(f'jaxcv / {name:8} {statistics.median(ratios):.2f}  ({min(ratios):.2f} to {max(ratios):.2f})')
+
+def main(options: argparse.Namespace) -> None:
+    """Print the table."""
+    turns.settle(options)
+    if options.quick:
+        options.widths, options.batches, options.photos = options.widths[:1], 1, BATCH
+    print(f'batches of {BATCH}, load {os.getloadavg()[0]:.1f}')
+    for width in options.widths:
+        size = f'{width} x {width * 3 // 4}'
+        less = max(1, (width // 500) ** 2)  # photos and batches, as each is larger
+        with tempfile.TemporaryDirectory() as folder:
+            make_photos(Path(folder), max(BATCH, options.photos // less), width)
+            speeds = measure(Path(folder), options, max(1, options.batches // less))
+        seconds = {name: [1 / speed for speed in values] for name, values in speeds.items()}
+        for name, values in speeds.items():
+            print(
+                f'{size}: {name:8} {statistics.median(values):6.0f} images/s  ({min(values):.0f} to {max(values):.0f})'
+            )
+        ours = seconds.pop(turns.OWN)
+        for name, theirs in seconds.items():
+            ratio, (low, high) = turns.ratios(ours, theirs)
+            print(f'{size}: jaxcv / {name:8} {ratio:.2f}  ({low:.2f} to {high:.2f})', flush=True)
+            own, other = statistics.median(ours), statistics.median(theirs)
+            turns.record(options.out, turns.Row(f'an image of {size}', own, name, other, ratio, (low, high)))
 
 
 if __name__ == '__main__':
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--rounds', type=int, default=7)
+    parser.add_argument('--batches', type=int, default=24, help='batches of 64 in a round; fewer of larger photos')
+    parser.add_argument('--photos', type=int, default=512, help='files of the folder; fewer of larger photos')
+    parser.add_argument('--widths', type=int, nargs='+', default=[500, 2000], help='of the photos, in pixels')
+    parser.add_argument('--quick', action='store_true', help='one batch of small photos')
+    parser.add_argument('--serve', choices=LOADERS, help=argparse.SUPPRESS)
+    parser.add_argument('--folder', type=Path, help=argparse.SUPPRESS)
+    turns.add_out(parser)
+    arguments = parser.parse_args()
+    serve(arguments.serve, arguments.folder) if arguments.serve else main(arguments)

@@ -19,13 +19,15 @@ from pathlib import Path
 
 import jax
 
+from benchmarks import turns
 from jaxcv import data, losses, models, optim, tasks, training
 from jaxcv.training import hooks, performance
 from jaxcv.training import writers as records
 
 
-def main(steps: int, rounds: int) -> None:
+def main(options: argparse.Namespace) -> None:
     """Measure the three ways in turns, and print the table."""
+    steps, rounds = (5, 1) if options.quick else (options.steps, options.rounds)
     source = data.source('digits', split='train')
     host = data.train_batches(source, batch_size=64, transforms=[data.transforms.decode(channels=1)], seed=0)
     mesh = training.make_mesh()
@@ -87,6 +89,16 @@ def main(steps: int, rounds: int) -> None:
         times['bare step'].append(bare())
         times['loop'].append(loop(itertools.repeat(batch)))
         times['loop and pipeline'].append(loop(batches))
+    for name in ('loop', 'loop and pipeline'):
+        bare_seconds, seconds = ([each / steps for each in times[key]] for key in ('bare step', name))
+        found = turns.Row(
+            f'{name}, a step',
+            statistics.median(seconds),
+            'bare step',
+            statistics.median(bare_seconds),
+            *turns.ratios(seconds, bare_seconds),
+        )
+        turns.record(options.out, found)
     show(times, steps)
 
 
@@ -102,5 +114,6 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--steps', type=int, default=300)
     parser.add_argument('--rounds', type=int, default=7)
-    options = parser.parse_args()
-    main(options.steps, options.rounds)
+    parser.add_argument('--quick', action='store_true', help='one round of five steps')
+    turns.add_out(parser)
+    main(parser.parse_args())

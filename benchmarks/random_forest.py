@@ -1,9 +1,11 @@
 """Random forests: fitting and predicting, against scikit-learn with one thread.
 
-    python -m benchmarks.random_forest [--rounds=5] [--rows=digits,pixels,full]
+    python -m benchmarks.random_forest [--rounds=5] [--rows=digits,pixels,full,cover,images]
 
 "digits" is 100 trees, fully grown, on the 1,200 digits; "pixels" 10 trees of depth 12 on 100,000 examples of 30
-numbers in 4 classes; "full" 4 fully grown trees on the first 20,000 of those. The two take turns, a time is the median
+numbers in 4 classes; "full" 4 fully grown trees on the first 20,000 of those; "cover" 4 fully grown trees on 50,000
+examples of 54 features, 10 of them numbers and 44 of 0 or 1, as in Covertype; "images" 2 fully grown trees on 60,000
+images of 28 x 28 pixels, as of `benchmarks.knn`. The two take turns, a time is the median
 over the rounds, and the ratio is scikit-learn / jaxcv in the same round, again the median: above 1, jaxcv is the
 faster. Fitting includes binning. The first call, with its compiling, comes before the rounds and is given apart.
 On a GPU where JAX has one (scikit-learn stays on the CPU).
@@ -24,7 +26,7 @@ import numpy as np
 from sklearn import datasets
 from sklearn.ensemble import RandomForestClassifier
 
-from benchmarks import turns
+from benchmarks import knn, turns
 from jaxcv.classical import random_forest
 
 
@@ -46,12 +48,37 @@ def pixels(
     return features[:examples], labels[:examples], features[examples:], labels[examples:], options
 
 
-ROWS = {'digits': digits, 'pixels': pixels, 'full': lambda: pixels(examples=20_000, trees=4, max_depth=None)}
+def cover(*, examples: int = 50_000) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(examples + 5000, 10)).astype(np.float32)
+    kinds = [np.eye(count, dtype=np.float32)[rng.integers(0, count, len(numbers))] for count in (4, 40)]
+    signal = numbers[:, 0] + numbers[:, 1] * numbers[:, 2] + kinds[0] @ [0, 1, 2, 3] + kinds[1] @ rng.normal(size=40)
+    labels = np.digitize(signal + 0.5 * rng.normal(size=len(signal)), [-2, -1, 0, 1, 2, 3]).astype(np.int32)
+    features = np.concatenate([numbers, *kinds], axis=1)
+    options = {'trees': 4, 'max_depth': None}
+    return features[:examples], labels[:examples], features[examples:], labels[examples:], options
+
+
+def images(*, examples: int = 60_000) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
+    features, labels = knn.images(examples, 0)
+    queries, truth = knn.images(5000, 1)
+    return features, labels, queries, truth, {'trees': 2, 'max_depth': None}
+
+
+ROWS = {
+    'digits': digits,
+    'pixels': pixels,
+    'full': lambda: pixels(examples=20_000, trees=4, max_depth=None),
+    'cover': cover,
+    'images': images,
+}
 
 
 def main(options: argparse.Namespace) -> None:
     """Print the table."""
     rounds = 1 if options.quick else options.rounds
+    if options.quick:
+        options.rows = 'digits,full'
     print(f'{jax.devices()[0].device_kind}, {rounds} rounds, load {os.getloadavg()[0]:.1f}')
     print(f'{"":<8}{"first call, s":>14}{"fit, s":>22}{"predict, ms":>22}{"ratio":>17}{"accuracy, %":>18}')
     print(f'{"":<22}{"jaxcv  scikit-learn":>22}{"jaxcv  scikit-learn":>22}{"fit  predict":>17}{"jaxcv  sklearn":>18}')
@@ -104,7 +131,7 @@ def main(options: argparse.Namespace) -> None:
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--rounds', type=int, default=5)
-    parser.add_argument('--rows', default='digits,pixels,full')
-    parser.add_argument('--quick', action='store_true', help='one round')
+    parser.add_argument('--rows', default=','.join(ROWS))
+    parser.add_argument('--quick', action='store_true', help='one round of the first and the third row')
     turns.add_out(parser)
     main(parser.parse_args())

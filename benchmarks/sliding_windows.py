@@ -20,17 +20,36 @@ import subprocess
 import sys
 import time
 
+from benchmarks import turns
+
 CLASSES = 21
+NOT_RUN, UNKNOWN = 'not-run', 'unknown'
 
 
 def main(options: argparse.Namespace) -> None:
     """Print the table, a process a row."""
+    if options.quick:
+        options.height, options.width, options.window, options.overlap, options.whole = 200, 300, 128, 32, True
     print(f'{options.height} x {options.width} pixels, {options.model}, load {os.getloadavg()[0]:.1f}')
     print(f'{"":<28}{"memory, MB":>12}{"time, s":>10}', flush=True)
+    found = []
     for row in ('windows', 'whole') if options.whole else ('windows', 'whole, as planned by XLA'):
-        command = [sys.executable, '-m', 'benchmarks.sliding_windows', '--row', row, *sys.argv[1:]]
+        flags = [
+            *(f'--{name}={getattr(options, name)}' for name in ('height', 'width', 'window', 'overlap', 'model')),
+            f'--row={row}',
+        ]
+        command = [sys.executable, '-m', 'benchmarks.sliding_windows', *flags]
         done = subprocess.run(command, env={**os.environ, 'JAX_PLATFORMS': 'cpu'}, text=True, capture_output=True)
-        print(f'{row:<28}{done.stdout.strip() if not done.returncode else done.stderr[-300:]}', flush=True)
+        if done.returncode:
+            raise SystemExit(f'{row}: {done.stderr}')
+        memory, seconds = done.stdout.split()
+        found.append((memory, None if seconds == NOT_RUN else float(seconds)))
+        print(f'{row:<28}{memory:>12}{seconds:>10}', flush=True)
+    (memory, own), (planned, theirs) = found
+    case = f'{options.height:,} x {options.width:,} by windows of {options.window}, {options.model}'
+    gigabytes = (f'{float(memory) / 1e3:.2f}', '-' if planned == UNKNOWN else f'{float(planned) / 1e3:.2f}')
+    ratio = theirs / own if theirs else None
+    turns.record(options.out, turns.Row(case, own, 'whole image', theirs, ratio, memory=gigabytes))
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -68,8 +87,8 @@ def measure(options: argparse.Namespace) -> None:
     if options.row.endswith('XLA'):
         shape = jax.ShapeDtypeStruct((1, *image.shape), jnp.uint8)
         planned = jax.jit(whole).lower(variables, shape).compile().memory_analysis()
-        memory = 'unknown' if planned is None else f'{(planned.temp_size_in_bytes + image[..., 0].size) / 1e6:.0f}'
-        print(f'{memory:>12}{"not run":>10}')
+        memory = UNKNOWN if planned is None else f'{(planned.temp_size_in_bytes + image[..., 0].size) / 1e6:.0f}'
+        print(f'{memory:>12}{NOT_RUN:>10}')
         return
     if options.row == 'whole':
         segment = lambda image: np.asarray(jax.jit(whole)(variables, image[None]))  # noqa: E731
@@ -78,7 +97,7 @@ def measure(options: argparse.Namespace) -> None:
         segment = functools.partial(mask_of, variables)
     before, began = _peak(), time.perf_counter()
     segment(image)
-    print(f'{_peak() - before:12.0f}{time.perf_counter() - began:10.1f}')
+    print(f'{_peak() - before:12.0f}{time.perf_counter() - began:10.2f}')
 
 
 def _peak() -> float:
@@ -94,6 +113,8 @@ if __name__ == '__main__':
     parser.add_argument('--overlap', type=int, default=128)
     parser.add_argument('--model', choices=['conv', 'fcn'], default='conv')
     parser.add_argument('--whole', action='store_true', help='run the whole image too')
+    parser.add_argument('--quick', action='store_true', help='a small image, which is run whole too')
     parser.add_argument('--row', help=argparse.SUPPRESS)
+    turns.add_out(parser)
     arguments = parser.parse_args()
     measure(arguments) if arguments.row else main(arguments)

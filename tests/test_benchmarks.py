@@ -1,6 +1,7 @@
 """The frame of the benchmarks: ratios, the table of all of them, and the page that holds it."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +58,38 @@ def test_a_busy_machine_is_refused(monkeypatch, capsys):
         benchmarks.main()
     assert ended.value.code == 2
     assert 'the load is 3.0' in capsys.readouterr().err
+
+
+APART = {
+    '__init__': 'no benchmark',
+    'all': 'runs the others',
+    'turns': 'the frame',
+    'kernels': 'no peer',
+    'input_stages': 'no peer',
+    'accelerator': 'of a GPU',
+    'accelerator_jobs': 'of a GPU',
+    'accelerator_own': 'of a GPU',
+    'accelerator_peer': 'of a GPU',
+    'scale': 'of several devices, by a model',
+    'processes': 'of several processes',
+}
+"""Files that `benchmarks.all` does not run, and the reason."""
+
+
+def test_all_benchmarks_with_a_peer_are_run_and_record_their_rows():
+    files = {path.stem: path.read_text() for path in Path(benchmarks.__file__).parent.glob('*.py')}
+    assert {*files} - {*benchmarks.NAMES} <= {*APART}
+    assert len(benchmarks.NAMES) == len({*benchmarks.NAMES})
+    for name in benchmarks.NAMES:
+        for part in ('turns.record(', 'add_out(parser)', "'--quick'", f'python -m benchmarks.{name} '):
+            assert part in files[name], (name, part)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', benchmarks.NAMES)
+def test_a_benchmark_runs_quickly(name):
+    """As far as its peers are installed."""
+    found = benchmarks.measured([name], quick=True)
+    assert not found['failed']
+    assert found['rows'][name]
+    assert benchmarks.table(found)

@@ -40,26 +40,27 @@ def test_identification(k, threshold):
     assert found.distances[-2:].tolist() == [0, 0]
 
 
-@pytest.mark.parametrize(('k', 'queries', 'block_size'), [(1, 3, 64), (5, 100, 64), (1, 3, 1024)])
-def test_the_nearest_of_many_rows(k, queries, block_size):
+@pytest.mark.parametrize(
+    ('count', 'k', 'queries', 'block_size', 'size'),
+    [(5003, 1, 3, 64, 336), (5003, 5, 100, 64, 64), (5003, 1, 3, 1024, 5003), (400, 1, 200, 256, 256)],
+)
+def test_the_nearest_of_many_rows(count, k, queries, block_size, size):
     """By the least distances of groups of rows, of which the last block has fewer; equal rows come by their places.
 
     Also by one block, and with squares that are known before.
     """
     rng = np.random.default_rng(k)
-    rows = rng.normal(size=(5003, 70)).astype(np.float32)
-    rows[[4990, 5002]] = rows[[7, 7]]
+    rows = rng.normal(size=(count, 70)).astype(np.float32)
+    rows[[count - 13, count - 1]] = rows[[7, 7]]
     asked = rng.normal(size=(queries, 70)).astype(np.float32)
-    asked[:2] = rows[[7, 5001]] + np.float32(0.01) * asked[:2]
-    size, group = nearest._sizes((5003, queries, 70), k, block_size)
-    assert group > 1
-    assert (size == 5003) == (block_size == 1024)
-    squares = jnp.asarray((rows**2).sum(axis=1)) if queries == 3 else None
+    asked[:2] = rows[[7, count - 2]] + np.float32(0.01) * asked[:2]
+    assert nearest._sizes((count, queries, 70), k, block_size)[0] == size
+    squares = None if k > 1 else jnp.asarray((rows**2).sum(axis=1))
     squared, places = nearest.nearest_rows(
         jnp.asarray(rows), jnp.asarray(asked), k=k, block_size=block_size, squares=squares
     )
     expected = cdist(asked, rows, 'sqeuclidean')
-    expected[:, [4990, 5002]] = expected[:, [7]]
+    expected[:, [count - 13, count - 1]] = expected[:, [7]]
     order = np.argsort(expected, axis=1, kind='stable')[:, :k]
     np.testing.assert_array_equal(places, order)
     np.testing.assert_allclose(squared, np.take_along_axis(expected, order, 1), rtol=1e-4)
