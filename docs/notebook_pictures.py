@@ -28,7 +28,7 @@ TIMES = ROOT / 'docs' / 'notebook_times.json'
 FIGURES = {'01': -1, '02': 2, '03': -1, '04': 3, '05': 2, '05b': 3, '06': 2, '07': 0, '08': 2}
 """Which of the figures of a notebook, in their order, is its picture."""
 WIDTH = 900
-HEIGHT = 522  # two rows of the scenes and their masks
+HEIGHT = 498  # two rows of the scenes and their masks
 
 
 def main(arguments: list[str]) -> None:
@@ -83,20 +83,26 @@ def resized(picture: Image.Image, width: int) -> Image.Image:
 
 
 def overview() -> Image.Image:
-    """The activation maps; below them the scenes, and beside these the boxes, faces and depth."""
+    """The activation maps; below them the scenes and depth, and beside these the boxes and faces."""
     gap, half = 10, WIDTH // 2 - 10
-    widths = {'03': WIDTH, '04': half, '05': half, '06': half, '07': half}
-    parts = {n: resized(Image.open(next(PICTURES.glob(f'{n}_*.png'))), width) for n, width in widths.items()}
-    top = parts['03'].height + gap
-    column = [parts[n] for n in ('05', '06', '07')]
-    right = sum(part.height + gap for part in column) - gap
-    whole = Image.new('RGB', (WIDTH, top + max(parts['04'].height, right)), 'white')
-    whole.paste(parts['03'], (0, 0))
-    whole.paste(parts['04'], (0, top + (whole.height - top - parts['04'].height) // 2))
-    for part in column:
-        whole.paste(part, (WIDTH - half, top))
-        top += part.height + gap
+    wide = part('03', WIDTH)
+    columns = {0: ('04', '07'), WIDTH - half: ('05', '06')}
+    placed, heights = [(wide, 0, 0)], []
+    for left, numbers in columns.items():
+        top = wide.height + gap
+        for picture in (part(number, half) for number in numbers):
+            placed.append((picture, left, top))
+            top += picture.height + gap
+        heights.append(top - gap)
+    whole = Image.new('RGB', (WIDTH, max(heights)), 'white')
+    for picture, left, top in placed:
+        whole.paste(picture, (left, top))
     return whole.quantize(192)
+
+
+def part(number: str, width: int) -> Image.Image:
+    """The picture of a notebook, at a width."""
+    return resized(Image.open(next(PICTURES.glob(f'{number}_*.png'))), width)
 
 
 if __name__ == '__main__':
