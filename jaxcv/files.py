@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -195,21 +196,25 @@ def locked(path: str | os.PathLike[str]) -> Iterator[None]:
 def keep_last_used(folder: str | os.PathLike[str], most: int) -> None:
     """Delete the files of a folder whose last use is the longest ago, until the others have at most `most` bytes.
 
+    Folders in it are left alone.
+
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> for i, name in enumerate('abc'):
         ...     _ = (folder / name).write_bytes(bytes(100))
         ...     os.utime(folder / name, (i, i))
+        >>> (folder / 'inner').mkdir()
         >>> keep_last_used(folder, most=250)
         >>> sorted(path.name for path in folder.iterdir())
-        ['b', 'c']
+        ['b', 'c', 'inner']
     """
     entries = []
     for entry in Path(folder).glob('*'):
         with contextlib.suppress(FileNotFoundError):  # another process renamed or deleted it
             found = entry.stat()
-            entries.append((max(found.st_atime, found.st_mtime), found.st_size, entry))
+            if stat.S_ISREG(found.st_mode):
+                entries.append((max(found.st_atime, found.st_mtime), found.st_size, entry))
     kept = 0
     for _, size, entry in sorted(entries, reverse=True):
         kept += size

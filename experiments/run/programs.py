@@ -44,6 +44,5 @@ def described() -> str:
     folder = jax.config.jax_compilation_cache_dir
     if not folder or not jax.config.jax_enable_compilation_cache:
         return ''
-    path = Path(folder)
-    home = Path.home()
-    return f'; programs are kept in {Path("~") / path.relative_to(home) if path.is_relative_to(home) else path}'
+    path, home = Path(folder), Path.home()
+    return f'; programs are kept in {Path("~") / path.relative_to(home) if path.is_relative_to(home) else folder}'
