@@ -9,12 +9,15 @@ it anew.
 import contextlib
 import warnings
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from jaxcv.files import keep_last_used
 from jaxcv.weights.downloading import cache_folder
 
+SETTINGS: Any = jax.config
+"""Its settings are made while it is imported: no checker of types knows them."""
 FOLDER = 'programs'
 MOST = 2 * 2**30
 """Bytes of the folder, above which the programs whose last use is the longest ago are deleted."""
@@ -29,7 +32,7 @@ def keep() -> None:
     """
     # JAX writes an entry in place: one that another process has not finished, or never will, is compiled.
     warnings.filterwarnings('ignore', message='Error (reading|writing) persistent compilation cache entry')
-    if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
+    if SETTINGS.jax_compilation_cache_dir or not SETTINGS.jax_enable_compilation_cache:
         return
     with contextlib.suppress(OSError, ValueError):
         folder = cache_folder() / FOLDER
@@ -41,8 +44,8 @@ def keep() -> None:
 
 def described() -> str:
     """Where compiled programs are kept, to follow other words; '' where they are not."""
-    folder = jax.config.jax_compilation_cache_dir
-    if not folder or not jax.config.jax_enable_compilation_cache:
+    folder = SETTINGS.jax_compilation_cache_dir
+    if not folder or not SETTINGS.jax_enable_compilation_cache:
         return ''
     path, home = Path(folder), Path.home()
     return f'; programs are kept in {Path("~") / path.relative_to(home) if path.is_relative_to(home) else folder}'

@@ -203,6 +203,7 @@ def _begin(
     batches = data.prefetch(run.host_batches, training.put_batch(run.mesh))
     restored = store.restore(training.with_shardings(plan.shapes, run.mesh, sharding=run.sharding))
     unreported: Mapping[str, Any] = {}
+    made: Callable[[], training.TrainState]
     if restored is None:
         if run.given:
             taken, wanted = (len(jax.tree.leaves(x)) for x in (run.given, (run.shapes.params, run.shapes.state)))

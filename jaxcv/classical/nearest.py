@@ -120,7 +120,8 @@ def _by_products(rows: Array, queries: Array, k: int, block_size: int, *, square
 
     def step(i: Array, best: tuple[Array, ...]) -> tuple[Array, ...]:
         start = i.astype(jnp.int32) * size
-        part, norms = (x if x is None else lax.dynamic_slice_in_dim(x, start, size) for x in (rows, squares))
+        part = lax.dynamic_slice_in_dim(rows, start, size)
+        norms = None if squares is None else lax.dynamic_slice_in_dim(squares, start, size)
         return join(best, part, norms, start)
 
     def block(start: int, stop: int) -> tuple[Array, Array | None]:

@@ -69,13 +69,13 @@ def computed_again(function: Callable[..., PyTree]) -> Callable[..., PyTree]:
         # Traced once: a module that is called a second time draws other random numbers.
         traced, constants = jax.closure_convert(function, *inputs)
         leaves, tree = jax.tree.flatten((*inputs, *constants))
-        alone = jax.custom_vjp(lambda *leaves: traced(*tree.unflatten(leaves)))
+        alone = jax.custom_vjp(lambda *leaves: traced(*jax.tree.unflatten(tree, leaves)))
 
         # Each is kept once: the leaves that a gradient is wanted of, with None for the others, and the reverse.
         def forward(*leaves: CustomVJPPrimal) -> tuple[PyTree, tuple[Leaves, Leaves]]:
             wanted = [leaf.value if leaf.perturbed else None for leaf in leaves]
             others = [None if leaf.perturbed else leaf.value for leaf in leaves]
-            return traced(*tree.unflatten([leaf.value for leaf in leaves])), (wanted, others)
+            return traced(*jax.tree.unflatten(tree, [leaf.value for leaf in leaves])), (wanted, others)
 
         def backward(saved: tuple[Leaves, Leaves], gradient: PyTree) -> tuple[Array | None, ...]:
             wanted, others = saved
@@ -83,7 +83,7 @@ def computed_again(function: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
             def outputs(wanted: Leaves) -> dict[int, Array]:
                 leaves = [b if a is None else a for a, b in zip(wanted, others, strict=True)]
-                found = jax.tree.leaves(traced(*tree.unflatten(leaves)))
+                found = jax.tree.leaves(traced(*jax.tree.unflatten(tree, leaves)))
                 return {i: found[i] for i in known}
 
             def derived(wanted: Leaves, known: dict[int, Array]) -> Leaves:

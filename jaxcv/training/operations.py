@@ -37,11 +37,11 @@ def count_operations(program: core.ClosedJaxpr | core.Jaxpr) -> int:
 def _operations(equation: core.JaxprEqn) -> int:
     name, parameters = equation.primitive.name, equation.params
     if name == 'dot_general':
-        return 2 * _size(equation.outvars[0]) * _contracted(equation)
+        return 2 * math.prod(_shape(equation.outvars[0])) * _contracted(equation)
     if name == 'conv_general_dilated':
-        kernel, numbers = equation.invars[1].aval.shape, parameters['dimension_numbers']
+        kernel, numbers = _shape(equation.invars[1]), parameters['dimension_numbers']
         weights = math.prod(kernel[axis] for axis in numbers.rhs_spec[1:])
-        return 2 * _size(equation.outvars[0]) * weights // math.prod(parameters['lhs_dilation'])
+        return 2 * math.prod(_shape(equation.outvars[0])) * weights // math.prod(parameters['lhs_dilation'])
     inner = [count_operations(each) for each in _programs(parameters)]
     if name == 'cond':
         return max(inner)
@@ -52,13 +52,13 @@ def _operations(equation: core.JaxprEqn) -> int:
     return sum(inner)
 
 
-def _size(variable: Any) -> int:
-    return math.prod(variable.aval.shape)
+def _shape(variable: Any) -> tuple[int, ...]:
+    return variable.aval.shape
 
 
 def _contracted(equation: core.JaxprEqn) -> int:
     (axes, _), _ = equation.params['dimension_numbers']
-    return math.prod(equation.invars[0].aval.shape[axis] for axis in axes)
+    return math.prod(_shape(equation.invars[0])[axis] for axis in axes)
 
 
 def _programs(parameters: dict[str, Any]) -> Iterator[core.ClosedJaxpr | core.Jaxpr]:

@@ -98,7 +98,8 @@ class Step(NamedTuple):
     @property
     def efficiency(self) -> tuple[float, float]:
         """Speed over that of as many chips alone: with nothing hidden, and with all that may be."""
-        return tuple(self.compute / (self.compute + self.exchange - hidden) for hidden in (0.0, self.hidden))
+        together = self.compute + self.exchange
+        return self.compute / together, self.compute / (together - self.hidden)
 
 
 def collectives(text: str) -> list[Collective]:

@@ -1,5 +1,6 @@
 """The type of a transform, the composition of several, and their effect on the names of classes."""
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,9 +111,13 @@ def _steps(transforms: Sequence[Transform]) -> Iterator[Transform]:
         elif isinstance(transform, Decoding):
             yield transform
         elif isinstance(transform, Selecting):
-            yield lambda example, step=step: with_pixels(step(example))
+            yield functools.partial(_with_pixels_after, step)
         else:
             yield transform
+
+
+def _with_pixels_after(step: Transform, example: Example) -> Example:
+    return with_pixels(step(example))
 
 
 def names_after(names: Names, transforms: Sequence[Transform]) -> Names:

@@ -136,14 +136,14 @@ def _by_squares(x: Array, kernel: Array, strides: int, padding: int, output_padd
     size, sides = kernel.shape[0], x.shape[1:3]
     lengths = [output_length(n, size, strides, padding, output_padding, dilation) for n in sides]
     squares = jnp.einsum('nhwc,abfc->abnhwf', x, kernel)
-    zero, result = jnp.zeros((), squares.dtype), 0
+    zero, parts = jnp.zeros((), squares.dtype), []
     for place in np.ndindex(size, size):
         first = [dilation * a - padding for a in place]
         last = [i + strides * (n - 1) for i, n in zip(first, sides, strict=True)]
         # Negative edges cut off what the padding does.
         edges = [(i, length - 1 - j, strides - 1) for i, j, length in zip(first, last, lengths, strict=True)]
-        result += lax.pad(squares[place], zero, [(0, 0, 0), *edges, (0, 0, 0)])
-    return jnp.asarray(result)
+        parts.append(lax.pad(squares[place], zero, [(0, 0, 0), *edges, (0, 0, 0)]))
+    return functools.reduce(jnp.add, parts)
 
 
 def output_length(length: int, size: int, strides: int, padding: int, output_padding: int, dilation: int) -> int:
