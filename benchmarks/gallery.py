@@ -18,7 +18,7 @@ without a copy of the gallery. Since then it is NOT MEASURED on idle cores. Besi
 repeated calls, of one query:
 
     rows      jaxcv   NumPy
-    1         0.037   0.013   alone: compiled search 0.010, check of the query 0.005, of the options 0.003; JAX's + 1 0.007
+    1         0.037   0.013   alone: compiled search 0.010, check of the query 0.005, options 0.003; JAX: + 1 0.007
     10,000    0.236   0.064   alone: XLA's product 0.076, compiled search with it 0.099
 
 One row takes NumPy less than our checks and the call of a compiled function, even one that does hardly anything. Of
