@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
             'name': 'imagenet2012',
             'eval_split': 'validation',
             'train_transforms': [
-                {'name': 'decode'},
+                {'name': 'decode', 'reduced': True},
                 {'name': 'random_resized_crop', 'size': SIZE},
                 {'name': 'random_flip'},
             ],

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -58,9 +59,13 @@ def _by_products(x: Array, move: Move) -> Array:
 def _by_taps(x: Array, scale: Array, shift: Array, *, size: tuple[int, int], taps: list[int]) -> Array:
     """First the rows, whose pixels stand next to each other, then the columns."""
     rows, down = _taps(x.shape[0], size[0], scale[0], shift[0], taps[0])
-    between = functools.reduce(jnp.add, (down[:, tap, None, None] * x[rows[:, tap]] for tap in range(taps[0])))
+    between = _sum(down[:, tap, None, None] * x[rows[:, tap]] for tap in range(taps[0]))
     columns, across = _taps(x.shape[1], size[1], scale[1], shift[1], taps[1])
-    return functools.reduce(jnp.add, (across[:, tap, None] * between[:, columns[:, tap]] for tap in range(taps[1])))
+    return _sum(across[:, tap, None] * between[:, columns[:, tap]] for tap in range(taps[1]))
+
+
+def _sum(terms: Iterable[Array]) -> Array:
+    return functools.reduce(jnp.add, terms)
 
 
 def _taps(

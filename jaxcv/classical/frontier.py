@@ -36,6 +36,8 @@ class Sizes(NamedTuple):
     """Nodes in the pool, and places in the queue. As an index it is out of range, which drops a write."""
     ring: int
     """Places in the ring. As an index it is out of range, which drops a write."""
+    few: int
+    """Examples of a small node, at most; 0: there are no small nodes."""
 
 
 class Limits(NamedTuple):
@@ -77,13 +79,10 @@ class Queue(NamedTuple):
     """The seed for drawing features, derived from the parent's."""
 
 
-class State(NamedTuple):
-    """The state of the loop."""
+class Frontier(NamedTuple):
+    """A queue of nodes, and the ring of their examples."""
 
-    trees: Trees
     queue: Queue
-    head: Int[Array, '']
-    """The first place of the queue that waits."""
     tail: Int[Array, '']
     """The first free place of the queue."""
     member: Int[Array, ' ring']
@@ -92,6 +91,17 @@ class State(NamedTuple):
     """The place in the queue of the node that the member is in."""
     end: Int[Array, '']
     """The first free place of the ring."""
+
+
+class State(NamedTuple):
+    """The state of the loop."""
+
+    trees: Trees
+    now: Frontier
+    head: Int[Array, '']
+    """The first place of the queue that waits."""
+    later: Frontier | None
+    """The small nodes, which a second loop splits; None: no node is put off."""
 
 
 class Block(NamedTuple):
@@ -124,7 +134,7 @@ class Children(NamedTuple):
     """The children of a block's nodes, left and right in turn: child 2i and 2i + 1 are those of node i."""
 
     waits: Bool[Array, ' children']
-    """Which of them are split later; the others are leaves."""
+    """Which of them are in this frontier; the others are in another one, or are leaves."""
     examples: Int[Array, ' children']
     begin: Int[Array, ' children']
     """The place in the ring for the first example."""
@@ -135,13 +145,13 @@ class Children(NamedTuple):
 def next_block(state: State, sizes: Sizes) -> Block:
     """Return the nodes at the head of the queue."""
     places = state.head + jnp.arange(sizes.nodes)
-    active = places < state.tail
-    parents = jax.tree.map(lambda leaf: leaf[jnp.minimum(places, state.tail - 1)], state.queue)
+    active = places < state.now.tail
+    parents = jax.tree.map(lambda leaf: leaf[jnp.minimum(places, state.now.tail - 1)], state.now.queue)
     examples = jnp.sum(jnp.where(active, parents.examples, 0))
     return Block(
         parents=parents,
         active=active,
-        tree=state.member[parents.begin] // sizes.examples,
+        tree=state.now.member[parents.begin] // sizes.examples,
         head=state.head,
         examples=examples,
         chunks=-(-examples // sizes.rows),
@@ -161,18 +171,27 @@ def chunk(
     return member[position], jnp.where(there, place[position] - block.head, 0), there
 
 
-def find_children(state: State, block: Block, cut: Cut, data: Data, sizes: Sizes, limits: Limits) -> Children:
-    """Return the children, and their places in the queue and the ring if they are split later."""
+def find_children(
+    state: State, block: Block, cut: Cut, data: Data, sizes: Sizes, limits: Limits
+) -> tuple[Children, Children | None]:
+    """Return the children with their places in the queue and the ring, of `state.now` and of `state.later`."""
     examples, mixed = _census(state, block, cut, data, sizes)
     depth = jnp.repeat(block.parents.depth + 1, 2)
     waits = jnp.repeat(cut.splits, 2) & mixed & (examples >= limits.min_split) & (depth < limits.max_depth)
-    kept = jnp.where(waits, examples, 0)
-    return Children(
-        waits=waits,
-        examples=examples,
-        begin=(state.end + jnp.cumsum(kept) - kept) % sizes.ring,
-        place=state.tail + jnp.cumsum(waits) - waits,
-    )
+
+    def places(frontier: Frontier, waits: Array) -> Children:
+        kept = jnp.where(waits, examples, 0)
+        return Children(
+            waits=waits,
+            examples=examples,
+            begin=(frontier.end + jnp.cumsum(kept) - kept) % sizes.ring,
+            place=frontier.tail + jnp.cumsum(waits) - waits,
+        )
+
+    if state.later is None:
+        return places(state.now, waits), None
+    small = examples <= sizes.few
+    return places(state.now, waits & ~small), places(state.later, waits & small)
 
 
 def _side(
@@ -189,7 +208,7 @@ def _census(
     """Return the number of examples of each child, and whether their targets differ."""
 
     def count(index: Array, found: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        member, local, there = chunk(index, state.member, state.place, block, sizes)
+        member, local, there = chunk(index, state.now.member, state.now.place, block, sizes)
         side = jnp.where(there, _side(member, local, cut, data, sizes), 2 * sizes.nodes)
         target = data.target(member)
         examples, least, most = found
@@ -205,8 +224,29 @@ def _census(
     return examples, least < most
 
 
-def enqueue(queue: Queue, block: Block, children: Children, node: Int[Array, 'nodes 2'], sizes: Sizes) -> Queue:
-    """Return the queue with the children that are split later."""
+def append(
+    state: State,
+    frontier: Frontier,
+    block: Block,
+    cut: Cut,
+    children: Children,
+    node: Int[Array, 'nodes 2'],
+    data: Data,
+    sizes: Sizes,
+) -> Frontier:
+    """Return a frontier, one of the two of the state, with the children that wait there and their examples."""
+    member, place = _move(state, frontier, block, cut, children, data, sizes)
+    return Frontier(
+        queue=_enqueue(frontier.queue, block, children, node, sizes),
+        tail=frontier.tail + jnp.sum(children.waits),
+        member=member,
+        place=place,
+        end=(frontier.end + jnp.sum(jnp.where(children.waits, children.examples, 0))) % sizes.ring,
+    )
+
+
+def _enqueue(queue: Queue, block: Block, children: Children, node: Int[Array, 'nodes 2'], sizes: Sizes) -> Queue:
+    """Return the queue with the children that wait."""
     new = Queue(
         node=node.ravel(),
         begin=children.begin,
@@ -218,8 +258,8 @@ def enqueue(queue: Queue, block: Block, children: Children, node: Int[Array, 'no
     return jax.tree.map(lambda old, values: old.at[place].set(values, mode='drop'), queue, new)
 
 
-def move(
-    state: State, block: Block, cut: Cut, children: Children, data: Data, sizes: Sizes
+def _move(
+    state: State, frontier: Frontier, block: Block, cut: Cut, children: Children, data: Data, sizes: Sizes
 ) -> tuple[Int[Array, ' ring'], Int[Array, ' ring']]:
     """Return the ring's members and places, with the examples of the children that wait copied to its end.
 
@@ -231,7 +271,9 @@ def move(
 
     def copy(index: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         members, places, lefts = carry
-        member, local, there = chunk(index, members, places, block, sizes)
+        # From the ring that is written to, where it is the same, or there would be a copy of it.
+        source = (members, places) if frontier is state.now else (state.now.member, state.now.place)
+        member, local, there = chunk(index, *source, block, sizes)
         side = _side(member, local, cut, data, sizes)
         is_left = side % 2 == 0
         left = there & is_left
@@ -245,7 +287,7 @@ def move(
             lefts + jnp.sum(left),
         )
 
-    start = state.member, state.place, jnp.zeros((), jnp.int32)
+    start = frontier.member, frontier.place, jnp.zeros((), jnp.int32)
     members, places, _ = lax.fori_loop(0, block.chunks, copy, start)
     return members, places
 

@@ -125,7 +125,7 @@ def fit(
         numbers, num_classes = _classes(targets, n, num_classes)
 
     bins = narrow(bin_features(rows, num_bins=num_bins))
-    one_tree = most_nodes(n, max_depth, min_samples_leaf) * (10 + num_classes) + 6 * n
+    one_tree = most_nodes(n, max_depth, min_samples_leaf) * (15 + num_classes) + 10 * n
     groups = math.ceil(num_trees / max(1, min(_GROUP // one_tree, (2**30 - 1) // n)))
     group = math.ceil(num_trees / groups)
     # All groups have the same size, so that they compile once; surplus trees of the last one are dropped.

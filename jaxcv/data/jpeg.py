@@ -81,7 +81,7 @@ def jpeg_head(data: bytes) -> JpegHead | None:
     return JpegHead(height, width, frame + 5, _BLOCK * max(factors) * together)
 
 
-def jpeg_rows(data: bytes, head: JpegHead, *, stop: int, reduction: int = 1) -> np.ndarray:
+def jpeg_rows(data: bytes, head: JpegHead, *, stop: int, reduction: int = 1, exact: bool = True) -> np.ndarray:
     """Decode the upper rows of a JPEG, perhaps of an image with smaller sides.
 
     Without a reduction the pixels are those of `image_pixels`. The package simplejpeg decodes where it is installed,
@@ -92,6 +92,7 @@ def jpeg_rows(data: bytes, head: JpegHead, *, stop: int, reduction: int = 1) -> 
         head: Its `jpeg_head`.
         stop: Rows that are wanted, of the whole size.
         reduction: 1, or one of `REDUCTIONS`, by which both sides are divided and rounded up.
+        exact: Without, simplejpeg takes libjpeg's faster transform, as TensorFlow does: pixels differ by a few levels.
 
     Returns:
         uint8 `[h w 3]` or `[h w]`, with `stop / reduction` rows or more.
@@ -112,7 +113,8 @@ def jpeg_rows(data: bytes, head: JpegHead, *, stop: int, reduction: int = 1) -> 
     shape = -(-height // reduction), -(-head.width // reduction)
     pixels = None
     if decoder is not None:
-        pixels = _by_simplejpeg(decoder, data, head, height, shape if reduction > 1 else (0, 0))
+        least = shape if reduction > 1 else (0, 0)
+        pixels = _by_simplejpeg(decoder, data, head, height, least, exact)
     elif reduction > 1:
         flags = _REDUCED[reduction] | cv2.IMREAD_COLOR_RGB
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -123,14 +125,15 @@ def jpeg_rows(data: bytes, head: JpegHead, *, stop: int, reduction: int = 1) -> 
     return pixels
 
 
-def _by_simplejpeg(decoder: Any, data: bytes, head: JpegHead, height: int, least: tuple[int, int]) -> np.ndarray | None:
+def _by_simplejpeg(
+    decoder: Any, data: bytes, head: JpegHead, height: int, least: tuple[int, int], exact: bool
+) -> np.ndarray | None:
     """The pixels; None where the file has an error that another decoder may tell."""
     if height < head.height:
         data = b''.join([data[: head.place], struct.pack('>H', height), data[head.place + 2 :]])
+    scale = {'min_height': least[0], 'min_width': least[1], 'min_factor': 2} if least[0] else {}
     try:
-        return decoder.decode_jpeg(
-            data, 'RGB', min_height=least[0], min_width=least[1], min_factor=2 if least[0] else 1, strict=False
-        )
+        return decoder.decode_jpeg(data, 'RGB', fastdct=not exact, strict=False, **scale)
     except ValueError:
         return None
 

@@ -83,8 +83,9 @@ def splits(trees):
 
 
 @pytest.mark.parametrize('criterion', ['gini', 'entropy', 'variance'])
-def test_a_tree_is_scikit_learns(criterion):
-    """Splits, sizes, importances and what is predicted."""
+def test_a_tree_is_scikit_learns(criterion, monkeypatch):
+    """Splits, sizes, importances and what is predicted; with a second loop for small nodes or without."""
+    monkeypatch.setattr(growing, '_WORTH', 0 if criterion == 'gini' else growing._WORTH)
     rng = np.random.default_rng(1)
     features, queries = rng.normal(size=(200, 5)).astype(np.float32), rng.normal(size=(300, 5)).astype(np.float32)
     signal = features[:, 0] * features[:, 1] + np.abs(features[:, 2]) + 0.3 * rng.normal(size=200)
@@ -153,6 +154,27 @@ def test_full_grown_trees_know_their_examples_and_blocks_do_not_show():
         mixed = (tally > 0).sum(1)[group.ravel()] > 1
         np.testing.assert_array_equal(statistics[mixed], tally[group.ravel()][mixed])
         assert ((statistics[~mixed] > 0).sum(1) == 1).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('criterion', 'min_leaf'), [('gini', 1), ('entropy', 3), ('variance', 1)])
+def test_small_nodes_are_split_as_by_histograms_of_all_bins(criterion, min_leaf, monkeypatch):
+    rng = np.random.default_rng(3)
+    features = jnp.asarray(rng.integers(0, 150, (600, 6)), jnp.float32)  # some are equal
+    bins = bin_features(features)
+    labels = jnp.asarray(rng.integers(0, 3, 600), jnp.int32)
+    targets = labels - 1.0 if criterion == 'variance' else labels
+    weights = jnp.asarray(rng.integers(0, 4, (2, 600)), jnp.float32)
+    options = {'criterion': criterion, 'num_classes': 3, 'max_features': 2, 'min_samples_leaf': min_leaf}
+    grown = []
+    for least in (0, growing._WORTH):
+        monkeypatch.setattr(growing, '_WORTH', least)
+        grown.append(growing.grow(KEYS, bins, targets, weights, **options))
+    assert int(grown[0].size) > 200
+    assert (grown[0].size, grown[0].depth) == (grown[1].size, grown[1].depth)
+    first, second = (trees.statistics[leaves(trees, features)] for trees in grown)  # nodes have other numbers
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(grown[0].decrease, grown[1].decrease, rtol=1e-4)
 
 
 def test_constant_features_are_replaced_by_one_that_is_not():

@@ -109,7 +109,7 @@ def test_keys_and_groups(digits, forest, monkeypatch):
     """The same key gives the same forest, also where the trees grow in more than one group, with one too many."""
     features, labels, queries, _ = digits
     probabilities = random_forest.predict_probabilities(forest, queries)
-    monkeypatch.setattr(random_forest, '_GROUP', 4 * (2399 * 20 + 7200))
+    monkeypatch.setattr(random_forest, '_GROUP', 4 * (2399 * 25 + 12000))
     grouped = random_forest.fit(KEY, features, labels, None, num_trees=10)
     assert grouped.trees.root.shape == (10,)
     assert grouped.trees.root[4] > 1000

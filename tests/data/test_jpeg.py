@@ -85,6 +85,13 @@ def test_a_reduced_image_is_that_of_opencv(decoder, reduction):
             np.testing.assert_array_equal(rows[:count], expected[:count])
 
 
+def test_pixels_that_need_not_be_exact_are_close(decoder):
+    smooth = cv2.resize(noise(6, 8), (160, 120), interpolation=cv2.INTER_CUBIC)
+    file = encoded(smooth)
+    found = jpeg.jpeg_rows(file, jpeg.jpeg_head(file), stop=120, exact=False)
+    assert np.abs(found.astype(int) - whole(file)).max() <= 8
+
+
 def test_heads_of_files_that_are_decoded_whole():
     image = noise(24, 40)
     turned = Image.Exif()

@@ -56,8 +56,9 @@ def decode(
         channels: 3 for RGB, 1 for gray (0.299 R + 0.587 G + 0.114 B).
         bits: The depth of images whose files have 16 bits a channel; None: by the rule above.
         reduced: For training on large photos: where a crop or a resize follows, a JPEG may be decoded at 1/2, 1/4 or
-            1/8 of its size, as long as no side becomes smaller than the result. Pixels then differ a little, and the
-            edges of a crop by up to half a pixel of the result. Not for evaluation, whose values would change.
+            1/8 of its size, as long as no side becomes smaller than the result, and by libjpeg's faster transform.
+            Pixels then differ a little, and the edges of a crop by up to half a pixel of the result. Not for
+            evaluation, whose values would change.
 
     Returns:
         The transform: each of `image`, `next_image`, `left` and `right` that is there becomes uint8 `[h w channels]`.
@@ -92,7 +93,9 @@ def decode(
 
         def rows(stop: int, reduction: int) -> np.ndarray:
             try:
-                return _with_channels(jpeg_rows(encoded, head, stop=stop, reduction=reduction), channels)
+                return _with_channels(
+                    jpeg_rows(encoded, head, stop=stop, reduction=reduction, exact=not reduced), channels
+                )
             except ValueError as error:
                 raise FeatureError(name, f'the {name} cannot be decoded: {error}') from None
 

@@ -27,9 +27,9 @@ def reads(monkeypatch):
     """The (stop, reduction) of each call that decodes."""
     found = []
 
-    def rows(data, head, *, stop, reduction=1):
+    def rows(data, head, *, stop, reduction=1, exact=True):
         found.append((stop, reduction))
-        return jpeg_rows(data, head, stop=stop, reduction=reduction)
+        return jpeg_rows(data, head, stop=stop, reduction=reduction, exact=exact)
 
     decoding = importlib.import_module('jaxcv.data.transforms.decode')
     jpeg_rows = decoding.jpeg_rows
