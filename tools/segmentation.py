@@ -147,5 +147,5 @@ if __name__ == '__main__':
     FOLDER.mkdir(exist_ok=True)
     for name in sys.argv[1:] or ['operators', *MODELS]:
         arrays = operator_arrays() if name == 'operators' else model_arrays(MODELS[name])
-        np.savez_compressed(FOLDER / f'{name}.npz', **arrays)
+        np.savez_compressed(FOLDER / f'{name}.npz', allow_pickle=False, **arrays)
         print(f'{name}: {(FOLDER / f"{name}.npz").stat().st_size // 1024} KiB', flush=True)

@@ -9,6 +9,7 @@ values, in the order N, H, W, C.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -212,7 +213,7 @@ class GCNet(nn.Module):
         return {1: (weights * torch.arange(2 * self.planes)[:, None, None]).sum(1, keepdim=True)}
 
 
-MODELS = {
+MODELS: dict[str, Callable[[], nn.Module]] = {
     'flownet_s': lambda: FlowNet(False),
     'flownet_c': lambda: FlowNet(True),
     'dispnet': lambda: DispNet(False),
@@ -244,5 +245,5 @@ def arrays(name: str) -> dict[str, np.ndarray]:
 if __name__ == '__main__':
     FOLDER.mkdir(exist_ok=True)
     for name in sys.argv[1:] or MODELS:
-        np.savez_compressed(FOLDER / f'{name}.npz', **arrays(name))
+        np.savez_compressed(FOLDER / f'{name}.npz', allow_pickle=False, **arrays(name))
         print(f'{name}: {(FOLDER / f"{name}.npz").stat().st_size // 1024} KiB', flush=True)

@@ -195,7 +195,7 @@ def write(file: Path, *, second: bool) -> None:
         found = {**evaluated(model, batch), **trained(model, batch, two_stage.SIZE)}
     named = {key: list(shape) for key, shape in shapes.items()}
     found = {key: x.astype(np.float32) if x.ndim and x.dtype == np.float64 else x for key, x in found.items()}
-    np.savez_compressed(file, state_dict=to_json(named), factors=to_json(factors), **found)
+    np.savez_compressed(file, allow_pickle=False, state_dict=to_json(named), factors=to_json(factors), **found)
     counts = [len(found[f'detections{i}/boxes']) for i in range(len(batch))]
     positives = [int((found[f'regions{i}/labels'] > 0).sum()) for i in range(len(batch))]
     print(f'{file}: {file.stat().st_size:,} bytes, {counts} detections, {positives} positives, {factors}', flush=True)
@@ -203,13 +203,13 @@ def write(file: Path, *, second: bool) -> None:
 
 def write_names(file: Path) -> None:
     """Write the names and shapes of the published networks' arrays, and the numbers of their parameters."""
-    found = {}
+    found: dict[str, Any] = {}
     for name in two_stage.PUBLISHED:
         with torch.device('meta'):
             model = getattr(detection, name)(weights=None, weights_backbone=None)
         found[name] = to_json({key: list(value.shape) for key, value in model.state_dict().items()})
         found[f'{name}/parameters'] = sum(value.numel() for value in model.parameters())
-    np.savez_compressed(file, **found)
+    np.savez_compressed(file, allow_pickle=False, **found)
     print(f'{file}: {file.stat().st_size:,} bytes', flush=True)
 
 

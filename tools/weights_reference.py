@@ -9,6 +9,7 @@ import math
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -109,8 +110,9 @@ def described(name: str) -> dict:
     accuracy = None  # timm's are in no package
     if PUBLISHED[name].source == 'torchvision':
         licence = 'bsd-3-clause'
-        metric = PUBLISHED[name].accuracy.metric
-        data, value = METRICS[metric]
+        measured = PUBLISHED[name].accuracy
+        assert measured is not None
+        data, value = METRICS[measured.metric]
         accuracy = weights_of(name).meta['_metrics'][data][value]
         crop = transform.crop_size[0] if hasattr(transform, 'crop_size') else None  # a segmentation's has none
         settings = [crop, transform.resize_size[0], transform.interpolation.value]
@@ -129,7 +131,7 @@ def described(name: str) -> dict:
 
 def write_preprocessed() -> None:
     """128 values of each image that is prepared in one of the table's ways."""
-    ways = {}
+    ways: dict[Any, str] = {}
     for name, row in of_classes().items():
         ways.setdefault(row.preprocessing, name)
     arrays = {}
@@ -137,7 +139,7 @@ def write_preprocessed() -> None:
         for size in SIZES if name in EVERY_SIZE else SIZES[:1]:
             x = prepared(name, photo(size)).reshape(-1)
             arrays[f'{name}/{size[0]}x{size[1]}'] = x[np.linspace(0, len(x) - 1, 128).astype(int)]
-    np.savez_compressed(FOLDER / 'preprocessing.npz', **arrays)
+    np.savez_compressed(FOLDER / 'preprocessing.npz', allow_pickle=False, **arrays)
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ import numpy as np
 from tests.weights.seeded import seeded
 
 TRUTH = [
-    (np.float32([[10, 12, 60, 90], [50, 8, 90, 60], [5, 60, 29, 94]]), np.array([3, 17, 3])),
+    (np.array([[10, 12, 60, 90], [50, 8, 90, 60], [5, 60, 29, 94]], np.float32), np.array([3, 17, 3])),
     (np.zeros((0, 4), np.float32), np.zeros(0, int)),
 ]
 """Boxes and labels of two images, the second without any."""

@@ -5,7 +5,7 @@ import numpy as np
 from tests.weights.seeded import seeded
 
 SIZE = (128, 128)
-PYRAMIDS = {
+PYRAMIDS: dict[str, dict] = {
     'fast': {'fusion': 'fast'},
     'same': {'padding': 'same', 'use_bias': True},
     'softmax': {'fusion': 'softmax'},

@@ -20,8 +20,8 @@ REGIONS = 8
 SAMPLED = 32
 """Regions of an image that the losses of the heads are of."""
 TRUTH = [
-    (np.float32([[10, 12, 60, 90], [50, 8, 90, 60], [5, 60, 29, 94]]), np.array([3, 5, 3])),
-    (np.float32([[0, 0, 80, 80]]), np.array([1])),
+    (np.array([[10, 12, 60, 90], [50, 8, 90, 60], [5, 60, 29, 94]], np.float32), np.array([3, 5, 3])),
+    (np.array([[0, 0, 80, 80]], np.float32), np.array([1])),
 ]
 """Boxes and labels of two images, the background being 0."""
 LAST = {
