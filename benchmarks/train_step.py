@@ -64,10 +64,6 @@ def main() -> None:
 
 def jaxcv_passes(name, arguments):
     """Return the batch's size and {'forward': run it once, 'step': run it once}."""
-    from jaxcv.host_memory import keep_freed_memory
-
-    keep_freed_memory()  # as the launchers do
-
     import jax
     import numpy as np
 

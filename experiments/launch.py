@@ -30,7 +30,6 @@ from jaxcv import config, training
 from jaxcv.config.text import integer_in
 from jaxcv.extras import MissingExtraError
 from jaxcv.files import local_path
-from jaxcv.host_memory import keep_freed_memory
 from jaxcv.names import close, nearest
 from jaxcv.training.checkpoint import CheckpointError
 from jaxcv.training.hooks import NonFiniteLoss
@@ -125,8 +124,6 @@ def launch(main: Callable[..., int | None], *, uses: Collection[str]) -> None:
             another shared flag is an error.
     """
     module = sys.modules[main.__module__]
-    if main.__module__ == '__main__':  # a process of its own, not a program's that calls a launcher
-        keep_freed_memory()
     own = [flag.name for flag in flags.FLAGS.flags_by_module_dict().get(_flag_module(module), [])]
     shown = [*uses, *own, *ALWAYS]
     takes_words = bool(inspect.signature(main).parameters)

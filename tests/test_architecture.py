@@ -25,7 +25,6 @@ MAY_IMPORT = {
     'sizes': {'arguments'},
     'files': set(),
     'extras': set(),
-    'host_memory': set(),
     'arguments': {'names'},
     'config': {'names', 'files', 'arguments'},
     'ops': BASE,
