@@ -77,8 +77,7 @@ def main() -> int:
     if not all(seed.isdecimal() for seed in SEEDS.value) or not SEEDS.value:
         raise config.ConfigError(f'--detector_seeds: whole numbers separated by commas, got {",".join(SEEDS.value)!r}')
     seeds = [int(seed) for seed in SEEDS.value]
-    chosen = {'scenes': SET.value, 'epochs': EPOCHS.value, 'rate': RATE.value}
-    return study(launch.workdir(), METHODS.value, seeds, **chosen)
+    return study(launch.workdir(), METHODS.value, seeds, scenes=SET.value, epochs=EPOCHS.value, rate=RATE.value)
 
 
 def study(

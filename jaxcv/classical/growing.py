@@ -270,7 +270,7 @@ def _split_block(
     # 3. The children that are no leaves, and their examples, at the end of a queue and its ring.
     children, small = find_children(state, block, cut, data, sizes, limits)
     later = state.later
-    if later is not None:
+    if later is not None and small is not None:
         later = append(state, later, block, cut, small, node, data, sizes)
     return State(
         trees=trees,

@@ -42,8 +42,8 @@ class Gallery(NamedTuple):
     identities: Int[Any, ' g']
     """int32, from 0 on; several rows may have the same one."""
     squares: Float[Any, ' g'] | None = None
-    """`‖v‖²` of each row, by `enroll`; None: computed at each call, which takes as long as the search of one query. Where
-    `_replace` exchanges the vectors, it must exchange these too."""
+    """`‖v‖²` of each row, by `enroll`; None: computed at each call, which takes as long as the search of one query.
+    Where `_replace` exchanges the vectors, it must exchange these too."""
 
 
 class Spread(NamedTuple):
