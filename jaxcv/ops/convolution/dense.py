@@ -43,8 +43,9 @@ def _backward(strides: int, padding: Pair, dilation: int, saved: Both, gradient:
 
     def kernel_gradient(x: Array, gradient: Array) -> Array:
         rows, columns = gradient.shape[1:3]
-        # The loop pays where its products are large. For small images and few channels XLA's own is no slower.
-        if rows * columns < 256 or kernel.shape[2] < 16:
+        # Of 8 images, ms of CPU time, XLA's and the loop: 128 channels of 28 x 28, 22 and 25; 64 of 56 x 56, 22 and 35;
+        # to half the size 128 of 56 x 56, 32 and 27; 256 of 28 x 28, 24 and 22; 512 of 14 x 14, 22 and 27.
+        if strides == 1 or rows * columns < 128 or kernel.shape[2] < 16:
             of_kernel = jax.linear_transpose(lambda kernel: xla_conv(x, kernel, strides, padding, dilation, 1), kernel)
             return of_kernel(gradient)[0]
         return patches_kernel_gradient(x, gradient, kernel.shape, strides, padding, dilation)
