@@ -3,7 +3,8 @@
 `conv2d` chooses (dispatch.py). To read the package:
 
 * xla.py: one `lax.conv_general_dilated`; all there is on a GPU or TPU.
-* pointwise.py (1x1) and dense.py (k x k): the CPU's, whose kernel gradient is a sum over chunks that fit its cache.
+* pointwise.py (1x1) and dense.py (k x k): the CPU's, whose kernel gradient is a sum over chunks that fit its cache; of
+  k x k without strides it is XLA's own.
 * depthwise.py: the CPU's for one filter a channel, a sum of shifted images.
 * grouped.py: the CPU's for other groups, a few dense convolutions.
 * loop_sum.py and shifts.py: the sum over chunks and the shifted images.

@@ -1,4 +1,4 @@
-"""Convolutions without groups, with a gradient that is fast on a CPU; `loop_sum.py` says how.
+"""Convolutions without groups, with a gradient that is fast on a CPU; of kernels with strides `loop_sum.py` says how.
 
 `dense_conv` is a `jax.custom_vjp`, in the same three parts as `pointwise_conv`.
 """

@@ -1,7 +1,9 @@
 """Gradients of kernels as sums over chunks that stay in a CPU's cache.
 
-XLA:CPU convolves as fast as PyTorch, but its gradient with respect to the kernel is several times slower: it transposes
-both operands as wholes, fused with the operations that made them. Here that gradient is a sum over chunks of the batch.
+XLA:CPU convolves at 0.8 to 0.9 of PyTorch's speed (8 images, 64 to 512 channels: 19 to 22 ms of CPU time and 16 to
+17), but its gradient with respect to a kernel of 1x1 is several times slower, and with strides up to a fifth: it
+transposes both operands as wholes, fused with the operations that made them. Here that gradient is a sum over chunks of
+the batch.
 For a chunk of p pixels, with the inputs under the kernel as the rows of X [p (kh kw c)] and the gradient of the output
 as the rows of Y [p f], the chunk's part of the kernel's gradient is the matrix product X^T Y. The sum is a loop, and
 XLA fuses nothing across a loop's border.

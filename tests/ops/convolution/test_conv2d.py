@@ -97,7 +97,7 @@ def test_gradients_equal_xlas(name):
         assert_close(actual, expected)
 
 
-@pytest.mark.parametrize('name', ['1x1', '3x3 large'])
+@pytest.mark.parametrize('name', ['1x1', '3x3 large, strided'])
 def test_batch_of_one(name):
     x, kernel, options = example(name, n=1)
     for actual, expected in zip(
@@ -106,7 +106,7 @@ def test_batch_of_one(name):
         assert_close(actual, expected)
 
 
-@pytest.mark.parametrize('name', ['1x1', '3x3 large'])
+@pytest.mark.parametrize('name', ['1x1', '3x3 large, strided'])
 def test_vmap_and_scan(name):
     x, kernel, options = example(name, n=3)
     expected = gradients(lax_conv, x, kernel, options)
@@ -122,7 +122,7 @@ def test_vmap_and_scan(name):
 # One for each path of the gradient.
 MAPPED = [
     '1x1 narrow, strided',
-    '3x3 large',
+    '3x3 large, strided',
     '3x3 small',
     '3x3 smaller than the kernel, strided',
     'groups',
@@ -165,7 +165,7 @@ def test_an_ensemble_of_ensembles_and_a_large_one(name):
     assert_close(nested.reshape(4, *kernel.shape), expected[:4])
 
 
-@pytest.mark.parametrize('name', ['1x1', '3x3 large'])
+@pytest.mark.parametrize('name', ['1x1', '3x3 large, strided'])
 def test_several_devices(name):
     """Under jit over a mesh, pmap and shard_map the kernel's gradient is the whole batch's."""
     devices = jax.device_count()
@@ -196,7 +196,7 @@ def test_several_devices(name):
     assert_close(jax.jit(jax.grad(global_loss))(kernel), expected[1])
 
 
-@pytest.mark.parametrize('name', ['1x1', '3x3 large'])
+@pytest.mark.parametrize('name', ['1x1', '3x3 large, strided'])
 def test_bfloat16(name):
     x, kernel, options = example(name)
     expected = gradients(lax_conv, x, kernel, options)
@@ -207,7 +207,7 @@ def test_bfloat16(name):
 
 
 @pytest.mark.parametrize(
-    'name', ['1x1', '3x3 large', '3x3 small', '3x3 smaller than the kernel', 'groups', 'depthwise']
+    'name', ['1x1', '3x3 large, strided', '3x3 small', '3x3 smaller than the kernel', 'groups', 'depthwise']
 )
 def test_batch_of_none(name):
     """As XLA: nothing comes out, and the gradient is zero."""
