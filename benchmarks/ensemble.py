@@ -32,8 +32,6 @@ ROWS = {
 
 def main(options: argparse.Namespace) -> None:
     """Print the table, a process a row."""
-    if options.quick:
-        options.members, options.steps, options.rounds = 2, 2, 1
     print(f'{options.members} networks, {options.steps} steps, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}')
     print(f'{"":<16}{"compile, s":>16}{"steps, s":>16}{"ratio":>8}{"with compiling":>16}')
     print(f'{"":<16}{"apart      one":>16}{"apart      one":>16}', flush=True)
@@ -118,4 +116,6 @@ if __name__ == '__main__':
     parser.add_argument('--row', choices=list(ROWS), help=argparse.SUPPRESS)
     turns.add_out(parser)
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.members, arguments.steps, arguments.rounds = 2, 2, 1
     measure(arguments) if arguments.row else main(arguments)

@@ -6,7 +6,8 @@ Each library is a process of its own on two cores; while one measures, the other
 images of 28 x 28 pixels, as MNIST's: scikit-learn's digits enlarged, shifted by up to 2 pixels, with noise. Both give
 the k nearest rows and their distances; scikit-learn by `NearestNeighbors(algorithm='brute')`.
 
-Ratios above 1: jaxcv is faster.
+Ratios above 1: jaxcv is faster. Beside many other jobs (load 12), 3 rounds: 100 queries 1.86 (1.14 to 4.71), 634 ms
+against 1,177. NOT MEASURED on idle cores yet, nor with 1 and 1,000 queries.
 """
 
 import argparse
