@@ -4,12 +4,29 @@
     python -m benchmarks.stereo [--parts correlation convolutions steps --rounds 5 --models flownet_c gcnet]
 
 `correlation`: time and temporary memory of `ops.correlation`, forward and with its gradient, beside one shifted product
-for each displacement, unrolled and in a loop, on FlowNetC's features of 2 images of 384 x 512. `convolutions`: 3-D and
-transposed 3-D and 2-D convolutions at the sizes of GC-Net and FlowNet, forward and with the gradients of x and kernel,
-beside PyTorch's and XLA's own. `steps`: loss, gradient and Adam, beside the networks of `tools.stereo` in PyTorch.
+for each displacement, unrolled and in a loop, on FlowNetC's features of 2 images of 384 x 512 and of one of 192 x 256.
+`convolutions`: 3-D and transposed 3-D and 2-D convolutions at the sizes of GC-Net and FlowNet, forward and with the
+gradients of x and kernel, beside PyTorch's, and with --xla XLA's own. `steps`: loss, gradient and Adam, beside the
+networks of `tools.stereo` in PyTorch. Each part takes 1 to 4 minutes; of `steps`, 40 to 60 seconds a network.
 
 Each line is a median over the rounds; in a round, all forms of a line run once, one after the other, in one process.
-The ratio is PyTorch's time over jaxcv's, above 1 is faster than PyTorch. float32, 2 threads.
+The ratio is PyTorch's time over jaxcv's, above 1 is faster than PyTorch. float32, 2 threads. Two cores of an AMD EPYC:
+
+    correlation of      pass      form       seconds  compiled in  temporary MiB
+    2 x 48 x 64 x 256   forward   jaxcv        0.239          0.3              2
+    2 x 48 x 64 x 256   forward   looped       0.436          0.3             28
+    2 x 48 x 64 x 256   gradient  jaxcv        0.722          1.1             32
+    2 x 48 x 64 x 256   gradient  looped       3.346          0.9           2692
+    1 x 24 x 32 x 256   forward   jaxcv        0.027          0.3              2
+    1 x 24 x 32 x 256   forward   looped       0.269          0.2              6
+    1 x 24 x 32 x 256   forward   unrolled     0.425         15.6            329
+    1 x 24 x 32 x 256   gradient  jaxcv        0.035          0.5              6
+    1 x 24 x 32 x 256   gradient  looped       0.446          0.4            341
+    1 x 24 x 32 x 256   gradient  unrolled     0.536         17.2            333
+    seconds a train step       jaxcv   torch  ratio
+    gcnet                       1.43    1.84   1.28
+    flownet_c                   3.68    4.26   1.16
+    flownet_s                   2.24    1.18   0.52
 """
 
 import argparse
