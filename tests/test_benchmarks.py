@@ -72,6 +72,7 @@ APART = {
     'accelerator_peer': 'of a GPU',
     'scale': 'of several devices, by a model',
     'processes': 'of several processes',
+    'start': 'no peer',
 }
 """Files that `benchmarks.all` does not run, and the reason."""
 
