@@ -7,18 +7,15 @@
 DataLoader's workers do, with torch's own threads; jaxcv draws for each image of the batch. Each side lives in a process
 of its own on the same two cores; they take turns (`benchmarks.turns`). Ratios above 1: jaxcv is faster.
 
-random_resized_crop adds up two pixels along each axis since: 0.38 ms an image where it took 3.6, and torchvision 1.2,
-on the same two cores with other jobs (16 images; its ratio in this table is of the former way). The others, measured in
-3 rounds with many other jobs (load 7), torch 2.13.0; jaxcv / torchvision:
+Measured on 2 idle CPU cores, torch 2.13.0, jaxcv / torchvision with the ratios of the rounds:
 
-    random_flip           1.36      random_hue       5.50
-    random_resized_crop   0.51      mixup            4.02
-    random_brightness     2.41      cutmix           3.65
-    random_contrast       1.63      rand_augment     0.95 (0.79 to 3.10)
-    random_saturation     2.73
+    random_flip           1.71 (1.54 to 1.75)      random_hue     4.72 (4.32 to 4.93)
+    random_resized_crop   1.37 (1.21 to 1.41)      color_jitter   1.22 (1.15 to 1.27)
+    random_brightness     1.64 (1.57 to 1.71)      mixup          2.07 (1.82 to 2.27)
+    random_contrast       2.06 (1.88 to 2.17)      cutmix         3.65, with other jobs
+    random_saturation     2.69 (2.56 to 2.96)      rand_augment   0.95 (0.79 to 3.10), with other jobs
 
-color_jitter's ratio, 0.73 to 36 in that run, needs a quiet machine. On a CPU rand_augment computes for each image what
-any of its operations would need; torchvision only what was drawn.
+On a CPU rand_augment computes for each image what any of its operations would need; torchvision only what was drawn.
 """
 
 import argparse

@@ -3,21 +3,21 @@
     pip install -r benchmarks/requirements.txt
     python -m benchmarks.train_step [--size 224 --batch 8 --rounds 7 --models resnet50 mobilenet_v2]
 
-Measured at 224 x 224, batch 8, 7 rounds (ResNet-50; 5 for the others), on 2 idle cores (torch 2.13.0, jax 0.10.2):
+Measured at 224 x 224, batch 8, on 2 idle cores (torch 2.13.0, jax 0.10.2), images a second; those of
+EfficientNet and ResNeXt are older, of half a second for each measurement, where it is two now:
 
-    model            pass      jaxcv img/s torch img/s  ratio
-    resnet50         forward          21.1        26.7   0.78
-    resnet50         step              5.3         7.5   0.72
-    mobilenet_v2     forward          99.7       112.0   0.88
-    mobilenet_v2     step             13.5        26.8   0.56
-    efficientnet_b0  forward          74.1        80.3   0.93
-    efficientnet_b0  step             11.2        19.2   0.58
-    resnext50_32x4d  forward          18.7        24.6   0.76
-    resnext50_32x4d  step              4.6         6.9   0.68
+    model            pass      jaxcv   torch   ratio
+    resnet50         forward    15.5    21.4   0.74 (0.70 to 0.78)
+    resnet50         step        4.7     6.3   0.75 (0.71 to 0.78)
+    mobilenet_v2     forward    90.2   128.1   0.71 (0.51 to 0.75)
+    mobilenet_v2     step       20.1    27.0   0.74
+    efficientnet_b0  forward    74.1    80.3   0.93
+    efficientnet_b0  step       11.2    19.2   0.58
+    resnext50_32x4d  forward    18.7    24.6   0.76
+    resnext50_32x4d  step        4.6     6.9   0.68
 
-They were taken with half a second for each measurement, where it is two now: MobileNet's step, by itself and for
-longer, made 16.8 images a second. The goal, 1.0, is not reached; `benchmarks.conv_layers` shows which convolutions
-are behind. NOT RUN on a GPU.
+The goal, 1.0, is not reached; `benchmarks.conv_layers` shows which convolutions are behind. Of a GPU,
+`benchmarks.accelerator` has the figures.
 
 A third of the CPU time of MobileNet's step is the kernel's, which clears the pages of the intermediate values anew in
 each step (`perf stat -e page-faults`). With GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in the environment they are large
