@@ -9,7 +9,7 @@ the first test scenes with the boxes and masks of each network. The same command
 again. `--region_networks` and `--region_seeds` choose some of them, so that several processes can share a workdir. The
 seconds are measured where the table is made, and kept in `speed.json`; remove it to measure them again.
 
-Measured on the scenes `easy`, one seed (`--region_seeds=0`), %:
+Measured on the scenes `easy`, the first seed (`--region_seeds=0`), %:
 
                                                    mask        ms an image
                               AP     AP50   AP75   AP     proposals  features  heads
@@ -19,18 +19,21 @@ Measured on the scenes `easy`, one seed (`--region_seeds=0`), %:
     Faster R-CNN, one map     58.5   95.6   63.0                0.1       2.3    1.7
     Faster R-CNN, FPN *       82.3   99.1   97.8
     Mask R-CNN, RoIAlign      83.8   99.1   98.1   72.3         1.0       4.4   27.7
+    Mask R-CNN, RoIPool       69.9   99.0   84.6   48.4
 
-(*: with `pooling` 'align', half a pixel off; the config has 'aligned' now.) Mask R-CNN with RoIPool, and the second
-seed: NOT RUN to the end. Judged by AP at every 250th of 3,000 updates: over the last 500 it rose by 0.7 (Mask R-CNN),
-0.6 (FPN), 0.5 (Fast R-CNN) and 0.0 (R-CNN), and fell by 0.4 (one map).
+(*: with `pooling` 'align', half a pixel off; the config has 'aligned' now, which had the same AP, 76.5 %, after 1,500
+updates, where two seeds of it were cut.) The second seed: R-CNN 88.0, Fast R-CNN 69.1, one map 57.1 after 2,750
+updates; the others NOT RUN. Judged by AP at every 250th of 3,000 updates: over the last 500 it rose by 0.7 (Mask
+R-CNN), 0.6 (FPN), 0.5 (Fast R-CNN) and 0.0 (R-CNN), and fell by 0.4 (one map) and 0.7 (RoIPool).
 
 R-CNN is best because each region is enlarged to 64 x 64 pixels, and slowest: half a second for the features of 256
 regions of an image, which Fast R-CNN computes once, in 3 ms; selective search, 70 to 90 ms, is then most of the time. A
 network that proposes takes 0.1 ms. But its boxes are looser, and RoIPool on one map of stride 8 has the places of
 digits by less than a cell: AP75 falls to 63 %, from 81 % with the boxes of selective search. A pyramid from stride 4
-and RoIAlign bring it to 98 %. The mask of an object is 28 x 28 cells, with which perfect masks have an AP of 91 %
-(`ops.mask_targets`); masks of 50 objects an image are most of the heads' time. Times are of one core that was kept free
-for them; the networks were trained on an H200 (Mask R-CNN on this core).
+and RoIAlign bring it to 98 %; the same pyramid with RoIPool has 85 %, and masks lose a third of their AP. The mask of
+an object is 28 x 28 cells, with which perfect masks have an AP of 91 % (`ops.mask_targets`); masks of 50 objects an
+image are most of the heads' time. Times are of one core that was kept free for them; the networks were trained on an
+H200 (Mask R-CNN on such a core).
 """
 
 import functools
