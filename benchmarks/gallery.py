@@ -6,21 +6,16 @@ Each library is a process of its own on two cores; while one measures, the other
 nearest row, or unknown beyond a threshold, of float32 vectors of length 1. NumPy takes blocks of rows whose product
 with the queries is 4 MB, and the squares of the rows beforehand; scikit-learn is `NearestNeighbors(algorithm='brute')`.
 
-Measured on 2 idle CPU cores, of 100 queries; ms, and ratios against NumPy and scikit-learn:
+Measured on 2 idle CPU cores; ms, and ratios against NumPy and scikit-learn:
 
-    rows          ms    NumPy   scikit-learn
-    1            0.11    0.22          14.15
-    10,000       6.06    1.78           3.23
-    1,000,000  243       1.01           1.73
+    rows         100 queries               --queries=1
+    1              0.11  0.22  14.15        0.039  0.34  5.28
+    10,000         6.06  1.78   3.23        0.300  0.20  2.26
+    1,000,000    243     1.01   1.73       22.4    1.17  2.63
 
-One row takes NumPy 0.03 ms, less than our checks and the call of a compiled function, even one that does hardly
-anything. One query (`--queries=1`) is NOT MEASURED on idle cores since a search of few rows or few queries is one
-product, without a copy of the gallery; before, its ratios to NumPy were 0.34, 0.10 and 0.62. Beside other jobs, the
-least times of repeated calls of one query:
-
-    rows      jaxcv   NumPy
-    1         0.037   0.013   alone: compiled search 0.010, check of the query 0.005, options 0.003
-    10,000    0.236   0.064   alone: XLA's product 0.076, compiled search with it 0.099
+One row takes NumPy 0.013 ms, less than our checks (0.008 ms) and the call of a compiled function, even one that does
+hardly anything (0.009 ms). One query of 10,000 rows takes it 0.061 ms, and XLA's product alone 0.076 (beside other
+jobs). There the goal, NumPy's time, is not reached.
 
 Ratios above 1: jaxcv is faster. `memory` is what XLA plans for a call, beyond the gallery and the answer;
 `call` is the time of a compiled function of JAX that does no more than add 1 to the queries.

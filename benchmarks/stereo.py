@@ -27,6 +27,22 @@ The ratio is PyTorch's time over jaxcv's, above 1 is faster than PyTorch. float3
     gcnet                       1.43    1.84   1.28
     flownet_c                   3.68    4.26   1.16
     flownet_s                   2.24    1.18   0.52
+
+    milliseconds of one               pass         jaxcv   torch  ratio
+    conv3d GC-Net 1/2                 forward       49.0    57.1   1.17
+    conv3d GC-Net 1/2                 gradient     160.1   124.6   0.78
+    conv3d GC-Net 1/4, stride 2       forward       45.0    24.9   0.55
+    conv3d GC-Net 1/4, stride 2       gradient     121.9   137.9   1.13
+    transposed 3d GC-Net to 1/2       forward       39.4    69.5   1.76
+    transposed 3d GC-Net to 1/2       gradient     116.2   152.8   1.32
+    transposed 3d GC-Net costs        forward       10.9    20.3   1.86
+    transposed 3d GC-Net costs        gradient      32.8    26.3   0.80
+    transposed 2d FlowNet deconv5     forward        9.6    23.3   2.42
+    transposed 2d FlowNet deconv5     gradient      67.1    84.2   1.26
+    transposed 2d FlowNet deconv3     forward       33.2    23.7   0.71
+    transposed 2d FlowNet deconv3     gradient      79.1    71.5   0.90
+    transposed 2d FlowNet deconv2     forward       31.3    24.0   0.77
+    transposed 2d FlowNet deconv2     gradient      99.2    78.8   0.79
 """
 
 import argparse
