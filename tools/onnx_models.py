@@ -52,7 +52,7 @@ MODELS = (
     ),
     *(
         {'name': f'segmentation.{name}', 'backbone': RESNET18, **CLASSES}
-        for name in ('fcn8s', 'deeplab_v3', 'deeplab_v3_plus', 'pspnet', 'backbone_unet')
+        for name in ('fcn8s', 'deeplabv3', 'deeplabv3_plus', 'pspnet', 'backbone_unet')
     ),
     {'name': 'segmentation.unet', **CLASSES},
     {'name': 'embedding.embedder', 'backbone': RESNET18, 'features': 64},
@@ -96,7 +96,7 @@ def row(spec: dict, task: dict | None = None) -> list[str]:
         variables = random_variables(jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *shape))))
         images = {'image': {'shape': shape, 'dtype': 'uint8'}}
         if task:
-            made = config.build(task, tasks, model=model, **CLASSES)
+            made = config.build(task, tasks, provided={'model': model, **CLASSES})
             function, images = exporting.answer_function(made, variables, images)
         else:
             function = output_of(model, variables)
