@@ -27,6 +27,8 @@ The ratio is PyTorch's time over jaxcv's, above 1 is faster than PyTorch. float3
     gcnet                       1.43    1.84   1.28
     flownet_c                   3.68    4.26   1.16
     flownet_s                   2.24    1.18   0.52
+    dispnet                     0.73    0.60   0.82
+    dispnet_c                   0.78    0.94   1.20
 
     milliseconds of one               pass         jaxcv   torch  ratio
     conv3d GC-Net 1/2                 forward       49.0    57.1   1.17
