@@ -17,7 +17,8 @@ For DispNets colours change mostly alike in both views, and views are mirrored a
 Cost: a pair takes 60 (`dispnet`), 66 (`dispnet_c`) and, without the cost volume, about 470 (`gcnet`) GFLOP forward; the
 whole training, at three times as many an update, 0.72, 0.80 and 0.21 million TFLOP: 10, 11 and 3 hours at a sustained
 20 TFLOP/s, weeks to months on two CPU cores. By XLA's estimate for the CPU (`python -m experiments.memory`), a step of
-GC-Net needs 11.5 GiB in float32 for a whole pair of 540 x 960 pixels, and 3.0 GiB for a crop of 256 x 512. NOT RUN HERE: neither the data nor that time.
+GC-Net needs 11.5 GiB in float32 for a whole pair of 540 x 960 pixels, and 3.0 GiB for a crop of 256 x 512.
+NOT RUN HERE: neither the data nor that time.
 
 Mayer et al. 2016 (https://arxiv.org/abs/1512.02134); Kendall et al. 2017 (https://arxiv.org/abs/1703.04309).
 """
