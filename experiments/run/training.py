@@ -218,7 +218,7 @@ def _begin(
         unreported = position.pop(UNREPORTED, {})
         opening.resume(batches, position, changes_allowed=changes_allowed)
         state, start = plan.apply(restored.state, run.mesh, run.sharding), restored.step
-        made = lambda: state  # noqa: E731
+        made = _known(state)
         if lines := [*changed, *plan.lines]:
             say('resumed with changes:\n' + '\n'.join(f'  {line}' for line in lines))
     stopping = _early_stopping(run, start)
@@ -373,6 +373,10 @@ def _early_stopping(run: Run, start: int) -> Stopping:
         state = stopping.update(state, scalars[f'eval/{best}'])
 
     return Stopping(writers.Writer(write, lambda: None), lambda: stopping.should_stop(state))
+
+
+def _known(state: training.TrainState) -> Callable[[], training.TrainState]:
+    return lambda: state
 
 
 def _compile(run: Run, start: int) -> tuple[Callable, performance.Cost]:

@@ -98,7 +98,7 @@ def _hint(function: Any, name: str, with_metadata: bool) -> Any:
     names = getattr(inspect.unwrap(function), '__globals__', {})
     try:
         return typing.get_type_hints(one, names, include_extras=with_metadata)[name]
-    except Exception:  # likewise
+    except Exception:  # an annotation is a program: whatever it raises
         return Any
 
 

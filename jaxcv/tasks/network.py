@@ -128,15 +128,18 @@ def one_array(output: Any) -> Array:
     return output
 
 
-def class_logits(num_classes: int) -> Callable[[Any], Array]:
-    """Make the check of a classifier's output: (output) -> logits [n classes], or a ValueError."""
+def class_logits(num_classes: int, *, of_pixels: bool = False) -> Callable[[Any], Array]:
+    """Make the check of a network's output: (output) -> logits [n classes] or [n h w classes], or a ValueError."""
+    axes, kind, unit = (
+        ('n h w classes', 'segmenter', 'a pixel') if of_pixels else ('n classes', 'classifier', 'an image')
+    )
 
     def checked(output: Any) -> Array:
         logits = one_array(output)
-        if logits.ndim != 2:
-            raise ValueError(f'the model is no classifier: it gives logits of shape {logits.shape}, not [n classes]')
+        if logits.ndim != len(axes.split()):
+            raise ValueError(f'the model is no {kind}: it gives logits of shape {logits.shape}, not [{axes}]')
         if logits.shape[-1] != num_classes:
-            raise ValueError(f'the model gives {logits.shape[-1]} logits an image, but there are {num_classes} classes')
+            raise ValueError(f'the model gives {logits.shape[-1]} logits {unit}, but there are {num_classes} classes')
         return logits
 
     return checked

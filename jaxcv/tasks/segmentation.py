@@ -9,7 +9,7 @@ from jaxcv import losses, metrics, ops, presentation
 from jaxcv.arguments import Finite, NonNegative, Positive, Range, checked
 from jaxcv.losses.segmentation import counted_weight, masked_loss
 from jaxcv.task import LossOutput, Task
-from jaxcv.tasks.network import check_loss, log_probabilities, network, one_array, require
+from jaxcv.tasks.network import check_loss, class_logits, log_probabilities, network, require
 from jaxcv.types import Array, Batch, Float, PRNGKeyArray, PyTree, Variables
 
 NO_MASKS = "; if the data set has masks, put 'decode_mask' among data.train_transforms"
@@ -73,16 +73,10 @@ def segmentation(
 
     check_loss(loss, (2, 3, 4), num_classes)
 
-    def checked(output: Any) -> Array:
-        logits = one_array(output)
-        if logits.ndim != 4:
-            raise ValueError(f'the model is no segmenter: it gives logits of shape {logits.shape}, not [n h w classes]')
-        if logits.shape[-1] != num_classes:
-            raise ValueError(f'the model gives {logits.shape[-1]} logits a pixel, but there are {num_classes} classes')
-        return logits
-
     method = 'with_auxiliary' if auxiliary_weights else None
-    net = network(model, checked=checked, augment=augment, mean=mean, std=std, method=method)
+    net = network(
+        model, checked=class_logits(num_classes, of_pixels=True), augment=augment, mean=mean, std=std, method=method
+    )
 
     def loss_fn(params: PyTree, state: PyTree, batch: Batch, key: PRNGKeyArray) -> LossOutput:
         require(batch, 'mask', task='segmentation', hint=NO_MASKS)

@@ -16,7 +16,7 @@ import math
 import re
 import typing
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -130,7 +130,7 @@ def collectives(text: str) -> list[Collective]:
         if match['kind'] == 'reduce-scatter':
             size *= devices
         if devices > 1:
-            found.append(Collective(match['kind'], size, devices))  # type: ignore[arg-type]
+            found.append(Collective(cast(Kind, match['kind']), size, devices))
     return found
 
 
