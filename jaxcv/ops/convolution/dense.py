@@ -6,13 +6,11 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
+from jaxcv.ops.convolution.cpu import cpu_conv, image_patches
 from jaxcv.ops.convolution.loop_sum import sum_of_outer_products
-from jaxcv.ops.convolution.shifts import output_size, shifted_images
 from jaxcv.ops.convolution.unrolled_vmap import unroll_vmap
-from jaxcv.ops.convolution.xla import xla_conv
 from jaxcv.sizes import Pair
 from jaxcv.types import Array
 
@@ -27,7 +25,7 @@ def dense_conv(x: Array, kernel: Array, strides: int, padding: Pair, dilation: i
         >>> dense_conv(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)), 2, (1, 1), 1)[0, :, :, 0]
         Array([[4., 6.], [6., 9.]], dtype=float32)
     """
-    return unroll_vmap(lambda x, kernel: _value(x, kernel, strides, padding, dilation))(x, kernel)
+    return unroll_vmap(lambda x, kernel: cpu_conv(x, kernel, strides, padding, dilation))(x, kernel)
 
 
 def _forward(x: Array, kernel: Array, strides: int, padding: Pair, dilation: int) -> tuple[Array, Both]:
@@ -39,14 +37,14 @@ def _backward(strides: int, padding: Pair, dilation: int, saved: Both, gradient:
 
     # A convolution is linear in x and in the kernel: the gradient of each is the transpose of the map from it.
     def x_gradient(gradient: Array, kernel: Array) -> Array:
-        return jax.linear_transpose(lambda x: _value(x, kernel, strides, padding, dilation), x)(gradient)[0]
+        return jax.linear_transpose(lambda x: cpu_conv(x, kernel, strides, padding, dilation), x)(gradient)[0]
 
     def kernel_gradient(x: Array, gradient: Array) -> Array:
         rows, columns = gradient.shape[1:3]
         # Of 8 images, ms of CPU time, XLA's and the loop: 128 channels of 28 x 28, 22 and 25; 64 of 56 x 56, 22 and 35;
         # to half the size 128 of 56 x 56, 32 and 27; 256 of 28 x 28, 24 and 22; 512 of 14 x 14, 22 and 27.
         if strides == 1 or rows * columns < 128 or kernel.shape[2] < 16:
-            of_kernel = jax.linear_transpose(lambda kernel: xla_conv(x, kernel, strides, padding, dilation, 1), kernel)
+            of_kernel = jax.linear_transpose(lambda kernel: cpu_conv(x, kernel, strides, padding, dilation), kernel)
             return of_kernel(gradient)[0]
         return patches_kernel_gradient(x, gradient, kernel.shape, strides, padding, dilation)
 
@@ -54,20 +52,6 @@ def _backward(strides: int, padding: Pair, dilation: int, saved: Both, gradient:
 
 
 dense_conv.defvjp(_forward, _backward)
-
-
-def _value(x: Array, kernel: Array, strides: int, padding: Pair, dilation: int) -> Array:
-    """Convolve by XLA, or by one matrix product where the output is smaller than the kernel.
-
-    There XLA exchanges the roles of image and kernel and takes 10 times as long.
-    """
-    height, width, channels, features = kernel.shape
-    rows, columns = output_size(x.shape[1:3], (height, width), strides, padding, dilation)
-    if rows * columns >= height * width:
-        return xla_conv(x, kernel, strides, padding, dilation, 1)
-    patches = _patches(_pad(x, padding), (rows, columns), (height, width), strides, dilation)
-    y = patches.reshape(-1, height * width * channels) @ kernel.reshape(-1, features)
-    return y.reshape(x.shape[0], rows, columns, features)
 
 
 def patches_kernel_gradient(
@@ -88,20 +72,12 @@ def patches_kernel_gradient(
         Array([4., 4., 4., 4.], dtype=float32)
     """
     n, rows, columns, _ = gradient.shape
-    x = _pad(x, padding)
 
     # One image is a chunk. The barrier keeps its patches from being fused into the product.
     def image(i: Array) -> Both:
-        patches = lax.optimization_barrier(_patches(x[i][None], (rows, columns), shape[:2], strides, dilation))
+        patches = lax.optimization_barrier(
+            image_patches(x[i][None], (rows, columns), shape[:2], strides, padding, dilation)
+        )
         return patches.reshape(rows * columns, -1), gradient[i].reshape(rows * columns, -1)
 
     return sum_of_outer_products(image, n).reshape(shape)
-
-
-def _pad(x: Array, padding: Pair) -> Array:
-    return jnp.pad(x, ((0, 0), *((p, p) for p in padding), (0, 0)))
-
-
-def _patches(padded: Array, size: Pair, kernel_size: tuple[int, ...], strides: int, dilation: int) -> Array:
-    """Return the pixels under the kernel at each place of the output (im2col): [n h w c] -> [n i j (kh kw c)]."""
-    return jnp.concatenate([*shifted_images(padded, kernel_size, size, strides, dilation)], axis=-1)

@@ -13,8 +13,10 @@ def xla_conv(
     padding: Pair,
     dilation: int,
     groups: int,
+    *,
+    below: int = 0,
 ) -> Float[Array, 'n i j f']:
-    """Convolve by `lax.conv_general_dilated`; the arguments are those of `conv2d`.
+    """Convolve by `lax.conv_general_dilated`; the arguments are those of `conv2d`, and more rows of zeros below.
 
     Example:
         >>> import jax.numpy as jnp
@@ -26,7 +28,7 @@ def xla_conv(
         x,
         kernel,
         window_strides=(strides, strides),
-        padding=((rows, rows), (columns, columns)),
+        padding=((rows, rows + below), (columns, columns)),
         rhs_dilation=(dilation, dilation),
         dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
         feature_group_count=groups,
