@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import all as benchmarks
-from benchmarks import turns
+from benchmarks import step_profile, turns
 from jaxcv.files import read_json, write_json
 
 
@@ -94,3 +94,17 @@ def test_a_benchmark_runs_quickly(name):
     assert not found['failed']
     assert found['rows'][name]
     assert benchmarks.table(found)
+
+
+def test_of_operations_within_each_other_the_last_begun_counts():
+    operations = [
+        step_profile.Operation(0.0, 4.0, 'loop'),
+        step_profile.Operation(1.0, 2.0, 'product'),
+        step_profile.Operation(5.0, 6.0, 'sum'),
+    ]
+    assert [*step_profile.leaves(operations)] == [
+        step_profile.Operation(0.0, 1.0, 'loop'),
+        step_profile.Operation(1.0, 2.0, 'product'),
+        step_profile.Operation(2.0, 4.0, 'loop'),
+        step_profile.Operation(5.0, 6.0, 'sum'),
+    ]

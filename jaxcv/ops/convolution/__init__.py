@@ -3,6 +3,7 @@
 `conv2d` chooses (dispatch.py). To read the package:
 
 * xla.py: one `lax.conv_general_dilated`; all there is on a GPU or TPU.
+* cpu.py: the forms of it that XLA is fast at on a CPU.
 * pointwise.py (1x1) and dense.py (k x k): the CPU's, whose kernel gradient is a sum over chunks that fit its cache; of
   k x k without strides it is XLA's own.
 * depthwise.py: the CPU's for one filter a channel, a sum of shifted images.
