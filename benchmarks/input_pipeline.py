@@ -14,10 +14,10 @@ Measured on 2 idle CPU cores, with simplejpeg; images a second, and the ratios w
     2000 x 1500     464     120       390   3.89 (3.58 to 4.23)   1.20 (1.17 to 1.31)
 
 Of a JPEG, tf.data decodes the crop alone, its columns too, as no package for Python does, and resizes it without
-averaging. jaxcv leaves out the rows below the crop, and decodes large photos at a reduced scale (`decode(reduced=True)`,
-libjpeg's faster transform), so that every pixel counts. The Huffman code, which nobody can leave out, is 0.40 of 0.62 ms
-of a small photo and 3.3 of 6.4 of a large one. jaxcv and torch make whole batches in each thread or worker, which are
-ready together: rounds of one batch of large photos had shown half of the speed of both.
+averaging. jaxcv leaves out the rows below the crop, and decodes large photos at a reduced scale
+(`decode(reduced=True)`, libjpeg's faster transform), so that every pixel counts. The Huffman code, which no decoder can
+leave out, is 0.40 of 0.62 ms of a small photo and 3.3 of 6.4 of a large one. jaxcv and torch make whole batches in each
+thread or worker, which are ready together: rounds of one batch of large photos had shown half of the speed of both.
 """
 
 import argparse

@@ -87,7 +87,10 @@ def bin_features(features: Shaped[Any, 'n d'], *, num_bins: AtLeast2 = 256) -> B
 
 def _bin_column(values: np.ndarray, *, num_bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The bins of one feature, `[n]`, and the lowest and highest value in each, `[bins]`."""
-    order = np.argsort(values)
+    # Sorted with their places as integers: `argsort` takes three times as long where most values are equal.
+    bits = values.view(np.int32)
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # as the values are: of negative ones, all bits but the sign turn
+    order = np.sort((ordered.astype(np.int64) << 32) | np.arange(len(values))) & 0xFFFFFFFF
     values = values[order]
     first = np.flatnonzero(np.append(True, values[1:] != values[:-1]))  # of each distinct value
     bin_of = np.arange(len(first)) if len(first) <= num_bins else first // -(-len(values) // num_bins)
