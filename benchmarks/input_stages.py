@@ -6,10 +6,20 @@ ImageNet's training input as in `benchmarks.input_pipeline`, of that size; `--re
 the crop allows it (`transforms.decode`). First the CPU time of each stage for an image in one thread, the least of
 several passes; then images a second and the CPU time of all threads; then the resident memory after each epoch.
 
-Measured on 2 CPU cores with other jobs (load 10), with simplejpeg, ms of CPU for an image of 500 x 375: read 0.015,
-decode all of it 0.68, crop and resize 0.15, or decode, crop and resize 0.72; flip 0.013, check 0.005, copy 0.007; all
-together 0.83. 1 thread 647 images/s and 0.90 ms, 2 threads 746 and 0.85. Resident after ten epochs of 128 photos 342 to
-358 MB. Of 2,000 x 1,500 all together 10.5 ms, with `--reduced` 4.3. Threads are NOT MEASURED on idle cores yet.
+Measured on 2 idle CPU cores, with simplejpeg, ms of CPU for an image:
+
+                               500 x 375   2,000 x 1,500, --reduced
+    read the file                  0.012                      0.050
+    decode all of it               0.656                     13.2
+    crop and resize that           0.135                      0.991
+    decode, crop and resize        0.679                      3.78
+    flip, check, copy              0.024                      0.025
+    all together                   0.761                      3.95
+    1 thread                       0.786                      4.02
+    2 threads                      0.830                      4.13
+    images/s, 1 and 2 threads      1,274 and 2,218            249 and 476
+
+Resident after each of ten epochs of 512 photos: 339 to 351 MB.
 """
 
 import argparse

@@ -4,6 +4,7 @@ The page at the top of `growing` has the picture. The functions here read a bloc
 and append its children and their examples at the ends of both buffers.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -14,6 +15,9 @@ from jaxtyping import UInt
 from jaxcv.classical.splits import Criterion, mix
 from jaxcv.classical.trees import Bins, Trees
 from jaxcv.types import Array, Bool, Float, Int
+
+_Ring = tuple[Int[Array, ' ring'], Int[Array, ' ring']]
+"""The members of a ring and their places."""
 
 
 class Sizes(NamedTuple):
@@ -171,10 +175,8 @@ def chunk(
     return member[position], jnp.where(there, place[position] - block.head, 0), there
 
 
-def find_children(
-    state: State, block: Block, cut: Cut, data: Data, sizes: Sizes, limits: Limits
-) -> tuple[Children, Children | None]:
-    """Return the children with their places in the queue and the ring, of `state.now` and of `state.later`."""
+def find_children(state: State, block: Block, cut: Cut, data: Data, sizes: Sizes, limits: Limits) -> list[Children]:
+    """Return the children with their places in the queue and the ring of each of the state's frontiers."""
     examples, mixed = _census(state, block, cut, data, sizes)
     depth = jnp.repeat(block.parents.depth + 1, 2)
     waits = jnp.repeat(cut.splits, 2) & mixed & (examples >= limits.min_split) & (depth < limits.max_depth)
@@ -189,9 +191,9 @@ def find_children(
         )
 
     if state.later is None:
-        return places(state.now, waits), None
+        return [places(state.now, waits)]
     small = examples <= sizes.few
-    return places(state.now, waits & ~small), places(state.later, waits & small)
+    return [places(state.now, waits & ~small), places(state.later, waits & small)]
 
 
 def _side(
@@ -226,29 +228,33 @@ def _census(
 
 def append(
     state: State,
-    frontier: Frontier,
     block: Block,
     cut: Cut,
-    children: Children,
-    node: Int[Array, 'nodes 2'],
+    children: Sequence[Children],
     data: Data,
     sizes: Sizes,
-) -> Frontier:
-    """Return a frontier, one of the two of the state, with the children that wait there and their examples."""
-    member, place = _move(state, frontier, block, cut, children, data, sizes)
-    return Frontier(
-        queue=_enqueue(frontier.queue, block, children, node, sizes),
-        tail=frontier.tail + jnp.sum(children.waits),
-        member=member,
-        place=place,
-        end=(frontier.end + jnp.sum(jnp.where(children.waits, children.examples, 0))) % sizes.ring,
-    )
+) -> list[Frontier]:
+    """Return the state's frontiers with the children that wait in each, nodes of its trees, and their examples."""
+    frontiers = [frontier for frontier in (state.now, state.later) if frontier is not None]
+    return [
+        Frontier(
+            queue=_enqueue(frontier.queue, block, of, state.trees, sizes),
+            tail=frontier.tail + jnp.sum(of.waits),
+            member=member,
+            place=place,
+            end=(frontier.end + jnp.sum(jnp.where(of.waits, of.examples, 0))) % sizes.ring,
+        )
+        for frontier, of, (member, place) in zip(
+            frontiers, children, _move(frontiers, block, cut, children, data, sizes), strict=True
+        )
+    ]
 
 
-def _enqueue(queue: Queue, block: Block, children: Children, node: Int[Array, 'nodes 2'], sizes: Sizes) -> Queue:
+def _enqueue(queue: Queue, block: Block, children: Children, trees: Trees, sizes: Sizes) -> Queue:
     """Return the queue with the children that wait."""
     new = Queue(
-        node=node.ravel(),
+        # Read back, and not handed on: what is read of the queue comes before the write, or XLA would copy it first.
+        node=(trees.left[block.parents.node][:, None] + jnp.arange(2)).ravel(),
         begin=children.begin,
         examples=children.examples,
         depth=jnp.repeat(block.parents.depth + 1, 2),
@@ -259,37 +265,36 @@ def _enqueue(queue: Queue, block: Block, children: Children, node: Int[Array, 'n
 
 
 def _move(
-    state: State, frontier: Frontier, block: Block, cut: Cut, children: Children, data: Data, sizes: Sizes
-) -> tuple[Int[Array, ' ring'], Int[Array, ' ring']]:
-    """Return the ring's members and places, with the examples of the children that wait copied to its end.
+    frontiers: Sequence[Frontier], block: Block, cut: Cut, children: Sequence[Children], data: Data, sizes: Sizes
+) -> list[_Ring]:
+    """Return the rings' members and places, with the examples of the children that wait in each copied to its end.
 
-    The copy is stable. An example's rank within its child is the number of the block's earlier examples that went to
-    the same side, left or right, less those of earlier nodes. So one running count, of those that went left, is enough.
+    All are read from the first ring. The copy is stable. An example's rank within its child is the number of the
+    block's earlier examples that went to the same side, left or right, less those of earlier nodes. So one running
+    count, of those that went left, is enough.
     """
-    by_side = children.examples.reshape(-1, 2)
+    by_side = children[0].examples.reshape(-1, 2)
     of_earlier_nodes = (jnp.cumsum(by_side, axis=0) - by_side).ravel()
 
-    def copy(index: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        members, places, lefts = carry
-        # From the ring that is written to, where it is the same, or there would be a copy of it.
-        source = (members, places) if frontier is state.now else (state.now.member, state.now.place)
-        member, local, there = chunk(index, *source, block, sizes)
+    def copy(index: Array, carry: tuple[list[_Ring], Array]) -> tuple[list[_Ring], Array]:
+        rings, lefts = carry
+        member, local, there = chunk(index, *rings[0], block, sizes)
         side = _side(member, local, cut, data, sizes)
         is_left = side % 2 == 0
         left = there & is_left
         left_before = lefts + jnp.cumsum(left) - left
         right_before = index * sizes.rows + jnp.arange(sizes.rows) - left_before
         rank = jnp.where(is_left, left_before, right_before) - of_earlier_nodes[side]
-        position = jnp.where(there & children.waits[side], (children.begin[side] + rank) % sizes.ring, sizes.ring)
-        return (
-            members.at[position].set(member, mode='drop'),
-            places.at[position].set(children.place[side], mode='drop'),
-            lefts + jnp.sum(left),
-        )
 
-    start = frontier.member, frontier.place, jnp.zeros((), jnp.int32)
-    members, places, _ = lax.fori_loop(0, block.chunks, copy, start)
-    return members, places
+        def put(ring: _Ring, of: Children) -> _Ring:
+            position = jnp.where(there & of.waits[side], (of.begin[side] + rank) % sizes.ring, sizes.ring)
+            members, places = ring
+            return members.at[position].set(member, mode='drop'), places.at[position].set(of.place[side], mode='drop')
+
+        return [put(ring, of) for ring, of in zip(rings, children, strict=True)], lefts + jnp.sum(left)
+
+    start = [(frontier.member, frontier.place) for frontier in frontiers]
+    return lax.fori_loop(0, block.chunks, copy, (start, jnp.zeros((), jnp.int32)))[0]
 
 
 def largest_of(array: Float[Array, ' n'] | Int[Array, ' n']) -> Float[Array, ''] | Int[Array, '']:

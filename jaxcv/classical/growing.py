@@ -265,19 +265,11 @@ def _split_block(
     # 1. The best split of each node.
     cut, split = split_nodes(state, block, data, sizes, limits)
     # 2. Two new nodes in the pool for each split.
-    node = _children_in_pool(state.trees, cut, sizes)
-    trees = _record(state.trees, block, cut, split, node, sizes)
+    trees = _record(state.trees, block, cut, split, _children_in_pool(state.trees, cut, sizes), sizes)
     # 3. The children that are no leaves, and their examples, at the end of a queue and its ring.
-    children, small = find_children(state, block, cut, data, sizes, limits)
-    later = state.later
-    if later is not None and small is not None:
-        later = append(state, later, block, cut, small, node, data, sizes)
-    return State(
-        trees=trees,
-        now=append(state, state.now, block, cut, children, node, data, sizes),
-        head=jnp.minimum(state.head + sizes.nodes, state.now.tail),
-        later=later,
-    )
+    children = find_children(state, block, cut, data, sizes, limits)
+    now, *later = append(state._replace(trees=trees), block, cut, children, data, sizes)
+    return State(trees, now, jnp.minimum(state.head + sizes.nodes, state.now.tail), later[0] if later else None)
 
 
 def _split_wide(state: State, block: Block, data: Data, sizes: Sizes, limits: Limits) -> tuple[Cut, Split]:

@@ -89,7 +89,8 @@ def folder(split: str, data_dir: str | os.PathLike | None, *, seed: int = 0) -> 
 
     def read(index: SupportsIndex) -> dict[str, Any]:
         path, label = rows[operator.index(index)]
-        return {'image': Path(path).read_bytes(), 'label': label}
+        with open(path, 'rb', buffering=0) as file:  # two thirds of the time of `Path.read_bytes`
+            return {'image': file.read(), 'label': label}
 
     return Source(
         len(rows),

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxcv.arguments import AtLeast1, checked
 from jaxcv.data.seeds import uniform
-from jaxcv.data.transforms.moving import FAST, Fill, check_fill, cropped, padded, resized
+from jaxcv.data.transforms.moving import Fill, check_fill, cropped, padded, resized
 from jaxcv.data.transforms.transform import Selecting, Transform
 from jaxcv.features import Example, lookup
 from jaxcv.moves import check_share, image_size
@@ -133,7 +133,7 @@ def random_scale_jitter(
     """Large scale jitter: resize by a random factor of the fitting size, then cut a random patch out, or fill up.
 
     With a factor of 1 the image fits into the canvas, as by `letterbox`. A larger one is cut at a random place, a
-    smaller one stands at the top left. Resizing is bilinear, and averages areas where it shrinks by 2 or more.
+    smaller one stands at the top left. Resizing is bilinear, after steps of a half where it shrinks by 2 or more.
 
     Args:
         size: Side of the canvas, or (height, width), in pixels.
@@ -166,7 +166,7 @@ def random_scale_jitter(
         factor = (scale[0] + share * (scale[1] - scale[0])) * min(height / h, width / w)
         new_h, new_w = (max(1, round(side * factor)) for side in (h, w))
         top, left = int(down * (max(new_h - height, 0) + 1)), int(across * (max(new_w - width, 0) + 1))
-        whole = resized(example, new_h, new_w, average_from=FAST)
+        whole = resized(example, new_h, new_w, fast=True)
         patch = cropped(whole, top, left, min(new_h, height), min(new_w, width), min_visible=min_visible)
         rest = (0, max(height - new_h, 0)), (0, max(width - new_w, 0))
         return {**padded(patch, *rest, fill=fill), 'seed': seed}

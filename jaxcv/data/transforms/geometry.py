@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxcv.arguments import AtLeast1, Positive, Range, Share, checked
 from jaxcv.data.seeds import uniform
-from jaxcv.data.transforms.moving import FAST, cropped, mirrored, moved, padded, resized
+from jaxcv.data.transforms.moving import cropped, mirrored, moved, padded, resized
 from jaxcv.data.transforms.transform import Selecting, Transform
 from jaxcv.features import FEATURES, OF_CLASSES, Example
 from jaxcv.moves import (
@@ -51,7 +51,7 @@ def random_resized_crop(
     The box covers a uniform share of the area, has a log-uniform ratio of width to height, and lies anywhere. After
     ten boxes that do not fit, the largest centred one whose ratio is allowed is taken.
 
-    Resizing is bilinear, and averages areas where it shrinks by 2 or more.
+    Resizing is bilinear, after steps of a half where it shrinks by 2 or more.
 
     Args:
         size: Side of the result, or (height, width), in pixels.
@@ -76,7 +76,7 @@ def random_resized_crop(
     def apply(example: Example) -> Example:
         box, seed = _draw_box(example['seed'], image_size(example), area, ratio)
         patch = cropped(example, *box, min_visible=min_visible)
-        return {**resized(patch, height, width, average_from=FAST), 'seed': seed}
+        return {**resized(patch, height, width, fast=True), 'seed': seed}
 
     return Selecting(apply)
 
@@ -120,8 +120,8 @@ def random_scale_crop(
 ) -> Transform:
     """Multi-scale training: resize so that the short side is a random S, proportions kept, and cut out a random patch.
 
-    `S ~ U{least, ..., largest}`; the patch lies anywhere. Resizing is bilinear, and averages areas where it shrinks by
-    2 or more.
+    `S ~ U{least, ..., largest}`; the patch lies anywhere. Resizing is bilinear, after steps of a half where it shrinks
+    by 2 or more.
 
     Args:
         size: Side of the patch, or (height, width), in pixels.
@@ -151,7 +151,7 @@ def random_scale_crop(
         factor = (scales[0] + int(share * (scales[1] - scales[0] + 1))) / min(shape)
         h, w = (round(side * factor) for side in shape)
         top, left = int(down * (h - height + 1)), int(across * (w - width + 1))
-        whole = resized(example, h, w, average_from=FAST)
+        whole = resized(example, h, w, fast=True)
         return {**cropped(whole, top, left, height, width, min_visible=min_visible), 'seed': seed}
 
     return Selecting(apply)

@@ -51,7 +51,7 @@ class LazyImage:
         The edges of a part of a reduced image are rounded to whole pixels of that.
         """
         for reduction in REDUCTIONS if self.reducible else ():
-            top, left, bottom, right = (round(edge / reduction) for edge in self.box)
+            top, left, bottom, right = [round(edge / reduction) for edge in self.box]
             if bottom - top >= height and right - left >= width:
                 return self.read(min(bottom * reduction, self.size[0]), reduction)[top:bottom, left:right]
         top, left, bottom, right = self.box

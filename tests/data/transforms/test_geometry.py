@@ -51,6 +51,16 @@ def test_resizing_both_ways(photo):
     assert transforms.resize(size=5)({'image': photo[..., :1]})['image'].shape == (5, 5, 1)
 
 
+def test_random_crops_shrink_by_halves_and_pass_over_no_pixel(photo):
+    whole = transforms.random_resized_crop(size=(17, 41), area=(1.0, 1.0), ratio=(4 / 3, 4 / 3))
+    shrunk = whole({'image': photo, 'seed': 0})['image']
+    plain = cv2.resize(photo, (41, 17), interpolation=cv2.INTER_LINEAR)
+    mean = area_mean(photo.astype(float), 17, 41)
+    assert np.abs(shrunk - mean).mean() < 0.5 * np.abs(plain - mean).mean()
+    board = np.where(np.indices((90, 120)).sum(axis=0) % 2, 0, 255).astype(np.uint8)[..., None]
+    assert set(np.unique(whole({'image': board, 'seed': 0})['image'])) <= {127, 128}
+
+
 @pytest.mark.parametrize(('shape', 'size', 'expected'), [((90, 120), 45, (45, 60)), ((120, 90), 45, (60, 45)),
                                                          ((1, 7), 2, (2, 14)), ((5, 5), 9, (9, 9))])  # fmt: skip
 def test_resize_short_side_keeps_the_proportions(shape, size, expected):
@@ -110,8 +120,8 @@ def test_random_resized_crop_of_an_image_that_fits_no_box(shape, box):
 def test_random_scale_crop_is_a_patch_of_the_image_resized_isotropically(photo):
     """The result is somewhere in the photo resized to one of the scales, and all scales and places are drawn."""
     crop = transforms.random_scale_crop(size=(20, 30), scales=(32, 34))
-    # 90 / 34 > 2: the area mean throughout.
-    whole = {short: transforms.resize_short_side(size=short)({'image': photo})['image'] for short in (32, 33, 34)}
+    half = transforms.resize(size=(45, 60))({'image': photo})['image']  # first, as 90 / 34 > 2
+    whole = {short: cv2.resize(half, (round(short * 4 / 3), short)) for short in (32, 33, 34)}
     drawn = []
     for seed in range(150):
         example = {'image': photo, 'label': 4, 'seed': mix(2, seed)}
