@@ -33,11 +33,12 @@ HEIGHT = 498  # two rows of the scenes and their masks
 
 def main(arguments: list[str]) -> None:
     """Run the chosen notebooks, or all of them."""
-    chosen = [argument for argument in arguments if argument != '--idle']
-    for path in sorted((ROOT / 'colab').glob('*.ipynb')):
-        number = path.stem.partition('_')[0]
-        if chosen and number not in chosen:
-            continue
+    notebooks = {path.stem.partition('_')[0]: path for path in sorted((ROOT / 'colab').glob('*.ipynb'))}
+    chosen = [argument for argument in arguments if argument != '--idle'] or list(notebooks)
+    if not set(chosen) <= set(notebooks):
+        sys.exit(f'{__doc__}\nThe notebooks are {", ".join(notebooks)}; these were named: {", ".join(chosen)}.')
+    for number in chosen:
+        path = notebooks[number]
         notebook = nbformat.read(path, as_version=4)
         start, used = time.monotonic(), cpu_seconds()
         NotebookClient(notebook, timeout=3600, resources={'metadata': {'path': str(ROOT)}}).execute()
