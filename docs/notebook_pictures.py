@@ -4,7 +4,7 @@
 
 Runs each notebook of `colab/` in full, on a CPU in some minutes, and keeps one of the figures that it displays, made
 smaller, as `docs/pictures/NAME.png`. `docs/notebook_times.json` gets the machine and the CPU time; and with `--idle`,
-where nothing else runs meanwhile, how long it took.
+where nothing else runs meanwhile, how long it took. It prints what the cells print, to compare a notebook's text with.
 """
 
 import base64
@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> None:
         if '--idle' in arguments:
             took['seconds'] = round(time.monotonic() - start)
         print(f'{path.name}: {took}')
+        print(printed(notebook))
         write_json(TIMES, {**(read_json(TIMES) if TIMES.exists() else {}), path.stem: took})
         small(figures(notebook)[FIGURES[number]]).save(PICTURES / f'{path.stem}.png', optimize=True)
     overview().save(PICTURES / 'overview.png', optimize=True)
@@ -68,6 +69,13 @@ def figures(notebook) -> list[Image.Image]:
     outputs = [output for cell in notebook.cells for output in cell.get('outputs', [])]
     encoded = [output['data']['image/png'] for output in outputs if 'image/png' in output.get('data', {})]
     return [Image.open(io.BytesIO(base64.b64decode(text))) for text in encoded]
+
+
+def printed(notebook) -> str:
+    """The lines that its cells print; of those that are written over one another the last."""
+    outputs = [output for cell in notebook.cells for output in cell.get('outputs', [])]
+    text = '\n'.join(output['text'].strip() for output in outputs if output.get('name') == 'stdout')
+    return '\n'.join(line.rstrip().rpartition('\r')[2] for line in text.split('\n'))
 
 
 def small(picture: Image.Image) -> Image.Image:
