@@ -79,9 +79,9 @@ def printed(notebook) -> str:
 
 
 def small(picture: Image.Image) -> Image.Image:
-    """A picture of at most WIDTH columns, its first HEIGHT rows, and 128 colours."""
+    """A picture of at most WIDTH columns, its first HEIGHT rows, and 256 colours."""
     picture = resized(picture, min(picture.width, WIDTH))
-    return picture.crop((0, 0, picture.width, min(picture.height, HEIGHT))).quantize(128)
+    return picture.crop((0, 0, picture.width, min(picture.height, HEIGHT))).quantize(256)
 
 
 def resized(picture: Image.Image, width: int) -> Image.Image:
@@ -106,7 +106,7 @@ def overview() -> Image.Image:
     whole = Image.new('RGB', (WIDTH, max(heights)), 'white')
     for picture, left, top in placed:
         whole.paste(picture, (left, top))
-    return whole.quantize(192)
+    return whole.quantize(256)
 
 
 def part(number: str, width: int) -> Image.Image:
