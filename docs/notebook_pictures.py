@@ -81,7 +81,13 @@ def printed(notebook) -> str:
 def small(picture: Image.Image) -> Image.Image:
     """A picture of at most WIDTH columns, its first HEIGHT rows, and 256 colours."""
     picture = resized(picture, min(picture.width, WIDTH))
-    return picture.crop((0, 0, picture.width, min(picture.height, HEIGHT))).quantize(256)
+    return with_palette(picture.crop((0, 0, picture.width, min(picture.height, HEIGHT))))
+
+
+def with_palette(picture: Image.Image) -> Image.Image:
+    """A picture in 256 colours, which keep the hues of thin lines; dots of two of them stand for a colour between."""
+    palette = picture.quantize(256, method=Image.Quantize.FASTOCTREE)
+    return picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
 
 def resized(picture: Image.Image, width: int) -> Image.Image:
@@ -106,7 +112,7 @@ def overview() -> Image.Image:
     whole = Image.new('RGB', (WIDTH, max(heights)), 'white')
     for picture, left, top in placed:
         whole.paste(picture, (left, top))
-    return whole.quantize(256)
+    return with_palette(whole)
 
 
 def part(number: str, width: int) -> Image.Image:
