@@ -5,7 +5,7 @@ import pytest
 
 HAS_CASCADES = hasattr(cv2, 'CascadeClassifier')
 REASON = f'OpenCV {cv2.__version__} comes without cascades'
-OF_CASCADES = ('opencv_file(', 'cascade_file(', 'haar(')
+OF_CASCADES = ('opencv_file(', 'cascade_file(', 'haar(', "'haar'")
 """Calls in doctests that read one."""
 
 needs_cascades = pytest.mark.skipif(not HAS_CASCADES, reason=REASON)
