@@ -43,6 +43,7 @@ nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 
 default_role = 'code'  # a name between single backticks
+smartquotes = False  # what is between quotes is often code
 autodoc_typehints_format = 'short'
 autodoc_member_order = 'bysource'
 autodoc_preserve_defaults = True

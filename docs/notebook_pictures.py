@@ -4,7 +4,7 @@
 
 Runs each notebook of `colab/` in full, on a CPU in some minutes, and keeps one of the figures that it displays, made
 smaller, as `docs/pictures/NAME.png`. `docs/notebook_times.json` gets the machine and the CPU time; and with `--idle`,
-where nothing else runs meanwhile, how long it took.
+where nothing else runs meanwhile, how long it took. It prints what the cells print, to compare a notebook's text with.
 """
 
 import base64
@@ -33,11 +33,12 @@ HEIGHT = 498  # two rows of the scenes and their masks
 
 def main(arguments: list[str]) -> None:
     """Run the chosen notebooks, or all of them."""
-    chosen = [argument for argument in arguments if argument != '--idle']
-    for path in sorted((ROOT / 'colab').glob('*.ipynb')):
-        number = path.stem.partition('_')[0]
-        if chosen and number not in chosen:
-            continue
+    notebooks = {path.stem.partition('_')[0]: path for path in sorted((ROOT / 'colab').glob('*.ipynb'))}
+    chosen = [argument for argument in arguments if argument != '--idle'] or list(notebooks)
+    if not set(chosen) <= set(notebooks):
+        sys.exit(f'{__doc__}\nThe notebooks are {", ".join(notebooks)}; these were named: {", ".join(chosen)}.')
+    for number in chosen:
+        path = notebooks[number]
         notebook = nbformat.read(path, as_version=4)
         start, used = time.monotonic(), cpu_seconds()
         NotebookClient(notebook, timeout=3600, resources={'metadata': {'path': str(ROOT)}}).execute()
@@ -45,6 +46,7 @@ def main(arguments: list[str]) -> None:
         if '--idle' in arguments:
             took['seconds'] = round(time.monotonic() - start)
         print(f'{path.name}: {took}')
+        print(printed(notebook))
         write_json(TIMES, {**(read_json(TIMES) if TIMES.exists() else {}), path.stem: took})
         small(figures(notebook)[FIGURES[number]]).save(PICTURES / f'{path.stem}.png', optimize=True)
     overview().save(PICTURES / 'overview.png', optimize=True)
@@ -69,10 +71,23 @@ def figures(notebook) -> list[Image.Image]:
     return [Image.open(io.BytesIO(base64.b64decode(text))) for text in encoded]
 
 
+def printed(notebook) -> str:
+    """The lines that its cells print; of those that are written over one another the last."""
+    outputs = [output for cell in notebook.cells for output in cell.get('outputs', [])]
+    text = '\n'.join(output['text'].strip() for output in outputs if output.get('name') == 'stdout')
+    return '\n'.join(line.rstrip().rpartition('\r')[2] for line in text.split('\n'))
+
+
 def small(picture: Image.Image) -> Image.Image:
-    """A picture of at most WIDTH columns, its first HEIGHT rows, and 128 colours."""
+    """A picture of at most WIDTH columns, its first HEIGHT rows, and 256 colours."""
     picture = resized(picture, min(picture.width, WIDTH))
-    return picture.crop((0, 0, picture.width, min(picture.height, HEIGHT))).quantize(128)
+    return with_palette(picture.crop((0, 0, picture.width, min(picture.height, HEIGHT))))
+
+
+def with_palette(picture: Image.Image) -> Image.Image:
+    """A picture in 256 colours, which keep the hues of thin lines; dots of two of them stand for a colour between."""
+    palette = picture.quantize(256, method=Image.Quantize.FASTOCTREE)
+    return picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
 
 def resized(picture: Image.Image, width: int) -> Image.Image:
@@ -97,7 +112,7 @@ def overview() -> Image.Image:
     whole = Image.new('RGB', (WIDTH, max(heights)), 'white')
     for picture, left, top in placed:
         whole.paste(picture, (left, top))
-    return whole.quantize(192)
+    return with_palette(whole)
 
 
 def part(number: str, width: int) -> Image.Image:

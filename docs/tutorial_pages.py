@@ -30,7 +30,7 @@ def write(notebooks: Path, folder: Path) -> None:
             copy.write_text(text)
     names = [path.stem for path in found]
     head = ['# Tutorials', '', 'Notebooks, which run on Colab and on a CPU.', '']
-    table = ['| | CPU time | on an idle machine | |', '| --- | --- | --- | --- |', *(row(path) for path in found), '']
+    table = ['| | CPU time | |', '| --- | --- | --- |', *(row(path) for path in found), '']
     tree = ['```{toctree}', ':hidden:', ':maxdepth: 1', '', *names, '```', '']
     (folder / 'index.md').write_text('\n'.join([*head, *table, *tree]))
 
@@ -44,8 +44,9 @@ def row(path: Path) -> str:
     """
     title = read_json(path)['cells'][0]['source'][0].removeprefix('# ').strip()
     took = read_json(TIMES).get(path.stem, {})
-    seconds = [f'{took[kind]} s' if kind in took else 'not measured' for kind in ('cpu_seconds', 'seconds')]
-    return f'| [{title}]({path.name}) | {" | ".join(seconds)} | {took.get("machine", "")} |'
+    cpu = f'{took["cpu_seconds"]} s' if took else 'not measured'
+    waited = f', idle but for it: {took["seconds"]} s' if 'seconds' in took else ''
+    return f'| [{title}]({path.name}) | {cpu} | {took.get("machine", "")}{waited} |'
 
 
 def addressed(text: str, name: str, repository: str | None) -> str:

@@ -46,10 +46,10 @@ def fault(error: Exception, used: Sequence[str] = ()) -> Exception:
 
     Example:
         >>> try:
-        ...     Path(None)
-        ... except TypeError as error:
-        ...     print(str(fault(error)).partition(',')[0])
-        running failed: TypeError: expected str
+        ...     int('three')
+        ... except ValueError as error:
+        ...     print(str(fault(error)).partition(' for')[0])
+        running failed: ValueError: invalid literal
     """
     frames = traceback.extract_tb(error.__traceback__)
     files = [str(file) for name in used if (file := getattr(sys.modules.get(name), '__file__', None))]

@@ -106,9 +106,14 @@ def cascade_file(word: str) -> Path:
     """
     if (path := Path(word).expanduser()).is_file():
         return path
-    known = {file.stem.removeprefix(PREFIX): file for file in sorted(study.OPENCV.glob('*.xml'))}
+    known = {file.stem.removeprefix(PREFIX): file for file in sorted(cascade_xml.OPENCV.glob('*.xml'))}
     name = word.removesuffix('.xml').removeprefix(PREFIX)
     if name not in known:
+        if not known:
+            raise config.ConfigError(
+                f'--cascade={word}: no such file, and OpenCV {cv2.__version__} comes without cascades; give a file, or '
+                "pip install 'opencv-python-headless<5'"
+            )
         kind = 'no such file' if path.suffix == '.xml' or '/' in word else 'no such file, and none that OpenCV has'
         raise config.ConfigError(f'--cascade={word}: {kind}, {nearest(name, known)}')
     return known[name]

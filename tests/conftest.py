@@ -17,7 +17,7 @@ import jax
 import jaxtyping
 from jax._src.interpreters import mlir
 
-from tests import programs
+from tests import opencv, programs
 
 # Whatever the shell says: each worker, and each command that a test starts, would compile every module anew.
 sys.dont_write_bytecode = False
@@ -94,6 +94,11 @@ jaxtyping.install_import_hook('jaxcv', 'tests.conftest.beartyped')
 
 # Garbage collections walk through all that is imported, collected and traced: they took a sixth of a tracing test.
 gc.set_threshold(50_000, 10, 10)
+
+
+def pytest_collection_modifyitems(items):
+    """Leaves out the doctests of cascades where OpenCV has none."""
+    opencv.skip_doctests(items)
 
 
 def pytest_collection_finish():

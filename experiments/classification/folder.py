@@ -11,7 +11,7 @@ the right start with less than some thousand photos. Its head is trained at a ra
 that, for 10 epochs. Otherwise it is ResNet-18, trained from random values for 30 epochs. Both see 224 pixels, or the
 number of pixels that is given after the others: `folder:flat,finetune,96`. The accuracy depends on your photos: on the
 200 patches of `docs/guides/photos.md`, faces or not, the command above ends at 100 % of the 40 that it evaluates, after
-87.5, 92.5, 87.5 and 97.5 % at every second epoch (one seed; 4.5 minutes of CPU time).
+87.5, 92.5, 87.5 and 97.5 % at every second epoch (one seed; 3.2 to 4.5 minutes of CPU time).
 
 `python -m experiments.look --config=classification/folder:flat --config.data.data_dir=~/photos` shows the photos and
 counts them first. A file that is no image ends the run before it begins; `--config.data.on_broken=skip` leaves it out.

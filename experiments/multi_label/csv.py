@@ -11,7 +11,9 @@ precision; F1 is that at `task.threshold`, and `predict --show=threshold=0.3` sh
 
 The network and its training are those of `classification/folder:finetune`; a number is that of the pixels,
 `multi_label/csv:96`. Nothing is cut off in evaluation, and at most 40 % in training: a label may be that of a thing at
-the side.
+the side. On the 100 mosaics of `docs/guides/photos.md`, by the command there, the mean average precision of the 20 that
+it evaluates is 94.2 % after two epochs and 98.2 % at the end, F1 at 0.5 over all labels 93.8 % (one seed; 2.6 minutes
+of CPU time).
 """
 
 from ml_collections import ConfigDict

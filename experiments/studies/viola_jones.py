@@ -28,7 +28,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import jax
 import numpy as np
 from absl import flags
@@ -58,8 +57,6 @@ SEED = flags.DEFINE_integer('cascade_seed', 0, 'Of the windows that are drawn.')
 USES = ('workdir',)
 
 CASCADE_FILE = 'cascade.xml'
-OPENCV = Path(cv2.__file__).parent / 'data'
-"""The folder of OpenCV's own cascades."""
 SHOWN = 6
 """Features in the figure."""
 GROUPED = 3
@@ -205,7 +202,7 @@ def features_line(cascade: Cascade, left: Sequence[int] | np.ndarray) -> str:
 
 def opencv() -> Cascade:
     """OpenCV's cascade of faces from the front, which has stumps of the same window."""
-    return cascade_xml.load(OPENCV / 'haarcascade_frontalface_default.xml')
+    return cascade_xml.load(cascade_xml.opencv_file('frontalface_default'))
 
 
 def detections(image: np.ndarray, found: Mapping[str, Detections]) -> Figure:

@@ -70,7 +70,7 @@ def detect(
     Example:
         >>> import skimage.data
         >>> from jaxcv.classical import cascade_xml
-        >>> eyes = cascade_xml.load(cv2.data.haarcascades + 'haarcascade_eye.xml')
+        >>> eyes = cascade_xml.load(cascade_xml.opencv_file('eye'))
         >>> detect(skimage.data.astronaut()[70:140, 180:260], cascade=eyes).boxes.shape
         (2, 4)
     """
@@ -112,7 +112,7 @@ def detector(
     Example:
         >>> import skimage.data
         >>> from jaxcv.classical import cascade_xml
-        >>> find = detector(cascade_xml.load(cv2.data.haarcascades + 'haarcascade_eye.xml'))
+        >>> find = detector(cascade_xml.load(cascade_xml.opencv_file('eye')))
         >>> find(skimage.data.astronaut()[70:140, 180:260]).neighbors.shape
         (2,)
 
@@ -152,7 +152,7 @@ def batch_detector(
 
     Example:
         >>> from jaxcv.classical import cascade_xml
-        >>> find = batch_detector(cascade_xml.load(cv2.data.haarcascades + 'haarcascade_eye.xml'))
+        >>> find = batch_detector(cascade_xml.load(cascade_xml.opencv_file('eye')))
         >>> [len(found.boxes) for found in find(np.zeros((2, 12, 12), np.uint8))]
         [0, 0]
     """

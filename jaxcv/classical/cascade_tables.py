@@ -55,9 +55,8 @@ def tables(cascade: Cascade) -> Tables:
         The tables.
 
     Example:
-        >>> import cv2
         >>> from jaxcv.classical import cascade_xml
-        >>> found = tables(cascade_xml.load(cv2.data.haarcascades + 'haarcascade_eye.xml'))
+        >>> found = tables(cascade_xml.load(cascade_xml.opencv_file('eye')))
         >>> print(found.rows.shape, found.first[:3], found.sizes[:3])
         (1136, 1, 1, 9) [ 0  8 24] [ 6 12 9]
     """

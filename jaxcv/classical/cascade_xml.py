@@ -11,13 +11,17 @@ from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
+import cv2
 import numpy as np
 
 from jaxcv.classical.cascade import Cascade
 from jaxcv.classical.haar import HaarFeatures
 from jaxcv.files import atomically
 
-__all__ = ['load', 'save']
+__all__ = ['load', 'opencv_file', 'save']
+
+OPENCV = Path(cv2.__file__).parent / 'data'
+"""The folder of the cascades that come with OpenCV 4; OpenCV 5 has none."""
 
 SMALLEST, LARGEST = 3, 1000
 """Sides of a window in pixels. The normalization leaves out one pixel on each side."""
@@ -32,11 +36,36 @@ class _Tree(NamedTuple):
     leaves: list[float]
 
 
+def opencv_file(name: str) -> Path:
+    """Path of a cascade that comes with OpenCV 4.
+
+    Args:
+        name: 'eye' for haarcascade_eye.xml.
+
+    Returns:
+        The path, which `load` takes.
+
+    Raises:
+        FileNotFoundError: there is no such file, as OpenCV 5 brings no cascades with it.
+
+    Example:
+        >>> opencv_file('eye').name
+        'haarcascade_eye.xml'
+    """
+    path = OPENCV / f'haarcascade_{name}.xml'
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'OpenCV {cv2.__version__} comes without {path.name}; OpenCV 4 has 17 cascades: '
+            "pip install 'opencv-python-headless<5', or load a file of your own"
+        )
+    return path
+
+
 def load(path: str | os.PathLike[str]) -> Cascade:
     """Cascade of a file of OpenCV: of `opencv_traincascade`, `opencv_haartraining`, or of the package itself.
 
     Args:
-        path: of the XML file, such as `cv2.data.haarcascades + 'haarcascade_eye.xml'`.
+        path: of the XML file, such as `opencv_file('eye')`.
 
     Returns:
         The cascade, with the numbers of the file in float32.
@@ -47,8 +76,7 @@ def load(path: str | os.PathLike[str]) -> Cascade:
             out of range. The message names the file, the place, the number that was found and the one expected.
 
     Example:
-        >>> import cv2
-        >>> cascade = load(cv2.data.haarcascades + 'haarcascade_eye.xml')
+        >>> cascade = load(opencv_file('eye'))
         >>> print(cascade.size, len(cascade.stage_thresholds), len(cascade.feature))
         [20 20] 24 1066
     """
@@ -71,7 +99,7 @@ def save(cascade: Cascade, path: str | os.PathLike[str]) -> Path:
 
     Example:
         >>> import cv2, tempfile
-        >>> cascade, path = load(cv2.data.haarcascades + 'haarcascade_eye.xml'), tempfile.mkdtemp() + '/eye.xml'
+        >>> cascade, path = load(opencv_file('eye')), tempfile.mkdtemp() + '/eye.xml'
         >>> _ = save(cascade, path)
         >>> cv2.CascadeClassifier(path).empty(), all(map(np.array_equal, load(path)[2:], cascade[2:]))
         (False, True)

@@ -1,7 +1,6 @@
 """Faces and eyes by OpenCV's cascades of Haar-like features, where MTCNN's weights are not installed."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -13,8 +12,6 @@ from jaxcv.faces.mtcnn_cascade import Detected
 from jaxcv.ops.alignment import ARCFACE_TEMPLATE
 from jaxcv.types import UInt8
 
-CASCADES = Path(cv2.__file__).parent / 'data'
-"""The files that come with OpenCV."""
 SIDE = 120
 """Faces are resized to this before their eyes are searched."""
 UPPER = 72
@@ -39,13 +36,14 @@ def haar(*, min_size: AtLeast1 = 40, min_neighbors: AtLeast0 = 5) -> Callable[[U
         with the most has. The scores are the cascade's sums of votes, no probabilities. Not under `jit`.
 
     Raises:
+        FileNotFoundError: OpenCV 5 is installed, which comes without cascades.
         ValueError: an option is out of range; the detector: the images are no uint8 arrays of that shape.
 
     Example:
         >>> haar()(np.zeros((2, 16, 16, 3), np.uint8)).valid.tolist()
         [[False], [False]]
     """
-    of_faces, of_eyes = (cascade_xml.load(CASCADES / f'haarcascade_{name}.xml') for name in ('frontalface_alt', 'eye'))
+    of_faces, of_eyes = (cascade_xml.load(cascade_xml.opencv_file(name)) for name in ('frontalface_alt', 'eye'))
     find = cascade_detector.detector(of_faces, min_neighbors=min_neighbors, min_size=min_size)
     find_eyes = cascade_detector.detector(of_eyes, min_size=SIDE // 6, max_size=SIDE // 2)
 

@@ -57,7 +57,8 @@ def load_detector(
         The detector: uint8 images `[n, h, w, 3]`, RGB -> Detected.
 
     Raises:
-        FileNotFoundError: 'mtcnn' is asked for, and its package is not installed.
+        FileNotFoundError: 'mtcnn' is asked for, and its package is not installed; or 'haar', and OpenCV has no
+            cascades; or neither is there.
 
     Example:
         >>> load_detector(kind='haar')(np.zeros((1, 16, 16, 3), np.uint8)).valid.any().item()
@@ -67,10 +68,13 @@ def load_detector(
         return haar(min_size=min_size)
     try:
         return mtcnn(load_mtcnn(), min_size=min_size)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
         if kind == 'mtcnn':
             raise
-        return haar(min_size=min_size)
+        try:
+            return haar(min_size=min_size)
+        except FileNotFoundError as other:
+            raise FileNotFoundError(f'{error}; instead of it: {other}') from None
 
 
 def load_embedder() -> Callable[[Any, Any], Float[np.ndarray, 'n 128']]:

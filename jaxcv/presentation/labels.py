@@ -27,9 +27,10 @@ def labels() -> Presentation:
 
     Returns:
         A Presentation. Its answers are `label` and `probabilities`. The worst mistakes are those of the highest
-        probability. A picture is predicted after the transforms of the evaluation; where these leave it of another size
-        than the evaluation's images, it is resized to that size, and a warning is logged once. Without
-        `PhotoOptions.evaluated` they must leave all pictures of one size.
+        probability; after them come the right answers, the least probable first. A picture is predicted after the
+        transforms of the evaluation; where these leave it of another size than the evaluation's images, it is resized
+        to that size, and a warning is logged once. Without `PhotoOptions.evaluated` they must leave all pictures of
+        one size.
 
     Example:
         >>> answer = {'label': np.int32(1), 'probabilities': np.array([0.25, 0.75])}
@@ -70,8 +71,10 @@ def _answer(predictions: Predictions) -> Mapping[str, Any]:
 
 def _judge(example: Example, answer: Answer) -> Judged:
     mistake = int(example[FEATURE]) != int(answer['label'])
-    confidence = float(answer['probabilities'].max()) if 'probabilities' in answer else 0.0
-    return Judged(mistake * (1 + confidence), int(mistake), 1)
+    if 'probabilities' not in answer:
+        return Judged(float(mistake), int(mistake), 1)
+    confidence = float(answer['probabilities'].max())
+    return Judged(1 + confidence if mistake else 1 - confidence, int(mistake), 1)
 
 
 def _draw(gallery: Gallery, names: Names) -> viz.Figure:
@@ -81,7 +84,7 @@ def _draw(gallery: Gallery, names: Names) -> viz.Figure:
     if known and gallery.seen:
         title = (
             f'{gallery.mistakes:,} mistake{"s" * (gallery.mistakes != 1)} in {gallery.seen:,} images; '
-            f'{len(rows)} shown, true → predicted'
+            f'{len(rows)} shown, the worst first, true → predicted'
         )
     return viz.prediction_grid(
         [row.example['image'] for row in rows],

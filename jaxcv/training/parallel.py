@@ -26,8 +26,9 @@ Sharding = Literal['replicate', 'fsdp', 'members']
 RUN_ONCE = {
     'xla_backend_optimization_level': 0,
     'xla_llvm_disable_expensive_passes': True,
-    'xla_cpu_use_fusion_emitters': False,
     'xla_cpu_parallel_codegen_split_count': 1,
+    # One module a program; later releases have the fusion emitters alone, and refuse the option.
+    **({'xla_cpu_use_fusion_emitters': False} if jax.__version_info__ < (0, 11) else {}),
 }
 """XLA's options for a program of the CPU that runs once: it compiles in a fifth of the time, and runs slower."""
 

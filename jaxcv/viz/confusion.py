@@ -56,7 +56,8 @@ def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str] = (), *, titl
 
     size = float(np.clip(0.6 * 72 * side / min(classes, _MOST_NAMES), 4.5, 9))
     ticks = np.arange(0, classes, -(-classes // _MOST_NAMES))
-    long = max(len(name) for name in names) > 3 or classes > _MOST_COUNTS
+    wide = 0.6 * size / 72 * (1 + max(map(len, names)))  # inches of the longest name
+    long = wide > 0.75 * side / classes or classes > _MOST_COUNTS
     cells.set_xticks(ticks, [names[tick] for tick in ticks], rotation=90 if long else 0, parse_math=False)
     cells.set_yticks(ticks, [names[tick] for tick in ticks], parse_math=False)
     cells.tick_params(length=0, labelsize=size, colors=INK)

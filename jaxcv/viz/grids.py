@@ -28,7 +28,7 @@ def image_grid(
     Args:
         images: `[h, w, 3]`, `[h, w, 1]` or `[h, w]` each, of any sizes: uint8, or floats in [0, 1].
         captions: a line or two above each image.
-        columns: images in a row; by default a little more than there are rows.
+        columns: images in a row; by default a little more than there are rows, the last one full or nearly so.
         title: the headline.
 
     Returns:
@@ -67,7 +67,7 @@ def prediction_grid(
         predicted: the predicted classes, `[n]`.
         class_names: one for each class; their numbers if left out.
         confidences: the probability of each prediction, `[n]` in [0, 1].
-        columns: images in a row; by default a little more than there are rows.
+        columns: images in a row; by default a little more than there are rows, the last one full or nearly so.
         title: the headline; by default the number of mistakes.
 
     Returns:
@@ -119,7 +119,7 @@ def _grid(
         raise ValueError('there are no images to draw')
     if captions is not None and len(captions) != len(pictures):
         raise ValueError(f'{len(pictures)} images need as many captions, got {len(captions)}')
-    columns = min(len(pictures), columns or int(np.ceil(np.sqrt(1.6 * len(pictures)))))
+    columns = min(len(pictures), columns or even_columns(len(pictures)))
     rows = -(-len(pictures) // columns)
     lines = max((caption.count('\n') + 1 for caption in captions), default=0) if captions else 0
 
@@ -136,6 +136,18 @@ def _grid(
     for cell in cells[len(pictures) :]:
         cell.remove()
     return figure, list(cells[: len(pictures)])
+
+
+def even_columns(count: int) -> int:
+    """The images in a row: near sqrt(1.6 count), and of its neighbours the one with the fewest empty cells at the end.
+
+    Example:
+        >>> [even_columns(count) for count in (1, 4, 11, 16, 20)]
+        [1, 2, 4, 4, 5]
+    """
+    wanted = np.sqrt(1.6 * count)
+    near = range(max(1, round(wanted) - 1), round(wanted) + 2)
+    return min(near, key=lambda columns: (-count % columns, abs(columns - wanted)))
 
 
 def show(cell: Axes, picture: np.ndarray) -> None:

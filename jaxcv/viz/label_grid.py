@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from jaxcv.arguments import Share, checked
 from jaxcv.types import Array
 from jaxcv.viz.figures import INK, MUTED, ORANGE, WRONG, class_name, headline, shorten
-from jaxcv.viz.grids import as_picture, show
+from jaxcv.viz.grids import as_picture, even_columns, show
 
 MOST_LINES = 6
 """Labels that are written below an image; of more, the last line has their number."""
@@ -60,7 +60,7 @@ def label_grid(
         for i, shares in enumerate(probabilities)
     ]
     most = max(map(len, lines))
-    columns = min(len(pictures), int(np.ceil(np.sqrt(1.6 * len(pictures)))))
+    columns = min(len(pictures), even_columns(len(pictures)))
     rows = -(-len(pictures) // columns)
     width = 2.2
     aspect = float(np.clip(np.median([picture.shape[0] / picture.shape[1] for picture in pictures]), 0.4, 2))

@@ -16,6 +16,7 @@ from jaxcv.classical.cascade import score_windows, stumps
 from jaxcv.classical.cascade_detector import batch_detector, detect, detector
 from jaxcv.classical.cascade_scales import plan
 from jaxcv.classical.haar import HaarFeatures
+from tests.opencv import needs_cascades
 
 FOLDER = Path(cv2.data.haarcascades)
 NAMES = sorted(path.stem.removeprefix('haarcascade_') for path in FOLDER.glob('*.xml'))
@@ -46,6 +47,7 @@ def check(path, image, *, min_neighbors=(0, 3), scale_factor=1.1, min_size=None,
     return total
 
 
+@needs_cascades
 @pytest.mark.parametrize('name', ['eye', 'lefteye_2splits'])
 def test_windows_and_boxes_are_those_of_opencv(name):
     """Stumps; trees of two nodes with tilted features."""
@@ -72,6 +74,7 @@ def random_cascade(tmp_path_factory):
     return cascade, path
 
 
+@needs_cascades
 @pytest.mark.parametrize('size', [(39, 70), (10, 11)])
 def test_a_cascade_of_our_own(random_cascade, size):
     """OpenCV finds the same windows by the file. Its two stripes hold 16 of the 17 rows of windows in 39 pixels."""
@@ -82,6 +85,7 @@ def test_a_cascade_of_our_own(random_cascade, size):
     assert len(found.boxes) > 400 or size[0] < 12
 
 
+@needs_cascades
 @pytest.mark.slow
 def test_weights_that_are_not_whole(random_cascade, tmp_path):
     """Three sums of rectangles, each times its weight."""
@@ -107,6 +111,7 @@ def test_the_score_is_the_last_stages_sum(random_cascade):
     assert (expected.passed == 4).all()
 
 
+@needs_cascades
 def test_images_of_any_kind(random_cascade):
     cascade, path = random_cascade
     find = detector(cascade, scale_factor=1.3, min_neighbors=0)
@@ -215,6 +220,7 @@ def test_every_cascade_on_six_photos(name):
     assert found or name in RARE
 
 
+@needs_cascades
 @pytest.mark.slow
 @pytest.mark.parametrize('name', RARE)
 def test_the_first_stages_of_cascades_that_find_nothing(name, tmp_path):

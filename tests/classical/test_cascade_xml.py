@@ -9,6 +9,7 @@ import pytest
 from jaxcv.classical import cascade_xml
 from jaxcv.classical.cascade import stumps
 from jaxcv.classical.haar import HaarFeatures
+from tests.opencv import needs_cascades
 
 FOLDER = Path(cv2.data.haarcascades)
 ROWS = [  # name, (width, height), stages, trees, nodes of a tree, tilted features, features
@@ -33,6 +34,7 @@ ROWS = [  # name, (width, height), stages, trees, nodes of a tree, tilted featur
 QUICK = {'license_plate_rus_16stages', 'russian_plate_number', 'lefteye_2splits'}
 
 
+@needs_cascades
 @pytest.mark.parametrize('row', [pytest.param(row, marks=[pytest.mark.slow] * (row[0] not in QUICK)) for row in ROWS])
 def test_the_cascades_of_opencv(row, tmp_path):
     """The old format and the new one; each comes back from the file that is written, and OpenCV loads that."""
@@ -50,6 +52,7 @@ def test_the_cascades_of_opencv(row, tmp_path):
     assert not cv2.CascadeClassifier(str(path)).empty()
 
 
+@needs_cascades
 def test_all_cascades_of_the_package_are_in_the_table():
     assert {f'haarcascade_{row[0]}.xml' for row in ROWS} == {path.name for path in FOLDER.glob('*.xml')}
 
@@ -144,6 +147,7 @@ def test_any_truncation_is_refused(text, tmp_path):
             cascade_xml.load(path)
 
 
+@needs_cascades
 def test_faults_in_the_old_format(tmp_path):
     whole = (FOLDER / 'haarcascade_license_plate_rus_16stages.xml').read_text()
     path = tmp_path / 'old.xml'
@@ -161,6 +165,12 @@ def test_faults_in_the_old_format(tmp_path):
     path.write_text(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match='not complete XML'):
         cascade_xml.load(path)
+
+
+def test_an_opencv_without_cascades_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(cascade_xml, 'OPENCV', tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"comes without haarcascade_eye.xml; .* 'opencv-python-headless<5'"):
+        cascade_xml.opencv_file('eye')
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from jaxcv.classical.grouping import group_rectangles
+from tests.opencv import needs_cascades
 
 
+@needs_cascades
 @pytest.mark.parametrize('min_neighbors', [1, 2, 3, 6])
 def test_equal_to_opencv(min_neighbors):
     """Clusters of 1 to 12 rectangles, some within others."""

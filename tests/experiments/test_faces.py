@@ -8,6 +8,8 @@ import pytest
 
 from experiments import faces
 from experiments.run.exits import BAD_INPUT
+from jaxcv.classical import cascade_xml
+from tests.opencv import needs_cascades
 
 
 @pytest.fixture
@@ -97,6 +99,7 @@ def test_bad_input_is_refused_before_anything_is_written(command, monkeypatch, p
     assert not (photos / 'run').exists()
 
 
+@needs_cascades
 def test_weights_that_are_not_installed(command, monkeypatch, photos):
     """The message has the command that installs them."""
 
@@ -110,6 +113,20 @@ def test_weights_that_are_not_installed(command, monkeypatch, photos):
     ended = command(faces, f'--images={photos}/photos', f'--workdir={photos}/run', '--detector=mtcnn')
     assert 'pip install --no-deps facenet-pytorch' in ended.err
     assert not (photos / 'run').exists()
+
+
+def test_neither_detector_is_installed(command, monkeypatch, photos):
+    """One message has both remedies."""
+
+    def missing(name, *, file=None):
+        raise FileNotFoundError(f'the package {name} is not installed: pip install --no-deps {name}')
+
+    monkeypatch.setattr('jaxcv.weights.packaged', missing)
+    monkeypatch.setattr(cascade_xml, 'OPENCV', photos)
+    ended = command(faces, f'--images={photos}/photos', f'--workdir={photos}/run')
+    assert ended.code == BAD_INPUT
+    assert 'pip install --no-deps facenet-pytorch; instead of it: OpenCV' in ended.err
+    assert "'opencv-python-headless<5'" in ended.err
 
 
 @pytest.mark.slow

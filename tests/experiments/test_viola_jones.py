@@ -11,6 +11,8 @@ import pytest
 
 from experiments import viola_jones
 from experiments.run.exits import BAD_INPUT
+from jaxcv.classical import cascade_xml
+from tests.opencv import needs_cascades
 
 
 @pytest.fixture
@@ -23,6 +25,7 @@ def photos(tmp_path):
     return folder
 
 
+@needs_cascades
 def test_every_photo_gets_a_row_and_a_picture(command, photos, tmp_path):
     workdir = tmp_path / 'run'
     ended = command(viola_jones, f'--images={photos}/*.png', '--cascade=eye', f'--workdir={workdir}')
@@ -33,6 +36,7 @@ def test_every_photo_gets_a_row_and_a_picture(command, photos, tmp_path):
     assert cv2.imread(str(workdir / 'a_found.png')).shape == (12, 16, 3)
 
 
+@needs_cascades
 def test_a_photo_that_cannot_be_read_is_left_out(command, photos, tmp_path):
     (photos / 'b.png').write_bytes(b'no picture')
     ended = command(viola_jones, f'--images={photos}/*.png', '--cascade=eye', f'--workdir={tmp_path / "run"}')
@@ -41,6 +45,7 @@ def test_a_photo_that_cannot_be_read_is_left_out(command, photos, tmp_path):
     assert len(json.loads((tmp_path / 'run' / 'found.json').read_text())) == 1
 
 
+@needs_cascades
 @pytest.mark.parametrize(
     ('flag', 'message'),
     [
@@ -63,6 +68,14 @@ def test_bad_input_is_refused_before_anything_is_written(command, monkeypatch, t
     assert ended.code == BAD_INPUT
     assert message in ended.err
     assert ended.err.count('\n') == 1
+    assert not (tmp_path / 'run').exists()
+
+
+def test_an_opencv_without_cascades_is_named(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(cascade_xml, 'OPENCV', tmp_path)
+    ended = command(viola_jones, f'--workdir={tmp_path / "run"}')
+    assert ended.code == BAD_INPUT
+    assert "comes without cascades; give a file, or pip install 'opencv-python-headless<5'" in ended.err
     assert not (tmp_path / 'run').exists()
 
 
@@ -98,6 +111,7 @@ launch.launch(viola_jones.main, uses=viola_jones.USES)
 """With two photos of the fifteen, for the sake of time."""
 
 
+@needs_cascades
 @pytest.mark.slow
 def test_a_training_that_is_killed_ends_with_the_same_cascade(tmp_path):
     def start(workdir):
@@ -121,6 +135,7 @@ def test_a_training_that_is_killed_ends_with_the_same_cascade(tmp_path):
     assert {'astronaut_found.png', 'found.png', 'table.md', 'roc.png'} <= {path.name for path in killed.iterdir()}
 
 
+@needs_cascades
 @pytest.mark.slow
 def test_the_astronauts_face(command, tmp_path):
     ended = command(viola_jones, '--cascade=haarcascade_frontalface_alt.xml', f'--workdir={tmp_path}')

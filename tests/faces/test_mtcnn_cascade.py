@@ -8,6 +8,7 @@ import skimage.data
 
 from jaxcv import faces
 from jaxcv.faces import mtcnn_cascade
+from tests.opencv import needs_cascades
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (23, 31, 3), np.uint8)
@@ -80,6 +81,7 @@ def test_faces_are_those_of_facenet_pytorch(answers):
     np.testing.assert_allclose(both.boxes[1, :2], answers['mtcnn/two/boxes'], atol=1e-2)
 
 
+@needs_cascades
 @pytest.mark.slow
 def test_cascades_of_haar_like_features_find_the_face_and_its_eyes(answers):
     found = faces.haar(min_size=60, min_neighbors=8)(skimage.data.astronaut()[None])

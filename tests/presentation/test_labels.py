@@ -40,7 +40,7 @@ def test_the_answer_is_what_is_shown():
 def test_the_surest_mistakes_are_the_worst():
     sure, unsure, right = answer(1, 0.05, 0.9, 0.05), answer(2, 0.3, 0.3, 0.4), answer(0, 0.8, 0.1, 0.1)
     judged = [SHOW.judge({'label': 0}, one) for one in (right, unsure, sure)]
-    np.testing.assert_allclose([one.badness for one in judged], [0, 1.4, 1.9], rtol=1e-6)
+    np.testing.assert_allclose([one.badness for one in judged], [0.2, 1.4, 1.9], rtol=1e-6)
     assert [(one.mistakes, one.of) for one in judged] == [(0, 1), (1, 1), (1, 1)]
     assert SHOW.judge({'label': 0}, {'label': np.int32(1)}) == (1, 1, 1)
 
@@ -48,7 +48,7 @@ def test_the_surest_mistakes_are_the_worst():
 def test_mistakes_in_the_title():
     rows = (shown(0, answer(1, 0.05, 0.9, 0.05)), shown(2, answer(2, 0.2, 0.2, 0.6)))
     figure = SHOW.draw(Gallery(rows, seen=1200, mistakes=1, of=1200), NAMES)
-    assert figure.get_suptitle() == '1 mistake in 1,200 images; 2 shown, true → predicted'
+    assert figure.get_suptitle() == '1 mistake in 1,200 images; 2 shown, the worst first, true → predicted'
     assert titles(figure) == ['cat → dog\n90 %', 'owl → owl\n60 %']
     assert SHOW.draw(Gallery(rows), NAMES).get_suptitle() == '1 mistake in 2 images'
     assert SHOW.most == 40

@@ -14,6 +14,7 @@ from jaxcv.classical.cascade_checkpoints import Stage
 from jaxcv.classical.cascade_detector import Detections
 from jaxcv.classical.cascade_training import Progress, Trained, to_cascade
 from jaxcv.classical.photo_windows import photo_windows
+from tests.opencv import needs_cascades
 
 
 def test_faces_of_each_part_are_of_different_people():
@@ -108,6 +109,7 @@ def test_costs_and_table(trained, tmp_path, capsys):
         assert cv2.imread(str(path)).std() > 10
 
 
+@needs_cascades
 @pytest.mark.slow
 def test_the_study_trains_and_goes_on_from_its_stages(tmp_path, capsys):
     goals = viola_jones.Goals(detection=0.98, false_positives=0.5, stages=2, stumps=10)
