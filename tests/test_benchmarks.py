@@ -73,6 +73,7 @@ APART = {
     'scale': 'of several devices, by a model',
     'processes': 'of several processes',
     'start': 'no peer',
+    'step_profile': 'no peer',
 }
 """Files that `benchmarks.all` does not run, and the reason."""
 

@@ -35,7 +35,8 @@ def cpu_conv(x: Array, kernel: Array, strides: int, padding: Pair, dilation: int
         return _conv_of_patches(x, kernel, (rows, columns), strides, padding, dilation)
     if padding == (0, 0):
         return xla_conv(x, kernel, strides, padding, dilation, 1, below=1)[:, :rows]
-    images = images_in_a_row(x.shape, kernel.shape, strides, dilation)
+    # The batch of an exported model has no number.
+    images = images_in_a_row(x.shape, kernel.shape, strides, dilation) if isinstance(x.shape[0], int) else 1
     if images > 1:
         return _conv_side_by_side(x, kernel, columns, padding, images)
     return xla_conv(x, kernel, strides, padding, dilation, 1)

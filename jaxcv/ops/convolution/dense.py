@@ -22,6 +22,7 @@ def dense_conv(x: Array, kernel: Array, strides: int, padding: Pair, dilation: i
     """Convolve x [n h w c] with kernel [kh kw c f], as `conv2d` without groups.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> dense_conv(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)), 2, (1, 1), 1)[0, :, :, 0]
         Array([[4., 6.], [6., 9.]], dtype=float32)
     """
@@ -68,6 +69,7 @@ def patches_kernel_gradient(
         dilation: pixels from one place of the kernel to the next.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> patches_kernel_gradient(jnp.ones((1, 3, 3, 1)), jnp.ones((1, 2, 2, 1)), (2, 2, 1, 1), 1, (0, 0), 1).ravel()
         Array([4., 4., 4., 4.], dtype=float32)
     """
