@@ -113,9 +113,11 @@ def test_a_damaged_file_is_an_error(decoder):
     file = encoded(noise(24, 40))
     table = file.index(b'\xff\xc4')
     scans = encoded(noise(24, 40), progressive=1)
+    last = scans.rindex(b'\xff\xc4')
+    end = last + 2 + int.from_bytes(scans[last + 2 : last + 4], 'big')
     for damaged in (
         file[: table + 5] + b'\xff' * 16 + file[table + 21 :],  # more codes than there can be
-        scans[: scans.rindex(b'\xff\xc4') + 20] + file[-2:],  # no scan after the table
+        scans[: end - 3] + file[-2:],  # in the middle of a table
     ):
         for reduction in (1, 2):
             with pytest.raises(ValueError, match='truncated or damaged'):
