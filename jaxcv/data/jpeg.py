@@ -1,4 +1,4 @@
-"""JPEG files by their heads: only the rows that a crop needs, or at a reduced scale.
+"""JPEG files by their heads: whole, only the rows that a crop needs, or at a reduced scale.
 
 A JPEG stores its rows from top to bottom, so a decoder that stops below the crop saves the rest: 11 % of the rows for
 random crops of 8 to 100 % of the area. The inverse transform of its blocks can also give 1/2, 1/4 or 1/8 of the size:
@@ -85,7 +85,8 @@ def jpeg_rows(data: bytes, head: JpegHead, *, stop: int, reduction: int = 1, exa
     """Decode the upper rows of a JPEG, perhaps of an image with smaller sides.
 
     Without a reduction the pixels are those of `image_pixels`. The package simplejpeg decodes where it is installed,
-    OpenCV else, which cannot stop early: both are libjpeg-turbo and give the same.
+    OpenCV else: both are libjpeg-turbo and give the same. OpenCV cannot stop early, and copies the pixels once more:
+    for 2,000 x 1,500 the memory of both copies, asked of the kernel each time, can cost as much as the decoding.
 
     Args:
         data: The file.
@@ -128,12 +129,13 @@ def jpeg_rows(data: bytes, head: JpegHead, *, stop: int, reduction: int = 1, exa
 def _by_simplejpeg(
     decoder: Any, data: bytes, head: JpegHead, height: int, least: tuple[int, int], exact: bool
 ) -> np.ndarray | None:
-    """The pixels; None where the file has an error that another decoder may tell."""
-    if height < head.height:
+    """The pixels; None where the file has an error, or a fault that another decoder may take for one."""
+    whole = height == head.height
+    if not whole:
         data = b''.join([data[: head.place], struct.pack('>H', height), data[head.place + 2 :]])
     scale = {'min_height': least[0], 'min_width': least[1], 'min_factor': 2} if least[0] else {}
     try:
-        return decoder.decode_jpeg(data, 'RGB', fastdct=not exact, strict=False, **scale)
+        return decoder.decode_jpeg(data, 'RGB', fastdct=not exact, strict=whole, **scale)
     except ValueError:
         return None
 

@@ -112,7 +112,13 @@ def test_heads_of_files_that_are_decoded_whole():
 def test_a_damaged_file_is_an_error(decoder):
     file = encoded(noise(24, 40))
     table = file.index(b'\xff\xc4')
-    damaged = file[: table + 5] + b'\xff' * 16 + file[table + 21 :]  # more codes than there can be
-    for reduction in (1, 2):
-        with pytest.raises(ValueError, match='truncated or damaged'):
-            jpeg.jpeg_rows(damaged, jpeg.jpeg_head(damaged), stop=24, reduction=reduction)
+    scans = encoded(noise(24, 40), progressive=1)
+    last = scans.rindex(b'\xff\xc4')
+    end = last + 2 + int.from_bytes(scans[last + 2 : last + 4], 'big')
+    for damaged in (
+        file[: table + 5] + b'\xff' * 16 + file[table + 21 :],  # more codes than there can be
+        scans[: end - 3] + file[-2:],  # in the middle of a table
+    ):
+        for reduction in (1, 2):
+            with pytest.raises(ValueError, match='truncated or damaged'):
+                jpeg.jpeg_rows(damaged, jpeg.jpeg_head(damaged), stop=24, reduction=reduction)

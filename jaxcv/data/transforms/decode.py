@@ -1,7 +1,6 @@
 """Decoding of images and masks."""
 
 import itertools
-from collections.abc import Callable
 from typing import Any, Literal
 
 import cv2
@@ -11,7 +10,7 @@ from absl import logging
 from jaxcv.arguments import checked
 from jaxcv.data.jpeg import jpeg_head, jpeg_rows
 from jaxcv.data.pixels import image_pixels, mask_pixels
-from jaxcv.data.transforms.lazy import LazyImage
+from jaxcv.data.transforms.lazy import LazyImage, with_pixels
 from jaxcv.data.transforms.transform import Decoding, Selecting, Transform
 from jaxcv.features import FEATURES, IGNORED, Example, FeatureError, MisuseError, lookup
 from jaxcv.moves import image_size, is_encoded
@@ -55,9 +54,9 @@ def decode(
     Args:
         channels: 3 for RGB, 1 for gray (0.299 R + 0.587 G + 0.114 B).
         bits: The depth of images whose files have 16 bits a channel; None: by the rule above.
-        reduced: For training on large photos: where a crop or a resize follows, a JPEG may be decoded at 1/2, 1/4 or
-            1/8 of its size, as long as no side becomes smaller than the result, and by libjpeg's faster transform.
-            Pixels then differ a little, and the edges of a crop by up to half a pixel of the result. Not for
+        reduced: For training on large photos: JPEGs are decoded by libjpeg's faster transform and, where a crop or a
+            resize follows, perhaps at 1/2, 1/4 or 1/8 of their size, as long as no side becomes smaller than the
+            result. Pixels then differ a little, and the edges of a crop by up to half a pixel of the result. Not for
             evaluation, whose values would change.
 
     Returns:
@@ -101,11 +100,11 @@ def decode(
 
         return LazyImage(rows, (head.height, head.width, channels), (0, 0, head.height, head.width), reduced)
 
-    def apply(example: Example, read: Callable[[str, Any], Any] = decoded) -> Example:
+    def apply(example: Example) -> Example:
         names = [name for name in _IMAGES if name in example]
-        return {**example, **{name: read(name, lookup(example, name)) for name in names or ['image']}}
+        return {**example, **{name: lazy(name, lookup(example, name)) for name in names or ['image']}}
 
-    return Decoding(apply, lambda example: apply(example, lazy))
+    return Decoding(lambda example: with_pixels(apply(example)), apply)
 
 
 def decode_mask() -> Transform:
