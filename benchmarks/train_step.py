@@ -19,12 +19,7 @@ EfficientNet and ResNeXt are older, of half a second for each measurement, where
 The goal, 1.0, is not reached; `benchmarks.conv_layers` shows which convolutions are behind. Of a GPU,
 `benchmarks.accelerator` has the figures.
 
-A third of the CPU time of MobileNet's step is the kernel's, which clears the pages of the intermediate values anew in
-each step (`perf stat -e page-faults`). With GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in the environment they are large
-pages: 800 faults a step in place of 114,000, 0.42 s of CPU time in place of 0.63 (getrusage), 0.10 in place of 0.16 of
-the forward pass. A ratio is of two processes with the same environment: PyTorch's pages are cleared too, 46,000 a step.
-Of ResNet-50's step, 70 % of the samples of `perf record` are in the matrix products of YNNPACK, which XLA calls, 16 %
-in loops that it compiles, 4 % in sums.
+`benchmarks.step_profile` shows where a step's time goes, and docs/speed.md what large pages of memory change.
 
 On a CPU: float32, 2 threads each, the same batch. The step is cross-entropy, its gradient, and SGD with momentum;
 batch norm is in training mode in both passes. The two libraries run in two processes by turns, one waiting while the
