@@ -66,8 +66,7 @@ def main() -> int:
         load = os.getloadavg()[0]
         if load > IDLE and not (arguments.busy or arguments.quick):
             parser.error(f'the load is {load:.1f}: end the other jobs, wait a minute, or measure with --busy')
-        found = measured(arguments.only, quick=arguments.quick)
-        write_json(arguments.out, found)
+        found = measured(arguments.only, arguments.out, quick=arguments.quick)
     text = table(found)
     if arguments.page is not None:
         write_between(arguments.page, text)
@@ -75,19 +74,20 @@ def main() -> int:
     return 1 if found['failed'] else 0
 
 
-def measured(names: Sequence[str], *, quick: bool) -> dict[str, Any]:
-    """Run benchmarks; return their rows, the failed ones, and the machine's facts."""
+def measured(names: Sequence[str], out: Path, *, quick: bool) -> dict[str, Any]:
+    """Run benchmarks; return their rows, the failed ones, and the machine's facts, also written after each one."""
     found: dict[str, Any] = {'machine': machine(), 'quick': quick, 'rows': {}, 'failed': []}
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
-            out = Path(folder) / name
-            command = [sys.executable, '-m', f'benchmarks.{name}', f'--out={out}', *['--quick'] * quick]
+            rows = Path(folder) / name
+            command = [sys.executable, '-m', f'benchmarks.{name}', f'--out={rows}', *['--quick'] * quick]
             print(' '.join(command[1:]), flush=True)
             if subprocess.run(command).returncode:
                 found['failed'].append(name)
-            lines = out.read_text().splitlines() if out.exists() else []
+            lines = rows.read_text().splitlines() if rows.exists() else []
             found['rows'][name] = [json.loads(line) for line in lines]
-    found['machine']['load after'] = os.getloadavg()[0]
+            found['machine']['load after'] = os.getloadavg()[0]
+            write_json(out, found)
     return found
 
 
