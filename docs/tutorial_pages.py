@@ -29,7 +29,7 @@ def write(notebooks: Path, folder: Path) -> None:
         if not copy.exists() or copy.read_text() != text:
             copy.write_text(text)
     names = [path.stem for path in found]
-    head = ['# Tutorials', '', 'Notebooks, which run on Colab and on a CPU.', '']
+    head = ['# Tutorials', '', 'Notebooks, each on a CPU in a few minutes; the first cell installs jaxcv on Colab.', '']
     table = ['| | CPU time | |', '| --- | --- | --- |', *(row(path) for path in found), '']
     tree = ['```{toctree}', ':hidden:', ':maxdepth: 1', '', *names, '```', '']
     (folder / 'index.md').write_text('\n'.join([*head, *table, *tree]))

@@ -13,6 +13,7 @@ import ast
 from collections.abc import Sequence
 
 from experiments import launch
+from experiments.__main__ import PREFIX, commands
 from experiments.run import describing
 from jaxcv import config
 from jaxcv.names import close
@@ -42,6 +43,8 @@ def _configs(word: str) -> list[str]:
 
 
 def _suggested(word: str, used: describing.Used) -> str:
+    if (command := f'{PREFIX}.{word}') in dict(commands()):
+        return f'but there is a command: {command} --help'
     near = close(word, launch.names_of_configs())
     return f'did you mean {" or ".join(near)}?' if near and '/' in word else describing.suggested(word, used)
 

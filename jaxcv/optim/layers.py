@@ -130,7 +130,8 @@ def _zero_frozen(named: Sequence[str], group: Callable[[str], tuple[float, int]]
         names = list(paths.flat(params))
         if unknown := paths.unknown_layers(named, names):
             layers = ', '.join(dict.fromkeys(name.split('/')[0] for name in names))
-            raise ValueError(f'no layer {", ".join(map(repr, unknown))}: the parameters have {layers}')
+            missing = ', '.join(map(repr, unknown))
+            raise ValueError(f'rates, frozen_until: no layer {missing}; the parameters have {layers}')
         if names and not any(group(name)[0] for name in names):
             raise ValueError('every layer is frozen: give one of them a rate over 0')
         return jnp.zeros((), jnp.int32)

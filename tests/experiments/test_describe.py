@@ -75,6 +75,7 @@ UNKNOWN = {
     (describe, 'jaxcv.ops.nmss'): 'did you mean jaxcv.ops.nms',
     (describe, 'losses.focl'): 'did you mean losses.focal',
     (describe, 'mine.net'): 'a module of your own joins by --use=mine',
+    (describe, 'train'): "there is no 'train', but there is a command: python -m experiments.train --help",
     (describe, '--use=optax'): 'give a NAME',
     (listing, 'modles'): "no list 'modles', did you mean models",
     (listing, 'models', 'restnet'): "none of the models has 'restnet' in its line, did you mean resnet",

@@ -150,7 +150,7 @@ WRONG = {
         'start must be less than total_steps',
     ),
     'nothing averaged': ({'training.evaluate_averaged': True}, 'nothing is averaged, set average'),
-    'layer': ({'finetune.rates': {'stem': 0.1}}, "no layer 'stem': the parameters have head"),
+    'layer': ({'finetune.rates': {'stem': 0.1}}, "rates, frozen_until: no layer 'stem'; the parameters have head"),
     'view': ({'views': {'name': 'crop', 'size': 8}}, "views: no 'crop' in jaxcv.augment.views, did you mean crops"),
     'start': ({'finetune.start_from': '/nowhere'}, 'finetune.start_from: /nowhere holds no checkpoints'),
     'class': ({'data.classes': ['0', 'ten']}, "no class 'ten'"),

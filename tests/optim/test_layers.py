@@ -125,7 +125,9 @@ def test_progressive_rates():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match=r"no layer 'stage7', 'haed': the parameters have head, stage1, stem"):
+    with pytest.raises(
+        ValueError, match=r"rates, frozen_until: no layer 'stage7', 'haed'; the parameters have head, stage1"
+    ):
         optim.by_layer(
             optim.sgd, options={'learning_rate': 1.0}, rates={'stage7': 0.1, 'head': 1.0}, frozen_until={'haed': 3}
         ).init(PARAMS)
