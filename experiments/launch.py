@@ -12,6 +12,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
+from logging import Formatter
 from pathlib import Path
 from types import ModuleType
 
@@ -132,6 +133,7 @@ def launch(main: Callable[..., int | None], *, uses: Collection[str]) -> None:
     def run(argv: list[str]) -> int | None:
         if not flags.FLAGS['verbosity'].present:
             logging.set_verbosity(logging.WARNING)  # Orbax logs every detail of its work
+            logging.get_absl_handler().setFormatter(Formatter('%(levelname)s: %(message)s'))
         if argv[1:] and not takes_words:
             raise app.UsageError(words.surplus(argv[1:], sys.argv[1:], shown, names_of_configs()))
         if 'workdir' in uses and not WORKDIR.value and not ('weights' in uses and WEIGHTS.value):
