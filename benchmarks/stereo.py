@@ -26,8 +26,8 @@ The ratio is PyTorch's time over jaxcv's, above 1 is faster than PyTorch. float3
     seconds a train step       jaxcv   torch  ratio
     gcnet                       1.43    1.84   1.28
     flownet_c                   3.68    4.26   1.16
-    flownet_s                   2.24    1.18   0.52
-    dispnet                     0.73    0.60   0.82
+    flownet_s                   0.66    0.52   0.79
+    dispnet                     0.71    0.61   0.86
     dispnet_c                   0.78    0.94   1.20
 
     milliseconds of one               pass         jaxcv   torch  ratio
