@@ -3,18 +3,17 @@
     pip install -r benchmarks/requirements.txt
     python -m benchmarks.train_step [--size 224 --batch 8 --rounds 7 --models resnet50 mobilenet_v2]
 
-Measured at 224 x 224, batch 8, on 2 cores (torch 2.13.0, jax 0.10.2), images a second; beside the last three, short
-commands ran:
+Measured at 224 x 224, batch 8, on 2 idle cores (torch 2.13.0, jax 0.10.2), images a second:
 
     model            pass      jaxcv   torch   ratio
     resnet50         forward    17.2    21.3   0.80 (0.77 to 0.82)
     resnet50         step        5.1     6.6   0.77 (0.73 to 0.83)
     mobilenet_v2     forward    92.9   131.0   0.73 (0.47 to 0.74)
     mobilenet_v2     step       23.5    28.6   0.82 (0.80 to 0.86)
-    efficientnet_b0  forward    70.9    87.2   0.81 (0.79 to 0.92)
-    efficientnet_b0  step       15.0    19.5   0.75 (0.63 to 0.81)
-    resnext50_32x4d  forward    13.7    18.4   0.73 (0.71 to 1.42)
-    resnext50_32x4d  step        3.9     5.4   0.73 (0.47 to 3.27)
+    efficientnet_b0  forward    57.3    75.5   0.76 (0.74 to 0.93)
+    efficientnet_b0  step       13.1    17.7   0.70 (0.66 to 0.80)
+    resnext50_32x4d  forward    13.1    17.1   0.75 (0.68 to 0.83)
+    resnext50_32x4d  step        3.5     4.9   0.74 (0.65 to 0.79)
 
 The goal, 1.0, is not reached; `benchmarks.conv_layers` shows which convolutions are behind. Of a GPU,
 `benchmarks.accelerator` has the figures.
