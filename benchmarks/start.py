@@ -9,15 +9,16 @@ process; `data`, the config, the data, and all checks; `state`, its initializati
 `trace`, `lower` and `compile` of the train step, from JAX's own events; `step`, the first one; `processor`, the seconds
 of all cores, which other jobs lengthen less. After `--` stand the launcher's flags.
 
-Measured on 2 CPU cores, most of the time beside other jobs, which lengthened every stage two to four times: so here are
-`processor`'s seconds, before (93dc7fa) and after programs were kept, the initialization was compiled without
-optimization, and shapes were traced once:
+Measured on 2 idle CPU cores, one round; before (93dc7fa) is before programs were kept, the initialization was compiled
+without optimization, and shapes were traced once:
 
-    digits                   12.4 to 13.4    after: cold 8.1, warm 3.3 to 3.5
-    resnet50, 8 x 8 pixels   not measured    after: cold 26.2, warm 11.5
-
-On idle cores the launcher took 11.5 s to the first step of digits and 41.3 s to that of resnet50 before, of which the
-initialization's compiler 4.2 and 15.6 s; 3.4 s to that of digits, warm, after. The rest was not measured on idle cores.
+                                   total   processor
+    digits, before                  11.5        12.4
+    digits, cold                     6.6         9.6
+    digits, warm                     3.5         4.0
+    resnet50, before                41.3
+    resnet50, 8 x 8 pixels, cold    20.8        34.0
+    resnet50, 8 x 8 pixels, warm    10.4        14.3
 
 The second one traces, lowers and compiles the train step of classifiers, 8 images of 224 x 224 pixels, without keeping
 the programs, and prints the number of operations before and after the compiler. Seconds of the compiler on all cores,

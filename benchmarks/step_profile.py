@@ -45,7 +45,7 @@ KINDS = {
 
 
 class Operation(NamedTuple):
-    """One run of an operation of the compiled program, in seconds since the epoch."""
+    """One run of an operation of the compiled program, in seconds since the first one."""
 
     start: float
     end: float
@@ -53,7 +53,7 @@ class Operation(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What a core did at a time."""
+    """What a core did at a time, of the same clock."""
 
     time: float
     function: str
@@ -109,15 +109,15 @@ def profile(run: Callable[[], Any], steps: int) -> tuple[list[Operation], list[S
         data = jax.profiler.ProfileData.from_file(str(next(Path(folder).rglob('*.xplane.pb'))))
         samples = end_perf(perf, Path(folder, 'perf.data'))
     found = [
-        Operation(event.start_ns / 1e9, event.end_ns / 1e9, str(operation))
+        (event.start_ns, event.end_ns, str(operation))
         for plane in data.planes
         for line in plane.lines
         for event in line.events
         if event.end_ns > event.start_ns and (operation := dict(event.stats).get('hlo_op')) is not None
     ]
-    # The profiler's clock begins with its trace.
-    shift = began - min(operation.start for operation in found)
-    return [Operation(o.start + shift, o.end + shift, o.name) for o in found], samples
+    first = min(start for start, _, _ in found)
+    operations = [Operation((start - first) / 1e9, (end - first) / 1e9, name) for start, end, name in found]
+    return operations, [Sample(sample.time - began, sample.function) for sample in samples]
 
 
 def start_perf(out: Path) -> subprocess.Popen[bytes] | None:
