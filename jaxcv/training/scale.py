@@ -29,6 +29,7 @@ _ARRAY = re.compile(r'\b(pred|[sufb]f?\d+)\[([\d,]*)\]')
 _MESH = re.compile(r'replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}')
 _SHAPE = re.compile(r'replica_groups=\[\d+,(\d+)\]')
 _LISTED = re.compile(r'replica_groups=\{\{([\d,]+)\}')
+_PAIRS = re.compile(r'source_target_pairs=\{(\{.*?\})\}')
 
 
 class Collective(NamedTuple):
@@ -311,7 +312,7 @@ def _bytes(array: tuple[str, str]) -> int:
 
 
 def _group(line: str) -> int:
-    """Return the number of devices of a collective, in any of the three notations."""
+    """Return the number of devices of a collective, in any of the notations."""
     if match := _MESH.search(line):
         sizes = dict(part.split('=') for part in match[1].split(','))
         return int(np.prod([int(sizes[axis.strip()]) for axis in match[2].split(',')]))
@@ -319,4 +320,6 @@ def _group(line: str) -> int:
         return int(match[1])
     if match := _LISTED.search(line):
         return len(match[1].split(','))
+    if match := _PAIRS.search(line):
+        return len({*re.findall(r'\d+', match[1])})
     raise ValueError(f'expected replica_groups with devices, got {line.strip()[:200]}')

@@ -100,3 +100,8 @@ def test_more_chips_are_never_faster_than_as_many_alone():
         sharded = scale.step(network, chip, devices=8, batch=128, sharding='fsdp')
         assert sharded.sent == pytest.approx(1.5 * steps[1].sent, rel=0.01)
         assert sharded.memory < steps[1].memory
+
+
+def test_devices_of_a_permutation_are_those_of_its_pairs():
+    line = '%x = f32[4,2]{1,0} collective-permute(%y), channel_id=1, source_target_pairs={{0,1},{1,2}}, metadata={}'
+    assert scale.collectives(line) == [scale.Collective('collective-permute', 32, 3)]
