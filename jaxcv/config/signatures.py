@@ -87,7 +87,7 @@ def hints_of(function: Callable[..., Any], *, with_metadata: bool = False) -> di
     target = function.__init__ if inspect.isclass(function) and not hasattr(function, '_fields') else function
     try:
         hints = typing.get_type_hints(target, include_extras=with_metadata)
-    except Exception:  # annotations are programs: whatever they raise
+    except Exception:  # annotations are evaluated, which may raise anything: each is tried alone
         hints = {name: _hint(target, name, with_metadata) for name in inspect.get_annotations(target)}
     return {k: v for k, v in hints.items() if k != 'return'}
 
@@ -98,7 +98,7 @@ def _hint(function: Any, name: str, with_metadata: bool) -> Any:
     names = getattr(inspect.unwrap(function), '__globals__', {})
     try:
         return typing.get_type_hints(one, names, include_extras=with_metadata)[name]
-    except Exception:  # an annotation is a program: whatever it raises
+    except Exception:  # the evaluation of one may raise anything, and its type is Any then
         return Any
 
 

@@ -1,12 +1,15 @@
 """The launchers: a trained, evaluated, resumable classifier; data and configs that do not fit."""
 
+import io
 import json
 import shutil
+import types
 
 import cv2
 import jax
 import numpy as np
 import pytest
+from absl import logging
 
 from experiments import evaluate, launch, predict, train
 from experiments.classification import digits
@@ -303,3 +306,12 @@ def test_an_error_of_a_library_is_one_message_with_its_phase(command, tiny, tmp_
     assert ended.err.startswith('Error: augmenting a batch failed: RuntimeError: INTERNAL: no such kernel\n(in ')
     assert ended.err.endswith('--traceback shows the stack trace)\n')
     assert ended.err.count('\n') == 2
+
+
+def test_a_warning_is_a_line_of_its_own_words(command, monkeypatch):
+    """Without the time and the place of absl's."""
+    written = io.StringIO()
+    monkeypatch.setattr(logging.get_absl_handler().python_handler, 'stream', written)
+    launcher = types.SimpleNamespace(main=lambda: logging.warning('a photo is left out'), USES=())
+    assert command(launcher, '--notraceback').code == 0
+    assert written.getvalue() == 'WARNING: a photo is left out\n'
