@@ -1,15 +1,22 @@
 """XLA's convolution on a CPU in the form that it computes fastest; the result is the same.
 
-Three forms, with ms by 2 threads (AMD EPYC, jax 0.10.2):
-
-* An output smaller than the kernel: XLA exchanges the roles of image and kernel and takes 10 times as long. One matrix
-  product over the pixels under the kernel.
-* No padding: XLA's fast path is for padded images only. A row of zeros below the images, and the output's last row is
-  dropped. 8 images of 58 x 58, 64 channels to 64: 55 before, 19 so; 1 of 570 x 570: 419 and 158.
+* An output smaller than the kernel: XLA exchanges the roles of image and kernel and takes 10 times as long. Here it is
+  one matrix product over the pixels under the kernel.
+* No padding: XLA's fast path is for padded images only. The images get a row of zeros below, and the output loses its
+  last row.
 * Narrow images with few filters: XLA splits an output into parts of 64 columns and 64 channels, one for each thread, so
-  that 56 x 56 pixels with 64 channels are computed by one thread. Several images beside each other, with zeros between
-  them. Alone, and with batch norm, ReLU and all gradients, 8 images of 56 x 56: 64 channels to 64, 18.1 before and 12.0
-  so, 66 and 54; 128 to 32, 19.6 and 12.6, 84 and 66; of 28 x 28, 64 to 64, 4.6 and 3.3, 17 and 15.
+  that 56 x 56 pixels with 64 channels are computed by one thread. Several images are laid beside each other, with zeros
+  between them.
+
+Milliseconds with 2 threads (AMD EPYC, jax 0.10.2), of XLA's convolution and of the form; the layer is the convolution
+with batch norm, ReLU and all gradients:
+
+    images          channels    form            convolution     layer
+    8 of 58 x 58    64 to 64    row of zeros    55      19
+    1 of 570 x 570  64 to 64    row of zeros    419     158
+    8 of 56 x 56    64 to 64    side by side    18.1    12.0    66  54
+    8 of 56 x 56    128 to 32   side by side    19.6    12.6    84  66
+    8 of 28 x 28    64 to 64    side by side    4.6     3.3     17  15
 """
 
 import jax
